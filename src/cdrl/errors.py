@@ -1,0 +1,60 @@
+"""The one error tree. Every message says what is wrong, where, and what to do; every kind has its exit code.
+
+Each error is also the built-in a Python caller would catch (`FileNotFoundError`, `ValueError`, ...).
+"""
+
+
+class CdrlError(Exception):
+    """Base of everything cdrl raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(CdrlError, ValueError):
+    """What was asked for makes no sense: unknown emotion, overlapping segments, intensity out of range."""
+
+    exit_code = 2
+
+
+class InputError(CdrlError, OSError):
+    """A source or reference cannot be read: a directory, not a video, truncated, corrupt, empty."""
+
+    exit_code = 3
+
+
+class InputNotFoundError(InputError, FileNotFoundError):
+    """There is no such file."""
+
+
+class FaceError(CdrlError, LookupError):
+    """No usable face where one is needed."""
+
+    exit_code = 4
+
+
+class OutputError(CdrlError, OSError):
+    """The result cannot be written: no permission, no space, no such encoder."""
+
+    exit_code = 5
+
+
+class OutputExistsError(OutputError, FileExistsError):
+    """The result's name is taken and overwriting was not asked for."""
+
+
+class LimitError(CdrlError, ValueError):
+    """The input is larger than the limits allow (bytes, pixels, duration, streams)."""
+
+    exit_code = 6
+
+
+class AssetError(CdrlError, RuntimeError):
+    """A model or data file that ships with cdrl, or that a user points to, is missing or not what it should be."""
+
+    exit_code = 7
+
+
+class Interrupted(CdrlError, KeyboardInterrupt):
+    """Stopped by the user (Ctrl-C) or by SIGTERM."""
+
+    exit_code = 130
