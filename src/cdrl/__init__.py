@@ -1,0 +1,30 @@
+"""Change the emotion of a talking-head video and keep its speech.
+
+>>> import cdrl
+>>> cdrl.load().edit("talk.mp4", emotion="happy", intensity=0.8).save("happy.mp4")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cdrl.editor import Editor
+
+__all__ = ["__version__", "load"]
+
+__version__ = version("cdrl")
+
+
+def load(prior: str | Path | None = None) -> Editor:
+    """Get an editor ready: networks verified and loaded once, then as many videos as you like.
+
+    `prior` is a fitted emotion prior (what `cdrl train prior` writes); None takes the one that ships.
+    Raises AssetError when a model or data file is missing or not what it should be.
+    """
+    # Imported here so that `import cdrl` and `cdrl --help` do not wait for the networks' runtime.
+    from cdrl import editor
+
+    return editor.load(prior)

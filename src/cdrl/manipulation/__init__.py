@@ -1,0 +1,1 @@
+"""What to change in a face, when, and by how much."""
