@@ -1,0 +1,134 @@
+"""The one list of model and data files: what they are called, their SHA-256, their licence, where they come from.
+
+The list is `manifest.json` in the folder of the files. Nothing is downloaded, and nothing loads before its bytes have
+been compared with the list. A training command that writes a new file calls `record`, so that a refitted file needs no
+change of code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cdrl.errors import AssetError
+
+LANDMARKS = "face_landmarker_v2.task"
+"""Detector, 478 landmarks and blendshapes, in one bundle."""
+
+PRIOR = "prior.npz"
+"""The fitted emotion prior."""
+
+MANIFEST = "manifest.json"
+
+_MAX_BYTES = 1 << 28  # 256 MiB; no file of ours comes near, and a wrong path should not fill the memory
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of the list."""
+
+    name: str
+    """File name, without folder."""
+    sha256: str
+    """64 lower-case hexadecimal digits."""
+    licence: str
+    """SPDX identifier."""
+    origin: str
+    """What it was made from, and by whom."""
+
+
+def folder() -> Path:
+    """The folder of the files that ship with cdrl."""
+    return Path(__file__).parent / "data"
+
+
+def listed(where: Path | None = None) -> dict[str, Asset]:
+    """The list of a folder (default: of the files that ship), by name.
+
+    Raises AssetError when there is no list or it cannot be understood.
+    """
+    path = (where or folder()) / MANIFEST
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        assets = {name: Asset(name, **entry) for name, entry in entries.items()}
+    except FileNotFoundError as error:
+        raise AssetError(f"the list of model files {path} is missing: reinstall cdrl") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise AssetError(f"the list of model files {path} cannot be read ({error}): reinstall cdrl") from error
+    for asset in assets.values():
+        if not isinstance(asset.sha256, str) or not _SHA256.fullmatch(asset.sha256):
+            raise AssetError(f"the list of model files {path} has no valid SHA-256 for {asset.name}: reinstall cdrl")
+    return assets
+
+
+def verified_bytes(name: str, where: Path | None = None) -> bytes:
+    """The content of a listed file, after its SHA-256 has been compared with the list.
+
+    What is returned is what was hashed: the file is read once. Raises AssetError when the file is not in the list, is
+    missing, or differs from it.
+    """
+    where = where or folder()
+    asset = listed(where).get(name)
+    if asset is None:
+        raise AssetError(f"{name} is not in the list of model files {where / MANIFEST}: reinstall cdrl")
+    content = _content(where / name)
+    if hashlib.sha256(content).hexdigest() != asset.sha256:
+        raise AssetError(f"{where / name} is damaged or was replaced (its SHA-256 is not the listed one): reinstall cdrl")
+    return content
+
+
+def verified_path(name: str, where: Path | None = None) -> Path:
+    """The path of a listed file after its content was verified; for libraries that only take a path.
+
+    Raises AssetError like `verified_bytes`, which is to be preferred: between the check and the library's own reading
+    the file could change.
+    """
+    where = where or folder()
+    verified_bytes(name, where)
+    return where / name
+
+
+def user_bytes(path: str | Path) -> bytes:
+    """The content of a data file that the user points to (`--prior FILE`).
+
+    Where a list beside the file names it, its SHA-256 must agree; a file that no list names is taken as it is. Raises
+    AssetError when it is missing or differs from the list.
+    """
+    path = Path(path)
+    if (path.parent / MANIFEST).is_file() and path.name in listed(path.parent):
+        return verified_bytes(path.name, path.parent)
+    return _content(path)
+
+
+def record(path: Path, licence: str, origin: str) -> Asset:
+    """Enter a file that was just written into the list of its folder (made where there is none), replacing its entry.
+
+    `licence` is an SPDX identifier, `origin` one line on what the file was fitted on. Raises AssetError when the file
+    cannot be read or the list cannot be understood or written.
+    """
+    content = _content(path)
+    asset = Asset(path.name, hashlib.sha256(content).hexdigest(), licence, origin)
+    manifest = path.parent / MANIFEST
+    assets = listed(path.parent) if manifest.exists() else {}
+    assets[path.name] = asset
+    entries = {name: {k: v for k, v in asdict(a).items() if k != "name"} for name, a in sorted(assets.items())}
+    try:
+        manifest.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise AssetError(f"cannot write the list of model files {manifest}: {error.strerror}") from error
+    return asset
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise AssetError(f"{path} is larger than any model file of cdrl: check the path")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise AssetError(f"the model or data file {path} is missing: reinstall cdrl, or check the path") from error
+    except OSError as error:
+        raise AssetError(f"the model or data file {path} cannot be read ({error.strerror}): check the path") from error

@@ -1,0 +1,17 @@
+"""What more than one test needs: where the repository is, and the bundled sample."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the source tree."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def sample(repository) -> Path:
+    """The bundled real clip: neutral, 480x360, about two seconds, FLV."""
+    return repository / "examples" / "1001_DFA_NEU_XX.flv"

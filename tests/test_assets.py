@@ -1,0 +1,93 @@
+"""Nothing loads unverified: the list of model files, and what happens when a file is not what the list says."""
+
+import hashlib
+import json
+
+import pytest
+
+from cdrl import assets
+from cdrl.errors import AssetError
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """A folder with one listed file."""
+    (tmp_path / "net.bin").write_bytes(b"weights")
+    assets.record(tmp_path / "net.bin", "CC0-1.0", "made up")
+    return tmp_path
+
+
+def test_everything_that_ships_is_listed_and_verified():
+    shipped = {path.name for path in assets.folder().iterdir() if path.suffix not in {".json", ".py"}}
+    assert set(assets.listed()) >= shipped - {"__pycache__"}
+    for name in assets.listed():
+        assert assets.verified_path(name).is_file()
+
+
+def test_the_landmark_bundle_is_the_one_that_was_checked():
+    digest = hashlib.sha256(assets.verified_bytes(assets.LANDMARKS)).hexdigest()
+    assert digest == "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
+
+
+def test_the_notice_names_the_bundle_with_its_hash(repository):
+    assert assets.listed()[assets.LANDMARKS].sha256 in (repository / "NOTICE").read_text()
+
+
+def test_recorded_file_loads(shelf):
+    assert assets.verified_bytes("net.bin", shelf) == b"weights"
+    assert assets.listed(shelf)["net.bin"].licence == "CC0-1.0"
+
+
+def test_recording_again_replaces_only_that_entry(shelf):
+    (shelf / "other.bin").write_bytes(b"other")
+    assets.record(shelf / "other.bin", "CC0-1.0", "made up too")
+    (shelf / "net.bin").write_bytes(b"new weights")
+    assets.record(shelf / "net.bin", "CC-BY-4.0", "refitted")
+    assert assets.verified_bytes("net.bin", shelf) == b"new weights"
+    assert assets.verified_bytes("other.bin", shelf) == b"other"
+
+
+def test_one_changed_bit_is_refused(shelf):
+    (shelf / "net.bin").write_bytes(b"weightt")
+    with pytest.raises(AssetError, match=r"net\.bin is damaged or was replaced"):
+        assets.verified_bytes("net.bin", shelf)
+    with pytest.raises(AssetError, match="damaged"):
+        assets.user_bytes(shelf / "net.bin")
+
+
+def test_missing_file(shelf):
+    (shelf / "net.bin").unlink()
+    with pytest.raises(AssetError, match=r"net\.bin is missing"):
+        assets.verified_path("net.bin", shelf)
+
+
+def test_unlisted_file_is_not_loaded_from_the_shelf(shelf):
+    (shelf / "extra.bin").write_bytes(b"?")
+    with pytest.raises(AssetError, match=r"extra\.bin is not in the list"):
+        assets.verified_bytes("extra.bin", shelf)
+
+
+def test_a_users_own_file_needs_no_list(tmp_path):
+    (tmp_path / "mine.npz").write_bytes(b"mine")
+    assert assets.user_bytes(tmp_path / "mine.npz") == b"mine"
+
+
+@pytest.mark.parametrize("path", ["nowhere.npz", "."])
+def test_a_users_wrong_path(tmp_path, path):
+    with pytest.raises(AssetError) as caught:
+        assets.user_bytes(tmp_path / path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}}", '{"a": 3}', '{"a": {"sha256": "x"}}', '{"a": null}'])
+def test_a_broken_list(tmp_path, text):
+    (tmp_path / assets.MANIFEST).write_text(text)
+    with pytest.raises(AssetError, match="reinstall"):
+        assets.verified_bytes("a", tmp_path)
+
+
+def test_a_list_with_a_hash_that_is_none(tmp_path):
+    entry = {"sha256": "abc", "licence": "CC0-1.0", "origin": ""}
+    (tmp_path / assets.MANIFEST).write_text(json.dumps({"a": entry}))
+    with pytest.raises(AssetError, match="no valid SHA-256 for a"):
+        assets.listed(tmp_path)
