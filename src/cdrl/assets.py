@@ -77,7 +77,7 @@ def verified_bytes(name: str, where: Path | None = None) -> bytes:
         raise AssetError(f"{name} is not in the list of model files {where / MANIFEST}: reinstall cdrl")
     content = _content(where / name)
     if hashlib.sha256(content).hexdigest() != asset.sha256:
-        raise AssetError(f"{where / name} is damaged or was replaced (its SHA-256 is not the listed one): reinstall cdrl")
+        raise AssetError(f"{where / name} is damaged or was replaced (its SHA-256 is not as listed): reinstall cdrl")
     return content
 
 
