@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about what else the machine does than about us.
+settings.register_profile("cdrl", deadline=None)
+settings.load_profile("cdrl")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,225 @@
+"""What to change, when, and by how much: a plan, checked before any video is opened.
+
+Segments are written `START-END:BLEND`, separated by commas, in seconds from the clip's first frame:
+
+    0-2.5:neutral, 2.5-6:surprised:1.2, 7-8:happy:0.6+surprised:0.4, 9-:reference
+
+The first colon ends the times; all that follows is a blend as `cdrl.emotions` reads it, with an intensity at its end if
+wanted. A segment holds its start and not its end; without END it lasts to the end of the clip. `reference` stands for
+the expression of the reference clip or photo.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from numbers import Real
+from pathlib import Path
+from types import MappingProxyType
+
+from cdrl.emotions import MAX_INTENSITY, parse_blend, suggest
+from cdrl.errors import UsageError
+
+REGIONS = ("brows", "eyes", "cheeks", "mouth")
+"""The parts of a face that can be edited on their own."""
+
+REFERENCE = "reference"
+"""In a plan's weights, the name of the reference's expression."""
+
+CROSS_FADE = Fraction(2, 5)  # seconds
+
+_TIMES = re.compile(r"(?P<start>-?\d{1,7}(?:\.\d{1,9})?)s?\s*[-–]\s*(?:(?P<end>-?\d{1,7}(?:\.\d{1,9})?)s?)?")
+_EXAMPLE = "write START-END:EMOTION in seconds, as in 0-2.5:happy"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of the clip and the emotion it is to show."""
+
+    start: Fraction
+    """Seconds from the clip's first frame, ≥ 0; the segment holds this moment."""
+    end: Fraction | None
+    """Seconds, > start; the segment does not hold this moment. None: to the end of the clip."""
+    amounts: Mapping[str, float]
+    """Amount per emotion (or `reference`), intensity included; the sum is within 0..1.5."""
+    text: str = field(default="", compare=False)
+    """As the user wrote it, for messages."""
+
+    @property
+    def length(self) -> Fraction | None:
+        """Seconds; None where the segment has no end."""
+        return None if self.end is None else self.end - self.start
+
+
+@dataclass(frozen=True)
+class EditPlan:
+    """A checked wish: amount per emotion at every moment, the regions it applies to, and the reference."""
+
+    segments: tuple[Segment, ...]
+    """Ordered by time, without overlap."""
+    regions: frozenset[str] = frozenset(REGIONS)
+    """The regions that are edited; the others stay as in the source."""
+    reference: Path | None = None
+    """Clip or photo whose expression is to be shown; not looked at here."""
+
+    @classmethod
+    def parse(
+        cls,
+        emotion: str | None = None,
+        reference: str | Path | None = None,
+        intensity: float = 1.0,
+        regions: str | Iterable[str] = (),
+        segments: str | None = None,
+    ) -> EditPlan:
+        """Make a plan of what the command line and the Python interface take.
+
+        One of `emotion`, `reference` and `segments` says what to show; `segments` may go with `reference` when one of
+        them names it. `intensity` (0..1.5) scales all of it. `regions` is empty for the whole face. `neutral` is a real
+        edit: it takes the source's own emotion out. Raises UsageError for anything that makes no sense.
+        """
+        if not (isinstance(intensity, Real) and 0 <= intensity <= MAX_INTENSITY):
+            raise UsageError(f"intensity {intensity} is out of range: give a number from 0 to {MAX_INTENSITY:g}")
+        _check_wish(emotion, reference, segments)
+        extra = () if reference is None else (REFERENCE,)
+        if segments is not None:
+            parsed = _parse_segments(segments, extra)
+        else:
+            parsed = (Segment(Fraction(0), None, parse_blend(REFERENCE if emotion is None else emotion, extra)),)
+        plan = cls(
+            tuple(_scaled(segment, float(intensity)) for segment in parsed),
+            _parse_regions(regions),
+            None if reference is None else Path(reference),
+        )
+        if reference is not None and REFERENCE not in plan.names:
+            raise UsageError("a reference is given but no segment uses it: name it, as in 0-2:reference, or drop it")
+        return plan
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every emotion (or `reference`) that the plan shows at some time, even with amount 0."""
+        return frozenset(name for segment in self.segments for name in segment.amounts)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every amount is 0, so that all frames stay as decoded."""
+        return not any(amount for segment in self.segments for amount in segment.amounts.values())
+
+    def weights(self, time: Fraction | float) -> dict[str, float]:
+        """Amount per emotion at `time` (seconds from the clip's first frame); empty where nothing is to be edited.
+
+        Continuous in time. Every amount is > 0 and their sum ≤ 1.5.
+        """
+        weights: dict[str, float] = {}
+        # A cross-fade reaches at most half-way into a neighbour, so only the segment before `time`'s and the one after
+        # it can also be seen.
+        at = bisect_right(self.segments, time, key=lambda segment: segment.start)
+        for index in range(max(at - 2, 0), min(at + 1, len(self.segments))):
+            share = self._share(index, time)
+            for name, amount in self.segments[index].amounts.items():
+                if share * amount > 0:
+                    weights[name] = weights.get(name, 0.0) + share * amount
+        return weights
+
+    def _share(self, index: int, time: Fraction | float) -> float:
+        """How much of segment `index` is seen at `time`, 0..1."""
+        segment = self.segments[index]
+        before = self.segments[index - 1] if index > 0 else None
+        after = self.segments[index + 1] if index + 1 < len(self.segments) else None
+        share = 1.0
+        if before is not None and before.end == segment.start:
+            share *= _smoothstep(time, *_shared_fade(before, segment))
+        elif segment.start > 0:  # before the clip's first frame there is nothing to fade in from
+            share *= _smoothstep(time, segment.start, segment.start + _free_fade(segment))
+        if segment.end is None:
+            return share
+        if after is not None and after.start == segment.end:
+            return share * (1 - _smoothstep(time, *_shared_fade(segment, after)))
+        return share * (1 - _smoothstep(time, segment.end - _free_fade(segment), segment.end))
+
+
+def _check_wish(emotion: str | None, reference: str | Path | None, segments: str | None) -> None:
+    if emotion is None and reference is None and segments is None:
+        raise UsageError("nothing is asked for: give --emotion, --reference or --segments")
+    if emotion is not None and segments is not None:
+        raise UsageError("--emotion and --segments are both given: choose one (0-:happy is a segment, too)")
+    if emotion is not None and reference is not None:
+        raise UsageError("--emotion and --reference are both given: choose one, or give each its time with --segments")
+
+
+def _parse_regions(regions: str | Iterable[str]) -> frozenset[str]:
+    words = regions.split(",") if isinstance(regions, str) else list(regions)
+    names = {word.strip().lower() for word in words}
+    if not names or names == {"all"}:
+        return frozenset(REGIONS)
+    for name in sorted(names):
+        if name not in REGIONS:
+            raise UsageError(f"unknown region {name!r}{suggest(name, REGIONS)}: choose from {', '.join(REGIONS)}")
+    return frozenset(names)
+
+
+def _parse_segments(text: str, extra: tuple[str, ...]) -> tuple[Segment, ...]:
+    if not text.strip():
+        raise UsageError(f"no segment is given: {_EXAMPLE}")
+    segments = sorted((_parse_segment(part.strip(), extra) for part in text.split(",")), key=lambda s: s.start)
+    for first, second in pairwise(segments):
+        if first.end is None or second.start < first.end:
+            raise UsageError(f"the segments {first.text!r} and {second.text!r} overlap: end one before the other")
+    return tuple(segments)
+
+
+def _parse_segment(text: str, extra: tuple[str, ...]) -> Segment:
+    head, colon, blend = text.partition(":")
+    match = _TIMES.fullmatch(head.strip())
+    if match is None or not colon:
+        raise UsageError(f"cannot read the segment {text!r}: {_EXAMPLE}")
+    start = Fraction(match["start"])
+    end = None if match["end"] is None else Fraction(match["end"])
+    if match["start"].startswith("-") or (match["end"] or "").startswith("-"):
+        raise UsageError(f"the segment {text!r} has a negative time: count from 0, the clip's first frame")
+    if end is not None and end <= start:
+        raise UsageError(f"the segment {text!r} is empty or runs backwards: its end must be later than its start")
+    if REFERENCE in blend.lower() and not extra:
+        raise UsageError(f"the segment {text!r} shows a reference but none is given: add --reference PATH")
+    return Segment(start, end, MappingProxyType(parse_blend(blend, extra)), text)
+
+
+def _scaled(segment: Segment, intensity: float) -> Segment:
+    amounts = {name: amount * intensity for name, amount in segment.amounts.items()}
+    total = sum(amounts.values())
+    if total > MAX_INTENSITY + 1e-9:
+        where = f"in the segment {segment.text!r} " if segment.text else ""
+        raise UsageError(
+            f"emotion times intensity {where}comes to {total:g}: keep the product within {MAX_INTENSITY:g}"
+        )
+    # Rounding must not lift the promised bound.
+    shrink = min(1.0, MAX_INTENSITY / total) if total > 0 else 1.0
+    amounts = {name: amount * shrink for name, amount in amounts.items()}
+    return Segment(segment.start, segment.end, MappingProxyType(amounts), segment.text)
+
+
+def _shared_fade(first: Segment, second: Segment) -> tuple[Fraction, Fraction]:
+    """Where the cross-fade over the border of two touching segments begins and ends, centred on the border.
+
+    At most half of the shorter one, so that the fades at a segment's two ends never meet.
+    """
+    halves = [length / 2 for length in (first.length, second.length) if length is not None]
+    reach = min(CROSS_FADE / 2, *halves)
+    return second.start - reach, second.start + reach
+
+
+def _free_fade(segment: Segment) -> Fraction:
+    """Seconds of fade inside a segment at an end that borders a gap: a gap must stay as it is."""
+    return CROSS_FADE if segment.length is None else min(CROSS_FADE, segment.length / 2)
+
+
+def _smoothstep(time: Fraction | float, begin: Fraction, end: Fraction) -> float:
+    """0 until `begin`, 1 from `end`, and 3x² − 2x³ between: no jump, and no jump of the speed."""
+    x = float((time - begin) / (end - begin))
+    if math.isnan(x) or x <= 0:
+        return 0.0
+    return 1.0 if x >= 1 else x * x * (3 - 2 * x)
