@@ -1,0 +1,161 @@
+"""The command line: finds the command, makes its options of the arguments, and turns every error into one line.
+
+A command is a module with a frozen dataclass `Options`, whose fields are its options, and `run(options) -> int`, which
+returns the exit code. It is imported only when it is called, so that `cdrl --help` does not wait for what it needs.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from difflib import get_close_matches
+from importlib import import_module
+from types import FrameType
+from typing import Any, NoReturn
+
+from cdrl.errors import CdrlError, Interrupted, UsageError
+
+COMMANDS = {
+    "edit": ("cdrl.commands.edit", "change the emotion of a video"),
+    "train prior": ("cdrl.training.prior", "fit the emotion prior on labelled clips"),
+    "evaluate edit": ("cdrl.evaluation.edit", "measure edited videos beside their sources"),
+    "doctor": ("cdrl.doctor", "say what is installed and whether editing can run"),
+}
+"""Words of the command → the module it lives in, and what it does."""
+
+HELP_WORDS = {"-h", "--help", "help"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `cdrl` with `arguments` (default: the process's own) and return its exit code; see `cdrl.errors`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return _dispatch(words)
+    except CdrlError as error:
+        return _report(error, str(error), error.exit_code, debug)
+    except KeyboardInterrupt as error:
+        return _report(error, "interrupted: nothing was written under the final name", Interrupted.exit_code, debug)
+    except BrokenPipeError:
+        # Whoever read our output has left (`| head`); Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError as error:
+        return _report(error, "out of memory: close other programs, or edit a smaller video", 1, debug)
+    except Exception as error:  # noqa: BLE001  the last line of defence: a user gets a sentence, not a traceback
+        what = f"unexpected {type(error).__name__}: {error}; run again with --debug to see where, and report it"
+        return _report(error, what, 1, debug)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        raise UsageError(f"no command is given: choose from {', '.join(COMMANDS)}, or see cdrl --help")
+    if words[0] in HELP_WORDS:
+        print(_help())
+        return 0
+    if words[0] in {"--version", "-V"}:
+        from cdrl import __version__
+
+        print(f"cdrl {__version__}")
+        return 0
+    name, rest = _find_command(words)
+    if name not in COMMANDS:  # a group alone, as in `cdrl train --help`
+        print(_help(f"{name} "))
+        return 0
+    module = import_module(COMMANDS[name][0])
+    options = parse_options(module.Options, rest, f"cdrl {name}")
+    code: int = module.run(options)
+    return code
+
+
+def _find_command(words: list[str]) -> tuple[str, list[str]]:
+    """The command the words begin with, and the rest of them; a group's name alone where its help is wanted."""
+    if words[0] in COMMANDS:
+        return words[0], words[1:]
+    inner = [name.split()[1] for name in COMMANDS if name.startswith(words[0] + " ")]
+    if not inner:
+        first = list(dict.fromkeys(name.split()[0] for name in COMMANDS))
+        near = get_close_matches(words[0], first, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise UsageError(f"unknown command {words[0]!r}{hint}: choose from {', '.join(first)}, or see cdrl --help")
+    if len(words) > 1 and words[1] in HELP_WORDS:
+        return words[0], []
+    if len(words) < 2 or words[1] not in inner:
+        raise UsageError(f"cdrl {words[0]} needs one of: {', '.join(inner)}; see cdrl {words[0]} --help")
+    return f"{words[0]} {words[1]}", words[2:]
+
+
+def parse_options(options: type[Any], words: list[str], program: str) -> Any:
+    """Make an `options` dataclass of command line words.
+
+    Raises UsageError with the parser's complaint in one line; prints help and leaves with SystemExit(0) when asked.
+    """
+    import tyro
+
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            return tyro.cli(options, args=words, prog=program, config=(tyro.conf.OmitArgPrefixes,))
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise UsageError(f"{_one_line(complaint.getvalue())}; see {program} --help") from None
+
+
+def _one_line(panel: str) -> str:
+    """The complaint inside the parser's box: its lines up to the first rule, without the help texts it quotes."""
+    panel = re.sub(r"\x1b\[[0-9;]*m", "", panel)
+    lines: list[str] = []
+    for line in panel.splitlines():
+        text = line.strip("│┃╭╮╰╯┏┓┗┛ \t")
+        if text and not text.strip("─━"):
+            break
+        indent = len(line.lstrip("│┃")) - len(line.lstrip("│┃").lstrip())
+        # Titles stand in the box's border; help texts of options are indented twice.
+        if text and not line.startswith(("╭", "╰", "┏", "┗")) and indent < 8:
+            lines.append(text)
+    said = " ".join(lines) or "the arguments make no sense"
+    return re.sub(r"^Missing from [^:]*: ", "missing: ", said)
+
+
+def _help(prefix: str = "") -> str:
+    shown = {name: summary for name, (_, summary) in COMMANDS.items() if name.startswith(prefix)}
+    width = max(map(len, shown))
+    return "\n".join(
+        [
+            f"usage: cdrl {prefix}COMMAND ...",
+            "",
+            "Change the emotion of a talking-head video and keep its speech.",
+            "",
+            "commands:",
+            *(f"  {name:<{width}}  {summary}" for name, summary in shown.items()),
+            "",
+            "  cdrl COMMAND --help  a command's options",
+            "  cdrl --version       the version",
+            "  --debug              with any command: show where an error came from",
+            "",
+            "  cdrl edit talk.mp4 --emotion happy -o happy.mp4",
+        ]
+    )
+
+
+def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
+    """Say what went wrong in one line on stderr, after the traceback where that is wanted; returns `code`."""
+    if debug:
+        traceback.print_exception(error)
+    print("cdrl: error:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted("stopped from outside (SIGTERM): nothing was written under the final name")

@@ -1,0 +1,142 @@
+"""`cdrl edit`: change the emotion of a video."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from cdrl.emotions import EMOTIONS
+from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.manipulation.plan import REGIONS, EditPlan
+from cdrl.media import EncoderOptions, Limits
+
+Progress = Callable[[int, int | None], None]
+
+EMOTION_HELP = f"{', '.join(EMOTIONS)}, or a blend such as happy:0.6+surprised:0.4."
+REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
+WHOLE_FACE = "(default: the whole face)"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Change the emotion a talking head shows and keep its speech.
+
+    Give one of --emotion, --reference and --segments. The sound is copied untouched, and so is everything around the
+    head up to the encoding.
+    """
+
+    source: Annotated[Positional[Path], arg(metavar="SOURCE")]
+    """The video to edit; it is never changed."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
+    """Where to write the result; its ending chooses the container."""
+    emotion: Annotated[str | None, arg(metavar="EMOTION", help=EMOTION_HELP, help_behavior_hint="")] = None
+    reference: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """A clip or photo of anyone, whose expression is to be shown."""
+    segments: Annotated[str | None, arg(metavar="SEGMENTS", help_behavior_hint="")] = None
+    """Emotions over time, in seconds: "0-2.5:neutral, 2.5-6:surprised:1.2, 7-:reference"."""
+    intensity: float = 1.0
+    """How strong, 0 to 1.5; 1 is how people usually show it."""
+    regions: Annotated[str | None, arg(metavar="R,R", help=REGIONS_HELP, help_behavior_hint=WHOLE_FACE)] = None
+    face: Annotated[str, arg(metavar="WHICH")] = "largest"
+    """Who is edited where several people are seen: largest, left, right, or a number counted from the left."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the files that are to be written where they exist."""
+    preview: Annotated[Path | None, arg(metavar="PICTURE", help_behavior_hint="")] = None
+    """Also write a contact sheet, source above edited."""
+    side_by_side: FlagCreatePairsOff[bool] = False
+    """Show the source beside the edited video in the result."""
+    report: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
+    """Also write what was done: frames edited, skipped and why, lip tracking, time per stage."""
+    prior: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the one that ships)")] = None
+    """An emotion prior of your own, from cdrl train prior."""
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    limits: Limits = field(default_factory=Limits)
+
+
+def run(options: Options) -> int:
+    """Edit, write, and say what a user must know; warnings go to stderr, one line each."""
+    wish: dict[str, Any] = {
+        "emotion": options.emotion,
+        "reference": options.reference,
+        "intensity": options.intensity,
+        "regions": () if options.regions is None else tuple(options.regions.split(",")),
+        "segments": options.segments,
+    }
+    EditPlan.parse(**wish)  # before the networks load, so that a slip of the fingers is told at once
+    _check_extra_outputs(options)
+
+    import cdrl  # loads the networks' runtime
+
+    job = cdrl.load(options.prior).edit(options.source, **wish, face=options.face, limits=options.limits)
+    with _progress() as progress:
+        report = job.save(
+            options.output,
+            overwrite=options.overwrite,
+            encoder=options.encoder,
+            preview=options.preview,
+            side_by_side=options.side_by_side,
+            progress=progress,
+        )
+    for warning in report.warnings:
+        print("cdrl: warning:", " ".join(warning.split()), file=sys.stderr)
+    if options.report is not None:
+        _write_report(options.report, report.to_json())
+    if sys.stderr.isatty():
+        print(report.summary(), file=sys.stderr)
+    return 0
+
+
+def _check_extra_outputs(options: Options) -> None:
+    """Refuse names for the report and the preview that cannot be written or that would hit another file of ours.
+
+    Done before the work, not after a long film has been edited.
+    """
+    taken = {"the source": options.source, "the reference": options.reference, "the output": options.output}
+    for flag, path in {"--preview": options.preview, "--report": options.report}.items():
+        if path is None:
+            continue
+        for what, other in taken.items():
+            if other is not None and path.resolve() == other.resolve():
+                raise UsageError(f"{flag} {path} is {what}: give it a name of its own")
+        taken[flag] = path
+        if path.is_dir():
+            raise OutputError(f"{flag} {path} is a folder: give the name of a file in it")
+        if path.exists() and not options.overwrite:
+            raise OutputExistsError(f"{flag} {path} exists already: choose another name or add --overwrite")
+        if not path.parent.is_dir():
+            raise OutputError(f"{flag} {path}: there is no folder {path.parent}; make it first")
+        if not os.access(path.parent, os.W_OK):
+            raise OutputError(f"{flag} {path}: the folder {path.parent} cannot be written to; choose another one")
+
+
+def _write_report(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write the report {path} ({error.strerror}): the video itself was written") from error
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """A bar on a terminal; None where nobody would see it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # 60 ms that a pipe need not wait for
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("editing", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

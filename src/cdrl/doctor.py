@@ -1,0 +1,124 @@
+"""`cdrl doctor`: what is installed, which model files are found and verified, and what to do where not."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from cdrl import __version__, assets
+from cdrl.errors import AssetError
+
+# What `cdrl edit` imports: distribution → module.
+NEEDED = {
+    "numpy": "numpy",
+    "opencv-python-headless": "cv2",
+    "av": "av",
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tyro": "tyro",
+    "rich": "rich",
+}
+OPTIONAL = {"torch": "training (pip install 'cdrl[train]')"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say what is installed, which model files are found and verified, and what to do where not.
+
+    Exit code 0 when `cdrl edit` can run, 7 when it cannot.
+    """
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    ok: bool
+    """False only for what keeps `cdrl edit` from running."""
+    what: str
+    found: str
+    advice: str = ""
+    """What to do; empty where nothing needs doing."""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything that `cdrl edit` needs, one finding at a time; raises nothing."""
+    yield Finding(True, "cdrl", __version__)
+    yield Finding(True, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Finding(True, "processors", str(_processors()))
+    yield from _packages()
+    yield from _files()
+    yield from _encoders()
+
+
+def run(options: Options) -> int:
+    """Print the findings as a table and a verdict; returns the exit code."""
+    findings = list(examine())
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        mark = "ok  " if finding.ok else "FAIL"
+        advice = f"; {finding.advice}" if finding.advice else ""
+        print(f"{mark}  {finding.what:<{width}}  {finding.found}{advice}")
+    if all(finding.ok for finding in findings):
+        print("cdrl edit can run")
+        return 0
+    print("cdrl edit cannot run: do what the FAIL lines say, then run cdrl doctor again")
+    return AssetError.exit_code
+
+
+def _processors() -> int:
+    # What this process may use, which in a container is less than what the machine has; not every system can say.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _packages() -> Iterator[Finding]:
+    wanted = {line.split(";")[0].strip() for line in requires("cdrl") or () if "extra ==" not in line}
+    for name, module in NEEDED.items():
+        range_ = next((line for line in wanted if line.startswith(name)), name)
+        advice = f"install it: pip install '{range_}'"
+        try:
+            importlib.import_module(module)
+            yield Finding(True, name, version(name))
+        except PackageNotFoundError:
+            # Another build of the same module, such as opencv-python for its headless sister, does as well.
+            yield Finding(True, name, "another distribution of the same module")
+        except ImportError as error:
+            yield Finding(False, name, f"cannot be imported ({' '.join(str(error).split())})", advice)
+    for name, use in OPTIONAL.items():
+        try:
+            yield Finding(True, name, version(name))
+        except PackageNotFoundError:
+            yield Finding(True, name, f"not installed; only needed for {use}")
+
+
+def _files() -> Iterator[Finding]:
+    try:
+        names = {assets.LANDMARKS, assets.PRIOR, *assets.listed()}
+    except AssetError as error:
+        yield Finding(False, assets.MANIFEST, str(error))
+        return
+    for name in sorted(names):
+        try:
+            size = len(assets.verified_bytes(name))
+            yield Finding(True, name, f"{size / 1e6:.2f} MB, SHA-256 verified, {assets.listed()[name].licence}")
+        except AssetError as error:
+            yield Finding(False, name, str(error))
+
+
+def _encoders() -> Iterator[Finding]:
+    if "av" not in sys.modules:
+        return  # already told as a package that is missing
+    import av
+
+    for name, needed in {"libx264": True, "aac": False}.items():
+        try:
+            codec = av.Codec(name, "w")
+            yield Finding(True, f"encoder {name}", codec.long_name)
+        except ValueError:
+            found = "not in this build of PyAV"
+            advice = "pip install --force-reinstall av" if needed else "sound that must be re-encoded is refused"
+            yield Finding(not needed, f"encoder {name}", found, advice)
