@@ -1,0 +1,43 @@
+# make demo   edit the bundled clip in every emotion; results in demo/
+# make test   lint, types, import contracts, tests
+# make bench  speed and memory; results in runs/
+#
+# Each makes .venv where there is none. PYTHON=... chooses the interpreter (3.11 or newer).
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Twice quiet: pip's remarks on a machine's own settings are not the reader's concern; errors still show.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test bench clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.cdrl
+	@$(BIN)/python examples/demo.py
+
+test: .venv/.cdrl-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/pytest
+
+bench: .venv/.cdrl-dev
+	@$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The stamps say what was installed from which pyproject.toml, so that a second run starts at once.
+.venv/.cdrl: pyproject.toml constraints.txt | .venv/pyvenv.cfg
+	@echo "installing cdrl into .venv (about a minute, once)"
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/.cdrl-dev: pyproject.toml constraints.txt | .venv/pyvenv.cfg
+	@echo "installing cdrl and what its tests need into .venv (about a minute, once)"
+	@$(PIP) --editable '.[dev]'
+	@touch .venv/.cdrl $@
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cdrl needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name another with PYTHON=...")'
+	@$(PYTHON) -m venv .venv
