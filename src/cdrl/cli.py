@@ -113,19 +113,22 @@ def parse_options(options: type[Any], words: list[str], program: str) -> Any:
 
 
 def _one_line(panel: str) -> str:
-    """The complaint inside the parser's box: its lines up to the first rule, without the help texts it quotes."""
-    panel = re.sub(r"\x1b\[[0-9;]*m", "", panel)
-    lines: list[str] = []
-    for line in panel.splitlines():
-        text = line.strip("│┃╭╮╰╯┏┓┗┛ \t")
-        if text and not text.strip("─━"):
-            break
-        indent = len(line.lstrip("│┃")) - len(line.lstrip("│┃").lstrip())
-        # Titles stand in the box's border; help texts of options are indented twice.
-        if text and not line.startswith(("╭", "╰", "┏", "┗")) and indent < 8:
-            lines.append(text)
-    said = " ".join(lines) or "the arguments make no sense"
-    return re.sub(r"^Missing from [^:]*: ", "missing: ", said)
+    """The complaint inside the parser's box: what stands between its rules, without the help texts it quotes."""
+    sections: list[list[str]] = [[]]
+    for line in re.sub(r"\x1b\[[0-9;]*m", "", panel).strip().splitlines()[1:]:  # the first line is the box's title
+        inside = line.lstrip("│|").rstrip("│| ")
+        text = inside.strip()
+        if not text.strip("─-"):
+            sections.append([])
+        # Help texts of options are indented twice.
+        elif not text.startswith(("╰", "For full helptext")) and len(inside) - len(inside.lstrip()) < 8:
+            sections[-1].append(text)
+    said = [" ".join(lines).rstrip(".") for lines in sections if lines and not lines[0].startswith("Argument helptext")]
+    line = "; ".join(dict.fromkeys(said)) or "the arguments make no sense"
+    line = re.sub(r"; cdrl [a-z ]*--help$", "", line)
+    line = re.sub(r"^Missing from [^:]*: ", "missing: ", line)
+    # The name of a group of options, such as encoder, is not one that the user typed.
+    return re.sub(r"^Error parsing (?!-)\S+: ", "", line)
 
 
 def _help(prefix: str = "") -> str:

@@ -16,7 +16,8 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.manipulation.plan import REGIONS, EditPlan
-from cdrl.media import EncoderOptions, Limits
+from cdrl.media.encoding import EncoderOptions
+from cdrl.media.limits import Limits
 
 Progress = Callable[[int, int | None], None]
 

@@ -1,0 +1,238 @@
+"""The command line: every kind of error is one line on stderr with its exit code, and help comes at once.
+
+The editor is replaced by one that does what a test says; what it really does is tested elsewhere.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+import cdrl
+from cdrl import errors
+from cdrl.cli import COMMANDS, main
+
+
+class Report:
+    """What saving returns."""
+
+    def __init__(self, warnings=()):
+        self.warnings = list(warnings)
+
+    def to_json(self):
+        return {"frames": 3}
+
+    def summary(self):
+        return "3 frames edited"
+
+
+class Editor:
+    """Remembers what it was asked for, and raises what the test wants."""
+
+    def __init__(self, failure=None, warnings=()):
+        self.failure, self.warnings, self.asked = failure, warnings, {}
+
+    def edit(self, source, **wish):
+        self.asked = {"source": source, **wish}
+        return self
+
+    def save(self, path, **how):
+        self.asked |= {"path": path, **how}
+        if self.failure is not None:
+            raise self.failure
+        return Report(self.warnings)
+
+
+@pytest.fixture
+def editor(monkeypatch):
+    made = Editor()
+    monkeypatch.setattr(cdrl, "load", lambda prior=None: made)
+    return made
+
+
+def complaint(capsys):
+    """The one line on stderr; fails where there is more than one, or a traceback, or anything on stdout."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert err.startswith("cdrl: error: ")
+    return err
+
+
+KINDS = [
+    (errors.UsageError, 2),
+    (errors.InputError, 3),
+    (errors.InputNotFoundError, 3),
+    (errors.FaceError, 4),
+    (errors.OutputError, 5),
+    (errors.OutputExistsError, 5),
+    (errors.LimitError, 6),
+    (errors.AssetError, 7),
+    (errors.Interrupted, 130),
+    (errors.CdrlError, 1),
+]
+
+
+def test_every_kind_of_error_is_in_the_list():
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.CdrlError)}
+    assert kinds == {kind for kind, _ in KINDS}
+
+
+@pytest.mark.parametrize(("kind", "code"), KINDS)
+def test_each_kind_of_error_is_one_line_and_its_code(editor, capsys, kind, code):
+    editor.failure = kind("something\nis wrong in a.mp4: do this")
+    assert main(["edit", "a.mp4", "--emotion", "happy", "-o", "b.mp4"]) == code
+    assert complaint(capsys) == "cdrl: error: something is wrong in a.mp4: do this\n"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "said"),
+    [
+        (ZeroDivisionError("oops"), 1, "unexpected ZeroDivisionError: oops; run again with --debug"),
+        (MemoryError(), 1, "out of memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_nobody_planned_is_one_line_too(editor, capsys, failure, code, said):
+    editor.failure = failure
+    assert main(["edit", "a.mp4", "--emotion", "happy", "-o", "b.mp4"]) == code
+    assert said in complaint(capsys)
+
+
+def test_debug_shows_where_it_came_from(editor, capsys):
+    editor.failure = errors.FaceError("no face")
+    assert main(["edit", "a.mp4", "--emotion", "happy", "-o", "b.mp4", "--debug"]) == 4
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("cdrl: error: no face\n")
+
+
+EDIT = ["edit", "a.mp4", "-o", "b.mp4"]
+WRONG = [
+    ([], "no command is given"),
+    (["edti"], r"unknown command 'edti' \(did you mean edit\?\)"),
+    (["train"], "needs one of: prior"),
+    (["evaluate", "nothing"], "needs one of: edit"),
+    (["edit"], "missing: SOURCE -o FILE, --output FILE; see cdrl edit --help"),
+    (["edit", "a.mp4", "--emotion", "happy"], "missing: -o FILE, --output FILE"),
+    (EDIT, "nothing is asked for"),
+    ([*EDIT, "--emotion"], "--emotion"),
+    ([*EDIT, "--emotion", "hapy"], "did you mean happy"),
+    ([*EDIT, "--emotion", "happy", "--intensity", "2"], "out of range"),
+    ([*EDIT, "--emotion", "happy", "--intensity", "nan"], "out of range"),
+    ([*EDIT, "--emotion", "happy", "--intensity", "strong"], "strong"),
+    ([*EDIT, "--emotion", "happy", "--regions", "nose"], "unknown region 'nose'"),
+    ([*EDIT, "--segments", "0-2:happy,1-3:sad"], "overlap"),
+    ([*EDIT, "--emotion", "happy", "--segments", "0-1:sad"], "choose one"),
+    ([*EDIT, "--emotion", "happy", "--intensty", "1"], "--intensty; Perhaps you meant: --intensity"),
+    (["edit", "a.mp4", "--outptu", "b.mp4", "--emotion", "sad"], "missing: -o FILE.*--outptu"),
+    ([*EDIT, "--emotion", "happy", "--quality", "99"], "quality"),
+    ([*EDIT, "--emotion", "happy", "--preset", "fastest"], "preset"),
+    ([*EDIT, "--emotion", "happy", "--codec", "mpeg1"], "codec"),
+    ([*EDIT, "--emotion", "happy", "--report", "b.mp4"], "--report b.mp4 is the output"),
+    ([*EDIT, "--emotion", "happy", "--preview", "./a.mp4"], "--preview a.mp4 is the source"),
+    ([*EDIT, "--emotion", "happy", "--preview", "c", "--report", "c"], "--report c is --preview"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG)
+def test_wrong_usage(editor, capsys, monkeypatch, tmp_path, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert re.search(said, complaint(capsys))
+    assert editor.asked == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_report_and_preview_are_refused_before_the_work(editor, capsys, tmp_path):
+    taken = tmp_path / "taken.json"
+    taken.write_text("mine")
+    for path, said in [(taken, "exists already"), (tmp_path, "is a folder"), (tmp_path / "no" / "r.json", "no folder")]:
+        assert main(["edit", "a.mp4", "--emotion", "happy", "-o", "b.mp4", "--report", str(path)]) == 5
+        assert said in complaint(capsys)
+    assert editor.asked == {}
+    assert taken.read_text() == "mine"
+
+
+def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
+    report = tmp_path / "report.json"
+    words = "edit a.flv --emotion=happy:0.6+sad:0.4 --intensity .8 --regions brows,eyes --face left -o b.mp4"
+    more = ["--overwrite", "--side-by-side", "--quality", "20", "--max-seconds", "9", "--report", str(report)]
+    assert main([*words.split(), *more]) == 0
+    assert capsys.readouterr() == ("", "")
+    asked = editor.asked
+    assert (str(asked["source"]), str(asked["path"])) == ("a.flv", "b.mp4")
+    assert (asked["emotion"], asked["intensity"], asked["face"]) == ("happy:0.6+sad:0.4", 0.8, "left")
+    assert asked["regions"] == ("brows", "eyes")
+    assert (asked["overwrite"], asked["side_by_side"], asked["preview"], asked["progress"]) == (True, True, None, None)
+    assert asked["encoder"].quality == 20
+    assert asked["limits"].max_seconds == 9
+    assert json.loads(report.read_text()) == {"frames": 3}
+    assert list(tmp_path.iterdir()) == [report]
+
+
+def test_warnings_are_one_line_each(editor, capsys):
+    editor.warnings = ["the face is seen\nfrom the side", "small"]
+    assert main(["edit", "a.mp4", "--reference", "r.jpg", "-o", "b.mp4"]) == 0
+    assert capsys.readouterr().err == "cdrl: warning: the face is seen from the side\ncdrl: warning: small\n"
+
+
+def test_version_and_help(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"cdrl {cdrl.__version__}\n"
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+    assert main(["train", "--help"]) == 0
+    assert "train prior" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    pytest.importorskip(COMMANDS[name][0])
+    with pytest.raises(SystemExit) as end:
+        main([*name.split(), "--help"])
+    assert end.value.code == 0
+    assert f"usage: cdrl {name}" in capsys.readouterr().out
+
+
+def test_the_module_runs_and_help_comes_at_once():
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "cdrl", "--help"], capture_output=True, text=True, check=True)
+        took.append(time.perf_counter() - start)
+    assert done.stdout.startswith("usage: cdrl")
+    assert min(took) < 0.5
+
+
+def test_help_imports_no_network_runtime():
+    code = (
+        "import sys; from cdrl.cli import main; main(['--help'])\n"
+        "print([name for name in ('numpy', 'cv2', 'av', 'tyro') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_terminated_from_outside(tmp_path):
+    code = (
+        "import cdrl, os, signal, sys, time\n"
+        "from cdrl.cli import main\n"
+        "class Editor:\n"
+        "    def edit(self, *a, **k): return self\n"
+        "    def save(self, *a, **k): os.kill(os.getpid(), getattr(signal, sys.argv[1])); time.sleep(5)\n"
+        "cdrl.load = lambda prior=None: Editor()\n"
+        "sys.exit(main(['edit', 'a.mp4', '--emotion', 'happy', '-o', 'b.mp4']))\n"
+    )
+    for name in ("SIGTERM", "SIGINT"):
+        command = [sys.executable, "-c", code, name]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == 130
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("cdrl: error: ")
+    assert list(tmp_path.iterdir()) == []
