@@ -128,7 +128,7 @@ WRONG = [
     ([*EDIT, "--emotion", "happy", "--regions", "nose"], "unknown region 'nose'"),
     ([*EDIT, "--segments", "0-2:happy,1-3:sad"], "overlap"),
     ([*EDIT, "--emotion", "happy", "--segments", "0-1:sad"], "choose one"),
-    ([*EDIT, "--emotion", "happy", "--intensty", "1"], "--intensty; Perhaps you meant: --intensity"),
+    ([*EDIT, "--emotion", "happy", "--intensty", "1"], "--intensty, 1; Perhaps you meant: --intensity FLOAT"),
     (["edit", "a.mp4", "--outptu", "b.mp4", "--emotion", "sad"], "missing: -o FILE.*--outptu"),
     ([*EDIT, "--emotion", "happy", "--quality", "99"], "quality"),
     ([*EDIT, "--emotion", "happy", "--preset", "fastest"], "preset"),

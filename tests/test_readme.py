@@ -1,0 +1,66 @@
+"""The README's commands and Python, run on the bundled sample as they stand there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("cdrl.editor", reason="the editor is not there yet")
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+FENCE = re.compile(r"(<!-- not run[^\n]*-->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+
+
+def blocks(language):
+    return [body for skip, kind, body in FENCE.findall(README) if kind == language and not skip]
+
+
+COMMANDS = [line for body in blocks("sh") for line in body.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def desk(tmp_path, sample):
+    """A folder as a reader of the README has it: a video, and one of somebody angry."""
+    (tmp_path / "talk.mp4").symlink_to(sample)
+    (tmp_path / "angry.mp4").symlink_to(sample.with_name("1001_DFA_ANG_XX.flv"))
+    return tmp_path
+
+
+def run(words, folder):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        words, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+
+
+def test_there_is_something_to_run():
+    assert len(COMMANDS) >= 5
+    assert len(blocks("python")) == 1
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command(line, desk):
+    words = shlex.split(line)
+    done = run(words, desk)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert all(said.startswith("cdrl: warning: ") for said in done.stderr.splitlines())
+    for flag in ("-o", "--preview", "--report"):
+        if flag in words:
+            assert (desk / words[words.index(flag) + 1]).stat().st_size > 0
+
+
+@pytest.mark.parametrize("body", blocks("python"))
+def test_python(body, desk):
+    done = run([sys.executable, "-c", body], desk)
+    assert done.returncode == 0, done.stderr
+    assert (desk / "happy_08.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+def test_links_lead_somewhere(target, repository):
+    assert "://" in target or (repository / target).exists()
