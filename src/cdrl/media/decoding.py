@@ -1,0 +1,73 @@
+"""Decoding that survives damage: every readable picture comes out, what was lost is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from cdrl.media.limits import Limits
+
+
+@dataclass
+class Damage:
+    """What could not be read of one stream."""
+
+    packets: int = 0
+    """Packets that could not be decoded."""
+    frames: int = 0
+    """Pictures delivered although the decoder says parts of them are wrong."""
+    broken: str = ""
+    """Why the file could not be read to its end; empty when it could."""
+
+    def __str__(self) -> str:
+        parts = []
+        if self.packets:
+            parts.append(f"{self.packets} packets could not be decoded")
+        if self.frames:
+            parts.append(f"{self.frames} frames show damage")
+        if self.broken:
+            parts.append(f"the file breaks off ({self.broken})")
+        return ", ".join(parts)
+
+
+def decoded(container: InputContainer, stream: VideoStream, damage: Damage, limits: Limits) -> Iterator[av.VideoFrame]:
+    """Pictures of `stream` in order of showing, never an error of FFmpeg's; `damage` is counted up on the way."""
+    in_a_row = 0
+    for packet in demuxed(container, stream, damage=damage):
+        try:
+            pictures = stream.codec_context.decode(packet)
+        except av.FFmpegError as error:
+            damage.packets += 1
+            in_a_row += 1
+            if in_a_row >= limits.max_damaged_packets:
+                damage.broken = f"{in_a_row} damaged packets in a row, {words(error)}"
+                return
+            continue
+        in_a_row = 0 if pictures else in_a_row
+        for picture in pictures:
+            damage.frames += picture.is_corrupt
+            yield picture
+
+
+def demuxed(container: InputContainer, *streams: av.stream.Stream, damage: Damage) -> Iterator[Packet[Any]]:
+    """Packets of `streams`, then an empty one of each that flushes its decoder, also where the file breaks off."""
+    try:
+        yield from container.demux(*streams)
+    except av.FFmpegError as error:
+        damage.broken = words(error)
+        for stream in streams:
+            flush: Packet[Any] = Packet()
+            flush.stream = stream
+            yield flush
+
+
+def words(error: Exception) -> str:
+    """FFmpeg's or the system's own words for `error`, in one line."""
+    text = str(getattr(error, "strerror", None) or error)
+    return text.splitlines()[0] if text else type(error).__name__

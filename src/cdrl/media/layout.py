@@ -1,0 +1,148 @@
+"""From a decoder's picture to a `Frame`'s planes: which layouts pass as they are, which are rearranged, and turning."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation
+from numpy.typing import NDArray
+
+from cdrl.media.frames import Matrix, PixelFormat, Plane
+
+PLANAR = re.compile(r"^(?:yuvj?(?P<chroma>410|411|420|422|440|444)p|gray)(?P<depth>9|10|12|14|16)?(?:le)?$")
+SUBSAMPLING = {"410": (4, 4), "411": (4, 1), "420": (2, 2), "422": (2, 1), "440": (1, 2), "444": (1, 1)}
+CHROMA = {ratio: name for name, ratio in SUBSAMPLING.items()}
+# ITU-T H.273 matrix coefficients. The rare ones (SMPTE 240M, YCgCo, ICtCp) have no entry: they are edited as BT.709,
+# said so in a note, and their tag is kept, so the untouched picture shows as before.
+MATRICES: dict[int, Matrix] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+UNSPECIFIED = 2
+FULL_RANGE = 2
+
+
+def layout_name(chroma: tuple[int, int] | None, depth: int) -> str:
+    """FFmpeg's name of planar YUV with `chroma` = (sx, sy), or of grey for None, at `depth` bits."""
+    suffix = "" if depth == 8 else f"{depth}le"
+    if chroma is None:
+        return f"gray{suffix}"
+    return f"yuv{CHROMA[chroma]}p{suffix}"
+
+
+def planar_layout(name: str) -> tuple[str, int, int, int, str]:
+    """(planar name, depth, sx, sy, note) that a decoded layout `name` is delivered in.
+
+    The note is empty where every sample is kept as it was; otherwise it says what the conversion costs.
+    """
+    match = PLANAR.match(name)
+    if match:
+        depth = int(match["depth"] or 8)
+        chroma = SUBSAMPLING[match["chroma"]] if match["chroma"] else None
+        return layout_name(chroma, depth), depth, *(chroma or (1, 1)), ""
+    described = av.VideoFormat(name)
+    bits = max((component.bits for component in described.components), default=8)
+    depth = next((step for step in (8, 10, 12, 16) if bits <= step), 16)
+    alpha = ", without its transparency" if re.match(r"yuva|ya|gbrap|rgba|bgra|argb|abgr|pal8|ayuv|vuya", name) else ""
+    if len(described.components) <= 2 and not described.is_rgb and not described.has_palette:
+        return layout_name(None, depth), depth, 1, 1, f"{name} pixels are read as grey{alpha}" if alpha else ""
+    if described.is_rgb or described.has_palette or name.startswith(("xyz", "bayer")):
+        return layout_name((1, 1), depth), depth, 1, 1, f"{name} pixels are read as 4:4:4 YUV{alpha}"
+    chroma = (256 // described.chroma_width(256), 256 // described.chroma_height(256))
+    chroma = chroma if chroma in CHROMA else (1, 1)
+    return layout_name(chroma, depth), depth, *chroma, f"{name} pixels are read{alpha}" if alpha else ""
+
+
+def pixel_format(name: str, colour_range: int, colourspace: int, height: int) -> tuple[PixelFormat, str]:
+    """The format of frames decoded as layout `name` with FFmpeg's colour tags, and a note ('' for none).
+
+    Without a tag, standard definition is BT.601 and high definition BT.709, as players take it.
+    """
+    planar, depth, sx, sy, note = planar_layout(name)
+    converted = "4:4:4" in note
+    full = colour_range == FULL_RANGE or name.startswith("yuvj") or converted
+    if planar.startswith("gray") and colour_range == 0:
+        full = True  # untagged grey comes from pictures and cameras, and FFmpeg shows it as full range
+    matrix: Matrix = "bt709" if height > 576 else "bt601"
+    if colourspace in MATRICES:
+        matrix = MATRICES[colourspace]
+    elif colourspace not in (0, UNSPECIFIED, 3):
+        note = "; ".join(filter(None, [note, f"colour matrix {colourspace} is unusual: the edit takes it for BT.709"]))
+        matrix = "bt709"
+    return PixelFormat(planar, depth, sx, sy, full, matrix), note
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How a picture as stored becomes upright: transpose, then mirror. All 8 orientations, without loss."""
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @classmethod
+    def from_display_matrix(cls, data: bytes) -> Turn | None:
+        """The turn of a 3×3 display matrix (9 native int32); None when it is no multiple of a quarter turn."""
+        a, b, _, c, d = np.frombuffer(data[:20], np.int32).astype(float)
+        if a and d and abs(b) + abs(c) < 0.01 * (abs(a) + abs(d)):
+            return cls(False, bool(a < 0), bool(d < 0))
+        if b and c and abs(a) + abs(d) < 0.01 * (abs(b) + abs(c)):
+            return cls(True, bool(c < 0), bool(b < 0))
+        return None
+
+    @property
+    def degrees(self) -> int:
+        """Clockwise degrees of the turn, 0, 90, 180 or 270; a mirror image counts as its unmirrored neighbour."""
+        if self.transpose:
+            return 90 if self.mirror_x else 270
+        return 180 if self.mirror_y else 0
+
+    def format(self, stored: PixelFormat) -> PixelFormat:
+        """The format after turning: 4:2:2 lying on its side is 4:4:0."""
+        if not self.transpose or stored.grey or stored.sx == stored.sy:
+            return stored
+        sx, sy = stored.sy, stored.sx
+        return PixelFormat(layout_name((sx, sy), stored.depth), stored.depth, sx, sy, stored.full_range, stored.matrix)
+
+    def apply(self, plane: Plane) -> Plane:
+        """`plane` upright, in memory of its own."""
+        if self.transpose:
+            plane = plane.T
+        if self.mirror_x:
+            plane = plane[:, ::-1]
+        if self.mirror_y:
+            plane = plane[::-1]
+        return plane.copy(order="C")
+
+
+def planes_of(picture: av.VideoFrame, stored: PixelFormat, turn: Turn) -> tuple[Plane, ...]:
+    """Copies of a decoded picture's planes, upright. `stored` is the format before turning."""
+    if picture.format.name != stored.name and not picture.format.name.startswith("yuvj"):
+        picture = rearranged(picture, stored)
+    return tuple(turn.apply(view(plane, stored)) for plane in picture.planes)
+
+
+def rearranged(picture: av.VideoFrame, target: PixelFormat, size: tuple[int, int] | None = None) -> av.VideoFrame:
+    """`picture` in another layout (and size): YUV samples keep their numbers, RGB becomes `target`'s YUV."""
+    width, height = size or (picture.width, picture.height)
+    colourspace = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}[target.matrix]
+    # One range on both sides: swscale must never rescale what the stream's own tag already explains.
+    return picture.reformat(
+        width,
+        height,
+        target.name,
+        src_colorspace=colourspace,
+        dst_colorspace=colourspace,
+        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.JPEG,
+        threads=1,
+    )
+
+
+def view(plane: av.video.plane.VideoPlane, form: PixelFormat) -> Plane:
+    """A plane's own memory as [rows, columns], the padding at each line's end left off."""
+    lines: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    if form.depth > 8:
+        return lines.view(np.uint16)[:, : plane.width]
+    return lines[:, : plane.width]

@@ -1,0 +1,19 @@
+"""How large an input may be. Guards against decompression bombs and typos, not against long films: all adjustable."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds on one input; exceeding one raises LimitError, whose message names the bound and both numbers."""
+
+    max_bytes: int = 16 << 30
+    """Largest file, in bytes."""
+    max_seconds: int = 4 * 3600
+    """Longest clip, in seconds."""
+    max_pixels: int = 8192 * 4352
+    """Most pixels in a frame (width × height); the default is a little over 8K."""
+    max_streams: int = 64
+    """Most streams (video, audio, subtitles, data together) in one file."""
+    max_damaged_packets: int = 10_000
+    """Damaged packets in a row after which a file is given up rather than searched further."""

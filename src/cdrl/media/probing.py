@@ -1,0 +1,248 @@
+"""What a file holds, found by opening it and decoding one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import av
+from av.container import InputContainer
+from av.format import Flags
+from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from cdrl.errors import InputError, LimitError
+from cdrl.media.decoding import Damage, decoded
+from cdrl.media.frames import PixelFormat
+from cdrl.media.layout import Turn, pixel_format
+from cdrl.media.limits import Limits
+from cdrl.media.opening import check_path, opened
+
+Kind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
+CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
+LONG_OFFSET = 10  # seconds: a later start is a recorder's clock, not a pause the author put there
+
+
+@dataclass(frozen=True)
+class ColourTags:
+    """The stream's colour description as ITU-T H.273 numbers, carried over unchanged; 2 is 'unspecified'."""
+
+    range: int = 0
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+
+
+@dataclass(frozen=True)
+class Track:
+    """A stream beside the picture."""
+
+    index: int
+    kind: Kind
+    codec: str
+    language: str = ""
+    title: str = ""
+
+    def __str__(self) -> str:
+        extra = ", ".join(filter(None, [self.language, self.title]))
+        return f"{self.kind} stream {self.index} ({self.codec}{', ' + extra if extra else ''})"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """One clip (or photo) as `read` will deliver it. Sizes are of the upright picture; times are exact."""
+
+    path: Path
+    container: str
+    """FFmpeg's name of the file format, 'mov,mp4,m4a,3gp,3g2,mj2' or 'flv'."""
+    codec: str
+    width: int
+    height: int
+    rotation: int
+    """Clockwise degrees the stored picture is turned to stand upright: 0, 90, 180, 270."""
+    turn: Turn
+    sample_aspect: Fraction
+    """Width of a pixel over its height, upright; 1 for square pixels."""
+    rate: Fraction | None
+    """Mean frames a second, for information only: each frame has its own time."""
+    time_base: Fraction
+    """Seconds per unit of `Frame.pts`."""
+    start: Fraction
+    """What a player shows as 0:00, in seconds on the file's clock: `Frame.time = pts * time_base - start`."""
+    duration: Fraction | None
+    """Seconds, where the file says so."""
+    frame_count: int | None
+    """About how many frames there are, for progress bars; the file's word, not counted."""
+    format: PixelFormat
+    colour: ColourTags
+    stream_index: int
+    tracks: tuple[Track, ...]
+    """Every other stream of the file."""
+    photo: bool
+    interlaced: bool
+    rebased: bool
+    """True when a written clip starts at 0 because the source's clock starts anywhere (MPEG-TS, recorders)."""
+    notes: tuple[str, ...]
+    """What a user should know about how this file is read; one sentence each."""
+
+    @property
+    def audio(self) -> tuple[Track, ...]:
+        """The audio tracks."""
+        return tuple(track for track in self.tracks if track.kind == "audio")
+
+
+def probe(path: str | Path, limits: Limits = Limits()) -> VideoInfo:  # noqa: B008 - frozen
+    """What `path` holds: a local video or photo.
+
+    Raises InputNotFoundError, InputError (not a video, no video stream, nothing decodes) or LimitError.
+    """
+    checked = check_path(path, limits)
+    with opened(checked, limits) as container:
+        stream = main_video(container, checked)
+        check_pixels(stream.codec_context.width, stream.codec_context.height, checked, limits)
+        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+        first = next(decoded(container, stream, Damage(), limits), None)
+        if first is None:
+            raise InputError(
+                f"{checked}: no frame can be decoded (empty or damaged); play it to see whether it is whole"
+            )
+        info = _describe(checked, container, stream, first)
+    if info.duration is not None and info.duration > limits.max_seconds:
+        raise LimitError(
+            f"{checked} lasts {float(info.duration):.0f} s, the limit is {limits.max_seconds} s: raise max_seconds"
+        )
+    return info
+
+
+def check_pixels(width: int, height: int, path: Path, limits: Limits) -> None:
+    """Raises LimitError for a picture larger than the limit."""
+    if width * height > limits.max_pixels:
+        bound = f"the limit is {limits.max_pixels:,} pixels: scale it down or raise max_pixels"
+        raise LimitError(f"{path} is {width}x{height}, {bound}")
+
+
+def main_video(container: InputContainer, path: Path) -> VideoStream:
+    """The video stream a player shows: the default one, else the largest; never a cover picture."""
+    candidates = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not candidates:
+        held = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream at all"
+        raise InputError(f"{path} has no video stream (it holds {held}): choose a file with a picture")
+    best = max(candidates, key=lambda stream: (bool(stream.disposition & Disposition.default), _area(stream)))
+    if best.codec_context is None:
+        raise InputError(
+            f"{path}: no decoder for its video ({best.codec_tag or 'unknown codec'}); convert it to H.264 first"
+        )
+    if best.codec_tag in ("dvh1", "dvhe", "dva1", "dvav", "dav1"):
+        raise InputError(f"{path} is Dolby Vision without a standard base picture: export it as HDR10 or SDR first")
+    return best
+
+
+def _area(stream: VideoStream) -> int:
+    context = stream.codec_context
+    return 0 if context is None else context.width * context.height
+
+
+def _describe(path: Path, container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
+    """The whole description, once the first frame is decoded."""
+    context = stream.codec_context
+    colour = ColourTags(context.color_range, context.colorspace, context.color_primaries, context.color_trc)
+    stored, layout_note = pixel_format(first.format.name, colour.range, colour.matrix, first.height)
+    turn, turn_note = _turn(first)
+    time_base = stream.time_base or CLOCK
+    start = _start(container, stream, first, time_base)
+    broadcast = bool(container.format.flags & cast(int, Flags.ts_discont.value))
+    duration = stream.duration * time_base if stream.duration else None
+    if duration is None and container.duration:
+        duration = container.duration * CLOCK
+    rate = stream.average_rate or stream.guessed_rate
+    photo = container.format.name.endswith("_pipe") and not container.format.name.startswith("yuv4mpeg")
+    size = (first.height, first.width) if turn.transpose else (first.width, first.height)
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    interlaced = first.interlaced_frame and not photo
+    return VideoInfo(
+        path=path,
+        container=container.format.name,
+        codec=context.name,
+        width=size[0],
+        height=size[1],
+        rotation=turn.degrees,
+        turn=turn,
+        sample_aspect=1 / aspect if turn.transpose else aspect,
+        rate=Fraction(rate) if rate else None,
+        time_base=time_base,
+        start=start,
+        duration=None if photo else duration,
+        frame_count=1 if photo else stream.frames or (round(duration * rate) if duration and rate else None),
+        format=turn.format(stored),
+        colour=colour,
+        stream_index=stream.index,
+        tracks=tuple(_track(other) for other in container.streams if other.index != stream.index),
+        photo=photo,
+        interlaced=interlaced,
+        rebased=broadcast or start >= LONG_OFFSET,
+        notes=tuple(filter(None, [layout_note, turn_note, *_picture_notes(first, interlaced)])),
+    )
+
+
+def _turn(first: av.VideoFrame) -> tuple[Turn, str]:
+    """The turn that the first frame asks for, and a note where it cannot be done without loss."""
+    matrix = side_data(first).get(SideDataType.DISPLAYMATRIX)
+    if matrix is None:
+        return Turn(), ""
+    turn = Turn.from_display_matrix(matrix)
+    if turn is None:
+        return Turn(), "the clip asks to be shown at a slant, which is ignored: frames stay as they are stored"
+    return turn, ""
+
+
+def side_data(picture: av.VideoFrame) -> dict[SideDataType, bytes]:
+    """What travels beside the pixels of a decoded picture, by type."""
+    entries = cast(Iterable[SideData], picture.side_data)
+    return {entry.type: bytes(entry) for entry in entries}
+
+
+def _start(container: InputContainer, stream: VideoStream, first: av.VideoFrame, time_base: Fraction) -> Fraction:
+    """What a player shows as 0:00. Audio before 0 is the encoder's run-up and does not count."""
+    ticks = stream.start_time if stream.start_time is not None else first.pts or 0
+    starts = [ticks * time_base]
+    starts += [
+        other.start_time * other.time_base
+        for other in container.streams.audio
+        if other.start_time is not None and other.time_base is not None
+    ]
+    return min(starts) if min(starts) >= 0 else min(starts[0], Fraction(0))
+
+
+def _track(stream: Stream) -> Track:
+    """A stream beside the picture, in words."""
+    context = getattr(stream, "codec_context", None)
+    codec = context.name if context is not None else getattr(stream, "name", None) or "unknown codec"
+    kind = "cover" if stream.disposition & Disposition.attached_pic else stream.type
+    language = stream.metadata.get("language", "")
+    return Track(
+        stream.index,
+        cast(Kind, kind) if kind in get_args(Kind) else "data",
+        codec,
+        "" if language == "und" else language,
+        stream.metadata.get("title", ""),
+    )
+
+
+def _picture_notes(first: av.VideoFrame, interlaced: bool) -> list[str]:
+    """What the first frame carries that will not be in an edited clip."""
+    notes = []
+    if interlaced:
+        notes.append(
+            "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
+        )
+    held = side_data(first)
+    if held.keys() & {SideDataType.DOVI_METADATA, SideDataType.DOVI_RPU_BUFFER, SideDataType.DYNAMIC_HDR_PLUS}:
+        notes.append("Dolby Vision / HDR10+ frame-by-frame metadata is left out; the HDR base picture is kept")
+    if held.keys() & {SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL}:
+        notes.append("HDR mastering-display metadata is left out; depth and colour tags are kept")
+    return notes

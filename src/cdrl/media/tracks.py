@@ -1,0 +1,229 @@
+"""The streams beside the picture: copied packet by packet, converted only where the output format forces it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
+from av.subtitles.stream import SubtitleStream
+
+from cdrl.media.decoding import Damage, demuxed
+from cdrl.media.encoding import Container
+from cdrl.media.probing import Track, VideoInfo
+
+TEXT_SUBTITLES = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text"}
+# Labels that describe the source's file rather than what is in it.
+FORMAT_LABELS = {"encoder", "vendor_id", "rotate", "duration", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS"}
+AUDIO_BITS = 96_000  # per second and channel, where audio must be encoded again
+MP3_LOWEST_RATE = 16_000  # Hz: MP4 defines no MP3 below it
+
+
+class Route(Protocol):
+    """Where the packets of one source stream go."""
+
+    def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """Packets ready for the output, for a packet of the source; an empty packet flushes."""
+        ...
+
+
+@dataclass
+class Copy:
+    """Packets pass as they are, only on the output's clock."""
+
+    target: Stream
+    shift: Fraction
+    """Seconds taken from every time."""
+    moved: int = 0
+    """Packets whose decoding time was missing or not after the one before."""
+    last: int | None = None
+    length: int = 0
+
+    def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        if packet.size == 0 and packet.pts is None:
+            return []
+        offset = round(self.shift / packet.time_base)
+        dts = packet.dts if packet.dts is not None else packet.pts
+        dts = None if dts is None else dts - offset
+        if dts is None or (self.last is not None and dts <= self.last):
+            self.moved += 1
+            dts = 0 if self.last is None else self.last + max(1, self.length if dts is None else 1)
+        pts = dts if packet.pts is None else max(packet.pts - offset, dts)
+        self.last, self.length = dts, packet.duration or self.length
+        packet.pts, packet.dts = pts, dts
+        packet.stream = self.target
+        return [packet]
+
+
+@dataclass
+class EncodeAudio:
+    """Sound decoded and encoded again."""
+
+    source: AudioStream
+    target: AudioStream
+    shift: Fraction
+    damage: Damage
+
+    def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        try:
+            frames = self.source.codec_context.decode(packet)
+        except av.FFmpegError:
+            self.damage.packets += 1
+            frames = []
+        ready: list[Packet[Any]] = []
+        for frame in frames:
+            if frame.pts is not None and frame.time_base:
+                frame.pts -= round(self.shift / frame.time_base)
+            ready += self.target.encode(frame)
+        if packet.size == 0:
+            ready += self.target.encode(None)
+        return ready
+
+
+@dataclass
+class EncodeText:
+    """Text subtitles written in the output's own way; the words and times stay, styling may not."""
+
+    source: SubtitleStream
+    target: SubtitleStream
+    shift: Fraction
+
+    def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        if packet.size == 0 or packet.pts is None:
+            return []
+        subtitle = self.source.codec_context.decode2(packet)
+        if subtitle is None:
+            return []
+        encoded = self.target.codec_context.encode_subtitle(subtitle)
+        encoded.time_base = packet.time_base
+        encoded.pts = encoded.dts = packet.pts - round(self.shift / packet.time_base)
+        encoded.duration = packet.duration
+        encoded.stream = self.target
+        return [encoded]
+
+
+@dataclass
+class TrackCopier:
+    """Takes every stream of `source` but the picture to `output`, and writes in `notes` what did not come along."""
+
+    source: InputContainer
+    output: OutputContainer
+    format: Container
+    info: VideoInfo
+    shift: Fraction
+    notes: list[str]
+    routes: dict[int, Route] = field(default_factory=dict)
+    damage: Damage = field(default_factory=Damage)
+    _packets: Iterator[Packet[Any]] = field(default_factory=lambda: iter(()))
+    _held: Packet[Any] | None = None
+
+    def plan(self) -> None:
+        """Add the output's streams. Call after the picture's stream is added and before the first packet."""
+        for track in self.info.tracks:
+            stream = self.source.streams[track.index]
+            route = self._route(track, stream)
+            if route is not None:
+                self.routes[track.index] = route
+            else:
+                stream.discard = av.stream.Discard.all
+        streams = [self.source.streams[index] for index in self.routes]
+        if streams:
+            self.source.streams[self.info.stream_index].discard = av.stream.Discard.all
+            self._packets = demuxed(self.source, *streams, damage=self.damage)
+
+    def advance(self, until: Fraction | None) -> None:
+        """Write all packets up to `until` seconds on the source's clock; all there are for None."""
+        while (packet := self._held or next(self._packets, None)) is not None:
+            self._held = None
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if until is not None and stamp is not None and stamp * packet.time_base > until:
+                self._held = packet
+                return
+            self._send(packet)
+
+    def finish(self) -> None:
+        """Write what is left, and say what was damaged."""
+        self.advance(None)
+        moved = sum(route.moved for route in self.routes.values() if isinstance(route, Copy))
+        if moved:
+            self.notes.append(
+                f"{moved} audio or subtitle packets had no time or one out of order and were put in order"
+            )
+        if text := str(self.damage):
+            self.notes.append(f"audio or subtitles are damaged: {text}")
+
+    def _send(self, packet: Packet[Any]) -> None:
+        for ready in self.routes[packet.stream.index].send(packet):
+            self.output.mux(ready)
+
+    def _route(self, track: Track, stream: Stream) -> Route | None:
+        if track.kind == "audio" and isinstance(stream, AudioStream):
+            return self._copy(track, stream, self.format.audio) or self._encode_audio(track, stream)
+        if track.kind == "subtitle" and isinstance(stream, SubtitleStream):
+            return self._copy(track, stream, self.format.subtitles) or self._encode_text(track, stream)
+        if track.kind == "cover" and self.format.covers:
+            return self._copy(track, stream, None)
+        if track.kind == "attachment" and self.format.attachments:
+            self.output.add_stream_from_template(stream)
+            return None
+        self._left_out(track, "only the main picture is kept" if track.kind == "video" else "")
+        return None
+
+    def _copy(self, track: Track, stream: Stream, allowed: frozenset[str] | None) -> Copy | None:
+        """A route that copies, or None where the output format cannot hold the stream."""
+        context: Any = stream.codec_context
+        if context is None or (allowed is not None and context.codec.canonical_name not in allowed):
+            return None
+        if allowed is not None and context.codec.canonical_name == "mp3" and context.sample_rate < MP3_LOWEST_RATE:
+            return None
+        try:
+            target = self.output.add_stream_from_template(stream, opaque=True)
+        except (ValueError, av.FFmpegError):
+            return None
+        carry_labels(stream, target)
+        return Copy(target, self.shift)
+
+    def _encode_audio(self, track: Track, stream: AudioStream) -> EncodeAudio | None:
+        context = stream.codec_context
+        if context is None:
+            self._left_out(track, "its codec is unknown")
+            return None
+        encoder = self.format.audio_fallback
+        rates = av.Codec(encoder, "w").audio_rates or [context.sample_rate]
+        rate = min(rates, key=lambda offered: (offered < context.sample_rate, abs(offered - context.sample_rate)))
+        target = self.output.add_stream(encoder, rate=rate, layout=context.layout.name)
+        assert isinstance(target, AudioStream)
+        target.codec_context.bit_rate = AUDIO_BITS * context.layout.nb_channels
+        carry_labels(stream, target)
+        name = target.codec_context.codec.canonical_name
+        self.notes.append(f"{track} is encoded again as {name}: {self.format.name} cannot hold it as it is")
+        return EncodeAudio(stream, target, self.shift, self.damage)
+
+    def _encode_text(self, track: Track, stream: SubtitleStream) -> EncodeText | None:
+        context, codec = stream.codec_context, self.format.text_subtitles
+        if context is None or context.codec.canonical_name not in TEXT_SUBTITLES or not codec:
+            self._left_out(track)
+            return None
+        context.open(strict=False)  # the decoder writes the header that the encoder needs
+        target = self.output.add_stream(codec)
+        assert isinstance(target, SubtitleStream)
+        target.codec_context.subtitle_header = context.subtitle_header
+        target.time_base = stream.time_base
+        carry_labels(stream, target)
+        self.notes.append(f"{track} is rewritten as {codec}: the words and times stay, styling may not")
+        return EncodeText(stream, target, self.shift)
+
+    def _left_out(self, track: Track, why: str = "") -> None:
+        self.notes.append(f"{track} is left out: {why or f'{self.format.name} cannot hold it'}")
+
+
+def carry_labels(source: Stream, target: Stream) -> None:
+    """Language, title and disposition (default, forced, cover, ...) as in the source."""
+    target.metadata.update({key: value for key, value in source.metadata.items() if key not in FORMAT_LABELS})
+    target.disposition = Disposition(source.disposition)

@@ -1,0 +1,243 @@
+"""The edited clip as a file: frames encoded, everything else copied, and the final name only for a whole file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+import av
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.media.decoding import words
+from cdrl.media.encoding import EncoderOptions, check_encoder, codec_of, container_of, encoder_settings, target_format
+from cdrl.media.frames import Frame, PixelFormat
+from cdrl.media.layout import layout_name, rearranged, view
+from cdrl.media.limits import Limits
+from cdrl.media.opening import check_path, opened
+from cdrl.media.probing import VideoInfo
+from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels
+
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Labels every player of MP4 knows; others need the newer way of labelling, which some players do not read.
+COMMON_LABELS = {"title", "artist", "album", "composer", "genre", "date", "comment", "description", "copyright"}
+FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brands", "creation_time"}
+
+
+class Writer:
+    """Writes one clip, in a `with` block: on a clean exit the file appears under its name, whole; otherwise none does.
+
+    `info` is the clip the frames come from: its times, colour tags, audio, subtitles and labels go with them.
+    `size` (width, height) where the frames written are not of the clip's own size. `metadata` adds labels (title,
+    comment, ...). `notes` says what was changed or left out, complete after the exit.
+    Raises UsageError, OutputExistsError, OutputError.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        info: VideoInfo,
+        options: EncoderOptions = EncoderOptions(),  # noqa: B008 - frozen
+        *,
+        size: tuple[int, int] | None = None,
+        overwrite: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
+        self.path = Path(path)
+        self.info = info
+        self.options = options
+        self.size = size or (info.width, info.height)
+        self.overwrite = overwrite
+        self.metadata = dict(metadata or {})
+        self.notes: list[str] = []
+        self._limits = limits
+        self._format = container_of(self.path)
+        self._codec = codec_of(options, self._format, self.path)
+        self._encoder = check_encoder(self._codec)
+        self._shift = round(info.start / info.time_base) if info.rebased else 0  # in ticks of the picture
+        self._last: int | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Writer:
+        self._final = Path(os.path.realpath(self.path))
+        check_output(self.path, self._final, self.info.path, self.overwrite)
+        self._temporary = self._final.with_name(f".{self._final.stem}.{secrets.token_hex(4)}.part{self._final.suffix}")
+        with self._stack:
+            with self._reported():
+                os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            self._stack.callback(self._temporary.unlink, missing_ok=True)
+            source_path = check_path(self.info.path, self._limits)
+            self._source = self._stack.enter_context(opened(source_path, self._limits))
+            self._output: OutputContainer | None = None
+            self._stack = self._stack.pop_all()
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Encode `frame` and copy what is heard and read until then. Frames come in order of their `pts`."""
+        if (frame.width, frame.height) != self.size:
+            expected = f"{self.size[0]}x{self.size[1]}"
+            raise UsageError(
+                f"frame {frame.index} is {frame.width}x{frame.height}, but the clip is written as {expected}"
+            )
+        pts = round(frame.pts * frame.time_base / self.info.time_base) - self._shift
+        if self._last is not None and pts <= self._last:
+            raise UsageError(f"frame {frame.index} is not after the frame before it: write frames in order of time")
+        self._last = pts
+        with self._reported():
+            if self._output is None:
+                self._begin(frame.format)
+            picture = self._picture(frame)
+            picture.pts, picture.time_base = pts, self.info.time_base
+            picture.duration = frame.duration or 0
+            self._tracks.advance(frame.pts * frame.time_base)
+            assert self._output is not None
+            self._output.mux(self._stream.encode(picture))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:  # whatever happens: source closed, temporary file gone
+            if kind is None:
+                self._finish()
+            elif self._output is not None:
+                with suppress(av.FFmpegError, OSError):
+                    self._output.close()
+
+    def _finish(self) -> None:
+        if self._output is None:
+            raise OutputError(f"{self.path}: no frame was written, so there is nothing to save")
+        with self._reported():
+            try:
+                self._output.mux(self._stream.encode(None))
+                self._tracks.finish()
+            finally:
+                self._output.close()
+            sync(self._temporary)
+            if not self.overwrite and self._final.exists():
+                raise OutputExistsError(f"{self.path} has appeared meanwhile: choose another name or allow overwriting")
+            self._temporary.replace(self._final)
+            sync(self._final.parent)
+
+    def _begin(self, source: PixelFormat) -> None:
+        """Open the encoder and the output for frames of format `source`."""
+        self._target, note = target_format(source, self._codec, self.options, self._format)
+        self._padded = self._even_size()
+        if note:
+            self.notes.append(note)
+        if self._format.milliseconds and (1000 * self.info.time_base).denominator != 1:
+            self.notes.append(f"times are rounded to milliseconds, as {self._format.name} stores them")
+        labels = {key: text for key, text in self._source.metadata.items() if key not in FILE_LABELS} | self.metadata
+        self._output = av.open(
+            f"file:{self._temporary}", "w", format=self._format.muxer, container_options=self._muxer_options(labels)
+        )
+        self._output.metadata.update(labels)
+        self._stream = self._video_stream(self._output)
+        shift = self._shift * self.info.time_base
+        self._tracks = TrackCopier(self._source, self._output, self._format, self.info, shift, self.notes)
+        self._tracks.plan()
+        if chapters := self._source.chapters():
+            self._output.set_chapters(chapters)
+
+    def _video_stream(self, output: OutputContainer) -> VideoStream:
+        info, colour = self.info, self.info.colour
+        stream = output.add_stream(
+            self._encoder, rate=info.rate or 25, options=encoder_settings(self._codec, self.options)
+        )
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        context.width, context.height = self._padded
+        context.pix_fmt = self._target.name
+        context.time_base = stream.time_base = info.time_base
+        context.sample_aspect_ratio = info.sample_aspect
+        context.color_range = 2 if self._target.full_range else min(colour.range, 1)
+        matrix = {"bt709": 1, "bt601": 6, "bt2020": 9}[self._target.matrix]
+        context.colorspace = colour.matrix or matrix  # 0 is RGB, which the planes no longer are
+        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+        if self._codec == "hevc" and self._format.muxer in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # the tag Apple's players ask for
+        carry_labels(self._source.streams[info.stream_index], stream)
+        return stream
+
+    def _even_size(self) -> tuple[int, int]:
+        """The coded size. H.264 and H.265 cannot say an odd width or height of subsampled chroma, cropping included."""
+        if self._codec not in ("h264", "hevc"):
+            return self.size
+        sx, sy = self._target.sx, self._target.sy
+        padded = (-(-self.size[0] // sx) * sx, -(-self.size[1] // sy) * sy)
+        if padded != self.size:
+            old, new = (f"{width}x{height}" for width, height in (self.size, padded))
+            keep = "pixel_format yuv444p keeps the size"
+            self.notes.append(
+                f"{old} is written as {new}, edge pixels repeated: {self._target.name} needs even sizes; {keep}"
+            )
+        return padded
+
+    def _muxer_options(self, labels: Mapping[str, str]) -> dict[str, str]:
+        if self._format.muxer not in ("mp4", "mov"):
+            return {"avoid_negative_ts": "disabled"}  # else MKV delays the clip by the run-up of its audio
+        # faststart: the index goes to the front, so that playback starts before the file has loaded.
+        flags = "+faststart" if labels.keys() <= COMMON_LABELS else "+faststart+use_metadata_tags"
+        # The start of each track is kept in ticks of the film: the picture's own, or it would be rounded to 1/1000 s.
+        ticks = self.info.time_base.denominator
+        return {"movflags": flags, "movie_timescale": str(min(max(ticks, 1000), 2**31 - 1))}
+
+    def _picture(self, frame: Frame) -> av.VideoFrame:
+        """`frame` as the encoder takes it."""
+        form = frame.format
+        layout = replace(form, name=layout_name((2, 2), form.depth), sx=2, sy=2) if form.grey else form
+        picture = av.VideoFrame(*self._padded, layout.name)
+        for index, plane in enumerate(picture.planes):
+            target = view(plane, form)
+            if index >= len(frame.planes):
+                target[:] = form.chroma_zero
+                continue
+            rows, columns = frame.planes[index].shape
+            target[:rows, :columns] = frame.planes[index]
+            target[rows:, :columns] = frame.planes[index][-1:]
+            target[:, columns:] = target[:, columns - 1 : columns]
+        return picture if layout.name == self._target.name else rearranged(picture, self._target)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """FFmpeg's and the system's errors as OutputError, in words."""
+        try:
+            yield
+        except OutputError:
+            raise
+        except (av.FFmpegError, OSError) as error:
+            if error.errno in FULL_DISK:
+                raise OutputError(f"{self.path}: the disk is full; free some space or write elsewhere") from error
+            raise OutputError(
+                f"{self.path} cannot be written ({words(error)}); check the folder and the options"
+            ) from error
+
+
+def check_output(path: Path, final: Path, source: Path, overwrite: bool) -> None:
+    """Raises OutputError or OutputExistsError where writing `path` (really `final`) cannot or must not be begun."""
+    if final.is_dir():
+        raise OutputError(f"{path} is a folder: name a file in it")
+    if not final.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {final.parent}; create it first")
+    if final.exists() and source.exists() and final.samefile(source):
+        raise OutputError(f"{path} is the input itself, which is never overwritten: choose another name")
+    if final.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists already: choose another name or allow overwriting")
+    if not os.access(final.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: no permission to write in {final.parent}; choose another folder")
+
+
+def sync(path: Path) -> None:
+    """Wait until `path`, a file or a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
