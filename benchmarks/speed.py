@@ -1,0 +1,231 @@
+"""How fast `cdrl edit` is and how much memory it takes, on this machine, as a table and as JSON.
+
+python benchmarks/speed.py                    a talking head of 720p and of 1080p, made of the bundled sample
+python benchmarks/speed.py --clips talk.mp4   a clip of your own
+
+Every run is a process of its own, as a user would start it: frames per second are of the whole command, with its start.
+Beside it stands a plain copy: the same file decoded and encoded with the same settings, without an edit. Numbers are
+medians over the repeats. Memory is the process's largest resident set, for the clip and for one ten times as long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import av
+import tyro
+from rich.console import Console
+from rich.table import Table
+from synthesis import repeated, talking_head
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "examples" / "1001_DFA_NEU_XX.flv"
+PLAIN_COPY = Path(__file__).with_name("plain_copy.py")
+
+# Prints the moment at which the first frame has been written, on the clock that all processes share.
+FIRST_FRAME = """
+import sys, time, cdrl
+shown = []
+def progress(done, total):
+    if done and not shown:
+        shown.append(time.time())
+cdrl.load().edit(sys.argv[1], emotion=sys.argv[2]).save(sys.argv[3], overwrite=True, progress=progress)
+print(shown[0])
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure speed and memory of `cdrl edit`; every run is a process of its own."""
+
+    clips: tuple[Path, ...] = ()
+    """Clips to measure; without any, talking heads made of the bundled sample."""
+    heights: tuple[int, ...] = (720, 1080)
+    """Heights in pixels of the clips that are made, 16:9."""
+    frames: int = 300
+    """Frames of the clips that are made, at 30 a second."""
+    emotion: str = "happy"
+    """What is asked for."""
+    repeats: int = 3
+    """Runs of each kind."""
+    longer: int = 10
+    """How many times as long the clip for the memory is; 0 leaves it out."""
+    cores: int = 2
+    """Processor cores that the measured processes may use."""
+    output: Path = ROOT / "runs" / "speed.json"
+    """Where the numbers are written."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process took."""
+
+    seconds: float
+    """From its start to its end."""
+    cpu_seconds: float
+    """Of all its threads, user and system."""
+    peak_mb: float
+    """Largest resident set, 10^6 bytes."""
+    said: str = ""
+
+
+@dataclass
+class Result:
+    """The medians for one clip."""
+
+    clip: str
+    size: str
+    frames: int
+    edit_fps: float
+    copy_fps: float
+    ratio: float
+    """Time of the edit over time of the plain copy."""
+    edit_cpu_ms: float
+    """Processor time per frame, all threads: at best cores * 1000 / this many frames a second."""
+    copy_cpu_ms: float
+    first_frame_s: float
+    """From the start of the process to the first frame handed to the writer."""
+    edited_share: float
+    """Share of frames that were edited, 0..1."""
+    peak_mb: float
+    peak_mb_longer: float | None = None
+    stages_ms: dict[str, float] = field(default_factory=dict)
+    """Milliseconds per frame and stage; stages overlap, so their sum is more than the time per frame."""
+
+
+def main(options: Options) -> int:
+    """Measure, print the table, write the JSON; returns the exit code."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, allowed[: options.cores])  # what is started from here inherits it
+    results = []
+    with TemporaryDirectory(prefix="cdrl-speed-") as folder:
+        for clip in options.clips or made(options, Path(folder)):
+            results.append(measured(clip, Path(folder), options))
+            print_table(results[-1:])
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine(options), "results": [asdict(result) for result in results]}
+    options.output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {options.output}")
+    return 0
+
+
+def made(options: Options, folder: Path) -> list[Path]:
+    """The clips that are made of the sample."""
+    return [talking_head(SAMPLE, folder / f"talk_{height}p.mp4", height, options.frames) for height in options.heights]
+
+
+def measured(clip: Path, folder: Path, options: Options) -> Result:
+    """Everything about one clip."""
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        size, frames = f"{stream.width}x{stream.height}", sum(1 for _ in container.decode(stream))
+    copied, edited, report = folder / "copied.mp4", folder / "edited.mp4", folder / "report.json"
+    edit = command(clip, edited, report, options.emotion)
+    copies, edits, first = [], [], []
+    for _ in range(options.repeats):  # in turns, so that a machine that is busy for a while is so for all
+        copies.append(cost([sys.executable, str(PLAIN_COPY), str(clip), str(copied)]))
+        edits.append(cost(edit))
+        start = time.time()
+        words = [sys.executable, "-c", FIRST_FRAME, str(clip), options.emotion, str(edited)]
+        first.append(float(cost(words).said) - start)
+    told = json.loads(report.read_text(encoding="utf-8"))
+    result = Result(
+        clip=clip.name,
+        size=size,
+        frames=frames,
+        edit_fps=frames / median(run.seconds for run in edits),
+        copy_fps=frames / median(run.seconds for run in copies),
+        ratio=median(run.seconds for run in edits) / median(run.seconds for run in copies),
+        edit_cpu_ms=1000 * median(run.cpu_seconds for run in edits) / frames,
+        copy_cpu_ms=1000 * median(run.cpu_seconds for run in copies) / frames,
+        first_frame_s=median(first),
+        edited_share=share_edited(told),
+        peak_mb=median(run.peak_mb for run in edits),
+        stages_ms=stages(told),
+    )
+    if options.longer:
+        long = repeated(clip, folder / "longer.mp4", options.longer)
+        result.peak_mb_longer = cost(command(long, edited, report, options.emotion)).peak_mb
+    return result
+
+
+def command(clip: Path, output: Path, report: Path, emotion: str) -> list[str]:
+    """The edit as a user would start it, with default settings."""
+    files = [str(clip), "-o", str(output), "--report", str(report)]
+    return [sys.executable, "-m", "cdrl", "edit", *files, "--emotion", emotion, "--overwrite"]
+
+
+def cost(words: list[str]) -> Cost:
+    """Run a command and say what it took; ends the benchmark where it fails."""
+    start = time.perf_counter()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # we have waited for it; Popen must not
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise SystemExit(f"exit code {process.returncode} of: {' '.join(words)}")
+    to_mb = 1e-6 if sys.platform == "darwin" else 1024e-6  # the one counts bytes, others KiB
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * to_mb, said)
+
+
+def share_edited(report: dict[str, Any]) -> float:
+    """Share of the frames that were edited, 0..1, from what `--report` wrote."""
+    frames = report["frames"]
+    return float(frames["edited"] / frames["total"])
+
+
+def stages(report: dict[str, Any]) -> dict[str, float]:
+    """Milliseconds per frame and stage, from what `--report` wrote."""
+    return {name: float(value) for name, value in report["stages_ms"].items()}
+
+
+def machine(options: Options) -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": min(options.cores, os.cpu_count() or 1),
+        "load_per_core": os.getloadavg()[0] / (os.cpu_count() or 1),
+        "repeats": options.repeats,
+    }
+
+
+def print_table(results: list[Result]) -> None:
+    """The numbers for people, with what is wanted beside them."""
+    for result in results:
+        table = Table(title=f"{result.clip}, {result.size}, {result.frames} frames", title_justify="left")
+        for heading in ("", "measured", "wanted at 720p"):
+            table.add_column(heading)
+        longer = "-" if result.peak_mb_longer is None else f"{result.peak_mb_longer:.0f} MB"
+        rows = [
+            ("cdrl edit, end to end", f"{result.edit_fps:.1f} frames/s", "≥ 25"),
+            ("plain decode → encode", f"{result.copy_fps:.1f} frames/s", ""),
+            ("times the plain copy", f"{result.ratio:.2f}", ""),
+            ("processor time, edit", f"{result.edit_cpu_ms:.1f} ms a frame", ""),
+            ("processor time, plain copy", f"{result.copy_cpu_ms:.1f} ms a frame", ""),
+            ("start to first frame", f"{result.first_frame_s:.2f} s", "≤ 3"),
+            ("frames edited", f"{100 * result.edited_share:.1f} %", "≥ 99"),
+            ("peak memory", f"{result.peak_mb:.0f} MB", "≤ 800"),
+            ("peak memory, longer clip", longer, "the same"),
+            *((f"  stage {name}", f"{value:.1f} ms a frame", "") for name, value in result.stages_ms.items()),
+        ]
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options)))
