@@ -1,0 +1,132 @@
+"""`cdrl edit` on what it must refuse, with the real editor: one line, the right exit code, nothing left behind."""
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import av
+import numpy as np
+import pytest
+
+pytest.importorskip("cdrl.editor", reason="the editor is not there yet")
+
+from cdrl.cli import main
+
+
+def faceless(path, frames=12):
+    """A video of coloured noise."""
+    random = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for _ in range(frames):
+            picture = random.integers(0, 255, (120, 160, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode(None))
+
+
+def sound_only(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory, sample):
+    """What users mistake for a video."""
+    folder = tmp_path_factory.mktemp("refused")
+    content = sample.read_bytes()
+    (folder / "talk.mp4").write_bytes(content)
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("this is not a video\n" * 100)
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\ntalk.mp4\n")
+    (folder / "head_only.mp4").write_bytes(content[:400])
+    (folder / "folder.mp4").mkdir()
+    (folder / "taken.mp4").write_bytes(b"mine")
+    faceless(folder / "noise.mp4")
+    sound_only(folder / "sound.m4a")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(shelf, monkeypatch):
+    """After each test the folder is as it was."""
+    before = {path.name: path.read_bytes() for path in shelf.iterdir() if path.is_file()}
+    monkeypatch.chdir(shelf)
+    yield
+    assert {path.name: path.read_bytes() for path in shelf.iterdir() if path.is_file()} == before
+
+
+REFUSED = [
+    ("nowhere.mp4 --emotion happy -o out.mp4", 3, "no such file"),
+    ("folder.mp4 --emotion happy -o out.mp4", 3, "folder"),
+    ("https://example.org/talk.mp4 --emotion happy -o out.mp4", 3, "address"),
+    ("concat:talk.mp4|talk.mp4 --emotion happy -o out.mp4", 3, "concat"),
+    ("empty.mp4 --emotion happy -o out.mp4", 3, "empty"),
+    ("text.mp4 --emotion happy -o out.mp4", 3, "text.mp4"),
+    ("list.m3u8 --emotion happy -o out.mp4", 3, "list.m3u8"),
+    ("head_only.mp4 --emotion happy -o out.mp4", 3, "head_only.mp4"),
+    ("sound.m4a --emotion happy -o out.mp4", 3, "sound.m4a"),
+    ("noise.mp4 --emotion happy -o out.mp4", 4, "face"),
+    ("talk.mp4 --emotion happy --face 3 -o out.mp4", 4, "face"),
+    ("talk.mp4 --emotion happy --face middle -o out.mp4", 2, "face"),
+    ("talk.mp4 --reference nowhere.jpg -o out.mp4", 3, "nowhere.jpg"),
+    ("talk.mp4 --reference text.mp4 -o out.mp4", 3, "text.mp4"),
+    ("talk.mp4 --reference noise.mp4 -o out.mp4", 4, "noise.mp4"),
+    ("talk.mp4 --emotion happy -o taken.mp4", 5, "taken.mp4"),
+    ("talk.mp4 --emotion happy -o folder.mp4", 5, "folder"),
+    ("talk.mp4 --emotion happy -o nowhere/out.mp4", 5, "nowhere"),
+    ("talk.mp4 --emotion happy -o talk.mp4 --overwrite", 5, "talk.mp4"),
+    ("talk.mp4 --emotion happy -o ./folder.mp4/../talk.mp4 --overwrite", 5, "talk.mp4"),
+    ("talk.mp4 --emotion happy -o out.txt", 2, ".txt"),
+    ("talk.mp4 --emotion happy -o out", 2, "out"),
+    ("talk.mp4 --emotion happy -o out.mp4 --preview taken.mp4", 5, "taken.mp4"),
+    ("talk.mp4 --emotion happy -o out.mp4 --preview sheet.xyz", 2, "xyz"),
+    ("talk.mp4 --emotion happy -o out.mp4 --max-seconds 1", 6, "max_seconds"),
+    ("talk.mp4 --emotion happy -o out.mp4 --max-pixels 1000", 6, "max_pixels"),
+    ("talk.mp4 --emotion happy -o out.mp4 --max-bytes 1000", 6, "max_bytes"),
+    ("talk.mp4 --emotion happy -o out.mp4 --prior nowhere.npz", 7, "nowhere.npz"),
+    ("talk.mp4 --emotion happy -o out.mp4 --prior taken.mp4", 7, "taken.mp4"),
+]
+
+
+@pytest.mark.parametrize(("line", "code", "said"), REFUSED)
+def test_refused(line, code, said, capfd):
+    assert main(["edit", *line.split()]) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("cdrl: error: ")
+    assert err.count("\n") == 1, err
+    assert said in err
+
+
+def test_disk_full(shelf):
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+    words = [sys.executable, "-B", "-m", "cdrl", "edit", "talk.mp4", "--emotion", "happy", "-o", "out.mp4"]
+    done = subprocess.run(words, preexec_fn=small_files, capture_output=True, text=True, cwd=shelf, check=False)
+    assert done.returncode == 5, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("cdrl: error: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("wait", [0.8, 1.8])
+def test_interrupted(shelf, number, wait):
+    words = [sys.executable, "-m", "cdrl", "edit", "talk.mp4", "--emotion", "happy", "-o", "out.mp4"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=shelf) as process:
+        time.sleep(wait)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    if process.returncode == 0:  # a fast machine was through before we said stop
+        (shelf / "out.mp4").unlink()
+        return
+    assert process.returncode == 130, err
+    assert err.count("\n") == 1
+    assert err.startswith("cdrl: error: ")
