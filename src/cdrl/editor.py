@@ -1,0 +1,237 @@
+"""The editor: a video in, the same video with another emotion out. Frames stream through stages side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cdrl.errors import FaceError, InputError
+from cdrl.face.landmarks import BundleDetector
+from cdrl.face.pose import estimate_pose
+from cdrl.face.tracking import FaceTracker, Track, parse_face
+from cdrl.manipulation.edit import Manipulator, reference_pattern
+from cdrl.manipulation.person import SURVEY, Person, expression_model, survey
+from cdrl.manipulation.plan import EditPlan
+from cdrl.manipulation.prior import EmotionPrior, Pattern
+from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
+from cdrl.presentation import ContactSheet, side_by_side
+from cdrl.rendering.render import render
+from cdrl.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE, Report, StageClock, lip_opening
+
+Progress = Callable[[int, int | None], None]
+
+_QUEUE = 3  # frames between two stages
+_PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
+_NONE_SHOWN: dict[str, float] = {}
+
+
+def load(prior: str | Path | None = None) -> Editor:
+    """See `cdrl.load`."""
+    # Stages run side by side; threads inside a small operation only get in their way.
+    cv2.setNumThreads(1)
+    return Editor(EmotionPrior.load(None if prior is None else Path(prior)))
+
+
+class Editor:
+    """Holds what every edit needs: the emotion prior and the model of expressions."""
+
+    def __init__(self, prior: EmotionPrior) -> None:
+        self.prior = prior
+        self.model = expression_model(prior)
+
+    def edit(
+        self,
+        source: str | Path,
+        *,
+        emotion: str | None = None,
+        reference: str | Path | None = None,
+        intensity: float = 1.0,
+        regions: str | Iterable[str] = (),
+        segments: str | None = None,
+        face: str = "largest",
+        limits: Limits | None = None,
+    ) -> Job:
+        """Checks what is asked for and gets the edit ready; `save` or `frames` of the result carry it out.
+
+        See `EditPlan.parse` for `emotion`, `reference`, `intensity` (0..1.5), `regions` and `segments`, and
+        `parse_face` for `face`. Raises UsageError, InputError, LimitError, and FaceError for a reference without a
+        face.
+        """
+        plan = EditPlan.parse(emotion, reference, intensity, regions, segments)
+        parse_face(face)
+        limits = limits or Limits()
+        info = probe(source, limits)
+        if info.photo:
+            raise InputError(f"{source} is a photo: give a video (photos serve as --reference)")
+        pattern = None if plan.reference is None else self.expression_of(plan.reference, limits)
+        return Job(self, Path(source), plan, Manipulator(self.prior, plan, pattern), face, limits)
+
+    def expression_of(self, reference: Path, limits: Limits) -> Pattern:
+        """The expression of a clip or photo of anyone, against that person's own neutral shape."""
+        with read(reference, limits, stop=SURVEY) as frames:
+            people = survey(frames, FaceTracker(BundleDetector()), self.model)
+        if not people:
+            raise FaceError(f"{reference}: no face is found; choose a clip or photo that shows one from the front")
+        person = next(iter(people.values()))
+        return reference_pattern(person.mean, person.neutral, person.shown, self.prior)
+
+
+@dataclass(frozen=True)
+class Edited:
+    """One frame before and after (the same object where nothing was changed), and the face in it."""
+
+    source: Frame
+    frame: Frame
+    track: Track | None
+    skipped: str | None
+
+
+class Job:
+    """An edit, ready to run. Each call of `frames` or `save` runs it anew."""
+
+    def __init__(
+        self, editor: Editor, source: Path, plan: EditPlan, manipulator: Manipulator, face: str, limits: Limits
+    ) -> None:
+        self.plan = plan
+        self.source = source
+        self._editor = editor
+        self._manipulator = manipulator
+        self._face = face
+        self._limits = limits
+
+    def frames(self) -> Generator[Edited, None, None]:
+        """The clip's frames, edited, in order; at most a few are in memory at a time."""
+        report = Report(str(self.source), "")
+        with read(self.source, self._limits) as reader:
+            yield from self._edited(reader, report)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        encoder: EncoderOptions | None = None,
+        preview: str | Path | None = None,
+        side_by_side: bool = False,
+        progress: Progress | None = None,
+        measure_lips: bool = False,
+    ) -> Report:
+        """Writes the edited video to `path` (and a contact sheet to `preview`), whole or not at all.
+
+        `side_by_side` shows the source on the left. `progress(done, total)` is called after each frame. With
+        `measure_lips` the edited lips are looked at again and reported beside the source's.
+        Raises OutputError, OutputExistsError, InputError, and FaceError where no frame shows a face.
+        """
+        report = Report(str(self.source), str(path))
+        sheet = ContactSheet() if preview is not None else None
+        with read(self.source, self._limits) as reader:
+            info = reader.info
+            size = (2 * info.width, info.height) if side_by_side else None
+            options = encoder or EncoderOptions()
+            with Writer(path, info, options, size=size, overwrite=overwrite, limits=self._limits) as writer:
+                stages = self._edited(reader, report)
+                try:
+                    self._write(stages, writer, report, sheet, side_by_side, progress, info.frame_count, measure_lips)
+                finally:
+                    stages.close()
+                self._check(report)
+            report.notes += [*reader.notes, *writer.notes]
+        report.conclude()
+        if sheet is not None and preview is not None:
+            sheet.save(Path(preview))
+        return report
+
+    def _write(
+        self,
+        stages: Iterator[Edited],
+        writer: Writer,
+        report: Report,
+        sheet: ContactSheet | None,
+        beside: bool,
+        progress: Progress | None,
+        total: int | None,
+        measure_lips: bool,
+    ) -> None:
+        lips = FaceTracker(BundleDetector(), self._face) if measure_lips else None
+        for edited in stages:
+            with report.stages.measure("write"):
+                writer.write(side_by_side(edited.source, edited.frame) if beside else edited.frame)
+            if sheet is not None:
+                sheet.add(edited.source, edited.frame)
+            if lips is not None:
+                again = lips.step(edited.frame)
+                if again is not None and edited.track is not None and edited.skipped is None:
+                    report.openings.append((lip_opening(edited.track.points), lip_opening(again.points)))
+            if progress is not None:
+                progress(report.total, total)
+
+    def _check(self, report: Report) -> None:
+        if report.total and report.skipped[NO_FACE] == report.total and not self.plan.changes_nothing:
+            raise FaceError(
+                f"{self.source}: no face in any of {report.total} frames; nothing to edit (a face must be seen from the "
+                "front, at least a few dozen pixels wide)"
+            )
+
+    def _edited(self, reader: FrameReader, report: Report) -> Generator[Edited, None, None]:
+        """The stages: decode and track ahead in threads, edit here."""
+        people = self._survey(report.stages)
+        for person in people.values():
+            report.shown = report.shown or person.shown
+        frames = report.stages.timed("decode", iter(reader))
+        tracked = prefetch(self._tracked(prefetch(frames, _QUEUE), report.stages), _QUEUE)
+        edited = prefetch((self._edit(frame, track, people, report) for frame, track in tracked), _QUEUE)
+        try:
+            for item in edited:
+                report.total += 1
+                if item.skipped is None:
+                    report.edited += 1
+                else:
+                    report.skipped[item.skipped] += 1
+                yield item
+        finally:
+            edited.close()
+            tracked.close()
+
+    def _survey(self, clock: StageClock) -> dict[int, Person]:
+        if self.plan.changes_nothing:
+            return {}
+        with clock.measure("survey"), read(self.source, self._limits, stop=SURVEY) as frames:
+            return survey(frames, FaceTracker(BundleDetector(), self._face), self._editor.model)
+
+    def _tracked(
+        self, frames: Generator[Frame, None, None], clock: StageClock
+    ) -> Generator[tuple[Frame, Track | None], None, None]:
+        tracker = FaceTracker(BundleDetector(), self._face)
+        try:
+            for frame in frames:
+                with clock.measure("track"):
+                    track = None if self.plan.changes_nothing else tracker.step(frame)
+                yield frame, track
+        finally:
+            frames.close()
+
+    def _edit(self, frame: Frame, track: Track | None, people: dict[int, Person], report: Report) -> Edited:
+        with report.stages.measure("edit"):
+            weights = self.plan.weights(frame.time)
+            if not weights:
+                return Edited(frame, frame, track, NOT_ASKED)
+            if track is None:
+                return Edited(frame, frame, None, NO_FACE)
+            report.smallest_face = min(report.smallest_face, float(np.ptp(track.points[:, 0])))
+            pose = estimate_pose(track.points)
+            seen = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
+            if seen == 0:
+                return Edited(frame, frame, track, PROFILE)
+            shown = people[track.shot].shown if track.shot in people else _NONE_SHOWN
+            pattern = self._manipulator.pattern(weights, shown)
+            moved = pose.to_image(pattern.displacement(pose.normalise(track.points)))[:, :2] * seen
+            result = frame.copy()
+            if not render(result, track.points[:, :2], moved.astype(np.float32), pattern.gain * seen):
+                return Edited(frame, frame, track, OUTSIDE)
+            return Edited(frame, result, track, None)
+
+

@@ -1,0 +1,94 @@
+"""Google's face landmark bundle (`face_landmarker_v2.task`, Apache-2.0), run directly in LiteRT.
+
+The bundle is a zip of three networks and of the metadata of the canonical face mesh. It ships in the package and
+is loaded only after its SHA-256 was verified.
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from cdrl.assets import verified_bytes
+
+Floats = NDArray[np.float32]
+
+_BUNDLE = "face_landmarker_v2.task"
+
+
+@cache
+def _members() -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(verified_bytes(_BUNDLE))) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+class Network:
+    """One network of the bundle, on one thread (two threads cost small networks more than they give).
+
+    Not thread-safe: one object a thread.
+    """
+
+    def __init__(self, member: str) -> None:
+        self._interpreter: Any = Interpreter(model_content=_members()[member], num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
+
+    def __call__(self, tensor: Floats) -> list[Floats]:
+        """Runs the network on one input tensor; copies of all its outputs."""
+        self._interpreter.set_tensor(self._input, tensor)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+@dataclass(frozen=True)
+class CanonicalMesh:
+    """The canonical face: `vertices` [468, 3] in centimetres (x to the face's left, y up, z to the viewer),
+    `uv` [468, 2] in [0, 1], `triangles` [n, 3] vertex numbers."""
+
+    vertices: Floats
+    uv: Floats
+    triangles: NDArray[np.int32]
+
+
+def _fields(message: bytes) -> dict[int, list[Any]]:
+    """The fields of a protobuf message by number (wire format only: varint, 32/64 bit and length-delimited)."""
+    fields: dict[int, list[Any]] = {}
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                return value
+
+    while at < len(message):
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            value: Any = varint()
+        else:
+            size = {1: 8, 5: 4}.get(kind) or varint()
+            value = message[at : at + size]
+            at += size
+        fields.setdefault(key >> 3, []).append(value)
+    return fields
+
+
+@cache
+def canonical_mesh() -> CanonicalMesh:
+    """The canonical mesh in the bundle's geometry metadata (`Mesh3d`: vertex buffer in field 3, index buffer in 4)."""
+    metadata = _fields(_members()["geometry_pipeline_metadata_landmarks.binarypb"])
+    mesh = _fields(metadata[1][0])
+    vertices = np.frombuffer(b"".join(mesh[3]), "<f4").reshape(-1, 5)
+    return CanonicalMesh(vertices[:, :3].copy(), vertices[:, 3:].copy(), np.array(mesh[4], np.int32).reshape(-1, 3))

@@ -1,0 +1,213 @@
+"""Landmarks [478, 3] and ARKit blendshapes [52] of a face, behind one protocol.
+
+Regions of interest follow the bundle's own graph: a detection gives a square turned upright along the eyes and
+enlarged 1.5 times; landmarks of one frame give the region of the next the same way.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.face.bundle import Floats, Network
+
+CROP = 256  # pixels, side of the landmark network's input
+DETECTOR_CROP = 128  # pixels, side of the detector's input
+PRESENCE = 0.5  # below this probability the crop holds no face
+DETECTION = 0.5  # below this probability a detection does not count
+OVERLAP = 0.3  # intersection over union from which two detections are one face
+_TILE = 0.6  # side of a closer look, over the shorter side of the picture
+_ENLARGE = 1.5  # region side over the face box's longer side
+
+# Points of the 478 that the blendshape network reads, and the names of what it gives (interface of the bundle).
+# fmt: off
+BLENDSHAPE_POINTS = (
+    0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80,
+    81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153,
+    154, 155, 157, 158, 159, 160, 161, 162, 163, 168, 172, 173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251,
+    263, 267, 269, 270, 276, 282, 283, 284, 285, 288, 291, 293, 295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318,
+    321, 323, 324, 332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379, 380, 381, 382, 384, 385, 386,
+    387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, 468, 469, 470, 471, 472, 473, 474, 475, 476, 477,
+)
+BLENDSHAPES = (
+    "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
+    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
+    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
+    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight",
+)
+# fmt: on
+
+
+class Picture(Protocol):
+    """What faces are looked for in: `cdrl.media.Frame` is one."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    def rgb_crop(
+        self, matrix: NDArray[np.floating], size: tuple[int, int], border: Literal["replicate", "black"] = "replicate"
+    ) -> NDArray[np.uint8]:
+        """RGB [h, w, 3]; `matrix` [2, 3] maps crop pixels to picture pixels, `size` is (w, h)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Region:
+    """A turned square of the picture: centre and side in pixels, `angle` in radians (clockwise on the screen)."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+    def matrix(self, crop: int) -> Floats:
+        """[2, 3]: pixels of a crop of that side → pixels of the picture."""
+        scale = self.side / crop
+        cosine, sine = np.cos(self.angle) * scale, np.sin(self.angle) * scale
+        half = crop / 2
+        return np.array(
+            [
+                [cosine, -sine, self.x - half * (cosine - sine)],
+                [sine, cosine, self.y - half * (sine + cosine)],
+            ],
+            np.float32,
+        )
+
+    @classmethod
+    def around(cls, low: Floats, high: Floats, right_eye: Floats, left_eye: Floats) -> "Region":
+        """The enlarged square around the box (`low`, `high`), upright along the eyes ([2] each, pixels)."""
+        angle = np.arctan2(left_eye[1] - right_eye[1], left_eye[0] - right_eye[0])
+        centre = (low + high) / 2
+        side = float(np.max(high - low)) * _ENLARGE
+        return cls(float(centre[0]), float(centre[1]), side, float(angle))
+
+    @classmethod
+    def of_landmarks(cls, points: Floats) -> "Region":
+        """The region in which the next frame's landmarks are looked for, from `points` [478, 3]."""
+        return cls.around(points[:, :2].min(0), points[:, :2].max(0), points[33, :2], points[263, :2])
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """`points` [478, 3] in picture pixels (z in the same unit, negative towards the viewer), `presence` in [0, 1]."""
+
+    points: Floats
+    presence: float
+
+
+class LandmarkDetector(Protocol):
+    """Finds faces in a picture and their 478 points in a region."""
+
+    def regions(self, picture: Picture) -> list[Region]:
+        """Regions of all faces found, most certain first."""
+        ...
+
+    def landmarks(self, picture: Picture, region: Region) -> Landmarks:
+        """The points of the face in the region, whether or not there is one: see `presence`."""
+        ...
+
+
+@cache
+def _anchors() -> Floats:
+    """Anchor centres [896, 2] in [0, 1]: two on each cell of a 16x16 grid, six on each of an 8x8 grid."""
+    grids = []
+    for cells, each in ((16, 2), (8, 6)):
+        centres = (np.arange(cells, dtype=np.float32) + 0.5) / cells
+        y, x = np.meshgrid(centres, centres, indexing="ij")
+        grids.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), each, 0))
+    return np.concatenate(grids)
+
+
+class BundleDetector:
+    """`LandmarkDetector` with the shipped bundle in LiteRT (one thread; one object a thread)."""
+
+    def __init__(self) -> None:
+        self._detector = Network("face_detector.tflite")
+        self._landmarks = Network("face_landmarks_detector.tflite")
+        self._blendshapes = Network("face_blendshapes.tflite")
+
+    def regions(self, picture: Picture) -> list[Region]:
+        side = float(max(picture.width, picture.height))
+        found = self._detect(picture, picture.width / 2, picture.height / 2, side)
+        if found:
+            return found
+        # The detector sees 128 pixels: a face below a tenth of the picture needs a closer look.
+        near = min(picture.width, picture.height) * _TILE
+        centres = [
+            (x, y)
+            for y in _tile_centres(picture.height, near)
+            for x in _tile_centres(picture.width, near)
+        ]
+        closer = [region for x, y in centres for region in self._detect(picture, x, y, near)]
+        return _distinct(closer)
+
+    def _detect(self, picture: Picture, x: float, y: float, side: float) -> list[Region]:
+        """Faces in the square of that centre and side."""
+        matrix = Region(x, y, side, 0.0).matrix(DETECTOR_CROP)
+        crop = picture.rgb_crop(matrix, (DETECTOR_CROP, DETECTOR_CROP), "black").astype(np.float32)
+        boxes, logits = self._detector(crop[None] / 127.5 - 1)
+        scores = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -50, 50)))
+        keep = np.flatnonzero(scores >= DETECTION)
+        raw = boxes.reshape(-1, 8, 2)[keep] / DETECTOR_CROP
+        raw[:, [0, 2, 3, 4, 5, 6, 7]] += _anchors()[keep][:, None]
+        corner = np.array([x - side / 2, y - side / 2], np.float32)
+        found = []
+        for face in _merge(raw, scores[keep]):
+            centre, half = face[0] * side + corner, face[1] * side / 2
+            found.append(Region.around(centre - half, centre + half, face[2] * side + corner, face[3] * side + corner))
+        return found
+
+    def landmarks(self, picture: Picture, region: Region) -> Landmarks:
+        matrix = region.matrix(CROP)
+        crop = picture.rgb_crop(matrix, (CROP, CROP)).astype(np.float32)
+        raw, _, presence = self._landmarks(crop[None] / 255)
+        points = raw.reshape(478, 3).copy()
+        points[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        points[:, 2] *= region.side / CROP
+        return Landmarks(points, float(1 / (1 + np.exp(-presence.ravel()[0]))))
+
+    def blendshapes(self, points: Floats) -> Floats:
+        """ARKit coefficients [52] in [0, 1], in the order of `BLENDSHAPES`, of landmarks [478, 3] in pixels."""
+        subset = np.ascontiguousarray(points[list(BLENDSHAPE_POINTS), :2], np.float32)
+        return self._blendshapes(subset[None])[0].reshape(52)
+
+
+def _tile_centres(length: int, side: float) -> list[float]:
+    """Centres of squares of that side that cover a length, half overlapping."""
+    count = max(int(np.ceil((length - side) / (side / 2))), 0) + 1
+    return [length / 2] if count == 1 else list(np.linspace(side / 2, length - side / 2, count))
+
+
+def _distinct(regions: list[Region]) -> list[Region]:
+    """Regions of which none lies in the middle of another: neighbouring tiles see one face twice."""
+    kept: list[Region] = []
+    for region in sorted(regions, key=lambda region: -region.side):
+        if all(np.hypot(region.x - other.x, region.y - other.y) > 0.4 * other.side for other in kept):
+            kept.append(region)
+    return kept
+
+
+def _merge(raw: Floats, scores: Floats) -> list[Floats]:
+    """Weighted non-maximum suppression: overlapping detections [n, 8, 2] become their score-weighted mean."""
+    low, high = raw[:, 0] - raw[:, 1] / 2, raw[:, 0] + raw[:, 1] / 2
+    area = np.prod(high - low, 1)
+    left = np.argsort(-scores)
+    merged = []
+    while left.size:
+        best = left[0]
+        corner = np.minimum(high[best], high[left]) - np.maximum(low[best], low[left])
+        inter = np.prod(np.clip(corner, 0, None), 1)
+        same = inter / (area[best] + area[left] - inter) > OVERLAP
+        same[0] = True
+        group = left[same]
+        merged.append(np.average(raw[group], 0, scores[group]).astype(np.float32))
+        left = left[~same]
+    return merged

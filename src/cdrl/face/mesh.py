@@ -1,0 +1,88 @@
+"""The mesh of the 478 landmarks: contours, pairs that open and close, triangles without holes, editable regions.
+
+"Right" and "left" are the person's own. Points 468–472 and 473–477 are the right and left iris (centre first) and
+belong to no triangle.
+"""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.face.bundle import Floats, canonical_mesh
+
+POINTS = 478
+MESH_POINTS = 468
+
+# fmt: off
+OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
+        150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+RIGHT_LIDS = ((246, 161, 160, 159, 158, 157, 173), (7, 163, 144, 145, 153, 154, 155))  # upper, lower; outer to inner
+LEFT_LIDS = ((466, 388, 387, 386, 385, 384, 398), (249, 390, 373, 374, 380, 381, 382))
+RIGHT_CORNERS, LEFT_CORNERS = (33, 133), (263, 362)  # outer, inner
+INNER_LIPS = ((191, 80, 81, 82, 13, 312, 311, 310, 415), (95, 88, 178, 87, 14, 317, 402, 318, 324))  # upper, lower
+INNER_CORNERS, MOUTH_CORNERS = (78, 308), (61, 291)  # right, left
+OUTER_LIPS = ((185, 40, 39, 37, 0, 267, 269, 270, 409), (146, 91, 181, 84, 17, 314, 405, 321, 375))
+RIGHT_BROW, LEFT_BROW = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107), (276, 283, 282, 295, 285, 300, 293, 334, 296, 336)
+RIGHT_IRIS, LEFT_IRIS = (468, 469, 470, 471, 472), (473, 474, 475, 476, 477)
+# Points that ride with the skull whatever the face does: nose, eye corners, temples, in front of the ears. No forehead:
+# the network lets it rise with the brows.
+RIGID = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 33, 133, 263, 362, 127, 356, 234, 454, 93, 323, 162, 389, 132, 361)
+# fmt: on
+
+
+def _strip(corner: int, upper: tuple[int, ...], lower: tuple[int, ...], last: int) -> list[tuple[int, int, int]]:
+    """Triangles that fill an opening between two contours of equal length that share both corners."""
+    triangles = [(corner, upper[0], lower[0])]
+    for i in range(len(upper) - 1):
+        triangles += [(upper[i], upper[i + 1], lower[i]), (lower[i], upper[i + 1], lower[i + 1])]
+    return [*triangles, (upper[-1], last, lower[-1])]
+
+
+@cache
+def triangles() -> NDArray[np.int32]:
+    """[n, 3] triangles of the whole face, eye and mouth openings filled, all turned the same way."""
+    mesh = canonical_mesh()
+    fills = [
+        *_strip(RIGHT_CORNERS[0], *RIGHT_LIDS, RIGHT_CORNERS[1]),
+        *_strip(LEFT_CORNERS[0], *LEFT_LIDS, LEFT_CORNERS[1]),
+        *_strip(INNER_CORNERS[0], *INNER_LIPS, INNER_CORNERS[1]),
+    ]
+    faces = np.concatenate([mesh.triangles, np.array(fills, np.int32)])
+    a, b, c = (mesh.vertices[faces[:, k], :2] for k in range(3))
+    turned = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0]) < 0
+    faces[turned] = faces[turned][:, [0, 2, 1]]
+    return faces
+
+
+@cache
+def canonical_points() -> Floats:
+    """[478, 3] canonical face in the axes of landmarks (x right, y down, z away from the viewer), centimetres.
+
+    The irises, which the canonical mesh lacks, lie between their lids.
+    """
+    points = np.zeros((POINTS, 3), np.float32)
+    points[:MESH_POINTS] = canonical_mesh().vertices * np.array([1, -1, -1], np.float32)
+    for iris, corners, lids in ((RIGHT_IRIS, RIGHT_CORNERS, RIGHT_LIDS), (LEFT_IRIS, LEFT_CORNERS, LEFT_LIDS)):
+        centre = points[[*corners, *lids[0], *lids[1]]].mean(0)
+        ring = np.array([[0, 0, 0], [1, 0, 0], [0, -1, 0], [-1, 0, 0], [0, 1, 0]], np.float32)
+        points[list(iris)] = centre + 0.58 * ring
+    return points
+
+
+@cache
+def region_weights() -> dict[str, Floats]:
+    """Soft membership [478] in [0, 1] of each region; the four add up to one at every point."""
+    points = canonical_points()
+    seeds = {
+        "brows": [*RIGHT_BROW, *LEFT_BROW, 9, 8, 151, 10, 67, 297, 103, 332],
+        "eyes": [*RIGHT_CORNERS, *LEFT_CORNERS, *RIGHT_LIDS[0], *RIGHT_LIDS[1], *LEFT_LIDS[0], *LEFT_LIDS[1], 468, 473],
+        "cheeks": [50, 280, 205, 425, 187, 411, 116, 345, 101, 330, 4, 195, 48, 278, 129, 358, 234, 454],
+        "mouth": [*MOUTH_CORNERS, *OUTER_LIPS[0], *OUTER_LIPS[1], *INNER_LIPS[0], *INNER_LIPS[1], 152, 200, 164, 43, 273],
+    }
+    nearest = np.stack(
+        [np.linalg.norm(points[:, None] - points[None, index], axis=2).min(1) for index in seeds.values()]
+    )
+    soft = np.exp(-np.square(nearest / 1.0))
+    soft += 1e-6 / (1 + nearest)
+    return dict(zip(seeds, (soft / soft.sum(0)).astype(np.float32), strict=True))

@@ -1,0 +1,59 @@
+"""Who is seen, and what they already show: a first short look at a clip, a reference or a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from cdrl.face.bundle import Floats
+from cdrl.face.expression import ExpressionModel
+from cdrl.face.pose import estimate_pose
+from cdrl.face.tracking import FaceTracker
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
+from cdrl.media import Frame
+
+SURVEY = Fraction(6)  # seconds of a clip that are looked at
+_EVERY = Fraction(1, 8)  # seconds between two looks
+_FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
+
+
+@dataclass(frozen=True)
+class Person:
+    """`mean` [478, 3]: mean pose-free shape of the stretch seen; `neutral` [478, 3]: the shape behind it, without
+    emotion; `shown`: amount of each emotion in it, only those that are seen."""
+
+    mean: Floats
+    neutral: Floats
+    shown: dict[str, float]
+
+
+def expression_model(prior: EmotionPrior) -> ExpressionModel:
+    """The model that tells the emotion already shown, from the fitted prior."""
+    return ExpressionModel(
+        prior.mean, prior.identity, prior.expression, prior.expression_deviation, prior.offset
+    )
+
+
+def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel) -> dict[int, Person]:
+    """The person in each shot of a clip's first seconds, by the shot's number. Shots without a face are missing."""
+    shapes: dict[int, list[Floats]] = {}
+    due = Fraction(0)
+    for frame in frames:
+        if frame.time < due:
+            continue
+        due = frame.time + _EVERY
+        track = tracker.step(frame)
+        if track is not None:
+            pose = estimate_pose(track.points)
+            if abs(pose.yaw) <= _FRONTAL:
+                shapes.setdefault(track.shot, []).append(pose.normalise(track.points))
+    return {shot: _person(np.array(found), model) for shot, found in shapes.items()}
+
+
+def _person(shapes: Floats, model: ExpressionModel) -> Person:
+    mean = shapes.mean(0)
+    amounts, neutral = model.explain(mean)
+    return Person(mean, neutral, {name: float(a) for name, a in zip(EXPRESSIVE, amounts, strict=True) if a > 0})

@@ -1,0 +1,99 @@
+"""The emotion prior: what each emotion does to a face, fitted over people by `cdrl train prior`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from cdrl.assets import PRIOR, user_bytes, verified_bytes
+from cdrl.emotions import EMOTIONS
+from cdrl.errors import AssetError
+from cdrl.face.apertures import lids, lips
+from cdrl.face.bundle import Floats
+from cdrl.face.mesh import POINTS
+from cdrl.rendering.texture import SIZE
+
+EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
+
+
+@dataclass(frozen=True)
+class EmotionPrior:
+    """Fitted arrays; e runs over `EXPRESSIVE`, lengths in centimetres of the canonical face.
+
+    `offset` [e, 478, 3]: displacement of the pose-free shape from neutral, apertures left alone.
+    `lip_ratio`, `lid_ratio` [e]: apertures as multiples of the source's own.
+    `gain` [e, SIZE, SIZE]: log of luma, emotional over neutral, in texture space.
+    `mean` [478, 3], `identity` [i, 478, 3], `expression` [c, 478, 3]: mean neutral shape, modes of people scaled to
+    one standard deviation, and an orthonormal basis of expressions with `expression_deviation` [c] along it.
+    """
+
+    offset: Floats
+    lip_ratio: Floats
+    lid_ratio: Floats
+    gain: Floats
+    mean: Floats
+    identity: Floats
+    expression: Floats
+    expression_deviation: Floats
+
+    def save(self, path: Path) -> None:
+        """Writes the arrays as float16 where that loses nothing that can be seen."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        small = {name: array.astype(np.float16 if name != "mean" else np.float32) for name, array in arrays.items()}
+        np.savez_compressed(path, allow_pickle=False, **small)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> EmotionPrior:
+        """The prior in `path`, or the shipped one. `AssetError` when it is missing or not a prior."""
+        try:
+            data = verified_bytes(PRIOR) if path is None else user_bytes(path)
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                arrays = {field.name: file[field.name].astype(np.float32) for field in fields(cls)}
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            name = path or PRIOR
+            raise AssetError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
+        count = len(EXPRESSIVE)
+        if arrays["offset"].shape != (count, POINTS, 3) or arrays["gain"].shape != (count, SIZE, SIZE):
+            raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
+        return cls(**arrays)
+
+    def pattern(self, amounts: Mapping[str, float]) -> Pattern:
+        """What a blend of emotions does, amounts added up linearly ('neutral' adds nothing)."""
+        weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
+        return Pattern(
+            np.tensordot(weights, self.offset, 1),
+            float(np.exp(weights @ np.log(self.lip_ratio))),
+            float(np.exp(weights @ np.log(self.lid_ratio))),
+            np.tensordot(weights, self.gain, 1),
+        )
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """An expression to lay over a face: `offset` [478, 3] cm without apertures, aperture ratios, `gain` [SIZE, SIZE]
+    (log of luma)."""
+
+    offset: Floats
+    lip_ratio: float
+    lid_ratio: float
+    gain: Floats
+
+    def plus(self, other: Pattern, amount: float) -> Pattern:
+        """This pattern with `amount` of another on top."""
+        return Pattern(
+            self.offset + amount * other.offset,
+            self.lip_ratio * other.lip_ratio**amount,
+            self.lid_ratio * other.lid_ratio**amount,
+            self.gain + amount * other.gain,
+        )
+
+    def displacement(self, shape: Floats) -> Floats:
+        """Displacement [478, 3] in cm for a pose-free shape [478, 3]: the offset, and apertures at their ratio."""
+        opened = lips().opened_by((self.lip_ratio - 1) * lips().vectors(shape))
+        lidded = lids().opened_by((self.lid_ratio - 1) * lids().vectors(shape))
+        moved: Floats = self.offset + opened + lidded
+        return moved

@@ -1,0 +1,50 @@
+"""The eye layer: lids slide over an eyeball that stays where it is, so that an iris never turns oval.
+
+Inside the new lid contour the flow falls from the lid's own at the contour to none at a small depth. Under a
+narrowed lid the depth is short, as if the lid covered the eye; under a widened one it is long, so that only the
+white next to the lid stretches.
+"""
+
+import cv2
+import numpy as np
+
+from cdrl.face.bundle import Floats
+from cdrl.face.mesh import LEFT_CORNERS, LEFT_LIDS, RIGHT_CORNERS, RIGHT_LIDS
+from cdrl.rendering.flow import Window
+
+_CONTOURS = tuple(
+    (corners[0], *lids[0], corners[1], *reversed(lids[1]))
+    for corners, lids in ((RIGHT_CORNERS, RIGHT_LIDS), (LEFT_CORNERS, LEFT_LIDS))
+)
+_COVER = 0.15  # depth under a narrowed lid, in apertures
+_STRETCH = 0.5  # depth under a widened lid, in apertures
+_FIXED_POINT = 4  # fractional bits of the contour given to OpenCV
+
+
+def hold_eyeballs(shift: Floats, window: Window, step: tuple[int, int], source: Floats, target: Floats) -> None:
+    """Changes `shift` [h, w, 2] (picture pixels, at a plane's samples in the window) inside both eyes, in place.
+
+    `source`, `target`: landmarks [478, 2] before and after, picture pixels; `step`: picture pixels a sample.
+    """
+    scale = np.array([1 / step[0], 1 / step[1]], np.float32)
+    origin = np.array([window.x0, window.y0], np.float32)
+    for contour in _CONTOURS:
+        before, after = source[list(contour)], target[list(contour)]
+        outline = (after - origin + 0.5) * scale - 0.5
+        x0, y0 = np.maximum(np.floor(outline.min(0)).astype(int) - 1, 0)
+        x1, y1 = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, (shift.shape[1], shift.shape[0]))
+        if x1 - x0 < 3 or y1 - y0 < 3:
+            continue
+        inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        corners = np.round((outline - (x0, y0)) * (1 << _FIXED_POINT)).astype(np.int32)
+        cv2.fillPoly(inside, [corners], 1, shift=_FIXED_POINT)
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+        opening, was = _aperture(after), _aperture(before)
+        share = _COVER if opening < was else _STRETCH
+        reach = max(share * min(opening, was) * float(scale[1]), 1.0)
+        shift[y0:y1, x0:x1] *= (1 - np.clip(depth / reach, 0, 1))[..., None]
+
+
+def _aperture(contour: Floats) -> float:
+    """Mean lid opening in pixels of a contour [16, 2]: outer corner, upper lid, inner corner, lower lid reversed."""
+    return float(np.linalg.norm(contour[1:8] - contour[15:8:-1], axis=1).mean())

@@ -1,0 +1,120 @@
+"""From moved landmarks to a backward flow on a small grid over the head's ring.
+
+The mesh gives the flow inside the face; outside it the flow of the nearest boundary point fades to nothing within
+the ring. No seam, and the picture outside the ring is not touched.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cdrl.face.bundle import Floats
+from cdrl.face.mesh import MESH_POINTS, triangles
+from cdrl.rendering.raster import Coverage, rasterise
+
+GRID = 160  # nodes along the ring's longer side
+RING = 0.32  # width of the ring around the face, in units of the face's size
+_ALIGN = 4  # pixels: a window starts on whole chroma samples of every layout
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of the picture in pixels: [x0, x1) x [y0, y1)."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @property
+    def width(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> int:
+        return self.y1 - self.y0
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Where the pixels of `window` come from. On a grid of nodes [h, w] at the centres of equal cells:
+
+    `shift` [h, w, 2]: source position − output position, in picture pixels; exactly 0 outside the ring.
+    `fade` [h, w]: 1 in the face, falling to 0 at the ring's outer edge.
+    `coverage`: the face's nodes; `points` [478, 2]: the moved landmarks in grid units.
+    """
+
+    window: Window
+    shift: Floats
+    fade: Floats
+    coverage: Coverage
+    points: Floats
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Grid size (w, h)."""
+        return self.coverage.width, self.coverage.height
+
+    def to_grid(self, pixels: Floats) -> Floats:
+        """Picture positions [..., 2] in grid units."""
+        return _to_grid(pixels, self.window, *self.size)
+
+
+def _to_grid(pixels: Floats, window: Window, width: int, height: int) -> Floats:
+    origin = np.array([window.x0, window.y0], np.float32)
+    cells = np.array([width / window.width, height / window.height], np.float32)
+    return ((pixels - origin + 0.5) * cells - 0.5).astype(np.float32)
+
+
+def ring_window(source: Floats, target: Floats, width: int, height: int) -> tuple[Window, float] | None:
+    """The window around the face with its ring, clipped to the picture, and the ring's width in pixels.
+
+    `source`, `target`: landmarks [478, 2] before and after, pixels. None when nothing of it lies in the picture.
+    """
+    low = np.minimum(source[:MESH_POINTS].min(0), target[:MESH_POINTS].min(0))
+    high = np.maximum(source[:MESH_POINTS].max(0), target[:MESH_POINTS].max(0))
+    ring = RING * float(np.max(high - low))
+    x0, y0 = (int(v) // _ALIGN * _ALIGN for v in np.maximum(np.floor(low - ring), 0))
+    x1, y1 = (int(v) for v in np.ceil(high + ring))
+    x1, y1 = min(-(-x1 // _ALIGN) * _ALIGN, width), min(-(-y1 // _ALIGN) * _ALIGN, height)
+    if x1 - x0 < _ALIGN or y1 - y0 < _ALIGN:
+        return None
+    return Window(x0, y0, x1, y1), ring
+
+
+def backward_flow(source: Floats, displacement: Floats, width: int, height: int) -> Flow | None:
+    """The flow that moves landmarks `source` [478, 2] by `displacement` [478, 2] in a picture of width x height.
+
+    Pixels throughout. None when the face lies outside the picture.
+    """
+    target = source + displacement
+    found = ring_window(source, target, width, height)
+    if found is None:
+        return None
+    window, ring = found
+    cell = max(window.width, window.height) / GRID
+    grid_w, grid_h = max(int(round(window.width / cell)), 2), max(int(round(window.height / cell)), 2)
+    points = _to_grid(target, window, grid_w, grid_h)
+    coverage = rasterise(points, triangles(), grid_h, grid_w)
+    if coverage.nodes.size == 0:
+        return None
+    shift = np.zeros((grid_h * grid_w, 2), np.float32)
+    shift[coverage.nodes] = coverage.interpolate(-displacement)
+    nearest, fade = _spread(coverage, ring / cell)
+    shift = shift[nearest] * fade.reshape(-1, 1)
+    return Flow(window, shift.reshape(grid_h, grid_w, 2), fade, coverage, points)
+
+
+def _spread(coverage: Coverage, ring: float) -> tuple[np.ndarray, Floats]:
+    """For every node the nearest face node (flat index), and the fade [h, w]; `ring` in cells."""
+    height, width = coverage.height, coverage.width
+    outside = np.ones(height * width, np.uint8)
+    outside[coverage.nodes] = 0
+    distance, labels = cv2.distanceTransformWithLabels(
+        outside.reshape(height, width), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    owner = np.zeros(labels.max() + 1, np.intp)
+    owner[labels.ravel()[coverage.nodes]] = coverage.nodes
+    fade: Floats = np.square(np.clip(1 - distance / ring, 0, 1)).astype(np.float32)
+    return owner[labels.ravel()], fade

@@ -1,0 +1,116 @@
+"""What an edit did: frames edited, skipped and why, time per stage, lips beside the source's."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from cdrl.face.bundle import Floats
+
+Item = TypeVar("Item")
+
+NO_FACE, NOT_ASKED, PROFILE, OUTSIDE = "no face", "nothing asked for at that time", "face in profile", "face cut off"
+_TRUSTED = 0.5  # share of frames without a face above which the result is doubtful
+
+
+class StageClock:
+    """Seconds of work per stage; stages run side by side, so their sum is more than the time that passes."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Counts the time inside the block."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - begin
+
+    def timed(self, stage: str, items: Iterator[Item]) -> Iterator[Item]:
+        """The items, the time to make each counted."""
+        try:
+            while True:
+                with self.measure(stage):
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        return
+                yield item
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+
+@dataclass
+class Report:
+    """Counts and findings of one edit. `shown`: emotions found in the source's first seconds and taken out."""
+
+    source: str
+    output: str
+    total: int = 0
+    edited: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    shown: dict[str, float] = field(default_factory=dict)
+    smallest_face: float = float("inf")
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    stages: StageClock = field(default_factory=StageClock)
+    openings: list[tuple[float, float]] = field(default_factory=list)
+
+    def conclude(self) -> None:
+        """Adds the warnings that only the whole clip can tell."""
+        if self.total and self.skipped[NO_FACE] > _TRUSTED * self.total:
+            self.warnings.append(
+                f"{self.source}: no face in {self.skipped[NO_FACE]} of {self.total} frames; those are unchanged"
+            )
+        if self.skipped[PROFILE]:
+            self.warnings.append(
+                f"{self.source}: the face is turned too far in {self.skipped[PROFILE]} frames; those are unchanged"
+            )
+        if self.smallest_face < 80:
+            self.warnings.append(
+                f"{self.source}: the face is only {self.smallest_face:.0f} pixels wide; below 80 an edit is a guess"
+            )
+        self.warnings.extend(f"{self.source}: {note}" for note in self.notes)
+
+    @property
+    def lip_opening_r(self) -> float | None:
+        """Pearson correlation over the edited frames of lip opening, source vs edited as looked at again; None when
+        it was not measured or cannot be."""
+        if len(self.openings) < 3:
+            return None
+        before, after = np.array(self.openings).T
+        if before.std() == 0 or after.std() == 0:
+            return None
+        return float(np.corrcoef(before, after)[0, 1])
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--report`."""
+        return {
+            "source": self.source,
+            "output": self.output,
+            "frames": {"total": self.total, "edited": self.edited, "skipped": dict(self.skipped)},
+            "source_emotion": {name: round(amount, 3) for name, amount in self.shown.items()},
+            "lip_opening_r": None if self.lip_opening_r is None else round(self.lip_opening_r, 4),
+            "stages_ms": {k: round(1000 * s / max(self.total, 1), 2) for k, s in self.stages.seconds.items()},
+            "warnings": self.warnings,
+        }
+
+    def summary(self) -> str:
+        """One line for people."""
+        return f"{self.output}: {self.edited} of {self.total} frames edited"
+
+
+def lip_opening(points: Floats) -> float:
+    """Inner-lip gap over the distance of the outer eye corners, of landmarks [478, 3]."""
+    gap = np.linalg.norm(points[13, :2] - points[14, :2])
+    return float(gap / max(float(np.linalg.norm(points[33, :2] - points[263, :2])), 1e-6))

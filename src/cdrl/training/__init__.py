@@ -1,0 +1,1 @@
+"""Recipes that fit what ships, one file each, run by `cdrl train`."""

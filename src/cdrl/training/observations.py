@@ -1,0 +1,125 @@
+"""What a labelled clip says about its person and emotion: pose-free shapes and a mean shading, kept in a cache."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cdrl.emotions import parse_emotion
+from cdrl.errors import CdrlError, InputNotFoundError, UsageError
+from cdrl.face.bundle import Floats
+from cdrl.face.landmarks import BundleDetector
+from cdrl.face.pose import estimate_pose
+from cdrl.face.tracking import FaceTracker
+from cdrl.media import read
+from cdrl.rendering.texture import SIZE, unwrap
+
+RATE = Fraction(15)  # shapes a second: neighbouring frames repeat one another
+_TEXTURE_EVERY = 2  # shapes between two textures
+_FLOOR = 8.0  # luma (of 255) added before the logarithm, so that black noise does not count
+_VERSION = b"2"  # raise when what is kept changes
+_MAX_YAW = 35.0  # degrees
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One clip. `shapes` [n, 478, 3] pose-free, cm; `texture` [SIZE, SIZE] median log luma; `emotion` "" if unlabelled."""
+
+    clip: str
+    person: str
+    emotion: str
+    shapes: Floats
+    texture: Floats
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A row of the table."""
+
+    path: Path
+    person: str
+    emotion: str
+
+
+def read_table(data: Path) -> list[Clip]:
+    """The clips of `DIR/clips.csv`: columns `path` (relative to DIR), `actor` and `emotion`, others ignored.
+
+    An empty actor makes the clip a person of its own. Rows with an emotion outside the seven are left out.
+    Raises UsageError where the table or one of the columns is missing.
+    """
+    table = data / "clips.csv"
+    if not table.is_file():
+        raise InputNotFoundError(f"{table}: no such table; --data takes a folder with clips.csv (path,actor,emotion)")
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    missing = {"path", "actor", "emotion"} - set(rows[0] if rows else ())
+    if missing:
+        raise UsageError(f"{table}: no column {', '.join(sorted(missing))}; write path,actor,emotion")
+    clips = []
+    for row in rows:
+        actor = row["actor"].strip()
+        if not actor or " " in actor:  # "other actor" and the like name nobody
+            actor = row["path"]
+        try:
+            emotion = parse_emotion(row["emotion"]) if row["emotion"].strip() else ""
+        except UsageError:
+            continue
+        clips.append(Clip(data / row["path"], actor, emotion))
+    return clips
+
+
+def observe_all(clips: list[Clip], cache: Path) -> Iterator[Observation | str]:
+    """Observations clip by clip, or one line saying why a clip gives none."""
+    cache.mkdir(parents=True, exist_ok=True)
+    detector = BundleDetector()
+    for clip in clips:
+        try:
+            key = hashlib.sha256(_VERSION + clip.path.read_bytes()).hexdigest()[:24]
+            stored = cache / f"{key}.npz"
+            if not stored.exists():
+                shapes, texture = _observe(clip.path, detector)
+                partial = stored.with_suffix(".partial.npz")
+                np.savez(partial, shapes=shapes, texture=texture)
+                partial.replace(stored)
+            with np.load(stored, allow_pickle=False) as file:
+                yield Observation(str(clip.path.name), clip.person, clip.emotion, file["shapes"], file["texture"])
+        except (CdrlError, OSError) as error:
+            yield f"{clip.path}: left out ({error})"
+
+
+def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats]:
+    tracker = FaceTracker(detector)
+    shapes, textures, due = [], [], Fraction(-1)
+    for frame in read(path):
+        if frame.time < due:
+            continue
+        due = frame.time + 1 / RATE
+        track = tracker.step(frame)
+        if track is None:
+            continue
+        pose = estimate_pose(track.points)
+        if abs(pose.yaw) > _MAX_YAW:
+            continue
+        shapes.append(pose.normalise(track.points))
+        if len(shapes) % _TEXTURE_EVERY:
+            black, white = frame.format.black, frame.format.white
+            luma = (frame.planes[0].astype(np.float32) - black) * (255 / (white - black))
+            textures.append(np.log(np.maximum(_texture(luma, track.points), 0) + _FLOOR))
+    if len(shapes) < 3:
+        raise InputNotFoundError(f"a face in {len(shapes)} frames only")
+    return np.array(shapes, np.float16), np.median(textures, 0).astype(np.float16)
+
+
+def _texture(luma: Floats, points: Floats) -> Floats:
+    """The texture of the face, the picture blurred first to what the texture can hold."""
+    scale = float(np.ptp(points[:, 0])) / SIZE
+    if scale > 1.2:
+        luma = cv2.GaussianBlur(luma, (0, 0), 0.5 * scale)
+    return unwrap(luma, points[:, :2])

@@ -1,0 +1,225 @@
+"""`cdrl train prior`: fits the emotion prior on labelled clips of people who also have neutral ones.
+
+setup → observe → fit → validate, top to bottom. No torch. Each person counts once, whatever the number of their clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from cdrl.assets import folder, record
+from cdrl.errors import UsageError
+from cdrl.face.apertures import lids, lips
+from cdrl.face.bundle import Floats
+from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, LEFT_CORNERS, LEFT_LIDS, POINTS, RIGHT_CORNERS, RIGHT_LIDS
+from cdrl.face.mesh import canonical_points
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
+from cdrl.rendering.texture import SIZE, texture_coverage, texture_points
+from cdrl.training.observations import Observation, observe_all, read_table
+
+LICENCE = "CC-BY-NC-SA-4.0"
+_IDENTITY_MODES, _EXPRESSION_MODES = 20, 40
+_LOW = 14.0  # texels: shading wider than this is light, not expression
+_GAIN_LIMIT = 0.3  # of log luma: stronger ones are hair, teeth or moved brows
+_OPEN_EYES = 60  # percentile of lid opening that stands for eyes not blinking
+
+
+@dataclass(frozen=True)
+class Options:
+    """Fit the emotion prior."""
+
+    data: Path
+    """Folder with clips.csv (columns path, actor, emotion) and the clips it names."""
+    output: Path = folder() / "prior.npz"
+    """Where the prior is written."""
+    cache: Path = Path("runs/prior")
+    """What was seen in each clip, kept so that a second fit takes seconds."""
+    leave: str = ""
+    """People to leave out, separated by commas; `each` writes one prior per person, without that person, beside OUTPUT
+    as prior_without_PERSON.npz."""
+    validate: bool = True
+    """Print the leave-one-person-out validation."""
+
+
+def run(options: Options) -> int:
+    """The command."""
+    console = Console()
+    seen: list[Observation] = []
+    clips = read_table(options.data)
+    for item in track(observe_all(clips, options.cache), "watching clips", total=len(clips), console=console):
+        if isinstance(item, str):
+            console.print(item, highlight=False)
+        else:
+            seen.append(item)
+    if options.validate:
+        console.print(validation(seen))
+    left = sorted(people_with_emotions(seen)) if options.leave == "each" else []
+    for person in left:
+        path = options.output.with_name(f"prior_without_{person}.npz")
+        fit(seen, {person}).save(path)
+        console.print(f"wrote {path}")
+    if not left:
+        people = {name for name in options.leave.split(",") if name}
+        fit(seen, people).save(options.output)
+        count = len(people_with_emotions(seen) - people)
+        record(options.output, LICENCE, f"cdrl train prior on {len(seen)} clips, {count} people with emotions")
+        console.print(f"wrote {options.output}")
+    return 0
+
+
+def people_with_emotions(seen: Sequence[Observation]) -> set[str]:
+    """People with a neutral clip and at least one emotional one: only they tell what an emotion changes."""
+    neutral = {item.person for item in seen if item.emotion == "neutral"}
+    return neutral & {item.person for item in seen if item.emotion in EXPRESSIVE}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one emotion does to one person. `offset` [478, 3] cm, symmetric, with apertures; ratios; `gain` map."""
+
+    offset: Floats
+    lip_ratio: float
+    lid_ratio: float
+    gain: Floats
+
+
+def changes(seen: Sequence[Observation], emotion: str, leave: Collection[str] = ()) -> dict[str, Change]:
+    """Per person, the change from neutral to the emotion."""
+    found = {}
+    for person in sorted(people_with_emotions(seen) - set(leave)):
+        mine = [item for item in seen if item.person == person]
+        before = [item for item in mine if item.emotion == "neutral"]
+        after = [item for item in mine if item.emotion == emotion]
+        if after:
+            found[person] = _change(before, after)
+    return found
+
+
+def _change(before: list[Observation], after: list[Observation]) -> Change:
+    old, new = (np.concatenate([item.shapes for item in items]).astype(np.float32) for items in (before, after))
+    offset = _symmetric(new.mean(0) - old.mean(0))
+    lip_ratio = float(lips().opening(new).mean() / lips().opening(old).mean())
+    opened = [float(np.percentile(lids().opening(shapes), _OPEN_EYES)) for shapes in (new, old)]
+    dark, light = (np.median([item.texture for item in items], 0).astype(np.float32) for items in (before, after))
+    gain = light - dark
+    gain -= _low_pass(gain)
+    return Change(offset, lip_ratio, opened[0] / opened[1], (gain + gain[:, ::-1]) / 2)
+
+
+def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrior:
+    """The prior over all people but those left out."""
+    offsets, lip, lid, gains = [], [], [], []
+    for emotion in EXPRESSIVE:
+        found = list(changes(seen, emotion, leave).values())
+        if not found:
+            raise UsageError(f"nobody shows {emotion} and neutral both: add such clips to clips.csv, or leave out fewer")
+        offset = np.mean([change.offset for change in found], 0)
+        offsets.append(lids().without(lips().without(offset)))
+        lip.append(np.exp(np.mean([np.log(change.lip_ratio) for change in found])))
+        lid.append(np.exp(np.mean([np.log(change.lid_ratio) for change in found])))
+        gain = np.median([change.gain for change in found], 0) * _skin()
+        gains.append(_GAIN_LIMIT * np.tanh(gain / _GAIN_LIMIT))
+    mean, identity, expression, deviation = _modes(seen, leave, np.array(offsets))
+    return EmotionPrior(
+        np.array(offsets, np.float32), np.array(lip, np.float32), np.array(lid, np.float32),
+        np.array(gains, np.float32), mean, identity, expression, deviation,
+    )  # fmt: skip
+
+
+def _modes(
+    seen: Sequence[Observation], leave: Collection[str], offsets: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Mean neutral shape, identity modes scaled to one deviation, expression basis, deviations along it."""
+    neutral: dict[str, list[Floats]] = {}
+    moving = []
+    for item in seen:
+        if item.person in leave:
+            continue
+        shapes = item.shapes.astype(np.float32)
+        mean = shapes.mean(0)
+        moving.append((shapes - mean).reshape(len(shapes), -1))
+        shown = offsets[EXPRESSIVE.index(item.emotion)] if item.emotion in EXPRESSIVE else 0
+        if item.emotion in EXPRESSIVE and any(o.person == item.person and o.emotion == "neutral" for o in seen):
+            continue
+        neutral.setdefault(item.person, []).append(mean - shown)
+    people = np.array([np.mean(shapes, 0) for shapes in neutral.values()])
+    mean = people.mean(0)
+    _, size, modes = np.linalg.svd((people - mean).reshape(len(people), -1), full_matrices=False)
+    identity = modes[:_IDENTITY_MODES] * (size[:_IDENTITY_MODES, None] / np.sqrt(len(people) - 1))
+    stacked = np.concatenate(moving)
+    _, size, modes = np.linalg.svd(stacked[:: max(len(stacked) // 3000, 1)], full_matrices=False)
+    deviation = size[:_EXPRESSION_MODES] / np.sqrt(len(stacked[:: max(len(stacked) // 3000, 1)]))
+    shape = (-1, POINTS, 3)
+    return mean, identity.reshape(shape), modes[:_EXPRESSION_MODES].reshape(shape), deviation
+
+
+def validation(seen: Sequence[Observation]) -> Table:
+    """How near the others' mean offset comes to a left-out person's own, beside no edit at all."""
+    table = Table(title="leave one person out: rms distance to the person's own offset, mm")
+    for column in ("emotion", "person", "no edit", "mean of others", "cosine", "lip ratio", "own"):
+        table.add_column(column, justify="right")
+    for emotion in EXPRESSIVE:
+        for person, own in changes(seen, emotion).items():
+            others = list(changes(seen, emotion, {person}).values())
+            if not others:
+                continue
+            guess = np.mean([change.offset for change in others], 0)
+            error, size = (10 * float(np.sqrt(np.square(o).sum(1).mean())) for o in (own.offset - guess, own.offset))
+            cosine = float((own.offset * guess).sum() / np.linalg.norm(own.offset) / np.linalg.norm(guess))
+            ratio = float(np.exp(np.mean([np.log(change.lip_ratio) for change in others])))
+            table.add_row(
+                emotion, person, f"{size:.2f}", f"{error:.2f}", f"{cosine:.2f}", f"{ratio:.2f}", f"{own.lip_ratio:.2f}"
+            )
+    return table
+
+
+def _symmetric(offset: Floats) -> Floats:
+    """The mean of an offset [478, 3] and its mirror image."""
+    points = canonical_points()
+    mirrored = points * np.array([-1, 1, 1], np.float32)
+    twin = np.linalg.norm(points[:, None] - mirrored[None], axis=2).argmin(1)
+    half: Floats = (offset + offset[twin] * np.array([-1, 1, 1], np.float32)) / 2
+    return half
+
+
+def _covered() -> Floats:
+    """[SIZE, SIZE]: 1 where there is face."""
+    mask = np.zeros(SIZE * SIZE, np.float32)
+    mask[texture_coverage().nodes] = 1
+    return mask.reshape(SIZE, SIZE)
+
+
+def _low_pass(texture: Floats) -> Floats:
+    """A texture blurred within the face."""
+    mask = _covered()
+    weight = np.maximum(cv2.GaussianBlur(mask, (0, 0), _LOW), 1e-3)
+    blurred: Floats = cv2.GaussianBlur(texture * mask, (0, 0), _LOW) / weight
+    return blurred
+
+
+def _skin() -> Floats:
+    """[SIZE, SIZE] in 0..1: skin, fading out at the face's edge, at the eyes and at the mouth's opening."""
+    holes = np.zeros((SIZE, SIZE), np.uint8)
+    contours = (
+        (RIGHT_CORNERS[0], *RIGHT_LIDS[0], RIGHT_CORNERS[1], *reversed(RIGHT_LIDS[1])),
+        (LEFT_CORNERS[0], *LEFT_LIDS[0], LEFT_CORNERS[1], *reversed(LEFT_LIDS[1])),
+        (INNER_CORNERS[0], *INNER_LIPS[0], INNER_CORNERS[1], *reversed(INNER_LIPS[1])),
+    )
+    for contour in contours:
+        cv2.fillPoly(holes, [np.round(texture_points()[list(contour)]).astype(np.int32)], 1)
+    holes = cv2.dilate(holes, np.ones((3, 3), np.uint8))
+    skin = _covered() * (1 - holes)
+    inside = cv2.distanceTransform(skin.astype(np.uint8), cv2.DIST_L2, 3)
+    edge = cv2.distanceTransform(_covered().astype(np.uint8), cv2.DIST_L2, 3)
+    fade: Floats = np.clip(inside / 3, 0, 1) * np.clip(edge / 12, 0, 1)
+    return fade
+
+
