@@ -94,7 +94,7 @@ class FrameReader(Iterator[Frame]):
         pts = picture.pts
         if last is not None and (pts is None or pts <= last.pts):
             self._retimed += 1
-            pts = last.pts + (1 if pts is not None else last.duration or self._usual_duration())
+            pts = last.pts + (1 if pts is not None else last.duration or usual_duration(info))
         pts = pts or 0
         return Frame(
             planes=planes_of(picture, stored, info.turn),
@@ -105,11 +105,6 @@ class FrameReader(Iterator[Frame]):
             duration=picture.duration or None,
             time=pts * info.time_base - info.start,
         )
-
-    def _usual_duration(self) -> int:
-        """Ticks of a frame at the mean rate."""
-        rate = self.info.rate or Fraction(25)
-        return max(1, round(1 / (rate * self.info.time_base)))
 
     def _conclude(self, damage: Damage, count: int, declared: int) -> None:
         if text := str(damage):
@@ -124,6 +119,11 @@ class FrameReader(Iterator[Frame]):
             self.notes.append(
                 f"{self._resized} frames of another size are scaled to {self.info.width}x{self.info.height}"
             )
+
+
+def usual_duration(info: VideoInfo) -> int:
+    """Ticks that a frame is shown at the mean rate; at least 1."""
+    return max(1, round(1 / ((info.rate or Fraction(25)) * info.time_base)))
 
 
 def selected_stream(container: InputContainer, info: VideoInfo) -> VideoStream:

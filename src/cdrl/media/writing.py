@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 import av
+from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
@@ -23,6 +24,7 @@ from cdrl.media.layout import layout_name, rearranged, view
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, opened
 from cdrl.media.probing import VideoInfo
+from cdrl.media.reading import usual_duration
 from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -63,7 +65,10 @@ class Writer:
         self._codec = codec_of(options, self._format, self.path)
         self._encoder = check_encoder(self._codec)
         self._shift = round(info.start / info.time_base) if info.rebased else 0  # in ticks of the picture
-        self._last: int | None = None
+        self._held: av.VideoFrame | None = None
+        """The last frame given: it is encoded once the next one tells how long it is shown."""
+        self._held_duration: int | None = None
+        self._rounded = False
         self._stack = ExitStack()
 
     def __enter__(self) -> Writer:
@@ -88,18 +93,18 @@ class Writer:
                 f"frame {frame.index} is {frame.width}x{frame.height}, but the clip is written as {expected}"
             )
         pts = round(frame.pts * frame.time_base / self.info.time_base) - self._shift
-        if self._last is not None and pts <= self._last:
+        if self._held is not None and pts <= self._held.pts:
             raise UsageError(f"frame {frame.index} is not after the frame before it: write frames in order of time")
-        self._last = pts
+        self._rounded = self._rounded or (1000 * pts * self.info.time_base).denominator != 1
         with self._reported():
             if self._output is None:
                 self._begin(frame.format)
-            picture = self._picture(frame)
-            picture.pts, picture.time_base = pts, self.info.time_base
-            picture.duration = frame.duration or 0
+            if self._held is not None:
+                self._encode(self._held, pts - self._held.pts)
+            self._held = self._picture(frame)
+            self._held.pts, self._held.time_base = pts, self.info.time_base
+            self._held_duration = frame.duration
             self._tracks.advance(frame.pts * frame.time_base)
-            assert self._output is not None
-            self._output.mux(self._stream.encode(picture))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -112,10 +117,13 @@ class Writer:
                     self._output.close()
 
     def _finish(self) -> None:
-        if self._output is None:
+        if self._format.milliseconds and self._rounded:
+            self.notes.append(f"times are rounded to milliseconds, as {self._format.name} stores them")
+        if self._output is None or self._held is None:
             raise OutputError(f"{self.path}: no frame was written, so there is nothing to save")
         with self._reported():
             try:
+                self._encode(self._held, self._held_duration or usual_duration(self.info))
                 self._output.mux(self._stream.encode(None))
                 self._tracks.finish()
             finally:
@@ -126,14 +134,17 @@ class Writer:
             self._temporary.replace(self._final)
             sync(self._final.parent)
 
+    def _encode(self, picture: av.VideoFrame, duration: int) -> None:
+        assert self._output is not None
+        picture.duration = duration
+        self._output.mux(self._stream.encode(picture))
+
     def _begin(self, source: PixelFormat) -> None:
         """Open the encoder and the output for frames of format `source`."""
-        self._target, note = target_format(source, self._codec, self.options, self._format)
+        self._target, note = target_format(source, self._encoder, self.options)
         self._padded = self._even_size()
         if note:
             self.notes.append(note)
-        if self._format.milliseconds and (1000 * self.info.time_base).denominator != 1:
-            self.notes.append(f"times are rounded to milliseconds, as {self._format.name} stores them")
         labels = {key: text for key, text in self._source.metadata.items() if key not in FILE_LABELS} | self.metadata
         self._output = av.open(
             f"file:{self._temporary}", "w", format=self._format.muxer, container_options=self._muxer_options(labels)
@@ -156,6 +167,7 @@ class Writer:
         context.width, context.height = self._padded
         context.pix_fmt = self._target.name
         context.time_base = stream.time_base = info.time_base
+        context.flags |= CodecFlags.frame_duration  # else every frame is said to last as long as the mean one
         context.sample_aspect_ratio = info.sample_aspect
         context.color_range = 2 if self._target.full_range else min(colour.range, 1)
         matrix = {"bt709": 1, "bt601": 6, "bt2020": 9}[self._target.matrix]

@@ -1,0 +1,256 @@
+"""What the numbers in the planes are, on the way in and after writing."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from made_clips import picture, round_trip
+
+from cdrl.errors import UsageError
+from cdrl.media import EncoderOptions, Frame, PixelFormat, Writer, probe, read
+from cdrl.media.encoding import ENCODERS
+from cdrl.media.layout import Turn, pixel_format, planes_of
+
+LOSSLESS = {"qp": "0"}
+TURNS = {  # display rotation (counter-clockwise degrees, mirrors) → what numpy does to the stored picture
+    "0": ((0, False, False), lambda plane: plane),
+    "90": ((-90, False, False), lambda plane: np.rot90(plane, -1)),
+    "180": ((180, False, False), lambda plane: np.rot90(plane, 2)),
+    "270": ((90, False, False), lambda plane: np.rot90(plane, 1)),
+    "mirrored": ((0, True, False), lambda plane: plane[:, ::-1]),
+    "upside down": ((0, False, True), lambda plane: plane[::-1]),
+}
+
+
+def psnr(one: np.ndarray, two: np.ndarray, peak: int = 255) -> float:
+    error = np.mean((one.astype(float) - two.astype(float)) ** 2)
+    return float("inf") if error == 0 else 10 * np.log10(peak**2 / error)
+
+
+def decoded(path, **reformat):
+    with av.open(str(path)) as container:
+        return [frame.reformat(**reformat) for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv422p", "yuv444p10le"])
+def test_turned_clips_come_upright_without_loss(clip, turn, layout):
+    matrix, expected = TURNS[turn]
+    stored = list(read(clip("stored.mp4", layout=layout)))
+    upright = list(read(clip("turned.mp4", layout=layout, rotation=matrix)))
+    for plain, turned in zip(stored, upright, strict=True):
+        for one, two in zip(plain.planes, turned.planes, strict=True):
+            assert np.array_equal(expected(one), two)
+            assert two.flags.c_contiguous
+            assert two.flags.writeable
+            assert two.flags.owndata
+        height, width = turned.planes[0].shape
+        assert turned.planes[1].shape == turned.format.chroma_shape(height, width)
+
+
+def test_a_turned_clip_is_written_upright(clip, tmp_path):
+    source = clip("in.mp4", rotation=(-90, False, False), aspect=Fraction(4, 3))
+    trip = round_trip(source, tmp_path / "out.mp4")
+    assert (trip.source.rotation, trip.source.width, trip.source.height) == (90, 48, 64)
+    assert (trip.result.rotation, trip.result.width, trip.result.height) == (0, 48, 64)
+    assert trip.result.sample_aspect == trip.source.sample_aspect == Fraction(3, 4)
+    assert psnr(next(read(source)).planes[0], next(read(trip.path)).planes[0]) > 35
+
+
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv422p", "yuv444p", "yuv410p", "yuv411p"])
+@pytest.mark.parametrize("size", [(64, 48), (175, 143)])
+def test_planar_layouts_are_delivered_as_decoded(clip, layout, size):
+    source = clip("in.mkv" if layout != "yuv410p" else "in.nut", layout=layout, codec="ffv1", size=size, frames=3)
+    frames = list(read(source))
+    assert frames[0].format.name == layout.replace("yuvj", "yuv")
+    for frame, truth in zip(frames, decoded(source), strict=True):
+        assert (frame.width, frame.height) == size
+        for plane, raw in zip(frame.planes, truth.planes, strict=True):
+            lines = np.frombuffer(raw, np.uint8).reshape(raw.height, raw.line_size)[:, : raw.width]
+            assert np.array_equal(plane, lines)
+
+
+@pytest.mark.parametrize(
+    ("codec", "layout", "delivered"),
+    [
+        ("ffv1", "gray", "gray"),
+        ("ffv1", "gray10le", "gray10le"),
+        ("ffv1", "yuv420p10le", "yuv420p10le"),
+        ("ffv1", "yuv422p12le", "yuv422p12le"),
+        ("rawvideo", "nv12", "yuv420p"),
+        ("rawvideo", "yuyv422", "yuv422p"),
+        ("rawvideo", "rgb24", "yuv444p"),
+        ("png", "rgba", "yuv444p"),
+        ("png", "monob", "gray"),
+        ("ffv1", "yuva420p", "yuv420p"),
+        ("ffv1", "bgra", "yuv444p"),
+        ("ffv1", "gbrp12le", "yuv444p12le"),
+        ("prores_ks", "yuva444p10le", "yuv444p12le"),
+    ],
+)
+def test_other_layouts_are_rearranged(clip, tmp_path, codec, layout, delivered):
+    suffix = {"ffv1": "mkv", "prores_ks": "mov", "png": "mov"}.get(codec, "nut")
+    source = clip(f"in.{suffix}", codec=codec, layout=layout)
+    first = next(read(source))
+    assert first.format.name.startswith(delivered)
+    assert first.planes[0].dtype == first.format.dtype
+    if not layout.startswith(("mono", "gray")):
+        assert psnr(first.rgb(), decoded(source, format="rgb24")[0].to_ndarray()) > 28
+    trip = round_trip(source, tmp_path / "out.mp4")
+    again = next(read(trip.path))
+    assert psnr(first.rgb(), again.rgb()) > 26
+    if first.format.name != again.format.name:
+        assert any("written as" in note for note in trip.notes)
+    if "a" in layout.replace("gray", "").replace("pal", ""):
+        assert any("transparency" in note for note in trip.notes)
+
+
+@pytest.mark.parametrize(
+    "layout", ["p010le", "p210le", "nv16", "nv21", "uyvy422", "y210le", "gbrpf32le", "xyz12le", "yuv440p"]
+)
+def test_rarer_layouts_keep_what_they_show(layout):
+    shown = av.VideoFrame.from_ndarray(picture(4, (64, 48)), "rgb24").reformat(format=layout)
+    form, _ = pixel_format(layout, 0, 2, 48)
+    frame = Frame(planes_of(shown, form, Turn()), form)
+    assert frame.planes[0].max() <= form.maximum
+    assert psnr(frame.rgb(), shown.reformat(format="rgb24").to_ndarray()) > 28
+
+
+def test_depth_and_colour_tags_stay(clip, tmp_path):
+    tags = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
+    source = clip("in.mp4", layout="yuv420p10le", colour=tags)
+    trip = round_trip(source, tmp_path / "out.mp4")
+    assert trip.result.format == trip.source.format == PixelFormat("yuv420p10le", 10, 2, 2, False, "bt2020")
+    assert trip.result.colour == trip.source.colour
+    assert (trip.result.colour.matrix, trip.result.colour.primaries, trip.result.colour.transfer) == (9, 9, 16)
+    before, after = next(read(source)), next(read(trip.path))
+    assert before.planes[0].dtype == np.uint16
+    assert before.planes[0].max() > 255
+    assert psnr(before.planes[0], after.planes[0], 1023) > 40
+
+
+@pytest.mark.parametrize("layout", ["yuvj420p", "yuvj422p", "yuvj444p"])
+def test_full_range_stays(clip, tmp_path, layout):
+    trip = round_trip(clip("in.avi", codec="mjpeg", layout=layout), tmp_path / "out.mp4")
+    assert trip.source.format.full_range
+    assert trip.result.format == trip.source.format
+    assert psnr(next(read(trip.source)).planes[0], next(read(trip.path)).planes[0]) > 40
+
+
+def test_odd_sizes_are_padded_and_said_so(clip, tmp_path):
+    source = clip("in.mkv", codec="ffv1", size=(175, 143))
+    trip = round_trip(source, tmp_path / "out.mp4")
+    assert (trip.source.width, trip.source.height) == (175, 143)
+    assert (trip.result.width, trip.result.height) == (176, 144)
+    assert any("175x143 is written as 176x144" in note for note in trip.notes)
+    before, after = next(read(source)).planes[0], next(read(trip.path)).planes[0]
+    assert psnr(before, after[:143, :175]) > 40
+    assert psnr(after[:143, 174], after[:143, 175]) > 30
+
+
+@pytest.mark.parametrize(("suffix", "choice"), [(".mp4", "yuv444p"), (".webm", "source")])
+def test_odd_sizes_can_be_kept(clip, tmp_path, suffix, choice):
+    source = clip("in.mkv", codec="ffv1", size=(175, 143))
+    trip = round_trip(source, tmp_path / f"out{suffix}", EncoderOptions(pixel_format=choice))
+    assert (trip.result.width, trip.result.height) == (175, 143)
+    assert psnr(next(read(source)).planes[0], next(read(trip.path)).planes[0]) > 30
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "vp9", "av1"])
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv420p10le"])
+def test_every_codec_writes_every_frame(clip, tmp_path, codec, layout):
+    deep = layout in {form.name for form in av.Codec(ENCODERS[codec], "w").video_formats}
+    trip = round_trip(clip("in.mp4", layout=layout, size=(128, 96)), tmp_path / "out.mp4", EncoderOptions(codec=codec))
+    assert trip.after == trip.before
+    if deep:
+        assert trip.result.format == trip.source.format
+    else:
+        assert any("written as yuv420p (the source has yuv420p10le)" in note for note in trip.notes)
+    assert psnr(next(read(trip.source)).rgb(), next(read(trip.path)).rgb()) > 30
+
+
+def test_another_size_may_be_written(clip, tmp_path):
+    info = probe(clip())
+    with Writer(tmp_path / "wide.mp4", info, size=(128, 48)) as writer:
+        for frame in read(info):
+            frame.planes = tuple(np.hstack([plane, plane]) for plane in frame.planes)
+            writer.write(frame)
+    assert (probe(tmp_path / "wide.mp4").width, probe(tmp_path / "wide.mp4").height) == (128, 48)
+
+
+def test_a_frame_of_the_wrong_size_is_refused(clip, tmp_path):
+    info = probe(clip())
+    with pytest.raises(UsageError, match="64x48"), Writer(tmp_path / "out.mp4", info, size=(32, 32)) as writer:
+        writer.write(next(read(info)))
+
+
+def test_an_interlaced_clip_is_named(clip, tmp_path):
+    options = {"flags": "+ildct+ilme"}
+    source = clip("in.mpg", codec="mpeg2video", options=options)
+    with av.open(str(source)) as container:
+        assert next(container.decode(video=0)).interlaced_frame
+    assert any("interlaced" in note for note in probe(source).notes)
+
+
+def test_a_photo_is_a_clip_of_one_frame(tmp_path):
+    import cv2
+
+    image = picture(3, (90, 61))
+    for suffix in ("png", "jpg", "webp", "bmp"):
+        path = tmp_path / f"photo%03d.{suffix}"  # a name that FFmpeg would take for a numbered series
+        cv2.imwrite(str(path), image[..., ::-1])
+        info = probe(path)
+        assert info.photo
+        assert info.frame_count == 1
+        (frame,) = read(info)
+        assert (frame.width, frame.height) == (90, 61)
+        assert psnr(frame.rgb(), image) > (24 if suffix in ("jpg", "webp") else 40)
+
+
+def test_frames_change_size_in_the_middle(clip, tmp_path):
+    first, second = clip("a.h264", size=(64, 48)), clip("b.h264", size=(96, 80))
+    joined = tmp_path / "joined.h264"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    reader = read(joined)
+    assert {(frame.width, frame.height) for frame in reader} == {(64, 48)}
+    assert any("another size" in note for note in reader.notes)
+
+
+def test_rgb_agrees_with_ffmpeg(clip):
+    for matrix in (1, 5, 9):
+        for full in (1, 2):
+            source = clip(f"in{matrix}{full}.mp4", layout="yuv444p", colour={"colorspace": matrix, "color_range": full})
+            frame = next(read(source))
+            truth = decoded(source, format="rgb24")[0].to_ndarray()
+            assert np.abs(frame.rgb().astype(int) - truth).mean() < 1
+
+
+def test_a_crop_is_the_frame_seen_through_the_matrix(clip):
+    for layout in ("yuv420p", "yuv444p", "yuv420p10le"):
+        frame = next(
+            read(clip(f"{layout}.mp4", layout=layout, size=(128, 96), options=LOSSLESS if "10" not in layout else {}))
+        )
+        whole = frame.rgb()
+        crop = frame.rgb_crop(np.array([[1, 0, 16], [0, 1, 8]]), (64, 40))
+        assert crop.dtype == np.uint8
+        assert crop.shape == (40, 64, 3)
+        inside = slice(2, -2)  # at its own edge a crop of subsampled chroma knows nothing of what lies beyond
+        assert np.abs(crop.astype(int) - whole[8:48, 16:80])[inside, inside].max() <= 2
+
+
+def test_a_crop_beyond_the_edge(clip):
+    frame = Frame.from_rgb(np.full((20, 20, 3), 200, np.uint8))
+    matrix = np.array([[1.0, 0, -10], [0, 1.0, -10]])
+    assert np.abs(frame.rgb_crop(matrix, (20, 20)).astype(int) - 200).max() <= 1
+    assert frame.rgb_crop(matrix, (20, 20), "black")[0, 0].max() <= 1
+
+
+def test_from_rgb_and_back():
+    image = picture(5, (31, 17))
+    frame = Frame.from_rgb(image)
+    assert frame.format == PixelFormat("yuv444p", 8, 1, 1, True, "bt709")
+    assert np.abs(frame.rgb().astype(int) - image).max() <= 2
+    twin = frame.copy()
+    twin.planes[0][:] = 0
+    assert frame.planes[0].max() > 0
