@@ -133,9 +133,10 @@ WRONG = [
     ([*EDIT, "--emotion", "happy", "--quality", "99"], "quality"),
     ([*EDIT, "--emotion", "happy", "--preset", "fastest"], "preset"),
     ([*EDIT, "--emotion", "happy", "--codec", "mpeg1"], "codec"),
+    ([*EDIT, "--emotion", "happy", "--report", "./a.mp4"], "--report a.mp4 is the source"),
     ([*EDIT, "--emotion", "happy", "--report", "b.mp4"], "--report b.mp4 is the output"),
-    ([*EDIT, "--emotion", "happy", "--preview", "./a.mp4"], "--preview a.mp4 is the source"),
-    ([*EDIT, "--emotion", "happy", "--preview", "c", "--report", "c"], "--report c is --preview"),
+    ([*EDIT, "--emotion", "happy", "--preview", "c.xyz"], "--preview c.xyz is no picture"),
+    ([*EDIT, "--emotion", "happy", "--preview", "c.png", "--report", "c.png"], "--report c.png is --pre"),
 ]
 
 
@@ -169,6 +170,7 @@ def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
     assert (asked["emotion"], asked["intensity"], asked["face"]) == ("happy:0.6+sad:0.4", 0.8, "left")
     assert asked["regions"] == ("brows", "eyes")
     assert (asked["overwrite"], asked["side_by_side"], asked["preview"], asked["progress"]) == (True, True, None, None)
+    assert asked["measure_lips"] is True
     assert asked["encoder"].quality == 20
     assert asked["limits"].max_seconds == 9
     assert json.loads(report.read_text()) == {"frames": 3}

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("cdrl.editor", reason="the editor is not there yet")
-
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"(<!-- not run[^\n]*-->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 

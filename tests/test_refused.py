@@ -10,8 +10,6 @@ import av
 import numpy as np
 import pytest
 
-pytest.importorskip("cdrl.editor", reason="the editor is not there yet")
-
 from cdrl.cli import main
 
 
@@ -48,6 +46,7 @@ def shelf(tmp_path_factory, sample):
     (folder / "head_only.mp4").write_bytes(content[:400])
     (folder / "folder.mp4").mkdir()
     (folder / "taken.mp4").write_bytes(b"mine")
+    (folder / "taken.png").write_bytes(b"mine")
     faceless(folder / "noise.mp4")
     sound_only(folder / "sound.m4a")
     return folder
@@ -85,7 +84,7 @@ REFUSED = [
     ("talk.mp4 --emotion happy -o ./folder.mp4/../talk.mp4 --overwrite", 5, "talk.mp4"),
     ("talk.mp4 --emotion happy -o out.txt", 2, ".txt"),
     ("talk.mp4 --emotion happy -o out", 2, "out"),
-    ("talk.mp4 --emotion happy -o out.mp4 --preview taken.mp4", 5, "taken.mp4"),
+    ("talk.mp4 --emotion happy -o out.mp4 --preview taken.png", 5, "taken.png"),
     ("talk.mp4 --emotion happy -o out.mp4 --preview sheet.xyz", 2, "xyz"),
     ("talk.mp4 --emotion happy -o out.mp4 --max-seconds 1", 6, "max_seconds"),
     ("talk.mp4 --emotion happy -o out.mp4 --max-pixels 1000", 6, "max_pixels"),

@@ -12,8 +12,8 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from difflib import get_close_matches
 from importlib import import_module
 from types import FrameType
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        return _dispatch(words)
+        with nullcontext() if debug else _native_messages_muted():
+            return _dispatch(words)
     except CdrlError as error:
         return _report(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt as error:
@@ -55,6 +56,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(error, what, 1, debug)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _native_messages_muted() -> Iterator[None]:
+    """Keep what C libraries write to stderr on their own from users; Python's stderr goes on as before.
+
+    The network runtime greets, and codecs remark on every flaw of a file; what matters comes back as an error or a
+    warning of ours. --debug lets it all through.
+    """
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    python_stderr = sys.stderr
+    try:
+        if python_stderr.fileno() == 2:
+            sys.stderr = os.fdopen(kept, "w", 1, python_stderr.encoding, "backslashreplace", closefd=False)
+    except (OSError, ValueError, AttributeError):
+        pass  # somebody has replaced it by an object without a file, which we leave alone
+    python_stderr.flush()
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        sys.stderr = python_stderr
+        os.close(kept)
+        os.close(sink)
 
 
 def _dispatch(words: list[str]) -> int:

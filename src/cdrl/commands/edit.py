@@ -85,6 +85,7 @@ def run(options: Options) -> int:
             preview=options.preview,
             side_by_side=options.side_by_side,
             progress=progress,
+            measure_lips=options.report is not None,  # a second look at every frame, only for who wants to read it
         )
     for warning in report.warnings:
         print("cdrl: warning:", " ".join(warning.split()), file=sys.stderr)
@@ -95,11 +96,16 @@ def run(options: Options) -> int:
     return 0
 
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
 def _check_extra_outputs(options: Options) -> None:
     """Refuse names for the report and the preview that cannot be written or that would hit another file of ours.
 
     Done before the work, not after a long film has been edited.
     """
+    if options.preview is not None and options.preview.suffix.lower() not in PICTURES:
+        raise UsageError(f"--preview {options.preview} is no picture: end its name in {', '.join(PICTURES)}")
     taken = {"the source": options.source, "the reference": options.reference, "the output": options.output}
     for flag, path in {"--preview": options.preview, "--report": options.report}.items():
         if path is None:
