@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import savgol_filter
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -73,9 +72,25 @@ def poses(points: Array, layout: Layout) -> Array:
     seen = np.flatnonzero(np.isfinite(a))
     times = np.arange(len(pose))
     filled = np.stack([np.interp(times, seen, pose[seen, k]) for k in range(4)], -1)
-    if len(filled) < _SMOOTHING:
-        return filled
-    return np.asarray(savgol_filter(filled, _SMOOTHING, 2, axis=0, mode="interp"))
+    return smooth(filled)
+
+
+def smooth(series: Array, window: int = _SMOOTHING) -> Array:
+    """Savitzky-Golay filter of order 2 over time, [T,K] → [T,K]; the ends follow the parabola of the first/last window.
+
+    Series shorter than the window come back unchanged.
+    """
+    if len(series) < window:
+        return series
+    powers = np.vander(np.arange(window) - window // 2, 3, increasing=True).astype(np.float64)
+    fit = powers @ np.linalg.pinv(powers)  # [window,window]: row k gives the parabola's value at k
+    half = window // 2
+    result = np.empty_like(series)
+    for start in range(len(series) - window + 1):
+        result[start + half] = fit[half] @ series[start : start + window]
+    result[:half] = fit[:half] @ series[:window]
+    result[len(series) - half :] = fit[window - half :] @ series[-window:]
+    return result
 
 
 def crop_map(pose: Array, centre: tuple[float, float], half_width: float, size: tuple[int, int]) -> Array:

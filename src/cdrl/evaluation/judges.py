@@ -5,11 +5,13 @@ face box, 64 x 64, scaled to [-1, 1]. *Identity*: dlib's recognition ResNet, 128
 chip aligned by its five-point model.
 """
 
+import importlib
+
 import cv2
-import dlib
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.errors import AssetError
 from cdrl.evaluation.geometry import sample
 from cdrl.evaluation.landmarker import interpreter
 from cdrl.evaluation.models import find_model
@@ -22,8 +24,9 @@ _RIGHT_EYE, _LEFT_EYE = (33, 133), (362, 263)  # mesh indices of the lid corners
 _INNER_LIPS = (13, 14)
 _SIDE = 64  # pixels, the emotion network's input
 # Square face boxes in eye distances, from landmarks so that they cannot jump between frames as a detector's do: half
-# the side, and how far below the eyes the centre lies as a share of the way to the lips. The network depends much on the
-# framing (disgust needs it tight, anger wide), so three framings are averaged; chosen on people outside the report set.
+# the side, and how far below the eyes the centre lies as a share of the way to the lips. The network depends much on
+# the framing (disgust needs it tight, anger wide), so three framings are averaged; chosen on people outside the
+# report set.
 _EMOTION_BOXES = ((1.1, 0.3), (1.25, 0.3), (1.4, 0.3))
 _DLIB_HALF = 1.25  # half the side of dlib's own detector box, in eye distances
 _DLIB_DOWN = 0.55
@@ -66,13 +69,19 @@ class IdentityJudge:
     """`judge(rgb, points)` → recognition vector [128] of a face; compare by cosine (`measures.identity_cosine`)."""
 
     def __init__(self) -> None:
-        self._shape = dlib.shape_predictor(str(find_model("shape_predictor_5_face_landmarks.dat")))
-        self._network = dlib.face_recognition_model_v1(str(find_model("dlib_face_recognition_resnet_model_v1.dat")))
+        try:
+            self._dlib = importlib.import_module("dlib")
+        except ModuleNotFoundError as error:
+            raise AssetError("judging identity needs dlib: run `pip install dlib-bin==20.0.1`") from error
+        self._shape = self._dlib.shape_predictor(str(find_model("shape_predictor_5_face_landmarks.dat")))
+        self._network = self._dlib.face_recognition_model_v1(
+            str(find_model("dlib_face_recognition_resnet_model_v1.dat"))
+        )
 
     def __call__(self, rgb: Image, points: Array) -> Array:
         """`rgb` [H,W,3], `points` [468,2] pixels: they only say where the face is, dlib's model aligns it."""
         centre, half = _box(points, _DLIB_HALF, _DLIB_DOWN)
         low, high = np.round(centre - half).astype(int), np.round(centre + half).astype(int)
-        box = dlib.rectangle(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+        box = self._dlib.rectangle(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
         shape = self._shape(rgb, box)
         return np.asarray(self._network.compute_face_descriptor(rgb, shape), np.float64)

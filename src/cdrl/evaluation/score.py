@@ -50,7 +50,7 @@ def _source(path: Path, changed: int) -> Observation:
 
 
 def score_clip(source_path: Path | str, output_path: Path | str, emotion: str) -> dict[str, float]:
-    """Judge a written file beside its source. Keys: see `compare`; ratios are over the source, identity is to the source.
+    """Judge a written file beside its source. Keys: see `compare`; ratios and identity are to the source.
 
     About 25 ms a frame at 256 x 256 on one thread; the source is looked at once a process.
     """

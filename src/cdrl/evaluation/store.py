@@ -1,0 +1,73 @@
+"""Observations of files that do not change, kept on disk by content, so that a table is made again in seconds.
+
+The name of an entry is a hash of the file's bytes, the tile looked at, the layout it was seen in, and the judges'
+version.
+"""
+
+import hashlib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cdrl.evaluation.clips import Frames, frames_of
+from cdrl.evaluation.geometry import Layout
+from cdrl.evaluation.models import MODELS, file_sha256
+from cdrl.evaluation.observe import Observation, observe
+
+_VERSION = "1"  # raise it whenever what a judge sees changes
+_ARRAYS = tuple(field.name for field in fields(Observation) if field.name != "layout")
+
+
+def _key(content: str, tile: str, layout: Layout | None) -> str:
+    digest = hashlib.sha256("|".join([_VERSION, content, tile, *(m.sha256 for m in MODELS.values())]).encode())
+    if layout is not None:
+        digest.update(layout.template.astype("<f4").tobytes() + str(layout.face_size).encode())
+    return digest.hexdigest()[:32]
+
+
+def _rounded(observation: Observation) -> dict[str, Any]:
+    arrays = {name: np.asarray(getattr(observation, name)) for name in _ARRAYS}
+    arrays = {name: array if array.dtype == np.uint8 else array.astype(np.float32) for name, array in arrays.items()}
+    return {**arrays, "template": observation.layout.template.astype(np.float32)}
+
+
+def save(observation: Observation, path: Path) -> None:
+    """Write an observation as compressed npz, single precision; the name appears only when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part.npz")
+    np.savez_compressed(part, face_size=observation.layout.face_size, **_rounded(observation))
+    part.replace(path)
+
+
+def load(path: Path) -> Observation:
+    """Read what `save` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        layout = Layout(file["template"].astype(np.float64), int(file["face_size"]))
+        arrays = {name: file[name] for name in _ARRAYS}
+    wide = {name: array if array.dtype == np.uint8 else array.astype(np.float64) for name, array in arrays.items()}
+    return Observation(**wide, layout=layout)
+
+
+class Store:
+    """Looks at files through the cache folder; `None` keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def file(self, path: Path, layout: Layout | None = None) -> Observation:
+        """A whole video file, in a layout or its own."""
+        return self._look(path, "", frames_of(path), layout)
+
+    def tile(self, path: Path, name: str, frames: Frames, layout: Layout | None = None) -> Observation:
+        """One tile of a file; `frames` cuts it."""
+        return self._look(path, name, frames, layout)
+
+    def _look(self, path: Path, tile: str, frames: Frames, layout: Layout | None) -> Observation:
+        if self._folder is None:
+            return observe(frames, layout)
+        entry = self._folder / f"{_key(file_sha256(path), tile, layout)}.npz"
+        if not entry.is_file():
+            save(observe(frames, layout), entry)
+        return load(entry)

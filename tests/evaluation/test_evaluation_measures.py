@@ -1,0 +1,140 @@
+"""Every measure against its definition worked out the long way, or against an answer known beforehand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cdrl.evaluation import measures
+
+RANDOM = np.random.default_rng(5)
+
+
+def mesh(gap: float, width: float, eyes: float = 50.0) -> np.ndarray:
+    """Landmarks [468,2] of a face with this lip gap and mouth width in eye distances, scaled to pixels."""
+    points = np.zeros((468, 2))
+    points[[33, 133]] = [[-0.7 * eyes, 0], [-0.3 * eyes, 0]]
+    points[[362, 263]] = [[0.3 * eyes, 0], [0.7 * eyes, 0]]
+    for upper, lower in ((82, 87), (13, 14), (312, 317)):
+        points[upper], points[lower] = [0, eyes], [0, eyes + gap * eyes]
+    points[61], points[291] = [-width / 2 * eyes, eyes], [width / 2 * eyes, eyes]
+    return points
+
+
+@pytest.mark.parametrize("eyes", [20.0, 300.0])
+def test_opening_and_width_are_shares_of_the_eye_distance(eyes: float) -> None:
+    points = np.stack([mesh(0.0, 0.8, eyes), mesh(0.25, 1.0, eyes)])
+    assert measures.lip_opening(points) == pytest.approx([0, 0.25])
+    assert measures.lip_width(points) == pytest.approx([0.8, 1.0])
+
+
+def test_opening_does_not_depend_on_head_pose() -> None:
+    turn = np.array([[math.cos(0.4), -math.sin(0.4)], [math.sin(0.4), math.cos(0.4)]])
+    points = mesh(0.2, 0.9)[None]
+    assert measures.lip_opening(points @ turn * 1.7 + 30) == pytest.approx(measures.lip_opening(points))
+
+
+def test_pearson_by_brute_force_skips_frames_without_a_face() -> None:
+    x, y = RANDOM.normal(size=30), RANDOM.normal(size=30)
+    x[4] = y[9] = np.nan
+    pairs = [(a, b) for a, b in zip(x, y, strict=True) if not (math.isnan(a) or math.isnan(b))]
+    mean_a = sum(a for a, _ in pairs) / len(pairs)
+    mean_b = sum(b for _, b in pairs) / len(pairs)
+    top = sum((a - mean_a) * (b - mean_b) for a, b in pairs)
+    bottom = math.sqrt(sum((a - mean_a) ** 2 for a, _ in pairs) * sum((b - mean_b) ** 2 for _, b in pairs))
+    assert measures.pearson(x, y) == pytest.approx(top / bottom)
+
+
+def test_pearson_of_a_still_mouth_or_of_too_few_frames_is_zero() -> None:
+    assert measures.pearson(np.arange(20.0), np.ones(20)) == 0
+    assert measures.pearson(np.arange(5.0), np.arange(5.0)) == 0
+
+
+def test_closures_by_brute_force() -> None:
+    source = np.abs(RANDOM.normal(0.1, 0.08, 200))
+    output = source + RANDOM.normal(0, 0.04, 200)
+    level = float(np.percentile(source, 5))
+    closed = [t for t in range(200) if source[t] <= level + 0.02]
+    kept = [t for t in closed if output[t] <= level + 0.05]
+    assert measures.closures_kept(source, output) == pytest.approx(len(kept) / len(closed))
+
+
+def test_closures_of_the_source_itself_are_all_kept_and_of_a_lost_face_none() -> None:
+    source = np.linspace(0, 0.4, 50)
+    assert measures.closures_kept(source, source) == 1
+    assert measures.closures_kept(source, np.full(50, np.nan)) == 0
+    assert math.isnan(measures.closures_kept(np.full(50, np.nan), source))
+
+
+def test_probability_is_a_mean_over_seen_frames() -> None:
+    emotion = np.array([[0.2, 0.8], [np.nan, np.nan], [0.6, 0.4]])
+    assert measures.mean_probability(emotion, 0) == pytest.approx(0.4)
+    assert measures.mean_probability(np.full((3, 2), np.nan), 0) == 0
+
+
+def test_identity_is_a_mean_of_cosines_whatever_the_lengths() -> None:
+    reference = np.array([[2.0, 0.0], [0.0, 5.0]])  # mean direction: 45 degrees
+    vectors = np.array([[3.0, 0.0], [1.0, 1.0]])
+    assert measures.identity_cosine(vectors, reference) == pytest.approx((math.sqrt(0.5) + 1) / 2)
+
+
+def test_flicker_by_brute_force_and_steady_motion_has_none() -> None:
+    source, output = RANDOM.normal(size=(6, 4, 3)), RANDOM.normal(size=(6, 4, 3))
+
+    def brute(clip: np.ndarray) -> float:
+        return float(np.mean([np.abs(clip[t - 1] - 2 * clip[t] + clip[t + 1]).mean() for t in range(1, 5)]))
+
+    assert measures.flicker_ratio(source, output) == pytest.approx(brute(output) / brute(source))
+    steady = np.arange(6.0)[:, None, None] * np.ones((1, 4, 3))
+    assert measures.second_difference(steady) == pytest.approx(np.zeros(4))
+    assert measures.flicker_ratio(source, 2 * source) == pytest.approx(2)
+
+
+def test_flicker_ignores_frames_around_a_lost_face() -> None:
+    source = RANDOM.normal(size=(12, 4, 3))
+    output = source.copy()
+    output[5] = np.nan
+    assert measures.flicker_ratio(source, output) == pytest.approx(1)
+
+
+def test_sharpness_is_a_ratio_of_means() -> None:
+    assert measures.sharpness_ratio(np.array([2.0, 4.0, 9.0]), np.array([1.0, 2.0, np.nan])) == pytest.approx(0.5)
+
+
+def test_edited_share_counts_frames_with_a_face() -> None:
+    source = np.full((4, 8, 8), 100, np.uint8)
+    output = source.copy()
+    output[:2] += 5
+    assert measures.edited_share(source, output, np.array([True, True, True, False])) == pytest.approx(2 / 3)
+    assert measures.edited_share(source, source, np.ones(4, bool)) == 0
+
+
+def test_frechet_distance_of_shifted_and_of_scaled_samples() -> None:
+    x = RANDOM.normal(size=(400, 3))
+    assert measures.frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+    assert measures.frechet_distance(x, x + [1, 2, 0]) == pytest.approx(5)
+    trace = float(np.trace(np.cov(x, rowvar=False)))  # of N(0, S) and N(0, 4S): tr(S + 4S − 2·2S) = tr S
+    shift = float((x.mean(0) ** 2).sum())
+    assert measures.frechet_distance(x, 2 * x) == pytest.approx(trace + shift)
+
+
+def test_frechet_distance_agrees_with_the_matrix_root() -> None:
+    linalg = pytest.importorskip("scipy.linalg")
+    x, y = RANDOM.normal(size=(60, 4)), RANDOM.normal(size=(50, 4)) @ RANDOM.normal(size=(4, 4))
+    a, b = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    difference = x.mean(0) - y.mean(0)
+    expected = difference @ difference + np.trace(a + b - 2 * np.real(linalg.sqrtm(a @ b)))
+    assert measures.frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_person_with_many_clips_counts_once() -> None:
+    assert measures.people_mean({"a": [0.0] * 9, "b": [1.0], "c": []}) == pytest.approx(0.5)
+
+
+def test_bootstrap_interval_holds_the_mean_and_repeats() -> None:
+    people = {str(k): [float(k), float(k) + 0.5] for k in range(8)}
+    low, high = measures.bootstrap_interval(people)
+    assert low < measures.people_mean(people) < high
+    assert (low, high) == measures.bootstrap_interval(people)
+    one = measures.bootstrap_interval({"a": [0.3, 0.5]})
+    assert one == pytest.approx((0.4, 0.4))

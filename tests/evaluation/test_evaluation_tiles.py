@@ -1,0 +1,96 @@
+"""Tiled comparison clips made here: tiles cut in the right place, lags found in spite of labels, edits and padding."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from cdrl.errors import InputError
+from cdrl.evaluation import tiles
+from cdrl.evaluation.clips import decode
+
+SIZE = 64
+COUNT = 40
+RANDOM = np.random.default_rng(11)
+
+
+def source_tile() -> np.ndarray:
+    """[T,64,64] grey: a textured disc wandering about."""
+    texture = cv2.GaussianBlur(RANDOM.uniform(60, 220, (SIZE * 2, SIZE * 2)), (0, 0), 3)
+    path = np.cumsum(RANDOM.normal(0, 1.5, (COUNT, 2)), axis=0)
+    return np.stack(
+        [cv2.warpAffine(texture, np.float32([[1, 0, x - 30], [0, 1, y - 30]]), (SIZE, SIZE)) for x, y in path]
+    )
+
+
+def generated(source: np.ndarray, lag: int) -> np.ndarray:
+    """The source `lag` frames later, its middle repainted, a label box on it, black where nothing is left."""
+    index = np.arange(COUNT) - lag
+    tile = source[np.clip(index, 0, COUNT - 1)].copy()
+    tile[:, 24:40, 24:40] = tile[:, 24:40, 24:40] * 0.5 + 80
+    tile[:, :8, :24] = 30
+    tile[index >= COUNT] = 0
+    return tile
+
+
+def write(path: Path, frames: np.ndarray) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "12"})
+        stream.height, stream.width = frames.shape[1:]
+        stream.pix_fmt = "yuv420p"
+        for grey in np.clip(frames, 0, 255).astype(np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> tiles.TiledClip:
+    folder = tmp_path_factory.mktemp("peers")
+    source = source_tile()
+    write(
+        folder / "x_sad_033.mp4", np.concatenate([source, source * 0, generated(source, 3), generated(source, -2)], 2)
+    )
+    (folder / "peers.csv").write_text(
+        "path,setting,source_actor,reference_actor,emotion,tiles,tile_size,fps\n"
+        f"x_sad_033.mp4,Cross-ID,P1,P2,sad,source|reference|ONE|TWO,{SIZE},25\n"
+    )
+    (row,) = tiles.read_peers(folder)
+    return row
+
+
+def test_the_table_is_read(clip: tiles.TiledClip) -> None:
+    assert (clip.person, clip.emotion, clip.setting, clip.methods) == ("P1", "sad", "Cross-ID", ("ONE", "TWO"))
+
+
+def test_no_table_no_rows(tmp_path: Path) -> None:
+    assert tiles.read_peers(tmp_path) == []
+
+
+@pytest.mark.parametrize(("name", "lag"), [("ONE", 3), ("TWO", -2), ("source", 0)])
+def test_lags_are_found(clip: tiles.TiledClip, name: str, lag: int) -> None:
+    source = tiles.motion(tiles.tile_frames(clip, "source"))
+    assert tiles.estimate_lag(source, tiles.motion(tiles.tile_frames(clip, name))) == lag
+
+
+def test_black_frames_have_no_motion(clip: tiles.TiledClip) -> None:
+    clipped = generated(source_tile(), -3)
+    clipped[-3:] = 0
+    frames = [np.repeat(f[..., None], 3, 2).clip(0, 255).astype(np.uint8) for f in clipped]
+    moves = tiles.motion(lambda: iter(frames))
+    assert np.isnan(moves[-3:]).all() and np.isfinite(moves[:-3]).all()
+
+
+def test_the_source_tile_becomes_a_file(clip: tiles.TiledClip, tmp_path: Path) -> None:
+    tiles.write_source(clip, tmp_path / "source.mp4")
+    written = list(decode(tmp_path / "source.mp4"))
+    original = list(tiles.tile_frames(clip, "source")())
+    assert len(written) == COUNT and written[0].shape == (SIZE, SIZE, 3)
+    assert np.abs(written[9].astype(int) - original[9]).mean() < 3
+
+
+def test_a_tile_that_is_not_there_is_refused(clip: tiles.TiledClip) -> None:
+    wider = tiles.TiledClip(clip.path, "Cross-ID", "P1", "sad", ("source", "reference", "A", "B", "C"), SIZE)
+    with pytest.raises(InputError, match="no tile 'C'"):
+        list(tiles.tile_frames(wider, "C")())
