@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,49 +13,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cdrl
+from cdrl.editor import Editor
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import CdrlError
 
 Picture = NDArray[np.uint8]
 
-ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "examples" / "1001_DFA_NEU_XX.flv"
+SOURCE = Path("examples", "1001_DFA_NEU_XX.flv")
+FOLDER = Path("demo")
 MOMENTS = (0.15, 0.3, 0.45, 0.6, 0.75)  # share of the clip's frames
 
+SIDE = 280  # pixels of a picture on the sheet
 
-def main(source: Path = SOURCE, folder: Path = ROOT / "demo") -> int:
+
+def main() -> int:
     """Write one video per emotion and the sheet; returns the exit code."""
-    folder.mkdir(exist_ok=True)
+    os.chdir(Path(__file__).resolve().parents[1])  # the paths that are printed are as seen from here
+    FOLDER.mkdir(exist_ok=True)
     editor = cdrl.load()
-    rows = [row(source, "source")]
+    box = head(editor)
+    rows = [row(SOURCE, "source", box)]
+    warnings: dict[str, None] = {}  # each once, in order: most concern the source
     for emotion in EMOTIONS:
-        video = folder / f"{emotion}.mp4"
-        report = editor.edit(source, emotion=emotion).save(video, overwrite=True)
-        print(f"{shown(video)}: {report.summary()}")
-        for warning in report.warnings:
-            print(f"  warning: {warning}")
-        rows.append(row(video, emotion))
-    sheet = folder / "contact_sheet.png"
+        video = FOLDER / f"{emotion}.mp4"
+        report = editor.edit(SOURCE, emotion=emotion).save(video, overwrite=True)
+        print(report.summary())
+        warnings |= dict.fromkeys(report.warnings)
+        rows.append(row(video, emotion, box))
+    for warning in warnings:
+        print("note:", warning)
+    sheet = FOLDER / "contact_sheet.png"
     cv2.imwrite(str(sheet), np.concatenate(rows))
-    print(f"all of them, frame by frame beside the source: {shown(sheet)}")
+    print(f"{sheet}: all of them below the source")
+    print(f"look into {FOLDER.resolve()}")
     return 0
 
 
-def row(video: Path, label: str) -> Picture:
-    """The moments of one video side by side, uint8 [height, width, 3] in BGR, with its name at the left."""
+def head(editor: Editor) -> tuple[slice, slice]:
+    """Rows and columns of a square around the head in the source, which holds for all of a calm clip."""
+    points = next(edited.track.points for edited in editor.edit(SOURCE, emotion="neutral").frames() if edited.track)
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    reach = 0.75 * float((high - low).max())
+    x, y = (float(value) for value in (low + high) / 2)
+    return slice(max(int(y - reach), 0), int(y + reach)), slice(max(int(x - reach), 0), int(x + reach))
+
+
+def row(video: Path, label: str, box: tuple[slice, slice]) -> Picture:
+    """The heads at some moments of a video side by side, uint8 [height, width, 3] in BGR, with its name at the left."""
     with av.open(str(video)) as container:
         frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
-    pictures: list[Any] = [frames[int(moment * len(frames))] for moment in MOMENTS]
-    strip = np.ascontiguousarray(np.concatenate(pictures, axis=1))
-    strip = cv2.resize(strip, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+    pictures: list[Any] = [frames[int(moment * len(frames))][box] for moment in MOMENTS]
+    strip = np.concatenate(
+        [cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for picture in pictures], 1
+    )
     for colour, thickness in (((0, 0, 0), 5), ((255, 255, 255), 2)):  # outlined, to be read on any background
-        cv2.putText(strip, label, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 1.0, colour, thickness, cv2.LINE_AA)
+        cv2.putText(strip, label, (10, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.8, colour, thickness, cv2.LINE_AA)
     return np.asarray(strip, dtype=np.uint8)
-
-
-def shown(path: Path) -> Path:
-    """The path as seen from where the command runs, where that is shorter."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 if __name__ == "__main__":
