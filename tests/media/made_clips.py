@@ -122,9 +122,9 @@ def packets_of(path: Path, kind: str = "audio") -> list[Packets]:
                     stream.codec_context.codec.canonical_name,
                     len(packets),
                     hashlib.sha256(b"".join(bytes(packet) for packet in packets)).hexdigest(),
-                    tuple(packet.pts * packet.time_base for packet in packets),
+                    tuple(packet.pts * packet.time_base for packet in packets if packet.pts is not None),
                     stream.metadata.get("language", ""),
-                    stream.metadata.get("title", ""),
+                    stream.metadata.get("title", "") or stream.metadata.get("name", ""),
                 )
             )
     return found

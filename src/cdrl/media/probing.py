@@ -229,7 +229,7 @@ def _track(stream: Stream) -> Track:
         cast(Kind, kind) if kind in get_args(Kind) else "data",
         codec,
         "" if language == "und" else language,
-        stream.metadata.get("title", ""),
+        stream.metadata.get("title", "") or stream.metadata.get("name", ""),
     )
 
 

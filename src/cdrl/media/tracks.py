@@ -22,6 +22,19 @@ TEXT_SUBTITLES = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text"}
 # Labels that describe the source's file rather than what is in it.
 FORMAT_LABELS = {"encoder", "vendor_id", "rotate", "duration", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS"}
 AUDIO_BITS = 96_000  # per second and channel, where audio must be encoded again
+EMPTY_TEXT = b"\0\0"  # MP4 text of length 0
+LAYOUTS = (
+    "mono",
+    "stereo",
+    "2.1",
+    "4.0",
+    "5.0",
+    "5.1",
+    "6.1",
+    "7.1",
+)  # by number of channels, where the file tells no more
+# QuickTime knows some languages only by their older codes.
+QUICKTIME_LANGUAGES = {"deu": "ger", "fra": "fre", "nld": "dut", "zho": "chi", "ell": "gre", "isl": "ice", "sqi": "alb"}
 MP3_LOWEST_RATE = 16_000  # Hz: MP4 defines no MP3 below it
 
 
@@ -40,13 +53,15 @@ class Copy:
     target: Stream
     shift: Fraction
     """Seconds taken from every time."""
+    gaps: bool = False
+    """True: the packets are MP4 text, whose muxer writes the empty packets between two texts itself."""
     moved: int = 0
     """Packets whose decoding time was missing or not after the one before."""
     last: int | None = None
     length: int = 0
 
     def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        if packet.size == 0 and packet.pts is None:
+        if (packet.size == 0 and packet.pts is None) or (self.gaps and bytes(packet) == EMPTY_TEXT):
             return []
         offset = round(self.shift / packet.time_base)
         dts = packet.dts if packet.dts is not None else packet.pts
@@ -186,8 +201,8 @@ class TrackCopier:
             target = self.output.add_stream_from_template(stream, opaque=True)
         except (ValueError, av.FFmpegError):
             return None
-        carry_labels(stream, target)
-        return Copy(target, self.shift)
+        self._label(stream, target)
+        return Copy(target, self.shift, gaps=context.codec.canonical_name == "mov_text")
 
     def _encode_audio(self, track: Track, stream: AudioStream) -> EncodeAudio | None:
         context = stream.codec_context
@@ -197,10 +212,13 @@ class TrackCopier:
         encoder = self.format.audio_fallback
         rates = av.Codec(encoder, "w").audio_rates or [context.sample_rate]
         rate = min(rates, key=lambda offered: (offered < context.sample_rate, abs(offered - context.sample_rate)))
-        target = self.output.add_stream(encoder, rate=rate, layout=context.layout.name)
+        channels = context.layout.nb_channels
+        known = not context.layout.name.endswith("channels")
+        layout = context.layout.name if known else LAYOUTS[min(channels, len(LAYOUTS)) - 1]
+        target = self.output.add_stream(encoder, rate=rate, layout=layout)
         assert isinstance(target, AudioStream)
-        target.codec_context.bit_rate = AUDIO_BITS * context.layout.nb_channels
-        carry_labels(stream, target)
+        target.codec_context.bit_rate = AUDIO_BITS * channels
+        self._label(stream, target)
         name = target.codec_context.codec.canonical_name
         self.notes.append(f"{track} is encoded again as {name}: {self.format.name} cannot hold it as it is")
         return EncodeAudio(stream, target, self.shift, self.damage)
@@ -215,9 +233,14 @@ class TrackCopier:
         assert isinstance(target, SubtitleStream)
         target.codec_context.subtitle_header = context.subtitle_header
         target.time_base = stream.time_base
-        carry_labels(stream, target)
+        self._label(stream, target)
         self.notes.append(f"{track} is rewritten as {codec}: the words and times stay, styling may not")
         return EncodeText(stream, target, self.shift)
+
+    def _label(self, source: Stream, target: Stream) -> None:
+        carry_labels(source, target)
+        if self.format.muxer == "mov" and (language := target.metadata.get("language", "")) in QUICKTIME_LANGUAGES:
+            target.metadata["language"] = QUICKTIME_LANGUAGES[language]
 
     def _left_out(self, track: Track, why: str = "") -> None:
         self.notes.append(f"{track} is left out: {why or f'{self.format.name} cannot hold it'}")
@@ -225,5 +248,8 @@ class TrackCopier:
 
 def carry_labels(source: Stream, target: Stream) -> None:
     """Language, title and disposition (default, forced, cover, ...) as in the source."""
-    target.metadata.update({key: value for key, value in source.metadata.items() if key not in FORMAT_LABELS})
+    labels = {key: text for key, text in source.metadata.items() if key not in FORMAT_LABELS}
+    if title := labels.pop("name", ""):  # what MP4 calls a track's title
+        labels.setdefault("title", title)
+    target.metadata.update(labels)
     target.disposition = Disposition(source.disposition)

@@ -67,6 +67,7 @@ class Writer:
         self._shift = round(info.start / info.time_base) if info.rebased else 0  # in ticks of the picture
         self._held: av.VideoFrame | None = None
         """The last frame given: it is encoded once the next one tells how long it is shown."""
+        self._held_pts = 0
         self._held_duration: int | None = None
         self._rounded = False
         self._stack = ExitStack()
@@ -93,16 +94,17 @@ class Writer:
                 f"frame {frame.index} is {frame.width}x{frame.height}, but the clip is written as {expected}"
             )
         pts = round(frame.pts * frame.time_base / self.info.time_base) - self._shift
-        if self._held is not None and pts <= self._held.pts:
+        if self._held is not None and pts <= self._held_pts:
             raise UsageError(f"frame {frame.index} is not after the frame before it: write frames in order of time")
         self._rounded = self._rounded or (1000 * pts * self.info.time_base).denominator != 1
         with self._reported():
             if self._output is None:
                 self._begin(frame.format)
             if self._held is not None:
-                self._encode(self._held, pts - self._held.pts)
+                self._encode(self._held, pts - self._held_pts)
             self._held = self._picture(frame)
             self._held.pts, self._held.time_base = pts, self.info.time_base
+            self._held_pts = pts
             self._held_duration = frame.duration
             self._tracks.advance(frame.pts * frame.time_base)
 
