@@ -61,6 +61,15 @@ def test_fear_is_apart() -> None:
     assert not set(APART) & set(EMOTIONS)
 
 
+def test_shares_are_a_ratio_of_means_and_a_mean_capped_at_one() -> None:
+    rows = [row("m", "a", "happy", 0.4), row("m", "a", "sad", 0.3)]
+    target = [real("a", "happy", 0.8), real("a", "sad", 0.1)]  # a network that hardly sees this person's sadness
+    summary = report.summarise(rows, target)["blocks"]["all"]["methods"]["m"]
+    assert summary["share"] == pytest.approx(0.7 / 0.9)
+    assert summary["share_capped"] == pytest.approx((0.5 + 1) / 2)
+    assert summary["identity_margin"] == pytest.approx(0.5 - 0.97)
+
+
 def test_paired_differences_use_common_clips_only() -> None:
     rows = [
         row("cdrl", "a", "happy", 0.9),

@@ -28,7 +28,7 @@ _UPPER = (48, 28)  # pixels of the low-resolution upper face
 _UPPER_CENTRE, _UPPER_HALF = (0.0, -0.2), 1.1
 _THUMB = 64  # pixels, aligned grey face kept of every frame
 _FACE_CENTRE = (0.0, 0.5)
-_IDENTITY_FRAMES = 12  # recognition is slow and steady: spread over the clip
+_IDENTITY_FRAMES = 6  # recognition is slow (0.2 s) and steady: spread over the clip
 _BLACK = 8.0  # mean grey level under which a frame is padding
 
 
@@ -38,7 +38,7 @@ class Observation:
 
     `points` [T,468,2] pixels · `emotion` [T,7] (order `judges.EMOTIONS`) · `flow_spread`, `flow_opening` [T] (see
     `measures.flow_spread`, `flow_opening`; NaN at frame 0) · `upper` [T,28,48] grey levels · `thumbs` [T,64,64] grey ·
-    `sharpness` [T] Laplacian variance · `identity` [K,128] recognition vectors of up to 12 frames.
+    `sharpness` [T] Laplacian variance · `identity` [K,128] recognition vectors of 6 frames.
     """
 
     points: Array

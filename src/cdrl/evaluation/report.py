@@ -82,9 +82,28 @@ def _summary(rows: Sequence[Row], real: Sequence[Row]) -> Row:
             result["measures"][measure] = cell
     shares = {emotion: probability_share(rows, real, emotion) for emotion in (*EMOTIONS, *APART)}
     result["emotions"] = {emotion: share for emotion, share in shares.items() if share is not None}
-    counting = [share["share"] for emotion, share in result["emotions"].items() if emotion not in APART]
-    result["share"] = float(np.mean(counting)) if counting else float("nan")
+    counting = [share for emotion, share in result["emotions"].items() if emotion not in APART]
+    # A ratio of means: where the network hardly sees one person's real emotion, a mean of ratios would be that
+    # person's.
+    result["share"] = sum(s["p"] for s in counting) / sum(s["real"] for s in counting) if counting else float("nan")
+    result["share_capped"] = float(np.mean([min(s["share"], 1) for s in counting])) if counting else float("nan")
+    own = real_identity(real)
+    margins = {who: cell - own[who] for who, cell in _identity_of(result).items() if who in own}
+    result["identity_margin"] = float(np.mean(list(margins.values()))) if margins else float("nan")
     return result
+
+
+def _identity_of(summary: Row) -> dict[str, float]:
+    return dict(summary["measures"].get("identity", {"people": {}})["people"])
+
+
+def real_identity(real: Sequence[Row]) -> dict[str, float]:
+    """Person → mean cosine of their real emotional clips to their neutral clips; people without are left out."""
+    people: dict[str, list[float]] = defaultdict(list)
+    for row in real:
+        if row["identity"] is not None:
+            people[row["person"]].append(row["identity"])
+    return {name: float(np.mean(values)) for name, values in sorted(people.items())}
 
 
 def paired(rows: Sequence[Row], first: str, second: str) -> dict[str, Row]:
@@ -123,13 +142,10 @@ def summarise(rows: Sequence[Row], real: Sequence[Row]) -> Row:
         }
     people = sorted({row["person"] for row in rows})
     mine = [row for row in real if row["person"] in people]
-    identity = {
-        name: [r["identity"] for r in mine if r["person"] == name and r["identity"] is not None] for name in people
-    }
     others = [row["identity_others"] for row in mine if row["identity_others"] is not None]
     return {
         "blocks": blocks,
-        "real_identity": {name: float(np.mean(values)) for name, values in identity.items() if values},
+        "real_identity": real_identity(mine),
         "others_identity": float(np.mean(others)) if others else None,
     }
 
@@ -147,7 +163,7 @@ def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _block_lines(name: str, block: Row) -> list[str]:
-    header = ["method", "people", "clips", "failed", *_COLUMNS.values(), "p / real"]
+    header = ["method", "people", "clips", "failed", *_COLUMNS.values(), "p / real", "capped", "identity − real"]
     lines = []
     for method, summary in block["methods"].items():
         cells = []
@@ -157,9 +173,9 @@ def _block_lines(name: str, block: Row) -> list[str]:
             span = f" [{_number(cell['low'], digits)}, {_number(cell['high'], digits)}]" if cell else ""
             cells.append(_number(cell["mean"] if cell else None, digits) + (span if measure in _PAIRED else ""))
         count = len(summary["measures"].get("p_target", {"people": ()})["people"])
-        lines.append(
-            [method, str(count), str(summary["clips"]), str(summary["failed"]), *cells, _number(summary["share"])]
-        )
+        facts = [str(count), str(summary["clips"]), str(summary["failed"])]
+        ends = [_number(summary["share"]), _number(summary["share_capped"]), _number(summary["identity_margin"], 3)]
+        lines.append([method, *facts, *cells, *ends])
     text = [f"## {name}", "", *_table(header, lines)]
     emotions = (*EMOTIONS, *APART)
     shares = []
@@ -218,6 +234,10 @@ def markdown(result: Row) -> str:
         "",
         f"Files as written, decoded again; {judges}: none of them drives an edit. Means over people, 95 % intervals by "
         "bootstrap over people; fear is printed but in no mean. A clip that fails scores 0 in lip r, closures and p.",
+        "",
+        "*p / real*: mean over emotions of p(target), over that of real clips; *capped*: mean over emotions of each "
+        "share, at most 1. *identity − real*: cosine to the person's other neutral clips, less that of their real "
+        "emotional clips.",
         "",
     ]
     for name, block in summary["blocks"].items():

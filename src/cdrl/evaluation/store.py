@@ -16,7 +16,7 @@ from cdrl.evaluation.geometry import Layout
 from cdrl.evaluation.models import MODELS, file_sha256
 from cdrl.evaluation.observe import Observation, observe
 
-_VERSION = "1"  # raise it whenever what a judge sees changes
+_VERSION = "2"  # raise it whenever what a judge sees changes
 _ARRAYS = tuple(field.name for field in fields(Observation) if field.name != "layout")
 
 
