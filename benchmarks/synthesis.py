@@ -1,7 +1,12 @@
-"""Test clips of any size and length, made of the bundled sample."""
+"""Test clips of any size and length, made of the bundled sample.
+
+python benchmarks/synthesis.py head SAMPLE OUTPUT HEIGHT FRAMES
+python benchmarks/synthesis.py repeat CLIP OUTPUT TIMES
+"""
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -92,3 +97,15 @@ def _hum(seconds: Fraction) -> list[av.AudioFrame]:
         frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
         frames.append(frame)
     return frames
+
+
+def main(what: str, source: str, output: str, *numbers: str) -> None:
+    """Make one clip, as the lines at the head of this file say."""
+    if what == "head":
+        talking_head(Path(source), Path(output), *map(int, numbers))
+    else:
+        repeated(Path(source), Path(output), *map(int, numbers))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
