@@ -116,7 +116,7 @@ WRONG = [
     ([], "no command is given"),
     (["edti"], r"unknown command 'edti' \(did you mean edit\?\)"),
     (["train"], "needs one of: prior"),
-    (["evaluate", "nothing"], "needs one of: edit"),
+    (["evaluate", "nothing"], "needs one of: edit, table"),
     (["edit"], "missing: SOURCE -o FILE, --output FILE; see cdrl edit --help"),
     (["edit", "a.mp4", "--emotion", "happy"], "missing: -o FILE, --output FILE"),
     (EDIT, "nothing is asked for"),

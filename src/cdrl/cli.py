@@ -24,7 +24,8 @@ from cdrl.errors import CdrlError, Interrupted, UsageError
 COMMANDS = {
     "edit": ("cdrl.commands.edit", "change the emotion of a video"),
     "train prior": ("cdrl.training.prior", "fit the emotion prior on labelled clips"),
-    "evaluate edit": ("cdrl.evaluation.edit", "measure edited videos beside their sources"),
+    "evaluate edit": ("cdrl.commands.evaluate_edit", "judge an edited video beside its source"),
+    "evaluate table": ("cdrl.commands.evaluate_table", "judge edits of many clips, beside other methods"),
     "doctor": ("cdrl.doctor", "say what is installed and whether editing can run"),
 }
 """Words of the command → the module it lives in, and what it does."""
