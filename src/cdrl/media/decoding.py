@@ -21,16 +21,16 @@ class Damage:
     packets: int = 0
     """Packets that could not be decoded."""
     frames: int = 0
-    """Pictures delivered although the decoder says parts of them are wrong."""
+    """Pictures delivered although parts of them are wrong, as far as file and decoder can tell."""
     broken: str = ""
     """Why the file could not be read to its end; empty when it could."""
 
     def __str__(self) -> str:
         parts = []
         if self.packets:
-            parts.append(f"{self.packets} packets could not be decoded")
+            parts.append(f"{counted(self.packets, 'packet')} could not be decoded")
         if self.frames:
-            parts.append(f"{self.frames} frames show damage")
+            parts.append(f"{counted(self.frames, 'frame')} may show damage")
         if self.broken:
             parts.append(f"the file breaks off ({self.broken})")
         return ", ".join(parts)
@@ -49,6 +49,7 @@ def decoded(container: InputContainer, stream: VideoStream, damage: Damage, limi
                 damage.broken = f"{in_a_row} damaged packets in a row, {words(error)}"
                 return
             continue
+        damage.frames += packet.is_corrupt
         in_a_row = 0 if pictures else in_a_row
         for picture in pictures:
             damage.frames += picture.is_corrupt
@@ -67,7 +68,14 @@ def demuxed(container: InputContainer, *streams: av.stream.Stream, damage: Damag
             yield flush
 
 
+def counted(number: int, thing: str) -> str:
+    """'1 frame', '2 frames'."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def words(error: Exception) -> str:
     """FFmpeg's or the system's own words for `error`, in one line."""
+    if isinstance(error, EOFError):
+        return "it ends before its first frame"
     text = str(getattr(error, "strerror", None) or error)
     return text.splitlines()[0] if text else type(error).__name__

@@ -132,19 +132,17 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     if not candidates:
         held = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream at all"
         raise InputError(f"{path} has no video stream (it holds {held}): choose a file with a picture")
-    best = max(candidates, key=lambda stream: (bool(stream.disposition & Disposition.default), _area(stream)))
-    if best.codec_context is None:
-        raise InputError(
-            f"{path}: no decoder for its video ({best.codec_tag or 'unknown codec'}); convert it to H.264 first"
-        )
+    readable = [stream for stream in candidates if stream.codec_context is not None]
+    if not readable:
+        raise InputError(f"{path}: there is no decoder for its video; convert it to H.264 first")
+    best = max(readable, key=lambda stream: (bool(stream.disposition & Disposition.default), _area(stream)))
     if best.codec_tag in ("dvh1", "dvhe", "dva1", "dvav", "dav1"):
         raise InputError(f"{path} is Dolby Vision without a standard base picture: export it as HDR10 or SDR first")
     return best
 
 
 def _area(stream: VideoStream) -> int:
-    context = stream.codec_context
-    return 0 if context is None else context.width * context.height
+    return stream.codec_context.width * stream.codec_context.height
 
 
 def _describe(path: Path, container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:

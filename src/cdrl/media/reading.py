@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from cdrl.errors import InputError, LimitError
-from cdrl.media.decoding import Damage, decoded
+from cdrl.media.decoding import Damage, counted, decoded
 from cdrl.media.frames import Frame
 from cdrl.media.layout import planes_of, rearranged
 from cdrl.media.limits import Limits
@@ -61,7 +61,7 @@ class FrameReader(Iterator[Frame]):
         self._frames.close()
 
     def _generate(self) -> Generator[Frame, None, None]:
-        info, limits, damage, count = self.info, self._limits, Damage(), 0
+        info, limits, damage = self.info, self._limits, Damage()
         with opened(check_path(info.path, limits), limits) as container:
             stream = selected_stream(container, info)
             configure_decoder(stream, limits)
@@ -75,13 +75,11 @@ class FrameReader(Iterator[Frame]):
                         f"{info.path} lasts longer than {limits.max_seconds} s, the limit: raise max_seconds"
                     )
                 yield frame
-                count += 1
-            declared = stream.frames
-        if count == 0:
+        if frame is None:
             raise InputError(
                 f"{info.path}: no frame can be decoded (empty or damaged); play it to see whether it is whole"
             )
-        self._conclude(damage, count, declared)
+        self._conclude(damage, frame)
 
     def _frame(self, picture: av.VideoFrame, last: Frame | None) -> Frame:
         """`picture` upright, in the clip's own format and size, with a time after the last frame's."""
@@ -106,14 +104,15 @@ class FrameReader(Iterator[Frame]):
             time=pts * info.time_base - info.start,
         )
 
-    def _conclude(self, damage: Damage, count: int, declared: int) -> None:
+    def _conclude(self, damage: Damage, last: Frame) -> None:
+        count, end, length = last.index + 1, last.time, self.info.duration
         if text := str(damage):
-            self.notes.append(f"the clip is damaged: {text}; the {count} readable frames are used")
-        elif count < 0.9 * declared:
-            self.notes.append(f"the clip ends early: {count} of {declared} frames are there")
+            self.notes.append(f"the clip is damaged: {text}; {counted(count, 'frame')} can be used")
+        elif length is not None and end < min(Fraction(9, 10) * length, length - Fraction(1, 2)):
+            self.notes.append(f"the picture ends early, {float(end):.1f} s into {float(length):.1f} s")
         if self._retimed:
             self.notes.append(
-                f"{self._retimed} frames had no time or one out of order: each is put after the one before"
+                f"{counted(self._retimed, 'frame')} without a time, or out of order, put after the one before"
             )
         if self._resized:
             self.notes.append(

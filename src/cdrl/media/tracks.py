@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 
-from cdrl.media.decoding import Damage, demuxed
+from cdrl.media.decoding import Damage, counted, demuxed
 from cdrl.media.encoding import Container
 from cdrl.media.probing import Track, VideoInfo
 
@@ -168,7 +168,7 @@ class TrackCopier:
         moved = sum(route.moved for route in self.routes.values() if isinstance(route, Copy))
         if moved:
             self.notes.append(
-                f"{moved} audio or subtitle packets had no time or one out of order and were put in order"
+                f"{counted(moved, 'audio or subtitle packet')} without a time, or out of order, put in order"
             )
         if text := str(self.damage):
             self.notes.append(f"audio or subtitles are damaged: {text}")

@@ -1,0 +1,167 @@
+"""Damaged files give frames or a CdrlError: never another exception, never a hang, never a half-written file."""
+
+import faulthandler
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_clips import Recipe, make_clip
+
+from cdrl.errors import CdrlError, InputError
+from cdrl.media import Frame, Limits, Writer, probe, read
+
+LIMITS = Limits(max_seconds=100, max_pixels=1 << 20)
+KINDS = {
+    "mp4": Recipe(audio=["aac"], options={"bf": "2"}),
+    "mkv": Recipe(audio=["libmp3lame"]),
+    "avi": Recipe(codec="mpeg4", audio=["libmp3lame"]),
+    "flv": Recipe(codec="flv", audio=["libmp3lame"], audio_rate=44100),
+    "ts": Recipe(audio=["aac"]),
+    "webm": Recipe(codec="libvpx-vp9", audio=["libopus"], options={"deadline": "realtime", "cpu-used": "8"}),
+    "mpg": Recipe(codec="mpeg2video", audio=["mp2"]),
+    "h264": Recipe(),
+    "gif": Recipe(codec="gif", layout="rgb8"),
+    "png": Recipe(frames=1, codec="png", layout="rgb24"),
+    "jpg": Recipe(frames=1, codec="mjpeg", layout="yuvj420p"),
+}
+
+
+class Clips(dict[str, bytes]):
+    """File bytes by kind, which a failing test need not print."""
+
+    def __repr__(self) -> str:
+        return "Clips()"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Clips:
+    """The bytes of one good clip of each kind."""
+    folder = tmp_path_factory.mktemp("whole")
+    return Clips({kind: make_clip(folder / f"clip.{kind}", recipe).read_bytes() for kind, recipe in KINDS.items()})
+
+
+@pytest.fixture(autouse=True)
+def no_hang():
+    faulthandler.dump_traceback_later(120, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def outcome(path: Path) -> int:
+    """Read `path` and write it again: the number of frames, or 0 where it is refused as it should be."""
+    target = path.with_name("out.mp4")
+    count = 0
+    try:
+        info = probe(path, LIMITS)
+        with Writer(target, info, overwrite=True) as writer:
+            last = None
+            for frame in read(info, LIMITS):
+                check(frame, last)
+                writer.write(frame)
+                last, count = frame, count + 1
+    except CdrlError as error:
+        assert "\n" not in str(error)
+        assert not target.exists()
+        count = 0
+    assert {left.name for left in path.parent.iterdir()} <= {path.name, target.name}
+    if target.exists():
+        assert probe(target).frame_count == count
+        target.unlink()
+    return count
+
+
+def check(frame: Frame, last: Frame | None) -> None:
+    height, width = frame.planes[0].shape
+    assert all(plane.shape == frame.format.chroma_shape(height, width) for plane in frame.planes[1:])
+    assert all(plane.flags.owndata and plane.max() <= frame.format.maximum for plane in frame.planes)
+    if last is not None:
+        assert (frame.index, frame.format) == (last.index + 1, last.format)
+        assert frame.pts > last.pts
+        assert frame.time > last.time
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_whole_files_are_good(whole, tmp_path, kind):
+    path = tmp_path / f"clip.{kind}"
+    path.write_bytes(whole[kind])
+    reader = read(path)
+    assert len(list(reader)) == KINDS[kind].frames
+    assert not any("damage" in note or "early" in note for note in reader.notes)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_truncated(whole, tmp_path, kind, data):
+    length = data.draw(st.integers(0, len(whole[kind]) - 1))
+    path = tmp_path / f"clip.{kind}"
+    path.write_bytes(whole[kind][:length])
+    assert outcome(path) <= KINDS[kind].frames
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_bits_flipped(whole, tmp_path, kind, data):
+    damaged = bytearray(whole[kind])
+    # Half of the flips go to the first kilobyte, where the headers are.
+    spot = st.one_of(st.integers(0, min(1024, len(damaged)) - 1), st.integers(0, len(damaged) - 1))
+    for place, bit in data.draw(st.lists(st.tuples(spot, st.integers(0, 7)), min_size=1, max_size=30)):
+        damaged[place] ^= 1 << bit
+    path = tmp_path / f"clip.{kind}"
+    path.write_bytes(damaged)
+    outcome(path)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "flv"])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_stretch_of_zeros(whole, tmp_path, kind, data):
+    start = data.draw(st.integers(0, len(whole[kind])))
+    stretch = data.draw(st.integers(1, 4000))
+    path = tmp_path / f"clip.{kind}"
+    path.write_bytes(whole[kind][:start] + bytes(stretch) + whole[kind][start + stretch :])
+    outcome(path)
+
+
+def test_a_cut_clip_gives_its_frames_and_says_so(tmp_path):
+    plain = make_clip(tmp_path / "in.mkv", Recipe(frames=50, size=(160, 120)))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(plain.read_bytes()[: plain.stat().st_size * 2 // 3])
+    reader = read(cut)
+    count = len(list(reader))
+    assert 10 < count < 50
+    assert any("damaged" in note or "early" in note for note in reader.notes), reader.notes
+
+
+def test_a_cut_mp4_with_its_index_in_front(tmp_path):
+    plain = make_clip(tmp_path / "in.mp4", Recipe(frames=50, size=(160, 120)))
+    info = probe(plain)
+    with Writer(tmp_path / "front.mp4", info) as writer:
+        for frame in read(info):
+            writer.write(frame)
+    data = (tmp_path / "front.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
+    reader = read(tmp_path / "cut.mp4")
+    count = len(list(reader))
+    assert 10 < count < 50
+    assert any(f"{count} " in note for note in reader.notes)
+
+
+def test_a_cut_mp4_without_its_index(tmp_path):
+    plain = make_clip(tmp_path / "in.mp4", Recipe(frames=50))
+    plain.write_bytes(plain.read_bytes()[: plain.stat().st_size // 2])
+    with pytest.raises(InputError, match="not a video that can be read"):
+        probe(plain)
+
+
+def test_holes_in_the_picture_are_counted(tmp_path):
+    path = make_clip(tmp_path / "in.ts", Recipe(frames=50, size=(160, 120)))
+    data = bytearray(path.read_bytes())
+    for place in range(len(data) // 3, len(data) // 2):
+        data[place] ^= 0x55
+    path.write_bytes(data)
+    reader = read(path)
+    assert len(list(reader)) > 10
+    assert any("damaged" in note for note in reader.notes), reader.notes

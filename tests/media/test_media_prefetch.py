@@ -1,0 +1,122 @@
+"""The producer runs ahead, but never further than it may, and ends when its consumer does."""
+
+import threading
+import time
+
+import pytest
+
+from cdrl.media import prefetch, read
+
+
+class Source:
+    """A generator that counts what it made and knows whether it was closed."""
+
+    def __init__(self, count: int = 100, fail_at: int | None = None) -> None:
+        self.count, self.fail_at = count, fail_at
+        self.made, self.closed = 0, False
+        self.thread = ""
+
+    def __call__(self):
+        try:
+            for item in range(self.count):
+                if item == self.fail_at:
+                    raise RuntimeError("no more")
+                self.made, self.thread = item + 1, threading.current_thread().name
+                yield item
+        finally:
+            self.closed = True
+
+
+def wait_until(condition) -> bool:
+    end = time.monotonic() + 5
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return condition()
+
+
+def test_items_come_in_order():
+    source = Source()
+    assert list(prefetch(source(), 3)) == list(range(100))
+    assert source.closed
+    assert source.thread != threading.current_thread().name
+
+
+def test_the_producer_runs_ahead_but_not_far():
+    source = Source()
+    items = prefetch(source(), 3)
+    assert next(items) == 0
+    assert wait_until(lambda: source.made == 5)  # one taken, three in the queue, one in hand
+    time.sleep(0.05)
+    assert source.made == 5
+    items.close()
+
+
+def test_an_exception_comes_where_its_item_would_have():
+    items = prefetch(Source(fail_at=4)(), 2)
+    assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(RuntimeError, match="no more"):
+        next(items)
+    with pytest.raises(StopIteration):
+        next(items)
+
+
+def test_closing_stops_the_thread_and_the_producer():
+    source, before = Source(count=10**9), threading.active_count()
+    items = prefetch(source(), 2)
+    next(items)
+    items.close()
+    assert source.closed
+    assert threading.active_count() == before
+
+
+def test_dropping_it_is_closing_it():
+    source = Source(count=10**9)
+    items = prefetch(source(), 2)
+    next(items)
+    del items
+    assert wait_until(lambda: source.closed)
+
+
+def test_a_producer_that_waits_for_room_stops_promptly():
+    source = Source(count=10**9)
+    items = prefetch(source(), 1)
+    next(items)
+    wait_until(lambda: source.made == 3)
+    start = time.monotonic()
+    items.close()
+    assert time.monotonic() - start < 1
+
+
+def test_nothing_starts_before_the_first_item():
+    source = Source()
+    items = prefetch(source(), 2)
+    time.sleep(0.02)
+    assert source.made == 0
+    items.close()
+    assert not source.closed  # it was never begun
+
+
+def test_an_empty_iterable_and_a_list():
+    assert list(prefetch([], 1)) == []
+    assert list(prefetch([1, 2], 5)) == [1, 2]
+
+
+def test_the_depth_is_checked_at_once():
+    with pytest.raises(ValueError, match="at least 1"):
+        prefetch([], 0)
+
+
+def test_stages_in_a_row():
+    source = Source(count=10**6)
+    stages = prefetch((item * 2 for item in prefetch(source(), 2)), 2)
+    assert [next(stages) for _ in range(5)] == [0, 2, 4, 6, 8]
+    stages.close()
+    assert source.closed
+
+
+def test_frames_ahead_of_their_use(clip):
+    frames = list(prefetch(read(clip()), 4))
+    assert [frame.index for frame in frames] == list(range(12))
+    items = prefetch(read(clip("other.mp4")), 2)
+    next(items)
+    items.close()
