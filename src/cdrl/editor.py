@@ -14,7 +14,7 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track, parse_face
 from cdrl.manipulation.edit import Manipulator, reference_pattern
-from cdrl.manipulation.person import SURVEY, Person, expression_model, survey
+from cdrl.manipulation.person import MOST_CLOSED, SURVEY, Person, expression_model, survey
 from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Pattern
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
@@ -226,9 +226,10 @@ class Job:
             seen = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
             if seen == 0:
                 return Edited(frame, frame, track, PROFILE)
-            shown = people[track.shot].shown if track.shot in people else _NONE_SHOWN
-            pattern = self._manipulator.pattern(weights, shown)
-            moved = pose.to_image(pattern.displacement(pose.normalise(track.points)))[:, :2] * seen
+            person = people.get(track.shot)
+            pattern = self._manipulator.pattern(weights, person.shown if person else _NONE_SHOWN)
+            shape, closed = pose.normalise(track.points), person.closed if person else MOST_CLOSED
+            moved = pose.to_image(pattern.displacement(shape, closed))[:, :2] * seen
             result = frame.copy()
             if not render(result, track.points[:, :2], moved.astype(np.float32), pattern.gain * seen):
                 return Edited(frame, frame, track, OUTSIDE)

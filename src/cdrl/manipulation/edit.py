@@ -47,7 +47,7 @@ class Manipulator:
         texels[texture_coverage().nodes] = texture_coverage().interpolate(points[:, None])[:, 0]
         return Pattern(
             pattern.offset * points[:, None],
-            pattern.lip_ratio if "mouth" in self._regions else 1.0,
+            pattern.lip_opening if "mouth" in self._regions else 0.0,
             pattern.lid_ratio if "eyes" in self._regions else 1.0,
             pattern.gain * texels.reshape(SIZE, SIZE),
         )
@@ -61,4 +61,4 @@ def reference_pattern(mean: Floats, neutral: Floats, shown: Mapping[str, float],
     """
     blend = prior.pattern(shown)
     own = lids().without(lips().without(mean - neutral))
-    return Pattern(own.astype(np.float32), blend.lip_ratio, blend.lid_ratio, blend.gain)
+    return Pattern(own.astype(np.float32), blend.lip_opening, blend.lid_ratio, blend.gain)

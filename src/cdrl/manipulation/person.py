@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from cdrl.face.apertures import lips
 from cdrl.face.bundle import Floats
 from cdrl.face.expression import ExpressionModel
 from cdrl.face.pose import estimate_pose
@@ -20,14 +21,18 @@ _EVERY = Fraction(1, 8)  # seconds between two looks
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
 
 
+_CLOSED = 5  # percentile of lip opening that stands for closed lips
+MOST_CLOSED = 0.35  # cm: who opens more than this has not closed the lips in what was seen
+
 @dataclass(frozen=True)
 class Person:
     """`mean` [478, 3]: mean pose-free shape of the stretch seen; `neutral` [478, 3]: the shape behind it, without
-    emotion; `shown`: amount of each emotion in it, only those that are seen."""
+    emotion; `shown`: amount of each emotion in it, only those that are seen; `closed`: opening of closed lips, cm."""
 
     mean: Floats
     neutral: Floats
     shown: dict[str, float]
+    closed: float
 
 
 def expression_model(prior: EmotionPrior) -> ExpressionModel:
@@ -56,4 +61,6 @@ def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel
 def _person(shapes: Floats, model: ExpressionModel) -> Person:
     mean = shapes.mean(0)
     amounts, neutral = model.explain(mean)
-    return Person(mean, neutral, {name: float(a) for name, a in zip(EXPRESSIVE, amounts, strict=True) if a > 0})
+    shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
+    closed = float(np.percentile(lips().opening(shapes), _CLOSED))
+    return Person(mean, neutral, shown, min(closed, MOST_CLOSED))

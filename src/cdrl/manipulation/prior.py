@@ -17,6 +17,9 @@ from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS
 from cdrl.rendering.texture import SIZE
 
+_KNEE = 0.35  # cm above closed at which lips count as half parted
+_LEAST = 0.05  # cm: openings are not divided by less
+
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
 
 
@@ -25,14 +28,14 @@ class EmotionPrior:
     """Fitted arrays; e runs over `EXPRESSIVE`, lengths in centimetres of the canonical face.
 
     `offset` [e, 478, 3]: displacement of the pose-free shape from neutral, apertures left alone.
-    `lip_ratio`, `lid_ratio` [e]: apertures as multiples of the source's own.
+    `lip_opening` [e]: how much farther parted lips part, cm. `lid_ratio` [e]: lid aperture over the source's own.
     `gain` [e, SIZE, SIZE]: log of luma, emotional over neutral, in texture space.
     `mean` [478, 3], `identity` [i, 478, 3], `expression` [c, 478, 3]: mean neutral shape, modes of people scaled to
     one standard deviation, and an orthonormal basis of expressions with `expression_deviation` [c] along it.
     """
 
     offset: Floats
-    lip_ratio: Floats
+    lip_opening: Floats
     lid_ratio: Floats
     gain: Floats
     mean: Floats
@@ -66,7 +69,7 @@ class EmotionPrior:
         weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
         return Pattern(
             np.tensordot(weights, self.offset, 1),
-            float(np.exp(weights @ np.log(self.lip_ratio))),
+            float(weights @ self.lip_opening),
             float(np.exp(weights @ np.log(self.lid_ratio))),
             np.tensordot(weights, self.gain, 1),
         )
@@ -74,11 +77,11 @@ class EmotionPrior:
 
 @dataclass(frozen=True)
 class Pattern:
-    """An expression to lay over a face: `offset` [478, 3] cm without apertures, aperture ratios, `gain` [SIZE, SIZE]
-    (log of luma)."""
+    """An expression to lay over a face: `offset` [478, 3] cm without apertures, `lip_opening` cm, `lid_ratio`, and
+    `gain` [SIZE, SIZE] (log of luma)."""
 
     offset: Floats
-    lip_ratio: float
+    lip_opening: float
     lid_ratio: float
     gain: Floats
 
@@ -86,14 +89,27 @@ class Pattern:
         """This pattern with `amount` of another on top."""
         return Pattern(
             self.offset + amount * other.offset,
-            self.lip_ratio * other.lip_ratio**amount,
+            self.lip_opening + amount * other.lip_opening,
             self.lid_ratio * other.lid_ratio**amount,
             self.gain + amount * other.gain,
         )
 
-    def displacement(self, shape: Floats) -> Floats:
-        """Displacement [478, 3] in cm for a pose-free shape [478, 3]: the offset, and apertures at their ratio."""
-        opened = lips().opened_by((self.lip_ratio - 1) * lips().vectors(shape))
+    def displacement(self, shape: Floats, closed: float) -> Floats:
+        """Displacement [478, 3] in cm for a pose-free shape [478, 3] of a person whose lips, when closed, show an
+        opening of `closed` cm."""
+        opening = float(lips().opening(shape))
+        farther = self.lip_opening * parted(opening, closed)
+        opened = lips().opened_by((farther / max(opening, _LEAST)) * lips().vectors(shape))
         lidded = lids().opened_by((self.lid_ratio - 1) * lids().vectors(shape))
         moved: Floats = self.offset + opened + lidded
         return moved
+
+
+def parted(opening: float, closed: float) -> float:
+    """How far lips count as parted, 0 (closed) to 1: x²/(1 + x²) of the opening above closed lips.
+
+    Emotional talk opens parted lips by a constant and leaves closed ones closed; the curve is smooth and so flat at
+    the start that a bilabial stays one, and rises slowly enough for openings to keep their order.
+    """
+    x = max(opening - closed, 0.0) / _KNEE
+    return x * x / (1 + x * x)

@@ -20,7 +20,7 @@ from cdrl.errors import UsageError
 from cdrl.face.apertures import lids, lips
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, LEFT_CORNERS, LEFT_LIDS, POINTS, RIGHT_CORNERS, RIGHT_LIDS
-from cdrl.face.mesh import canonical_points
+from cdrl.face.mesh import canonical_points, region_weights
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.rendering.texture import SIZE, texture_coverage, texture_points
 from cdrl.training.observations import Observation, observe_all, read_table
@@ -28,7 +28,12 @@ from cdrl.training.observations import Observation, observe_all, read_table
 LICENCE = "CC-BY-NC-SA-4.0"
 _IDENTITY_MODES, _EXPRESSION_MODES = 20, 40
 _LOW = 14.0  # texels: shading wider than this is light, not expression
-_GAIN_LIMIT = 0.3  # of log luma: stronger ones are hair, teeth or moved brows
+_STRENGTH = 1.25  # of offsets: the landmark network reports less than there is (this and the next three: set on the
+_FROWN = 1.3  # people kept for tuning); of lowered brows, which it reports least
+_SHADING = 1.8  # of gains: a median over people is fainter than each of them
+_LIGHT = 0.7  # of brightening: highlights look like wet patches
+_GAIN_LIMIT = 0.35  # of log luma: stronger ones are hair, teeth or moved brows
+_TALK = (40, 50, 60, 70, 80)  # percentiles of lip opening that are compared: parted lips, not the widest
 _OPEN_EYES = 60  # percentile of lid opening that stands for eyes not blinking
 
 
@@ -83,10 +88,11 @@ def people_with_emotions(seen: Sequence[Observation]) -> set[str]:
 
 @dataclass(frozen=True)
 class Change:
-    """What one emotion does to one person. `offset` [478, 3] cm, symmetric, with apertures; ratios; `gain` map."""
+    """What one emotion does to one person. `offset` [478, 3] cm, symmetric, with apertures; `lip_opening` cm farther;
+    `lid_ratio`; `gain` map."""
 
     offset: Floats
-    lip_ratio: float
+    lip_opening: float
     lid_ratio: float
     gain: Floats
 
@@ -106,26 +112,29 @@ def changes(seen: Sequence[Observation], emotion: str, leave: Collection[str] = 
 def _change(before: list[Observation], after: list[Observation]) -> Change:
     old, new = (np.concatenate([item.shapes for item in items]).astype(np.float32) for items in (before, after))
     offset = _symmetric(new.mean(0) - old.mean(0))
-    lip_ratio = float(lips().opening(new).mean() / lips().opening(old).mean())
+    talk = [np.percentile(lips().opening(shapes), _TALK) for shapes in (new, old)]
+    lip_opening = float(np.median(talk[0] - talk[1]))
     opened = [float(np.percentile(lids().opening(shapes), _OPEN_EYES)) for shapes in (new, old)]
     dark, light = (np.median([item.texture for item in items], 0).astype(np.float32) for items in (before, after))
     gain = light - dark
     gain -= _low_pass(gain)
-    return Change(offset, lip_ratio, opened[0] / opened[1], (gain + gain[:, ::-1]) / 2)
+    return Change(offset, lip_opening, opened[0] / opened[1], (gain + gain[:, ::-1]) / 2)
 
 
 def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrior:
     """The prior over all people but those left out."""
-    offsets, lip, lid, gains = [], [], [], []
+    offsets: list[Floats] = []
+    lip, lid, gains = [], [], []
     for emotion in EXPRESSIVE:
         found = list(changes(seen, emotion, leave).values())
         if not found:
             raise UsageError(f"nobody shows {emotion} and neutral both: add such clips to clips.csv, or leave out fewer")
-        offset = np.mean([change.offset for change in found], 0)
+        offset = _emphasised(_typical([change.offset for change in found]))
         offsets.append(lids().without(lips().without(offset)))
-        lip.append(np.exp(np.mean([np.log(change.lip_ratio) for change in found])))
+        lip.append(np.mean([change.lip_opening for change in found]))
         lid.append(np.exp(np.mean([np.log(change.lid_ratio) for change in found])))
-        gain = np.median([change.gain for change in found], 0) * _skin()
+        gain = _SHADING * np.median([change.gain for change in found], 0) * _skin()
+        gain = np.where(gain > 0, _LIGHT * gain, gain)
         gains.append(_GAIN_LIMIT * np.tanh(gain / _GAIN_LIMIT))
     mean, identity, expression, deviation = _modes(seen, leave, np.array(offsets))
     return EmotionPrior(
@@ -164,7 +173,7 @@ def _modes(
 def validation(seen: Sequence[Observation]) -> Table:
     """How near the others' mean offset comes to a left-out person's own, beside no edit at all."""
     table = Table(title="leave one person out: rms distance to the person's own offset, mm")
-    for column in ("emotion", "person", "no edit", "mean of others", "cosine", "lip ratio", "own"):
+    for column in ("emotion", "person", "no edit", "mean of others", "cosine", "lip opening", "own"):
         table.add_column(column, justify="right")
     for emotion in EXPRESSIVE:
         for person, own in changes(seen, emotion).items():
@@ -174,11 +183,38 @@ def validation(seen: Sequence[Observation]) -> Table:
             guess = np.mean([change.offset for change in others], 0)
             error, size = (10 * float(np.sqrt(np.square(o).sum(1).mean())) for o in (own.offset - guess, own.offset))
             cosine = float((own.offset * guess).sum() / np.linalg.norm(own.offset) / np.linalg.norm(guess))
-            ratio = float(np.exp(np.mean([np.log(change.lip_ratio) for change in others])))
+            opening = float(np.mean([change.lip_opening for change in others]))
             table.add_row(
-                emotion, person, f"{size:.2f}", f"{error:.2f}", f"{cosine:.2f}", f"{ratio:.2f}", f"{own.lip_ratio:.2f}"
+                emotion, person, f"{size:.2f}", f"{error:.2f}", f"{cosine:.2f}", f"{opening:.2f}", f"{own.lip_opening:.2f}"
             )
     return table
+
+
+def _typical(offsets: list[Floats]) -> Floats:
+    """The offset of a typical person when each shows it with a strength of their own.
+
+    Rank-one fit: person p shows `strength[p] * typical`, mean strength 1. A plain mean would let those who hardly show
+    an emotion weaken it for all, and those who show much outvote the rest.
+    """
+    stacked = np.array(offsets).reshape(len(offsets), -1)
+    strength = np.ones(len(stacked))
+    for _ in range(20):
+        typical = strength @ stacked / np.square(strength).sum()
+        strength = np.clip(stacked @ typical / np.square(typical).sum(), 0.2, 2.0)
+        strength /= strength.mean()
+    typical = strength @ stacked / np.square(strength).sum()
+    # People differ in direction, too, so what they share is shorter than what each shows.
+    typical *= np.linalg.norm(stacked, axis=1).mean() / np.linalg.norm(typical)
+    found: Floats = typical.reshape(offsets[0].shape).astype(np.float32)
+    return found
+
+
+def _emphasised(offset: Floats) -> Floats:
+    """The offset as strong as it is seen by eye, not by the landmark network."""
+    brows = region_weights()["brows"]
+    lowered = float(brows @ offset[:, 1]) > 0
+    found: Floats = _STRENGTH * offset * (1 + (_FROWN - 1) * lowered * brows[:, None])
+    return found
 
 
 def _symmetric(offset: Floats) -> Floats:
