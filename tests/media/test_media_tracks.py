@@ -81,6 +81,13 @@ def test_sound_is_encoded_again_only_where_it_must_be(clip, tmp_path, codec, suf
     assert np.corrcoef(sound(source, 44100)[:40000], sound(trip.path, 44100)[:40000])[0, 1] > 0.95
 
 
+def test_sound_encoded_again_starts_when_it_did(clip, tmp_path):
+    source = clip("in.mkv", audio=["pcm_s16le"], frames=50, audio_start=Fraction(1, 4))
+    trip = round_trip(source, tmp_path / "out.mp4")
+    before, after = sound(source, 48000), sound(trip.path, 48000)
+    assert np.corrcoef(before[:90_000], after[:90_000])[0, 1] > 0.99
+
+
 def test_slow_mp3_is_no_mp4_sound(clip, tmp_path):
     trip = round_trip(clip("in.mkv", audio=["libmp3lame"], audio_rate=11025), tmp_path / "out.mp4")
     assert [track.codec for track in packets_of(trip.path)] == ["aac"]

@@ -108,9 +108,8 @@ def probe(path: str | Path, limits: Limits = Limits()) -> VideoInfo:  # noqa: B0
         stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
         first = next(decoded(container, stream, Damage(), limits), None)
         if first is None:
-            raise InputError(
-                f"{checked}: no frame can be decoded (empty or damaged); play it to see whether it is whole"
-            )
+            unseen = "" if stream.codec_context.width else f", or over the limit of {limits.max_pixels:,} pixels"
+            raise InputError(f"{checked}: no frame can be decoded (empty or damaged{unseen}); check that it plays")
         info = _describe(checked, container, stream, first)
     if info.duration is not None and info.duration > limits.max_seconds:
         raise LimitError(
@@ -183,7 +182,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, first:
         photo=photo,
         interlaced=interlaced,
         rebased=broadcast or start >= LONG_OFFSET,
-        notes=tuple(filter(None, [layout_note, turn_note, *_picture_notes(first, interlaced)])),
+        notes=tuple(filter(None, [layout_note * (not photo), turn_note, *_picture_notes(first, interlaced)])),
     )
 
 

@@ -83,16 +83,10 @@ class EncodeAudio:
     source: AudioStream
     target: AudioStream
     shift: Fraction
-    damage: Damage
 
     def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        try:
-            frames = self.source.codec_context.decode(packet)
-        except av.FFmpegError:
-            self.damage.packets += 1
-            frames = []
         ready: list[Packet[Any]] = []
-        for frame in frames:
+        for frame in self.source.codec_context.decode(packet):
             if frame.pts is not None and frame.time_base:
                 frame.pts -= round(self.shift / frame.time_base)
             ready += self.target.encode(frame)
@@ -174,8 +168,12 @@ class TrackCopier:
             self.notes.append(f"audio or subtitles are damaged: {text}")
 
     def _send(self, packet: Packet[Any]) -> None:
-        for ready in self.routes[packet.stream.index].send(packet):
-            self.output.mux(ready)
+        """Pass one packet on. A damaged one is counted and costs its own sound or text, not the clip."""
+        try:
+            for ready in self.routes[packet.stream.index].send(packet):
+                self.output.mux(ready)
+        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError, ValueError):
+            self.damage.packets += 1
 
     def _route(self, track: Track, stream: Stream) -> Route | None:
         if track.kind == "audio" and isinstance(stream, AudioStream):
@@ -221,7 +219,7 @@ class TrackCopier:
         self._label(stream, target)
         name = target.codec_context.codec.canonical_name
         self.notes.append(f"{track} is encoded again as {name}: {self.format.name} cannot hold it as it is")
-        return EncodeAudio(stream, target, self.shift, self.damage)
+        return EncodeAudio(stream, target, self.shift)
 
     def _encode_text(self, track: Track, stream: SubtitleStream) -> EncodeText | None:
         context, codec = stream.codec_context, self.format.text_subtitles

@@ -28,6 +28,7 @@ from cdrl.media.reading import usual_duration
 from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FINEST_SOUND = 48_000  # Hz
 # Labels every player of MP4 knows; others need the newer way of labelling, which some players do not read.
 COMMON_LABELS = {"title", "artist", "album", "composer", "genre", "date", "comment", "description", "copyright"}
 FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brands", "creation_time"}
@@ -75,7 +76,7 @@ class Writer:
     def __enter__(self) -> Writer:
         self._final = Path(os.path.realpath(self.path))
         check_output(self.path, self._final, self.info.path, self.overwrite)
-        self._temporary = self._final.with_name(f".{self._final.stem}.{secrets.token_hex(4)}.part{self._final.suffix}")
+        self._temporary = self._final.with_name(f".{secrets.token_hex(6)}.part{self._final.suffix}")
         with self._stack:
             with self._reported():
                 os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -199,9 +200,10 @@ class Writer:
             return {"avoid_negative_ts": "disabled"}  # else MKV delays the clip by the run-up of its audio
         # faststart: the index goes to the front, so that playback starts before the file has loaded.
         flags = "+faststart" if labels.keys() <= COMMON_LABELS else "+faststart+use_metadata_tags"
-        # The start of each track is kept in ticks of the film: the picture's own, or it would be rounded to 1/1000 s.
+        # The start of each track is kept in ticks of the film, a multiple of the picture's, fine enough for sound.
         ticks = self.info.time_base.denominator
-        return {"movflags": flags, "movie_timescale": str(min(max(ticks, 1000), 2**31 - 1))}
+        ticks *= -(-FINEST_SOUND // ticks)
+        return {"movflags": flags, "movie_timescale": str(min(ticks, 2**31 - 1))}
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
         """`frame` as the encoder takes it."""
