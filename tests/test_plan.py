@@ -73,7 +73,7 @@ def test_the_grammar_of_segments():
 
 
 def test_segments_in_any_order_and_with_units():
-    assert EditPlan.parse(segments="3s – 4s:sad,0-1:happy") == EditPlan.parse(segments="0-1:happy, 3-4:sad")
+    assert EditPlan.parse(segments="3s – 4.s:sad,.0-1:happy") == EditPlan.parse(segments="0-1:happy, 3-4:sad")
 
 
 def test_cross_fade_is_centred_on_a_shared_border():

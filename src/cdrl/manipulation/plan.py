@@ -33,7 +33,8 @@ REFERENCE = "reference"
 
 CROSS_FADE = Fraction(2, 5)  # seconds
 
-_TIMES = re.compile(r"(?P<start>-?\d{1,7}(?:\.\d{1,9})?)s?\s*[-–]\s*(?:(?P<end>-?\d{1,7}(?:\.\d{1,9})?)s?)?")
+_SECONDS = r"-?(?:\d{1,7}(?:\.\d{0,9})?|\.\d{1,9})"
+_TIMES = re.compile(rf"(?P<start>{_SECONDS})s?\s*[-–]\s*(?:(?P<end>{_SECONDS})s?)?")
 _EXAMPLE = "write START-END:EMOTION in seconds, as in 0-2.5:happy"
 
 
