@@ -126,6 +126,9 @@ class TrackCopier:
     format: Container
     info: VideoInfo
     shift: Fraction
+    """Seconds taken from every time."""
+    latest: Fraction
+    """Seconds on the source's clock after which a time can only be damage."""
     notes: list[str]
     routes: dict[int, Route] = field(default_factory=dict)
     damage: Damage = field(default_factory=Damage)
@@ -151,7 +154,11 @@ class TrackCopier:
         while (packet := self._held or next(self._packets, None)) is not None:
             self._held = None
             stamp = packet.dts if packet.dts is not None else packet.pts
-            if until is not None and stamp is not None and stamp * packet.time_base > until:
+            time = None if stamp is None else stamp * packet.time_base
+            if time is not None and time > self.latest:
+                self.damage.packets += 1
+                continue
+            if until is not None and time is not None and time > until:
                 self._held = packet
                 return
             self._send(packet)
@@ -185,7 +192,8 @@ class TrackCopier:
         if track.kind == "attachment" and self.format.attachments:
             self.output.add_stream_from_template(stream)
             return None
-        self._left_out(track, "only the main picture is kept" if track.kind == "video" else "")
+        reasons = {"video": "only the main picture is kept", "data": "its content is not sound, text or picture"}
+        self._left_out(track, reasons.get(track.kind, ""))
         return None
 
     def _copy(self, track: Track, stream: Stream, allowed: frozenset[str] | None) -> Copy | None:

@@ -155,7 +155,8 @@ class Writer:
         self._output.metadata.update(labels)
         self._stream = self._video_stream(self._output)
         shift = self._shift * self.info.time_base
-        self._tracks = TrackCopier(self._source, self._output, self._format, self.info, shift, self.notes)
+        latest = self.info.start + self._limits.max_seconds
+        self._tracks = TrackCopier(self._source, self._output, self._format, self.info, shift, latest, self.notes)
         self._tracks.plan()
         if chapters := self._source.chapters():
             self._output.set_chapters(chapters)
