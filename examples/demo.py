@@ -1,4 +1,4 @@
-"""Edit the bundled clip in every emotion: one video each, and one contact sheet of them all, in demo/."""
+"""Edit the bundled clip in every emotion: videos and one contact sheet of them all, in demo/ or a folder you name."""
 
 from __future__ import annotations
 
@@ -20,32 +20,31 @@ from cdrl.errors import CdrlError
 Picture = NDArray[np.uint8]
 
 SOURCE = Path("examples", "1001_DFA_NEU_XX.flv")
-FOLDER = Path("demo")
 MOMENTS = (0.15, 0.3, 0.45, 0.6, 0.75)  # share of the clip's frames
 
 SIDE = 280  # pixels of a picture on the sheet
 
 
-def main() -> int:
+def main(folder: Path = Path("demo")) -> int:
     """Write one video per emotion and the sheet; returns the exit code."""
     os.chdir(Path(__file__).resolve().parents[1])  # the paths that are printed are as seen from here
-    FOLDER.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     editor = cdrl.load()
     box = head(editor)
     rows = [row(SOURCE, "source", box)]
     warnings: dict[str, None] = {}  # each once, in order: most concern the source
     for emotion in EMOTIONS:
-        video = FOLDER / f"{emotion}.mp4"
+        video = folder / f"{emotion}.mp4"
         report = editor.edit(SOURCE, emotion=emotion).save(video, overwrite=True)
         print(report.summary())
         warnings |= dict.fromkeys(report.warnings)
         rows.append(row(video, emotion, box))
     for warning in warnings:
         print("note:", warning)
-    sheet = FOLDER / "contact_sheet.png"
+    sheet = folder / "contact_sheet.png"
     cv2.imwrite(str(sheet), np.concatenate(rows))
     print(f"{sheet}: all of them below the source")
-    print(f"look into {FOLDER.resolve()}")
+    print(f"look into {folder.resolve()}")
     return 0
 
 
@@ -73,7 +72,7 @@ def row(video: Path, label: str, box: tuple[slice, slice]) -> Picture:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main(*map(Path, sys.argv[1:2])))
     except CdrlError as error:
         print("cdrl: error:", error, file=sys.stderr)
         sys.exit(error.exit_code)

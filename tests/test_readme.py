@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cdrl.emotions import EMOTIONS
+
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"(<!-- not run[^\n]*-->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 
@@ -57,6 +59,14 @@ def test_python(body, desk):
     done = run([sys.executable, "-c", body], desk)
     assert done.returncode == 0, done.stderr
     assert (desk / "happy_08.mp4").stat().st_size > 0
+
+
+def test_what_make_demo_runs(repository, tmp_path):
+    done = run([sys.executable, str(repository / "examples" / "demo.py"), str(tmp_path)], repository)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("*.mp4")) == [f"{name}.mp4" for name in sorted(EMOTIONS)]
+    assert (tmp_path / "contact_sheet.png").stat().st_size > 0
+    assert str(tmp_path / "contact_sheet.png") in done.stdout
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))

@@ -1,0 +1,44 @@
+"""What holds for the whole package: small rooms, licences in the wheel, nothing heavy behind an edit."""
+
+import ast
+import subprocess
+import sys
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
+
+from cdrl import assets
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(path for folder in ("src", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_are_small(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 350
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 50, node.name
+
+
+def test_both_licences_are_named():
+    named = metadata("cdrl")
+    assert named["License-Expression"] == "Apache-2.0 AND CC-BY-NC-SA-4.0"
+    assert set(named.get_all("License-File")) == {"LICENSE", "LICENSE-DATA", "NOTICE"}
+    assert {asset.licence for asset in assets.listed().values()} <= {"Apache-2.0", "CC-BY-NC-SA-4.0"}
+
+
+def test_fitted_data_is_small():
+    fitted = [name for name, asset in assets.listed().items() if asset.licence == "CC-BY-NC-SA-4.0"]
+    assert sum(len(assets.verified_bytes(name)) for name in fitted) <= 5_000_000
+
+
+def test_an_edit_imports_nothing_of_training():
+    code = (
+        "import sys, cdrl.commands.edit, cdrl.editor\n"
+        "print({'torch', 'scipy', 'matplotlib', 'dlib', 'cdrl.training', 'cdrl.evaluation'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
