@@ -50,14 +50,11 @@ def test_no_such_file(tmp_path):
     [
         "http://example.org/a.mp4",
         "https://example.org/a.mp4",
-        "rtsp://example.org/a",
         "concat:a.mp4|b.mp4",
         "file:a.mp4",
         "pipe:0",
         "subfile,,start,0,end,9,,:a.mp4",
         "data:video/mp4;base64,AAAA",
-        "crypto:a.mp4",
-        "cache:a.mp4",
     ],
 )
 def test_addresses_and_protocols_are_never_followed(address):
