@@ -172,8 +172,8 @@ class Job:
     def _check(self, report: Report) -> None:
         if report.total and report.skipped[NO_FACE] == report.total and not self.plan.changes_nothing:
             raise FaceError(
-                f"{self.source}: no face in any of {report.total} frames; nothing to edit (a face must be seen from the "
-                "front, at least a few dozen pixels wide)"
+                f"{self.source}: no face in any of {report.total} frames, so nothing to edit; a face must be seen from "
+                "the front, at least a few dozen pixels wide"
             )
 
     def _edited(self, reader: FrameReader, report: Report) -> Generator[Edited, None, None]:
@@ -231,8 +231,7 @@ class Job:
             shape, closed = pose.normalise(track.points), person.closed if person else MOST_CLOSED
             moved = pose.to_image(pattern.displacement(shape, closed))[:, :2] * seen
             result = frame.copy()
-            if not render(result, track.points[:, :2], moved.astype(np.float32), pattern.gain * seen):
+            teeth = person.teeth if person else None
+            if not render(result, track.points[:, :2], moved.astype(np.float32), pattern.gain * seen, teeth):
                 return Edited(frame, frame, track, OUTSIDE)
             return Edited(frame, result, track, None)
-
-

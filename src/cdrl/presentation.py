@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +20,8 @@ _PICTURES = 6
 
 def side_by_side(source: Frame, edited: Frame) -> Frame:
     """One frame twice as wide: the source on the left, the edited one on the right."""
-    planes = tuple(np.hstack(pair) for pair in zip(source.planes, edited.planes, strict=True))
-    return replace(edited, planes=planes)
+    planes: list[Any] = [np.hstack(pair) for pair in zip(source.planes, edited.planes, strict=True)]
+    return replace(edited, planes=tuple(planes))
 
 
 class ContactSheet:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cdrl.assets import verified_bytes
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 _BUNDLE = "face_landmarker_v2.task"
 

@@ -141,11 +141,7 @@ class BundleDetector:
             return found
         # The detector sees 128 pixels: a face below a tenth of the picture needs a closer look.
         near = min(picture.width, picture.height) * _TILE
-        centres = [
-            (x, y)
-            for y in _tile_centres(picture.height, near)
-            for x in _tile_centres(picture.width, near)
-        ]
+        centres = [(x, y) for y in _tile_centres(picture.height, near) for x in _tile_centres(picture.width, near)]
         closer = [region for x, y in centres for region in self._detect(picture, x, y, near)]
         return _distinct(closer)
 

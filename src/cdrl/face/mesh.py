@@ -78,7 +78,18 @@ def region_weights() -> dict[str, Floats]:
         "brows": [*RIGHT_BROW, *LEFT_BROW, 9, 8, 151, 10, 67, 297, 103, 332],
         "eyes": [*RIGHT_CORNERS, *LEFT_CORNERS, *RIGHT_LIDS[0], *RIGHT_LIDS[1], *LEFT_LIDS[0], *LEFT_LIDS[1], 468, 473],
         "cheeks": [50, 280, 205, 425, 187, 411, 116, 345, 101, 330, 4, 195, 48, 278, 129, 358, 234, 454],
-        "mouth": [*MOUTH_CORNERS, *OUTER_LIPS[0], *OUTER_LIPS[1], *INNER_LIPS[0], *INNER_LIPS[1], 152, 200, 164, 43, 273],
+        "mouth": [
+            *MOUTH_CORNERS,
+            *OUTER_LIPS[0],
+            *OUTER_LIPS[1],
+            *INNER_LIPS[0],
+            *INNER_LIPS[1],
+            152,
+            200,
+            164,
+            43,
+            273,
+        ],
     }
     nearest = np.stack(
         [np.linalg.norm(points[:, None] - points[None, index], axis=2).min(1) for index in seeds.values()]

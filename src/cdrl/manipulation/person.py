@@ -15,6 +15,7 @@ from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
+from cdrl.rendering.mouth import Donor, donor
 
 SURVEY = Fraction(6)  # seconds of a clip that are looked at
 _EVERY = Fraction(1, 8)  # seconds between two looks
@@ -24,27 +25,29 @@ _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
 _CLOSED = 5  # percentile of lip opening that stands for closed lips
 MOST_CLOSED = 0.35  # cm: who opens more than this has not closed the lips in what was seen
 
+
 @dataclass(frozen=True)
 class Person:
     """`mean` [478, 3]: mean pose-free shape of the stretch seen; `neutral` [478, 3]: the shape behind it, without
-    emotion; `shown`: amount of each emotion in it, only those that are seen; `closed`: opening of closed lips, cm."""
+    emotion; `shown`: amount of each emotion in it, only those that are seen; `closed`: opening of closed lips, cm;
+    `teeth`: the clearest mouth, if any shows teeth."""
 
     mean: Floats
     neutral: Floats
     shown: dict[str, float]
     closed: float
+    teeth: Donor | None
 
 
 def expression_model(prior: EmotionPrior) -> ExpressionModel:
     """The model that tells the emotion already shown, from the fitted prior."""
-    return ExpressionModel(
-        prior.mean, prior.identity, prior.expression, prior.expression_deviation, prior.offset
-    )
+    return ExpressionModel(prior.mean, prior.identity, prior.expression, prior.expression_deviation, prior.offset)
 
 
 def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel) -> dict[int, Person]:
     """The person in each shot of a clip's first seconds, by the shot's number. Shots without a face are missing."""
     shapes: dict[int, list[Floats]] = {}
+    teeth: dict[int, Donor] = {}
     due = Fraction(0)
     for frame in frames:
         if frame.time < due:
@@ -55,12 +58,15 @@ def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel
             pose = estimate_pose(track.points)
             if abs(pose.yaw) <= _FRONTAL:
                 shapes.setdefault(track.shot, []).append(pose.normalise(track.points))
-    return {shot: _person(np.array(found), model) for shot, found in shapes.items()}
+                found = donor(frame, track.points[:, :2])
+                if found is not None and (track.shot not in teeth or found.score > teeth[track.shot].score):
+                    teeth[track.shot] = found
+    return {shot: _person(np.array(seen), model, teeth.get(shot)) for shot, seen in shapes.items()}
 
 
-def _person(shapes: Floats, model: ExpressionModel) -> Person:
+def _person(shapes: Floats, model: ExpressionModel, teeth: Donor | None) -> Person:
     mean = shapes.mean(0)
     amounts, neutral = model.explain(mean)
     shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
     closed = float(np.percentile(lips().opening(shapes), _CLOSED))
-    return Person(mean, neutral, shown, min(closed, MOST_CLOSED))
+    return Person(mean, neutral, shown, min(closed, MOST_CLOSED), teeth)

@@ -94,7 +94,7 @@ def backward_flow(source: Floats, displacement: Floats, width: int, height: int)
         return None
     window, ring = found
     cell = max(window.width, window.height) / GRID
-    grid_w, grid_h = max(int(round(window.width / cell)), 2), max(int(round(window.height / cell)), 2)
+    grid_w, grid_h = max(round(window.width / cell), 2), max(round(window.height / cell), 2)
     points = _to_grid(target, window, grid_w, grid_h)
     coverage = rasterise(points, triangles(), grid_h, grid_w)
     if coverage.nodes.size == 0:

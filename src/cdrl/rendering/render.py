@@ -5,6 +5,7 @@ import numpy as np
 from cdrl.face.bundle import Floats
 from cdrl.media import Frame
 from cdrl.rendering.flow import backward_flow
+from cdrl.rendering.mouth import Donor, fill_mouth, skin_luma
 from cdrl.rendering.texture import project
 from cdrl.rendering.warp import Plane, apply_gain, paste, warp
 
@@ -17,11 +18,11 @@ def planes_of(frame: Frame) -> list[Plane]:
     return [luma, *(Plane(data, step, zero, float(form.maximum)) for data in frame.planes[1:])]
 
 
-def render(frame: Frame, points: Floats, displacement: Floats, gain: Floats) -> bool:
+def render(frame: Frame, points: Floats, displacement: Floats, gain: Floats, teeth: Donor | None = None) -> bool:
     """Renders into the frame's planes, in place; outside the head's ring no sample changes.
 
-    `points`, `displacement` [478, 2] in pixels; `gain` [SIZE, SIZE], log of luma in texture space. False, and nothing
-    done, where the face lies outside the picture.
+    `points`, `displacement` [478, 2] in pixels; `gain` [SIZE, SIZE], log of luma in texture space; `teeth`: a
+    mouth of the same person with clear teeth. False, and nothing done, where the face lies outside the picture.
     """
     flow = backward_flow(points, displacement, frame.width, frame.height)
     if flow is None:
@@ -30,5 +31,7 @@ def render(frame: Frame, points: Floats, displacement: Floats, gain: Floats) -> 
     shading = np.exp(project(gain, flow))
     target = points + displacement
     pixels = [apply_gain(plane, warp(plane, flow, points, target), shading) for plane in planes]
+    if teeth is not None:
+        fill_mouth(planes, pixels, flow, teeth, points, target, skin_luma(frame, points))
     paste(planes, flow, pixels)
     return True

@@ -30,7 +30,7 @@ _MAX_YAW = 35.0  # degrees
 
 @dataclass(frozen=True)
 class Observation:
-    """One clip. `shapes` [n, 478, 3] pose-free, cm; `texture` [SIZE, SIZE] median log luma; `emotion` "" if unlabelled."""
+    """One clip. `shapes` [n, 478, 3] pose-free, cm; `texture` [SIZE, SIZE] median log luma; `emotion` "" if none."""
 
     clip: str
     person: str

@@ -19,8 +19,17 @@ from cdrl.assets import folder, record
 from cdrl.errors import UsageError
 from cdrl.face.apertures import lids, lips
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, LEFT_CORNERS, LEFT_LIDS, POINTS, RIGHT_CORNERS, RIGHT_LIDS
-from cdrl.face.mesh import canonical_points, region_weights
+from cdrl.face.mesh import (
+    INNER_CORNERS,
+    INNER_LIPS,
+    LEFT_CORNERS,
+    LEFT_LIDS,
+    POINTS,
+    RIGHT_CORNERS,
+    RIGHT_LIDS,
+    canonical_points,
+    region_weights,
+)
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.rendering.texture import SIZE, texture_coverage, texture_points
 from cdrl.training.observations import Observation, observe_all, read_table
@@ -128,7 +137,9 @@ def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrio
     for emotion in EXPRESSIVE:
         found = list(changes(seen, emotion, leave).values())
         if not found:
-            raise UsageError(f"nobody shows {emotion} and neutral both: add such clips to clips.csv, or leave out fewer")
+            raise UsageError(
+                f"nobody shows both {emotion} and neutral: add such clips to clips.csv, or leave out fewer"
+            )
         offset = _emphasised(_typical([change.offset for change in found]))
         offsets.append(lids().without(lips().without(offset)))
         lip.append(np.mean([change.lip_opening for change in found]))
@@ -185,7 +196,13 @@ def validation(seen: Sequence[Observation]) -> Table:
             cosine = float((own.offset * guess).sum() / np.linalg.norm(own.offset) / np.linalg.norm(guess))
             opening = float(np.mean([change.lip_opening for change in others]))
             table.add_row(
-                emotion, person, f"{size:.2f}", f"{error:.2f}", f"{cosine:.2f}", f"{opening:.2f}", f"{own.lip_opening:.2f}"
+                emotion,
+                person,
+                f"{size:.2f}",
+                f"{error:.2f}",
+                f"{cosine:.2f}",
+                f"{opening:.2f}",
+                f"{own.lip_opening:.2f}",
             )
     return table
 
@@ -257,5 +274,3 @@ def _skin() -> Floats:
     edge = cv2.distanceTransform(_covered().astype(np.uint8), cv2.DIST_L2, 3)
     fade: Floats = np.clip(inside / 3, 0, 1) * np.clip(edge / 12, 0, 1)
     return fade
-
-
