@@ -34,15 +34,13 @@ PLAIN_COPY = Path(__file__).with_name("plain_copy.py")
 # must stay small.
 SYNTHESIS = Path(__file__).with_name("synthesis.py")
 
-# Prints the moment at which the first frame has been written, on the clock that all processes share.
+# Prints the moment at which the first frame has been written, on the clock that all processes share, and leaves.
 FIRST_FRAME = """
-import sys, time, cdrl
-shown = []
+import os, sys, time, cdrl
 def progress(done, total):
-    if done and not shown:
-        shown.append(time.time())
+    print(time.time(), flush=True)
+    os._exit(0)
 cdrl.load().edit(sys.argv[1], emotion=sys.argv[2]).save(sys.argv[3], overwrite=True, progress=progress)
-print(shown[0])
 """
 
 
@@ -61,7 +59,7 @@ class Options:
     repeats: int = 3
     """Runs of each kind."""
     longer: int = 10
-    """How many times as long the clip for the memory is; 0 leaves it out."""
+    """How many times as long the clip for the memory is, made of the first clip; 0 leaves it out."""
     cores: int = 2
     """Processor cores that the measured processes may use."""
     output: Path = ROOT / "runs" / "speed.json"
@@ -113,7 +111,8 @@ def main(options: Options) -> int:
     results = []
     with TemporaryDirectory(prefix="cdrl-speed-") as folder:
         for clip in options.clips or made(options, Path(folder)):
-            results.append(measured(clip, Path(folder), options))
+            longer = options.longer if not results else 0  # that memory does not grow needs to be shown once
+            results.append(measured(clip, Path(folder), options, longer))
             print_table(results[-1], options.cores)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine(options), "results": [asdict(result) for result in results]}
@@ -130,7 +129,7 @@ def made(options: Options, folder: Path) -> list[Path]:
     return clips
 
 
-def measured(clip: Path, folder: Path, options: Options) -> Result:
+def measured(clip: Path, folder: Path, options: Options, longer: int) -> Result:
     """Everything about one clip."""
     with av.open(str(clip)) as container:
         stream = container.streams.video[0]
@@ -160,9 +159,9 @@ def measured(clip: Path, folder: Path, options: Options) -> Result:
         peak_mb=median(run.peak_mb for run in edits),
         stages_ms=stages(told),
     )
-    if options.longer:
+    if longer:
         long = folder / "longer.mp4"
-        cost([sys.executable, str(SYNTHESIS), "repeat", str(clip), str(long), str(options.longer)])
+        cost([sys.executable, str(SYNTHESIS), "repeat", str(clip), str(long), str(longer)])
         result.peak_mb_longer = cost(command(long, edited, options.emotion)).peak_mb
     return result
 
