@@ -108,7 +108,7 @@ def main(options: Options) -> int:
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, allowed[: options.cores])  # what is started from here inherits it
-    results = []
+    results: list[Result] = []
     with TemporaryDirectory(prefix="cdrl-speed-") as folder:
         for clip in options.clips or made(options, Path(folder)):
             longer = options.longer if not results else 0  # that memory does not grow needs to be shown once
