@@ -1,0 +1,73 @@
+"""The expression model tells what somebody shows from who they are, on shapes whose answer is known."""
+
+import numpy as np
+import pytest
+
+from cdrl.manipulation.person import expression_model
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
+
+
+@pytest.fixture(scope="module")
+def model():
+    return expression_model(EmotionPrior.load())
+
+
+@pytest.fixture(scope="module")
+def person(model):
+    """Somebody: each mode of identity at a moderate amount."""
+    amounts = np.random.default_rng(3).normal(0, 0.5, len(model.identity)).astype(np.float32)
+    return model.mean + np.tensordot(amounts, model.identity, 1)
+
+
+@pytest.mark.parametrize("emotion", EXPRESSIVE)
+def test_a_shown_emotion_is_the_largest_found(model, person, emotion):
+    index = EXPRESSIVE.index(emotion)
+    for neutral in (model.mean, person):
+        amounts, _ = model.explain(neutral + model.emotion[index])
+        assert amounts.argmax() == index
+        assert 0.3 <= amounts[index] <= 1
+        assert amounts.sum() - amounts[index] < 0.5
+
+
+@pytest.mark.parametrize("emotion", EXPRESSIVE)
+def test_the_neutral_shape_behind_an_emotion_is_nearer_than_the_emotion(model, person, emotion):
+    shown = person + model.emotion[EXPRESSIVE.index(emotion)]
+    _, neutral = model.explain(shown)
+    assert np.linalg.norm(neutral - person) < 0.6 * np.linalg.norm(shown - person)
+
+
+def test_a_neutral_face_shows_nothing(model, person):
+    for neutral in (model.mean, person):
+        amounts, found = model.explain(neutral)
+        assert not amounts.any()
+        assert np.abs(found - neutral).max() < 0.1  # centimetres
+
+
+def test_amounts_are_never_negative_nor_beyond_one(model):
+    generator = np.random.default_rng(0)
+    for _ in range(10):
+        mixed = model.mean + np.tensordot(generator.normal(0, 1.5, len(EXPRESSIVE)), model.emotion, 1)
+        amounts, neutral = model.explain(mixed)
+        assert 0 <= amounts.min() <= amounts.max() <= 1
+        assert np.isfinite(neutral).all()
+
+
+def test_more_of_an_emotion_is_found_as_more(model):
+    happy = model.emotion[EXPRESSIVE.index("happy")]
+    found = [model.explain(model.mean + amount * happy)[0][EXPRESSIVE.index("happy")] for amount in (0, 0.4, 0.8)]
+    assert found == sorted(found)
+    assert found[0] == 0 < found[2]
+
+
+def test_codes_and_displacements_are_inverse_on_the_basis(model):
+    codes = np.random.default_rng(0).normal(0, 1, (2, 3, len(model.expression))).astype(np.float32)
+    displacements = model.displacement(codes)
+    assert displacements.shape == (2, 3, 478, 3)
+    assert model.code(displacements) == pytest.approx(codes, abs=0.01)
+
+
+def test_what_the_basis_misses_is_left_out(model):
+    shape = np.random.default_rng(0).normal(0, 1, (478, 3)).astype(np.float32)
+    once = model.displacement(model.code(shape))
+    assert np.linalg.norm(once) < np.linalg.norm(shape)
+    assert model.displacement(model.code(once)) == pytest.approx(once, abs=0.01)
