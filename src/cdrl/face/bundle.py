@@ -5,7 +5,10 @@ is loaded only after its SHA-256 was verified.
 """
 
 import io
+import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,6 +30,19 @@ def _members() -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+@contextmanager
+def _greeting_muted() -> Iterator[None]:
+    """The runtime greets on file descriptor 2 when a network is made, past Python; nobody needs to read that."""
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
+
+
 class Network:
     """One network of the bundle, on one thread (two threads cost small networks more than they give).
 
@@ -34,8 +50,10 @@ class Network:
     """
 
     def __init__(self, member: str) -> None:
-        self._interpreter: Any = Interpreter(model_content=_members()[member], num_threads=1)
-        self._interpreter.allocate_tensors()
+        content = _members()[member]
+        with _greeting_muted():
+            self._interpreter: Any = Interpreter(model_content=content, num_threads=1)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
 

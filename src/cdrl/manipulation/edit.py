@@ -42,7 +42,7 @@ class Manipulator:
     def _regional(self, pattern: Pattern) -> Pattern:
         if self._regions == frozenset(REGIONS):
             return pattern
-        points = np.sum([region_weights()[name] for name in self._regions], 0, dtype=np.float32)
+        points: Floats = np.array([region_weights()[name] for name in self._regions]).sum(0)
         texels = np.zeros(SIZE * SIZE, np.float32)
         texels[texture_coverage().nodes] = texture_coverage().interpolate(points[:, None])[:, 0]
         return Pattern(

@@ -22,8 +22,9 @@ _EVERY = Fraction(1, 8)  # seconds between two looks
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
 
 
-_CLOSED = 5  # percentile of lip opening that stands for closed lips
-MOST_CLOSED = 0.35  # cm: who opens more than this has not closed the lips in what was seen
+_CLOSED = 10  # percentile of lip opening that stands for closed lips
+_SLACK = 0.15  # cm above it that lips still count as closed: pressed, pursed or badly seen ones measure as much
+LEAST_CLOSED, MOST_CLOSED = 0.3, 0.5  # cm: who never opens less has not closed the lips in what was seen
 
 
 @dataclass(frozen=True)
@@ -68,5 +69,5 @@ def _person(shapes: Floats, model: ExpressionModel, teeth: Donor | None) -> Pers
     mean = shapes.mean(0)
     amounts, neutral = model.explain(mean)
     shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
-    closed = float(np.percentile(lips().opening(shapes), _CLOSED))
-    return Person(mean, neutral, shown, min(closed, MOST_CLOSED), teeth)
+    closed = float(np.percentile(lips().opening(shapes), _CLOSED)) + _SLACK
+    return Person(mean, neutral, shown, float(np.clip(closed, LEAST_CLOSED, MOST_CLOSED)), teeth)

@@ -17,7 +17,8 @@ from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS
 from cdrl.rendering.texture import SIZE
 
-_KNEE = 0.35  # cm above closed at which lips count as half parted
+_KNEE = 0.45  # cm above closed at which lips count as half parted
+_MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by less, or openings would change order
 _LEAST = 0.05  # cm: openings are not divided by less
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
@@ -98,7 +99,7 @@ class Pattern:
         """Displacement [478, 3] in cm for a pose-free shape [478, 3] of a person whose lips, when closed, show an
         opening of `closed` cm."""
         opening = float(lips().opening(shape))
-        farther = self.lip_opening * parted(opening, closed)
+        farther = max(self.lip_opening, -_MOST_CLOSING) * parted(opening, closed)
         opened = lips().opened_by((farther / max(opening, _LEAST)) * lips().vectors(shape))
         lidded = lids().opened_by((self.lid_ratio - 1) * lids().vectors(shape))
         moved: Floats = self.offset + opened + lidded
@@ -106,10 +107,10 @@ class Pattern:
 
 
 def parted(opening: float, closed: float) -> float:
-    """How far lips count as parted, 0 (closed) to 1: x²/(1 + x²) of the opening above closed lips.
+    """How far lips count as parted, 0 (closed) to 1: x³/(1 + x³) of the opening above closed lips.
 
     Emotional talk opens parted lips by a constant and leaves closed ones closed; the curve is smooth and so flat at
     the start that a bilabial stays one, and rises slowly enough for openings to keep their order.
     """
     x = max(opening - closed, 0.0) / _KNEE
-    return x * x / (1 + x * x)
+    return x**3 / (1 + x**3)

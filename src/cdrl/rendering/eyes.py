@@ -1,8 +1,8 @@
 """The eye layer: lids slide over an eyeball that stays where it is, so that an iris never turns oval.
 
-Inside the new lid contour the flow falls from the lid's own at the contour to none at a small depth. Under a
-narrowed lid the depth is short, as if the lid covered the eye; under a widened one it is long, so that only the
-white next to the lid stretches.
+Inside the new lid contour the flow falls from the lid's own to none. A thin rim moves with the lid as it is: lashes
+lie on it, and must not be drawn out. Below the rim a narrowed lid covers the eye at once; a widened one draws on all
+of the eye's upper half, so that no line is stretched much.
 """
 
 import cv2
@@ -16,8 +16,10 @@ _CONTOURS = tuple(
     (corners[0], *lids[0], corners[1], *reversed(lids[1]))
     for corners, lids in ((RIGHT_CORNERS, RIGHT_LIDS), (LEFT_CORNERS, LEFT_LIDS))
 )
-_COVER = 0.15  # depth under a narrowed lid, in apertures
-_STRETCH = 0.5  # depth under a widened lid, in apertures
+_RIM = 0.12  # depth of the rim that moves with the lid, in apertures
+_COVER = 0.15  # depth below the rim at which the eye holds under a narrowed lid, in apertures
+_STRETCH = 0.4  # the same under a widened lid
+_UNCOVER = 1.8  # the same at least, in the way that a widening lid goes
 _FIXED_POINT = 4  # fractional bits of the contour given to OpenCV
 
 
@@ -41,8 +43,11 @@ def hold_eyeballs(shift: Floats, window: Window, step: tuple[int, int], source: 
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
         opening, was = _aperture(after), _aperture(before)
         share = _COVER if opening < was else _STRETCH
-        reach = max(share * min(opening, was) * float(scale[1]), 1.0)
-        shift[y0:y1, x0:x1] *= (1 - np.clip(depth / reach, 0, 1))[..., None]
+        unit = min(opening, was) * float(scale[1])
+        # Where a lid moves outwards the eye must not hold before what the lid covered has been passed.
+        outwards = float(np.linalg.norm(before - after, axis=1).max() * scale[1]) if opening >= was else 0.0
+        reach = max(share * unit, _UNCOVER * outwards, 1.0)
+        shift[y0:y1, x0:x1] *= (1 - np.clip((depth - _RIM * unit) / reach, 0, 1))[..., None]
 
 
 def _aperture(contour: Floats) -> float:

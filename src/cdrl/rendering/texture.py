@@ -36,8 +36,8 @@ def unwrap(luma: Floats, points: Floats) -> Floats:
     coverage = texture_coverage()
     positions = np.full((SIZE * SIZE, 2), -1e4, np.float32)
     positions[coverage.nodes] = coverage.interpolate(points)
-    positions = positions.reshape(SIZE, SIZE, 2)
-    sampled: Floats = cv2.remap(luma, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    grid = positions.reshape(SIZE, SIZE, 2)
+    sampled: Floats = cv2.remap(luma, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return sampled
 
 

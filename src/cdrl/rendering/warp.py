@@ -62,7 +62,8 @@ def apply_gain(plane: Plane, pixels: Pixels, gain: Floats) -> Pixels:
     lit = pixels * full + offset + 0.5
     if plane.maximum not in (255, 65535):
         np.minimum(lit, plane.maximum, out=lit)
-    return np.clip(lit, 0, plane.maximum).astype(pixels.dtype)
+    result: Pixels = np.clip(lit, 0, plane.maximum).astype(pixels.dtype)
+    return result
 
 
 def paste(planes: list[Plane], flow: Flow, pixels: list[Pixels]) -> None:
