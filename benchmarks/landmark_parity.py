@@ -61,8 +61,11 @@ def write_reference(folder: Path, output: Path) -> None:
     clips, numbers, points, blendshapes = [], [], [], []
     with vision.FaceLandmarker.create_from_options(options) as landmarker:
         for path in sorted(folder.glob("*@*.png")):
-            picture = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
-            found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=picture))
+            picture = cv2.imread(str(path))
+            if picture is None:
+                raise SystemExit(f"{path} is not a picture: make the folder anew with `frames`")
+            rgb = np.ascontiguousarray(picture[..., ::-1])
+            found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb))
             # In units of the picture's sides; MediaPipe samples its crop with pixel centres at whole numbers, as we do.
             points.append([(p.x * SIDE, p.y * SIDE, p.z * SIDE) for p in found.face_landmarks[0]])
             blendshapes.append([category.score for category in found.face_blendshapes[0]])

@@ -1,0 +1,136 @@
+"""The mouth interior: teeth come from a mouth that shows them, into lips that part farther, and nowhere else."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from made_faces import HEIGHT, LAYOUTS, WIDTH, face_at, noise
+
+from cdrl.face.apertures import lips
+from cdrl.face.mesh import INNER_LIPS
+from cdrl.rendering.mouth import donor, skin_luma
+from cdrl.rendering.render import render
+from cdrl.rendering.texture import SIZE
+
+FLAT = np.zeros((SIZE, SIZE), np.float32)
+SKIN, TEETH, DARK = 120, 180, 40  # luma
+SCALE = 16.0  # pixels per centimetre
+UPPER, LOWER = (list(points) for points in INNER_LIPS)
+
+
+def mouth(gap):
+    """Landmarks [478, 2] of a face whose lips part by `gap` centimetres."""
+    shape = face_at(0, 0, 1)[:, [0, 1, 1]] * np.float32([1, 1, 0])
+    vectors = np.tile(np.float32([0, gap, 0]), (9, 1)) - lips().vectors(shape)
+    return ((shape + lips().opened_by(vectors)) * SCALE + [WIDTH / 2, HEIGHT / 3, 0])[:, :2].astype(np.float32)
+
+
+def painted(points, interior, layout="4:2:0"):
+    """A face of one skin whose mouth is `interior` between the lips."""
+    frame = noise(LAYOUTS[layout])
+    frame.planes[0][:] = SKIN
+    for plane in frame.planes[1:]:
+        plane[:] = frame.format.chroma_zero
+    outline = np.round(points[[78, *UPPER, 308, *reversed(LOWER)]]).astype(np.int32)
+    cv2.fillPoly(frame.planes[0], [outline], interior)
+    return frame
+
+
+@pytest.fixture
+def given():
+    return donor(painted(mouth(1.0), TEETH), mouth(1.0))
+
+
+def opened(points, centimetres):
+    """Displacement [478, 2] that parts lips by so much more."""
+    wish = np.tile(np.float32([0, centimetres * SCALE, 0]), (9, 1))
+    return lips().opened_by(wish)[:, :2]
+
+
+def test_teeth_between_parted_lips_are_a_donor(given):
+    assert given is not None
+    assert 0 < given.score <= 1
+    assert given.skin == pytest.approx(SKIN - 16)
+
+
+def test_closed_lips_are_no_donor():
+    assert donor(painted(mouth(0.0), TEETH), mouth(0.0)) is None
+
+
+def test_a_dark_mouth_is_no_donor():
+    assert donor(painted(mouth(1.0), DARK), mouth(1.0)) is None
+
+
+def test_a_mouth_outside_the_picture_is_no_donor():
+    assert donor(painted(mouth(1.0), TEETH), mouth(1.0) + [5000, 0]) is None
+
+
+def test_a_clearer_mouth_scores_higher(given):
+    frame = painted(mouth(1.0), TEETH)
+    middle = round(float(mouth(1.0)[[13, 14], 1].mean()))
+    frame.planes[0][middle:] = np.minimum(frame.planes[0][middle:], DARK)
+    half = donor(frame, mouth(1.0))
+    assert half is None or half.score < given.score
+
+
+def rendered(points, displacement, teeth):
+    frame = painted(points, DARK)
+    render(frame, points, displacement, FLAT, teeth)
+    return frame
+
+
+@pytest.mark.parametrize(("gap", "change"), [(0.3, 0.0), (0.3, -0.2), (1.2, 0.2), (0.0, 0.0)])
+def test_teeth_come_only_where_lips_part_farther(given, gap, change):
+    points = mouth(gap)
+    with_teeth, without = (rendered(points, opened(points, change), teeth) for teeth in (given, None))
+    assert all(map(np.array_equal, with_teeth.planes, without.planes))
+
+
+def test_a_slit_that_opens_shows_teeth_between_the_lips_only(given):
+    points = mouth(0.15)
+    displacement = opened(points, 0.6)
+    with_teeth, without = (rendered(points, displacement, teeth) for teeth in (given, None))
+    target = points + displacement
+    x, y = np.round(target[[13, 14]].mean(0)).astype(int)
+    assert with_teeth.planes[0][y, x] > without.planes[0][y, x] + 30
+    rows, columns = np.nonzero(with_teeth.planes[0] != without.planes[0])
+    assert target[UPPER, 1].min() - 1 <= rows.min() <= rows.max() <= target[LOWER, 1].max() + 1
+    assert target[78, 0] - 1 <= columns.min() <= columns.max() <= target[308, 0] + 1
+
+
+def test_teeth_are_lit_as_the_frame_s_skin_is(given):
+    points = mouth(0.15)
+    darker = replace(given, skin=given.skin * 1.3)  # as if the donor's frame had been brighter
+    one, two = (rendered(points, opened(points, 0.6), teeth) for teeth in (given, darker))
+    x, y = np.round((points + opened(points, 0.6))[[13, 14]].mean(0)).astype(int)
+    assert two.planes[0][y, x] < one.planes[0][y, x]
+
+
+def test_the_donor_keeps_its_own_pixels(given):
+    before = [plane.copy() for plane in given.planes]
+    points = mouth(0.15)
+    rendered(points, opened(points, 0.6), given)
+    assert all(map(np.array_equal, given.planes, before))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_takes_teeth(layout):
+    form = LAYOUTS[layout]
+    points = mouth(0.15)
+    frames = []
+    for teeth in (True, False):
+        source, frame = painted(mouth(1.0), TEETH, layout), painted(points, DARK, layout)
+        for painting in (source, frame):
+            painting.planes[0][:] <<= form.depth - 8
+        given = donor(source, mouth(1.0))
+        assert given is not None
+        render(frame, points, opened(points, 0.6), FLAT, given if teeth else None)
+        frames.append(frame)
+    assert not np.array_equal(frames[0].planes[0], frames[1].planes[0])
+    assert frames[0].planes[0].max() <= form.maximum
+
+
+def test_skin_is_the_cheeks_light_above_black():
+    assert skin_luma(painted(mouth(0.1), DARK), mouth(0.1)) == SKIN - 16
+    assert skin_luma(painted(mouth(0.1), DARK), mouth(0.1) + 5000) == 1
