@@ -14,11 +14,13 @@ from cdrl.emotions import EMOTIONS
 from cdrl.errors import AssetError
 from cdrl.face.apertures import lids, lips
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import POINTS
+from cdrl.face.mesh import POINTS, region_weights
 from cdrl.rendering.texture import SIZE
 
 _KNEE = 0.45  # cm above closed at which lips count as half parted
 _MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by less, or openings would change order
+_BROWS, _LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
+_BROW_ROOM, _BROW_SOFT = 0.45, 0.3  # shares of the way from brow to lid: given in full, and at most beyond
 _LEAST = 0.05  # cm: openings are not divided by less
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
@@ -102,8 +104,22 @@ class Pattern:
         farther = max(self.lip_opening, -_MOST_CLOSING) * parted(opening, closed)
         opened = lips().opened_by((farther / max(opening, _LEAST)) * lips().vectors(shape))
         lidded = lids().opened_by((self.lid_ratio - 1) * lids().vectors(shape))
-        moved: Floats = self.offset + opened + lidded
+        moved: Floats = self.offset * _brow_room(shape, self.offset)[:, None] + opened + lidded
         return moved
+
+
+def _brow_room(shape: Floats, offset: Floats) -> Floats:
+    """[478] in (0, 1]: how much of an offset a face has room for. Brows that lie low over the eyes can't come down as
+    far as the mean person's; beyond about half of the way to the lid the rest is given up softly."""
+    way = (shape[_LIDS, 1] - shape[_BROWS, 1]).mean()
+    asked = (offset[_BROWS, 1] - offset[_LIDS, 1]).mean()
+    share = float(asked / max(float(way), _LEAST))
+    if share <= _BROW_ROOM:
+        return np.ones(POINTS, np.float32)
+    over = share - _BROW_ROOM
+    given = _BROW_ROOM + over / (1 + over / _BROW_SOFT)
+    room: Floats = 1 - (1 - given / share) * region_weights()["brows"]
+    return room
 
 
 def parted(opening: float, closed: float) -> float:

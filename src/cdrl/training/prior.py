@@ -70,7 +70,7 @@ EMPHASIS = {
     "fear": Emphasis(1.2, 1.0, 1.2, 1.2, 1.3, 1.8),
     "happy": Emphasis(1.5, 1.0, 1.2, 1.1, 1.0, 2.4),
     "sad": Emphasis(1.6, 1.7, 1.2, 0.5, 1.2, 2.4),
-    "surprised": Emphasis(1.0, 0.7, 1.6, 1.5, 1.6, 1.6),
+    "surprised": Emphasis(1.0, 0.7, 1.6, 1.5, 1.4, 1.6),
 }
 
 
