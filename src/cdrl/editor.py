@@ -18,7 +18,7 @@ from cdrl.manipulation.person import MOST_CLOSED, SURVEY, Person, expression_mod
 from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Pattern
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
-from cdrl.presentation import ContactSheet, side_by_side
+from cdrl.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.rendering.render import render
 from cdrl.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE, Report, StageClock, lip_opening
 
@@ -26,7 +26,6 @@ Progress = Callable[[int, int | None], None]
 
 _QUEUE = 3  # frames between two stages
 _PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
-_NONE_SHOWN: dict[str, float] = {}
 
 
 def load(prior: str | Path | None = None) -> Editor:
@@ -76,8 +75,7 @@ class Editor:
             people = survey(frames, FaceTracker(BundleDetector()), self.model)
         if not people:
             raise FaceError(f"{reference}: no face is found; choose a clip or photo that shows one from the front")
-        person = next(iter(people.values()))
-        return reference_pattern(person.mean, person.neutral, person.shown, self.prior)
+        return reference_pattern(next(iter(people.values())), self.prior)
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,8 @@ class Job:
         Raises OutputError, OutputExistsError, InputError, and FaceError where no frame shows a face.
         """
         report = Report(str(self.source), str(path))
+        if preview is not None:
+            check_picture(Path(preview), (self.source, Path(path)), overwrite)
         sheet = ContactSheet() if preview is not None else None
         with read(self.source, self._limits) as reader:
             info = reader.info
@@ -161,7 +161,7 @@ class Job:
             with report.stages.measure("write"):
                 writer.write(side_by_side(edited.source, edited.frame) if beside else edited.frame)
             if sheet is not None:
-                sheet.add(edited.source, edited.frame)
+                sheet.add(edited.source, edited.frame, None if edited.track is None else edited.track.points)
             if lips is not None:
                 again = lips.step(edited.frame)
                 if again is not None and edited.track is not None and edited.skipped is None:
@@ -227,7 +227,7 @@ class Job:
             if seen == 0:
                 return Edited(frame, frame, track, PROFILE)
             person = people.get(track.shot)
-            pattern = self._manipulator.pattern(weights, person.shown if person else _NONE_SHOWN)
+            pattern = self._manipulator.pattern(weights, person)
             shape, closed = pose.normalise(track.points), person.closed if person else MOST_CLOSED
             moved = pose.to_image(pattern.displacement(shape, closed))[:, :2] * seen
             result = frame.copy()

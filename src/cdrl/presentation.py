@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import OutputError
+from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.face.bundle import Floats
 from cdrl.media import Frame
 
-_THUMBNAIL = 320  # pixels, the longer side of a picture on the sheet
+_THUMBNAIL = 320  # pixels, side of a picture on the sheet
+_HEAD = 2.0  # side of what is shown, over the face's own height
 _PICTURES = 6
 
 
@@ -33,10 +36,10 @@ class ContactSheet:
         self._every = 1
         self._seen = 0
 
-    def add(self, source: Frame, edited: Frame) -> None:
-        """Offers the next pair."""
+    def add(self, source: Frame, edited: Frame, points: Floats | None) -> None:
+        """Offers the next pair; `points` [478, 3] of the face in both, whose head is shown (else the whole frame)."""
         if self._seen % self._every == 0:
-            self._pairs.append(np.vstack([_thumbnail(source), _thumbnail(edited)]))
+            self._pairs.append(np.vstack([_thumbnail(source, points), _thumbnail(edited, points)]))
             if len(self._pairs) > 2 * _PICTURES:
                 self._pairs = self._pairs[::2]
                 self._every *= 2
@@ -61,8 +64,29 @@ class ContactSheet:
             raise OutputError(f"cannot write the picture {path} ({error.strerror}): choose another place") from error
 
 
-def _thumbnail(frame: Frame) -> NDArray[np.uint8]:
-    scale = max(frame.width, frame.height) / _THUMBNAIL
-    size = (max(round(frame.width / scale), 1), max(round(frame.height / scale), 1))
-    small: NDArray[np.uint8] = cv2.resize(frame.rgb(), size, interpolation=cv2.INTER_AREA)
+def _thumbnail(frame: Frame, points: Floats | None) -> NDArray[np.uint8]:
+    """A square RGB picture of the head, or of the whole frame."""
+    if points is None:
+        centre, side = np.array([frame.width, frame.height]) / 2, float(max(frame.width, frame.height))
+    else:
+        low, high = points[:, :2].min(0), points[:, :2].max(0)
+        centre, side = (low + high) / 2, _HEAD * float((high - low).max())
+    # Twice the size first: a bilinear crop that shrinks more than that would flicker.
+    scale = side / (2 * _THUMBNAIL)
+    matrix = np.array([[scale, 0, centre[0] - side / 2], [0, scale, centre[1] - side / 2]])
+    large = frame.rgb_crop(matrix, (2 * _THUMBNAIL, 2 * _THUMBNAIL))
+    small: NDArray[np.uint8] = cv2.resize(large, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
     return small
+
+
+def check_picture(path: Path, taken: Iterable[Path], overwrite: bool) -> None:
+    """Refuses, before any work is done, a name for a picture that could not be written or would hit another file."""
+    if not cv2.haveImageWriter(str(path)):
+        raise OutputError(f"{path}: no picture format has this ending; name it .png or .jpg")
+    for other in taken:
+        if path.resolve() == other.resolve():
+            raise UsageError(f"the preview {path} is the name of a video: give it a name of its own")
+    if path.is_dir() or not path.parent.is_dir():
+        raise OutputError(f"{path}: not a place for a picture; give the name of a file in a folder that exists")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists already: choose another name or allow overwriting")

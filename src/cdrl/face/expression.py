@@ -15,8 +15,7 @@ _NOISE = 0.19  # cm: per coordinate, times the root of how many neighbouring coo
 _EMOTION_DEVIATION = 0.5  # amount of emotion that is one standard deviation
 _EXPRESSION_SHARE = 0.5  # of the deviation of single frames: what is left of it in a mean over talk
 _SPARSITY = 0.15  # pull of small amounts to none
-_SILENT = 0.2  # amounts below this are taken for none
-_SHRINKAGE = 0.55  # the prior pulls amounts towards none by about this factor
+_SILENT = 0.12  # amounts below this are taken for none
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,6 @@ class ExpressionModel:
             active.pop(int(found.argmin()))
         amounts = np.zeros(len(emotion), np.float32)
         amounts[active] = found * _EMOTION_DEVIATION
-        amounts = np.where(amounts < _SILENT, 0, amounts / _SHRINKAGE)
+        amounts = np.where(amounts < _SILENT, 0, amounts)
         neutral = self.mean + (solution[: len(identity)] @ identity).reshape(POINTS, 3)
         return np.minimum(amounts, 1.0).astype(np.float32), neutral.astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,9 +11,15 @@ import numpy as np
 from cdrl.face.apertures import lids, lips
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
+from cdrl.manipulation.person import Person
 from cdrl.manipulation.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Pattern
 from cdrl.rendering.texture import SIZE, texture_coverage
+
+_MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet
+_UNSHADE = 0.35  # share of the shading of an emotion that is taken out with it
+_CAUTION = 2.2  # how much larger an expression is than the cautious estimate of it
+_MOST = 1.2  # sum of amounts of a reference's emotions
 
 
 class Manipulator:
@@ -24,20 +31,22 @@ class Manipulator:
         self._regions = plan.regions
         self._cached = lru_cache(maxsize=64)(self._pattern)
 
-    def pattern(self, weights: Mapping[str, float], shown: Mapping[str, float]) -> Pattern:
-        """What to lay over a face that shows `shown` when the plan asks for `weights` (emotion → amount)."""
-        return self._cached(tuple(sorted(weights.items())), tuple(sorted(shown.items())))
+    def pattern(self, weights: Mapping[str, float], person: Person | None) -> Pattern:
+        """What to lay over the face of `person` when the plan asks for `weights` (emotion → amount)."""
+        return self._cached(tuple(sorted(weights.items())), person)
 
-    def _pattern(self, weights: tuple[tuple[str, float], ...], shown: tuple[tuple[str, float], ...]) -> Pattern:
+    def _pattern(self, weights: tuple[tuple[str, float], ...], person: Person | None) -> Pattern:
         amounts = dict(weights)
         removed = min(sum(amounts.values()), 1.0)
         referred = amounts.pop(REFERENCE, 0.0)
-        for name, amount in shown:
-            amounts[name] = amounts.get(name, 0.0) - removed * amount
         pattern = self._prior.pattern(amounts)
         if referred and self._reference is not None:
             pattern = pattern.plus(self._reference, referred)
-        return self._regional(pattern)
+        if person is not None and person.shown:
+            pattern = pattern.plus(shown_pattern(person, self._prior), -removed)
+        light = np.maximum(pattern.gain, 0)
+        gain = np.minimum(pattern.gain, 0) + _MOST_LIGHT * np.tanh(light / _MOST_LIGHT)
+        return self._regional(replace(pattern, gain=gain))
 
     def _regional(self, pattern: Pattern) -> Pattern:
         if self._regions == frozenset(REGIONS):
@@ -53,12 +62,27 @@ class Manipulator:
         )
 
 
-def reference_pattern(mean: Floats, neutral: Floats, shown: Mapping[str, float], prior: EmotionPrior) -> Pattern:
-    """The expression of a reference whose mean shape is `mean` and whose own neutral is `neutral` [478, 3].
+def shown_pattern(person: Person, prior: EmotionPrior) -> Pattern:
+    """The emotion that a person shows: their own offset, and what goes with the blend of emotions it amounts to.
 
-    Its offset is its own; apertures and shading, which a photo or other words can't give, are those of the blend of
-    emotions it shows.
+    Of the shading only a part: what is a fold in one face is a beauty spot in another, and taking out too much of it
+    leaves lights where there were folds.
     """
-    blend = prior.pattern(shown)
-    own = lids().without(lips().without(mean - neutral))
+    strength = min(_CAUTION, 1 / max(sum(person.shown.values()), 1e-6))
+    blend = prior.pattern(person.shown)
+    own = strength * lids().without(lips().without(person.mean - person.neutral))
+    return Pattern(own.astype(np.float32), strength * blend.lip_opening, blend.lid_ratio, _UNSHADE * blend.gain)
+
+
+def reference_pattern(person: Person, prior: EmotionPrior) -> Pattern:
+    """The expression of a reference, at full strength.
+
+    The estimate of one clip or photo is cautious: it takes half of an expression for the person's own face. It is
+    made up for here, up to a little more than people usually show. Apertures and shading, which a photo or other words
+    can't give, are those of the blend of emotions it shows.
+    """
+    total = sum(person.shown.values())
+    strength = min(_CAUTION, _MOST / total) if total > 0 else _CAUTION
+    blend = prior.pattern({name: strength * amount for name, amount in person.shown.items()})
+    own = strength * lids().without(lips().without(person.mean - person.neutral))
     return Pattern(own.astype(np.float32), blend.lip_opening, blend.lid_ratio, blend.gain)

@@ -27,7 +27,7 @@ _SLACK = 0.15  # cm above it that lips still count as closed: pressed, pursed or
 LEAST_CLOSED, MOST_CLOSED = 0.3, 0.5  # cm: who never opens less has not closed the lips in what was seen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one person is another object
 class Person:
     """`mean` [478, 3]: mean pose-free shape of the stretch seen; `neutral` [478, 3]: the shape behind it, without
     emotion; `shown`: amount of each emotion in it, only those that are seen; `closed`: opening of closed lips, cm;

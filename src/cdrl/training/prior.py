@@ -37,7 +37,7 @@ from cdrl.training.observations import Observation, observe_all, read_table
 LICENCE = "CC-BY-NC-SA-4.0"
 _IDENTITY_MODES, _EXPRESSION_MODES = 20, 40
 _LOW = 14.0  # texels: shading wider than this is light, not expression
-_LIGHT = 0.6  # of brightening: highlights look like wet patches
+_LIGHT = 0.45  # of brightening: highlights look like wet patches
 _SMOOTH = 1.0  # texels: what is finer than this differs from person to person
 _GAIN_LIMIT = 0.45  # of log luma: stronger ones are hair, teeth or moved brows
 _TALK = (40, 50, 60, 70, 80)  # percentiles of lip opening that are compared: parted lips, not the widest
@@ -87,6 +87,8 @@ class Options:
     leave: str = ""
     """People to leave out, separated by commas; `each` writes one prior per person, without that person, beside OUTPUT
     as prior_without_PERSON.npz."""
+    licence: str = LICENCE
+    """SPDX identifier of the licence under which the fitted file may be used: that of the data, as a rule."""
     validate: bool = True
     """Print the leave-one-person-out validation."""
 
@@ -112,7 +114,7 @@ def run(options: Options) -> int:
         people = {name for name in options.leave.split(",") if name}
         fit(seen, people).save(options.output)
         count = len(people_with_emotions(seen) - people)
-        record(options.output, LICENCE, f"cdrl train prior on {len(seen)} clips, {count} people with emotions")
+        record(options.output, options.licence, f"cdrl train prior on {len(seen)} clips, {count} people with emotions")
         console.print(f"wrote {options.output}")
     return 0
 
