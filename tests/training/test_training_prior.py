@@ -1,0 +1,195 @@
+"""`cdrl train prior` from a folder of clips to a prior that loads, and in words where it can't."""
+
+import json
+import shutil
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from cdrl.assets import MANIFEST, listed
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
+from cdrl.training.observations import Clip, observe_all
+
+
+@pytest.fixture
+def table(data):
+    """`table(change)`: writes clips.csv anew, each row changed, or dropped where that gives None."""
+    path = data / "clips.csv"
+    header, *rows = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+
+    def write(change=lambda row: row, columns=header):
+        lines = [columns, *filter(None, (change(list(row)) for row in rows))]
+        path.write_text("\n".join(map(",".join, lines)) + "\n", encoding="utf-8")
+
+    return write
+
+
+def finite(prior):
+    return all(np.isfinite(getattr(prior, field.name)).all() for field in fields(prior))
+
+
+def test_a_folder_of_clips_becomes_a_prior(train, tmp_path):
+    run = train()
+    assert (run.code, run.err) == (0, "")
+    prior = EmotionPrior.load(tmp_path / "prior.npz")
+    assert finite(prior)
+    assert prior.offset[EXPRESSIVE.index("happy"), [61, 291], 1].max() < 0  # this actor smiles: corners go up
+    entry = listed(tmp_path)["prior.npz"]
+    assert entry.licence == "CC-BY-NC-SA-4.0"
+    assert "21 clips" in entry.origin
+    assert "3 people" in entry.origin
+    for emotion in EXPRESSIVE:  # the validation has a line for each person
+        lines = [line for line in run.out.splitlines() if f" {emotion} " in line]
+        assert len(lines) == 3
+        assert all("1.00" in line for line in lines)  # all are one actor, so the others foretell each
+
+
+def test_a_second_run_takes_what_was_seen_from_the_cache(train, tmp_path):
+    kept = tmp_path / "kept"
+    assert "leave one person out" not in train("--no-validate", kept=kept, output=tmp_path / "one.npz").out
+    stored = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
+    assert len(stored) == 6  # clips of the same content are looked at once
+    assert train("--no-validate", kept=kept, output=tmp_path / "two.npz").code == 0
+    assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == stored
+    one, two = (EmotionPrior.load(tmp_path / name) for name in ("one.npz", "two.npz"))
+    assert all(np.array_equal(getattr(one, field.name), getattr(two, field.name)) for field in fields(one))
+
+
+def test_a_changed_clip_is_seen_anew(data, cache):
+    watched = [Clip(data / "HAP.mp4", "anna", "happy"), Clip(data / "SAD.mp4", "anna", "sad")]
+    before = list(observe_all(watched, cache))
+    shutil.copy(data / "SAD.mp4", data / "HAP.mp4")
+    after = list(observe_all(watched, cache))
+    assert not np.array_equal(before[0].shapes, after[0].shapes)
+    assert np.array_equal(after[0].shapes, after[1].shapes)
+
+
+def test_a_broken_clip_is_named_and_left_out(train, data, tmp_path):
+    (data / "SAD.mp4").write_bytes(b"not a clip")
+    (data / "more.mp4").write_bytes(b"")
+    shutil.copy(data / "DIS.mp4", data / "other.mp4")  # somebody must be sad after all
+    with (data / "clips.csv").open("a", encoding="utf-8") as file:
+        file.write("more.mp4,anna,happy\nmissing.mp4,anna,happy\nother.mp4,anna,sad\n")
+    run = train("--no-validate")
+    assert run.code == 0
+    said = run.out.replace("\n", " ")
+    for name in ("SAD.mp4", "more.mp4", "missing.mp4"):
+        assert name in said.replace(" ", "")
+    assert said.count("left out") == 5  # the sad clip of each person, and the two more
+    assert "19 clips" in listed(tmp_path)["prior.npz"].origin
+
+
+@pytest.mark.parametrize("column", ["path", "actor", "emotion"])
+def test_a_missing_column_is_named(train, table, column, tmp_path):
+    table(columns=["other" if name == column else name for name in ("path", "actor", "emotion")])
+    run = train()
+    assert run.code == 2
+    assert f"no column {column}" in run.err
+    assert not (tmp_path / "prior.npz").exists()
+
+
+def test_a_missing_table_is_named(train, data):
+    (data / "clips.csv").unlink()
+    run = train()
+    assert run.code == 3
+    assert "clips.csv: no such table" in run.err
+    assert "path,actor,emotion" in run.err
+
+
+@pytest.mark.parametrize("emotion", ["sad", "08"])
+def test_an_emotion_nobody_shows_is_named(train, table, tmp_path, emotion):
+    table(lambda row: None if row[2] == emotion else row)
+    run = train("--no-validate")
+    assert run.code == 2
+    assert f"nobody shows both {'surprised' if emotion == '08' else emotion} and neutral" in run.err
+    assert not (tmp_path / "prior.npz").exists()
+    assert not (tmp_path / MANIFEST).exists()
+
+
+def test_without_neutral_clips_there_is_nothing_to_compare_with(train, table):
+    table(lambda row: None if row[2] == "neutral" else row)
+    run = train("--no-validate")
+    assert run.code == 2
+    assert "and neutral" in run.err
+
+
+def test_an_empty_table_is_refused(train, data):
+    (data / "clips.csv").write_text("path,actor,emotion\n", encoding="utf-8")
+    assert train().code == 2
+
+
+def test_clips_of_other_emotions_and_of_nobody_are_no_obstacle(train, data, tmp_path):
+    with (data / "clips.csv").open("a", encoding="utf-8") as file:
+        file.write("NEU.mp4,anna,contempt\nHAP.mp4,,happy\nANG.mp4,other actor,\n")
+    assert train("--no-validate").code == 0
+    assert "23 clips, 3 people" in listed(tmp_path)["prior.npz"].origin
+
+
+def test_somebody_left_out_leaves_no_trace(train, data, table, tmp_path):
+    train("--no-validate", "--leave", "otto", output=tmp_path / "without.npz")
+    table(lambda row: None if row[1] == "otto" else row)
+    train("--no-validate", output=tmp_path / "never.npz")
+    one, two = (EmotionPrior.load(tmp_path / name) for name in ("without.npz", "never.npz"))
+    assert all(np.array_equal(getattr(one, field.name), getattr(two, field.name)) for field in fields(one))
+
+
+def test_each_left_out_in_turn_is_a_prior_each(train, tmp_path):
+    assert train("--no-validate", "--leave", "each").code == 0
+    assert not (tmp_path / "prior.npz").exists()
+    for person in ("anna", "otto", "zoe"):
+        assert finite(EmotionPrior.load(tmp_path / f"prior_without_{person}.npz"))
+
+
+@pytest.mark.xfail(reason="modes of one person are 0 / 0: the prior is written with NaN in `identity`")
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_one_person_makes_a_finite_prior_or_is_refused_in_words(train, table, tmp_path):
+    table(lambda row: row if row[1] == "anna" else None)
+    assert train("--no-validate").code == 2 or finite(EmotionPrior.load(tmp_path / "prior.npz"))
+
+
+@pytest.mark.xfail(reason="read as utf-8, not utf-8-sig: the first column is called \\ufeffpath")
+def test_a_table_saved_by_a_spreadsheet_is_read(train, data):
+    content = (data / "clips.csv").read_text(encoding="utf-8")
+    (data / "clips.csv").write_text("\ufeff" + content.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    assert train("--no-validate").code == 0
+
+
+@pytest.mark.xfail(reason="a cell that is not there is None, which has no strip: exit code 1")
+def test_a_row_that_ends_early_is_no_crash(train, data):
+    with (data / "clips.csv").open("a", encoding="utf-8") as file:
+        file.write("NEU.mp4,anna\n")
+    run = train("--no-validate")
+    assert run.code in {0, 2}, run.err
+
+
+@pytest.mark.xfail(reason="zipfile.BadZipFile is neither CdrlError nor OSError: exit code 1")
+def test_a_damaged_cache_is_made_anew(train, tmp_path):
+    kept = tmp_path / "kept"
+    train("--no-validate", kept=kept)
+    for path in kept.iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    run = train("--no-validate", kept=kept)
+    assert run.code == 0, run.err
+
+
+@pytest.mark.xfail(reason="--leave takes any name and leaves nobody out")
+def test_somebody_unknown_cannot_be_left_out(train):
+    run = train("--no-validate", "--leave", "ana")
+    assert run.code == 2
+    assert "ana" in run.err
+
+
+@pytest.mark.xfail(reason="a FileNotFoundError after all the work: exit code 1")
+def test_an_output_that_cannot_be_written_is_named_before_any_work(train, tmp_path):
+    run = train("--no-validate", output=tmp_path / "nowhere" / "prior.npz")
+    assert run.code == 5, run.err
+    assert "nowhere" in run.err
+
+
+@pytest.mark.xfail(reason="np.savez_compressed appends .npz, then the list misses the file: exit code 7")
+def test_an_output_of_any_name_is_written_under_it(train, tmp_path):
+    run = train("--no-validate", output=tmp_path / "mine.prior")
+    assert run.code == 0, run.err
+    assert EmotionPrior.load(tmp_path / "mine.prior")
+    assert set(json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))) == {"mine.prior"}
