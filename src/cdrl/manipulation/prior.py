@@ -20,7 +20,7 @@ from cdrl.rendering.texture import SIZE
 _KNEE = 0.45  # cm above closed at which lips count as half parted
 _MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by less, or openings would change order
 _BROWS, _LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
-_BROW_ROOM, _BROW_SOFT = 0.45, 0.3  # shares of the way from brow to lid: given in full, and at most beyond
+_BROW_ROOM, _BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
 _LEAST = 0.05  # cm: openings are not divided by less
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")

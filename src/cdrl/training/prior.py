@@ -65,7 +65,7 @@ class Emphasis:
 
 # Set on the people kept for tuning (and on footage without labels), never on those reported on.
 EMPHASIS = {
-    "angry": Emphasis(1.6, 1.4, 1.0, 1.6, 1.0, 3.1),
+    "angry": Emphasis(1.6, 1.4, 1.0, 1.5, 1.0, 3.3),
     "disgusted": Emphasis(1.4, 1.0, 1.0, 0.7, 1.0, 2.8),
     "fear": Emphasis(1.2, 1.0, 1.2, 1.2, 1.3, 1.8),
     "happy": Emphasis(1.5, 1.0, 1.2, 1.1, 1.0, 2.4),
