@@ -55,7 +55,6 @@ def test_blendshapes_are_mediapipes_own(found):
     assert apart.max() <= 0.08
 
 
-@pytest.mark.xfail(reason="presence is read from the tongue output (third), not from the presence output (second)")
 def test_presence_tells_a_face_from_none(head, detector):
     region = detector.regions(head)[0]
     assert detector.landmarks(head, region).presence > 0.9

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from cdrl.errors import AssetError, CdrlError, UsageError
+from cdrl.errors import AssetError, CdrlError, Interrupted, UsageError
 from cdrl.evaluation import measures, report
 from cdrl.evaluation.judges import EMOTIONS as CLASSES
 from cdrl.evaluation.methods import Edit, Method, PlainCopy
@@ -196,7 +196,7 @@ def _judge_method(bench: Bench, task: Task, source: Observation, method: Method,
     try:
         method(task.source, emotion, output, task.person)
         seen = bench.store.file(output, source.layout)
-    except AssetError:
+    except (AssetError, Interrupted):
         raise
     except CdrlError as error:
         return {**_facts(task, method.name, emotion, 0), "failed": str(error), "measures": dict(report.MISS)}

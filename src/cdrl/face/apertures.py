@@ -69,7 +69,7 @@ def _spread(
 
 @cache
 def lips() -> Aperture:
-    """The inner lips: 9 pairs. The lower lip takes most of an opening, and the chin goes with it."""
+    """The inner lips: 9 pairs. The lower lip takes most of an opening; the skin around goes along, less and less."""
     upper, lower = INNER_LIPS
     spread = _spread(upper, lower, 0.65, 1.0, 2.6)
     return Aperture(np.array(upper), np.array(lower), spread.astype(np.float32))

@@ -6,6 +6,7 @@ is loaded only after its SHA-256 was verified.
 
 import io
 import os
+import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from cdrl.assets import verified_bytes
 Floats = NDArray[np.floating[Any]]
 
 _BUNDLE = "face_landmarker_v2.task"
+_MUTING = threading.Lock()  # two at once could leave the descriptor pointing nowhere
 
 
 @cache
@@ -33,14 +35,15 @@ def _members() -> dict[str, bytes]:
 @contextmanager
 def _greeting_muted() -> Iterator[None]:
     """The runtime greets on file descriptor 2 when a network is made, past Python; nobody needs to read that."""
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
+    with _MUTING:
+        kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(sink)
 
 
 class Network:

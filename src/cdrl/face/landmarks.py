@@ -150,7 +150,7 @@ class BundleDetector:
         matrix = Region(x, y, side, 0.0).matrix(DETECTOR_CROP)
         crop = picture.rgb_crop(matrix, (DETECTOR_CROP, DETECTOR_CROP), "black").astype(np.float32)
         boxes, logits = self._detector(crop[None] / 127.5 - 1)
-        scores = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -50, 50)))
+        scores = _probability(logits).reshape(-1)
         keep = np.flatnonzero(scores >= DETECTION)
         raw = boxes.reshape(-1, 8, 2)[keep] / DETECTOR_CROP
         raw[:, [0, 2, 3, 4, 5, 6, 7]] += _anchors()[keep][:, None]
@@ -164,16 +164,22 @@ class BundleDetector:
     def landmarks(self, picture: Picture, region: Region) -> Landmarks:
         matrix = region.matrix(CROP)
         crop = picture.rgb_crop(matrix, (CROP, CROP)).astype(np.float32)
-        raw, _, presence = self._landmarks(crop[None] / 255)
+        raw, presence, _ = self._landmarks(crop[None] / 255)  # the third is the tongue
         points = raw.reshape(478, 3).copy()
         points[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         points[:, 2] *= region.side / CROP
-        return Landmarks(points, float(1 / (1 + np.exp(-presence.ravel()[0]))))
+        return Landmarks(points, _probability(presence).item())
 
     def blendshapes(self, points: Floats) -> Floats:
         """ARKit coefficients [52] in [0, 1], in the order of `BLENDSHAPES`, of landmarks [478, 3] in pixels."""
         subset = np.ascontiguousarray(points[list(BLENDSHAPE_POINTS), :2], np.float32)
         return self._blendshapes(subset[None])[0].reshape(52)
+
+
+def _probability(logits: Floats) -> Floats:
+    """The logistic function, without overflow."""
+    found: Floats = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+    return found
 
 
 def _tile_centres(length: int, side: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""The mesh of the 478 landmarks: contours, pairs that open and close, triangles without holes, editable regions.
+"""The mesh of the 478 landmarks: contours, pairs that open and close, triangles, editable regions.
 
 "Right" and "left" are the person's own. Points 468–472 and 473–477 are the right and left iris (centre first) and
 belong to no triangle.
@@ -31,28 +31,9 @@ RIGID = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 33, 133, 263, 362, 127, 356, 234,
 # fmt: on
 
 
-def _strip(corner: int, upper: tuple[int, ...], lower: tuple[int, ...], last: int) -> list[tuple[int, int, int]]:
-    """Triangles that fill an opening between two contours of equal length that share both corners."""
-    triangles = [(corner, upper[0], lower[0])]
-    for i in range(len(upper) - 1):
-        triangles += [(upper[i], upper[i + 1], lower[i]), (lower[i], upper[i + 1], lower[i + 1])]
-    return [*triangles, (upper[-1], last, lower[-1])]
-
-
-@cache
 def triangles() -> NDArray[np.int32]:
-    """[n, 3] triangles of the whole face, eye and mouth openings filled, all turned the same way."""
-    mesh = canonical_mesh()
-    fills = [
-        *_strip(RIGHT_CORNERS[0], *RIGHT_LIDS, RIGHT_CORNERS[1]),
-        *_strip(LEFT_CORNERS[0], *LEFT_LIDS, LEFT_CORNERS[1]),
-        *_strip(INNER_CORNERS[0], *INNER_LIPS, INNER_CORNERS[1]),
-    ]
-    faces = np.concatenate([mesh.triangles, np.array(fills, np.int32)])
-    a, b, c = (mesh.vertices[faces[:, k], :2] for k in range(3))
-    turned = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0]) < 0
-    faces[turned] = faces[turned][:, [0, 2, 1]]
-    return faces
+    """[n, 3] triangles of the whole face, eyes and mouth filled; only the oval is a border."""
+    return canonical_mesh().triangles
 
 
 @cache

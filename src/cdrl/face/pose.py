@@ -29,12 +29,12 @@ class Pose:
     @property
     def yaw(self) -> float:
         """Degrees the head is turned about the vertical: 0 frontal, ±90 profile."""
-        return float(np.degrees(np.arcsin(np.clip(self.rotation[0, 2], -1, 1))))
+        return float(np.degrees(np.arcsin(np.clip(-self.rotation[2, 0], -1, 1))))
 
     @property
     def pitch(self) -> float:
         """Degrees the head nods."""
-        return float(np.degrees(np.arcsin(np.clip(self.rotation[1, 2], -1, 1))))
+        return float(np.degrees(np.arctan2(-self.rotation[2, 1], self.rotation[2, 2])))
 
     @property
     def roll(self) -> float:

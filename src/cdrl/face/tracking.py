@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cdrl.errors import UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import PRESENCE, LandmarkDetector, Picture, Region
+from cdrl.media import PixelFormat
 
 FACES = ("largest", "left", "right")
 _CUT = 0.11  # mean change of luma between two frames (of its range) that only a cut makes
@@ -21,6 +22,8 @@ class TrackedPicture(Picture, Protocol):
 
     @property
     def planes(self) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], ...]: ...
+    @property
+    def format(self) -> PixelFormat: ...
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,16 @@ class FaceTracker:
         self._wait = 0
         self.shot = 0
 
-    def step(self, frame: TrackedPicture) -> Track | None:
-        """The face in the next frame; None where it is not seen."""
+    def skip(self, frame: TrackedPicture) -> None:
+        """Passes over the next frame, looking for a cut only, so that shots count alike whoever looks closer."""
         if self._is_cut(frame):
             self.shot += 1
             self._region = None
             self._wait = 0
+
+    def step(self, frame: TrackedPicture) -> Track | None:
+        """The face in the next frame; None where it is not seen."""
+        self.skip(frame)
         if self._region is not None:
             found = self._detector.landmarks(frame, self._region)
             if found.presence >= PRESENCE and _plausible(found.points, frame):
@@ -102,7 +109,7 @@ class FaceTracker:
         rows, columns = (np.linspace(0, n - 1, _THUMBNAIL).astype(int) for n in luma.shape[:2])
         # Blocks of a few pixels, not single ones: noise and fine texture must not look like a cut.
         block = np.mean([luma[np.ix_(np.maximum(rows - k, 0), np.maximum(columns - k, 0))] for k in range(4)], 0)
-        thumbnail = block.astype(np.float32) / (255 if luma.dtype == np.uint8 else 1023)
+        thumbnail = block.astype(np.float32) / frame.format.maximum
         before, self._thumbnail = self._thumbnail, thumbnail
         return before is not None and float(np.abs(thumbnail - before).mean()) > _CUT
 

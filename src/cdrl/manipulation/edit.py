@@ -17,9 +17,10 @@ from cdrl.manipulation.prior import EmotionPrior, Pattern
 from cdrl.rendering.texture import SIZE, texture_coverage
 
 _MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet
+_SOME = 0.05  # sum of amounts below which there is nothing to divide by
 _UNSHADE = 0.35  # share of the shading of an emotion that is taken out with it
-_CAUTION = 2.2  # how much larger an expression is than the cautious estimate of it
-_MOST = 1.2  # sum of amounts of a reference's emotions
+_CAUTION = 2.0  # how much larger an expression is than the cautious estimate of it
+_MOST = 1.0  # largest sum of amounts of a reference's emotions
 
 
 class Manipulator:
@@ -68,21 +69,23 @@ def shown_pattern(person: Person, prior: EmotionPrior) -> Pattern:
     Of the shading only a part: what is a fold in one face is a beauty spot in another, and taking out too much of it
     leaves lights where there were folds.
     """
-    strength = min(_CAUTION, 1 / max(sum(person.shown.values()), 1e-6))
+    strength = min(_CAUTION, 1 / max(sum(person.shown.values()), _SOME))
     blend = prior.pattern(person.shown)
     own = strength * lids().without(lips().without(person.mean - person.neutral))
-    return Pattern(own.astype(np.float32), strength * blend.lip_opening, blend.lid_ratio, _UNSHADE * blend.gain)
+    return Pattern(
+        own.astype(np.float32), strength * blend.lip_opening, blend.lid_ratio**strength, _UNSHADE * blend.gain
+    )
 
 
 def reference_pattern(person: Person, prior: EmotionPrior) -> Pattern:
     """The expression of a reference, at full strength.
 
     The estimate of one clip or photo is cautious: it takes half of an expression for the person's own face. It is
-    made up for here, up to a little more than people usually show. Apertures and shading, which a photo or other words
+    made up for here, up to what people usually show. Apertures and shading, which a photo or other words
     can't give, are those of the blend of emotions it shows.
     """
     total = sum(person.shown.values())
-    strength = min(_CAUTION, _MOST / total) if total > 0 else _CAUTION
+    strength = min(_CAUTION, _MOST / total) if total > 0 else 1.0
     blend = prior.pattern({name: strength * amount for name, amount in person.shown.items()})
     own = strength * lids().without(lips().without(person.mean - person.neutral))
     return Pattern(own.astype(np.float32), blend.lip_opening, blend.lid_ratio, blend.gain)

@@ -52,6 +52,7 @@ def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel
     due = Fraction(0)
     for frame in frames:
         if frame.time < due:
+            tracker.skip(frame)
             continue
         due = frame.time + _EVERY
         track = tracker.step(frame)

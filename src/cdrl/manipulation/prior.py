@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -59,11 +61,21 @@ class EmotionPrior:
             data = verified_bytes(PRIOR) if path is None else user_bytes(path)
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 arrays = {field.name: file[field.name].astype(np.float32) for field in fields(cls)}
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             name = path or PRIOR
             raise AssetError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
-        count = len(EXPRESSIVE)
-        if arrays["offset"].shape != (count, POINTS, 3) or arrays["gain"].shape != (count, SIZE, SIZE):
+        emotions, people, modes = len(EXPRESSIVE), arrays["identity"].shape[:1], arrays["expression_deviation"].size
+        wanted: dict[str, tuple[int, ...]] = {
+            "offset": (emotions, POINTS, 3),
+            "lip_opening": (emotions,),
+            "lid_ratio": (emotions,),
+            "gain": (emotions, SIZE, SIZE),
+            "mean": (POINTS, 3),
+            "identity": (*people, POINTS, 3),
+            "expression": (modes, POINTS, 3),
+            "expression_deviation": (modes,),
+        }
+        if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
             raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
         return cls(**arrays)
 

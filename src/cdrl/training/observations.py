@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -57,18 +59,20 @@ def read_table(data: Path) -> list[Clip]:
     table = data / "clips.csv"
     if not table.is_file():
         raise InputNotFoundError(f"{table}: no such table; --data takes a folder with clips.csv (path,actor,emotion)")
-    with table.open(newline="", encoding="utf-8") as file:
+    with table.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     missing = {"path", "actor", "emotion"} - set(rows[0] if rows else ())
     if missing:
         raise UsageError(f"{table}: no column {', '.join(sorted(missing))}; write path,actor,emotion")
     clips = []
     for row in rows:
-        actor = row["actor"].strip()
+        if not row["path"]:
+            continue  # a short or an empty line
+        actor = (row["actor"] or "").strip()
         if not actor or " " in actor:  # "other actor" and the like name nobody
             actor = row["path"]
         try:
-            emotion = parse_emotion(row["emotion"]) if row["emotion"].strip() else ""
+            emotion = parse_emotion(row["emotion"]) if (row["emotion"] or "").strip() else ""
         except UsageError:
             continue
         clips.append(Clip(data / row["path"], actor, emotion))
@@ -83,15 +87,24 @@ def observe_all(clips: list[Clip], cache: Path) -> Iterator[Observation | str]:
         try:
             key = hashlib.sha256(_VERSION + clip.path.read_bytes()).hexdigest()[:24]
             stored = cache / f"{key}.npz"
-            if not stored.exists():
-                shapes, texture = _observe(clip.path, detector)
+            found = _cached(stored)
+            if found is None:
+                found = _observe(clip.path, detector)
                 partial = stored.with_suffix(".partial.npz")
-                np.savez(partial, shapes=shapes, texture=texture)
+                np.savez(partial, shapes=found[0], texture=found[1])
                 partial.replace(stored)
-            with np.load(stored, allow_pickle=False) as file:
-                yield Observation(str(clip.path.name), clip.person, clip.emotion, file["shapes"], file["texture"])
+            yield Observation(clip.path.name, clip.person, clip.emotion, *found)
         except (CdrlError, OSError) as error:
             yield f"{clip.path}: left out ({error})"
+
+
+def _cached(stored: Path) -> tuple[Floats, Floats] | None:
+    """What is stored; None where there is nothing or it is damaged, and the clip has to be watched again."""
+    try:
+        with np.load(stored, allow_pickle=False) as file:
+            return file["shapes"], file["texture"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats]:

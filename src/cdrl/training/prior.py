@@ -16,7 +16,7 @@ from rich.progress import track
 from rich.table import Table
 
 from cdrl.assets import folder, record
-from cdrl.errors import UsageError
+from cdrl.errors import OutputError, UsageError
 from cdrl.face.apertures import lids, lips
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import (
@@ -35,6 +35,7 @@ from cdrl.rendering.texture import SIZE, texture_coverage, texture_points
 from cdrl.training.observations import Observation, observe_all, read_table
 
 LICENCE = "CC-BY-NC-SA-4.0"
+_FEWEST = 2  # people
 _IDENTITY_MODES, _EXPRESSION_MODES = 20, 40
 _LOW = 14.0  # texels: shading wider than this is light, not expression
 _LIGHT = 0.45  # of brightening: highlights look like wet patches
@@ -95,8 +96,12 @@ class Options:
 
 def run(options: Options) -> int:
     """The command."""
-    console = Console()
+    console = Console(soft_wrap=True)
     seen: list[Observation] = []
+    if options.output.suffix != ".npz":
+        raise UsageError(f"--output {options.output}: a prior is an .npz file; give it that ending")
+    if not options.output.parent.is_dir():
+        raise OutputError(f"--output {options.output}: there is no folder {options.output.parent}; make it first")
     clips = read_table(options.data)
     for item in track(observe_all(clips, options.cache), "watching clips", total=len(clips), console=console):
         if isinstance(item, str):
@@ -111,7 +116,10 @@ def run(options: Options) -> int:
         fit(seen, {person}).save(path)
         console.print(f"wrote {path}")
     if not left:
-        people = {name for name in options.leave.split(",") if name}
+        people = {name.strip() for name in options.leave.split(",") if name.strip()}
+        strangers = people - {item.person for item in seen}
+        if strangers:
+            raise UsageError(f"--leave {', '.join(sorted(strangers))}: no clip of that person in {options.data}")
         fit(seen, people).save(options.output)
         count = len(people_with_emotions(seen) - people)
         record(options.output, options.licence, f"cdrl train prior on {len(seen)} clips, {count} people with emotions")
@@ -202,6 +210,8 @@ def _modes(
         if item.emotion in EXPRESSIVE and any(o.person == item.person and o.emotion == "neutral" for o in seen):
             continue
         neutral.setdefault(item.person, []).append(mean - shown)
+    if len(neutral) < _FEWEST:
+        raise UsageError(f"the clips show {len(neutral)} people: {_FEWEST} at least are needed to tell people apart")
     people = np.array([np.mean(shapes, 0) for shapes in neutral.values()])
     mean = people.mean(0)
     _, size, modes = np.linalg.svd((people - mean).reshape(len(people), -1), full_matrices=False)
