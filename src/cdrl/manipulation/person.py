@@ -17,7 +17,7 @@ from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
 from cdrl.rendering.mouth import Donor, donor
 
-SURVEY = Fraction(6)  # seconds of a clip that are looked at
+SURVEY = Fraction(4)  # seconds of a clip that are looked at
 _EVERY = Fraction(1, 8)  # seconds between two looks
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
 

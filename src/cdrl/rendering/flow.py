@@ -14,7 +14,7 @@ from cdrl.face.mesh import MESH_POINTS, triangles
 from cdrl.rendering.raster import Coverage, rasterise
 
 GRID = 160  # nodes along the ring's longer side
-RING = 0.32  # width of the ring around the face, in units of the face's size
+RING = 0.3  # width of the ring around the face, in units of the face's size
 _ALIGN = 4  # pixels: a window starts on whole chroma samples of every layout
 
 

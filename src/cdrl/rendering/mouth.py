@@ -31,9 +31,12 @@ _SLIT = (0.07, 0.13)  # source opening over the mouth's width, over which its ow
 
 @dataclass(frozen=True)
 class Donor:
-    """A mouth with clear teeth: `planes` of the window around it, whose corner is (`x`, `y`) in picture pixels,
-    `points` [478, 2] of its frame, `skin` luma of its cheeks above black, `score` (share of the interior that is
-    teeth, times its opening)."""
+    """A mouth with clear teeth.
+
+    `planes` (luma, and chroma in two channels) of the window around it, whose corner is (`x`, `y`) in picture pixels;
+    `points` [478, 2] of its frame; `skin`: luma of its cheeks above black; `score`: share of the interior that is
+    teeth, times its opening.
+    """
 
     planes: tuple[Pixels, ...]
     x: int
@@ -84,8 +87,9 @@ def donor(frame: Frame, points: Floats) -> Donor | None:
     if share < 0.25:
         return None
     sx, sy = frame.format.sx, frame.format.sy
-    cuts = [(slice(y0, y1), slice(x0, x1))] + [(slice(y0 // sy, -(-y1 // sy)), slice(x0 // sx, -(-x1 // sx)))] * 2
-    planes = tuple(plane[cut].copy() for plane, cut in zip(frame.planes, cuts, strict=False))
+    cut = slice(y0 // sy, -(-y1 // sy)), slice(x0 // sx, -(-x1 // sx))
+    chroma = () if frame.format.grey else (cv2.merge([plane[cut] for plane in frame.planes[1:]]),)
+    planes = (luma.copy(), *chroma)
     score = share * min(_opening(points) / (0.25 * width), 1.0)
     return Donor(planes, x0, y0, points.astype(np.float32).copy(), skin, score)
 
@@ -161,5 +165,7 @@ def _blend(
         positions = cv2.resize(positions, size, interpolation=cv2.INTER_AREA) / np.array([sx, sy], np.float32)
     moved = cv2.remap(teeth, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     lit = (moved - plane.zero) * light + plane.zero
+    if under.ndim == 3:
+        alpha = alpha[..., None]
     mixed = under + alpha * (np.clip(lit, 0, plane.maximum) - under)
     new[rows, columns] = np.round(mixed).astype(new.dtype)

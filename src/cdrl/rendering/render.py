@@ -1,5 +1,6 @@
 """One frame: landmarks and where they should go in, the same frame with that expression out."""
 
+import cv2
 import numpy as np
 
 from cdrl.face.bundle import Floats
@@ -7,15 +8,17 @@ from cdrl.media import Frame
 from cdrl.rendering.flow import backward_flow
 from cdrl.rendering.mouth import Donor, fill_mouth, skin_luma
 from cdrl.rendering.texture import project
-from cdrl.rendering.warp import Plane, apply_gain, paste, warp
+from cdrl.rendering.warp import Plane, apply_gain, warp
 
 
 def planes_of(frame: Frame) -> list[Plane]:
-    """The frame's planes, ready to be rendered into."""
+    """The frame's luma, and a copy of its chroma as one plane of two channels: what moves alike is moved at once."""
     form = frame.format
     luma = Plane(frame.planes[0], (1, 1), float(form.black), float(form.maximum))
-    step, zero = (form.sx, form.sy), float(form.chroma_zero)
-    return [luma, *(Plane(data, step, zero, float(form.maximum)) for data in frame.planes[1:])]
+    if form.grey:
+        return [luma]
+    both = cv2.merge(frame.planes[1:])
+    return [luma, Plane(both, (form.sx, form.sy), float(form.chroma_zero), float(form.maximum))]
 
 
 def render(frame: Frame, points: Floats, displacement: Floats, gain: Floats, teeth: Donor | None = None) -> bool:
@@ -33,5 +36,8 @@ def render(frame: Frame, points: Floats, displacement: Floats, gain: Floats, tee
     pixels = [apply_gain(plane, warp(plane, flow, points, target), shading) for plane in planes]
     if teeth is not None:
         fill_mouth(planes, pixels, flow, teeth, points, target, skin_luma(frame, points))
-    paste(planes, flow, pixels)
+    # Beyond the ring the shift is 0 and the gain 1: there the window's samples are the frame's own, bit for bit.
+    frame.planes[0][planes[0].cut(flow.window)] = pixels[0]
+    for channel, data in enumerate(frame.planes[1:]):
+        data[planes[1].cut(flow.window)] = pixels[1][..., channel]
     return True

@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class Plane:
-    """One plane of a picture: `data` [h, w] or [h, w, channels], uint8 or uint16, written in place.
+    """One plane of a picture: `data` [h, w] or [h, w, channels], uint8 or uint16.
 
     `step`: (x, y) picture pixels a sample, (2, 2) for the chroma of 4:2:0. `zero`: the value of no light (luma) or of
     no colour (chroma); a gain scales the distance from it. `maximum`: the largest value.
@@ -64,14 +64,3 @@ def apply_gain(plane: Plane, pixels: Pixels, gain: Floats) -> Pixels:
         np.minimum(lit, plane.maximum, out=lit)
     result: Pixels = np.clip(lit, 0, plane.maximum).astype(pixels.dtype)
     return result
-
-
-def paste(planes: list[Plane], flow: Flow, pixels: list[Pixels]) -> None:
-    """Writes the window's new pixels into the planes, only where the ring reaches."""
-    for plane, new in zip(planes, pixels, strict=True):
-        rows, columns = plane.cut(flow.window)
-        height, width = new.shape[:2]
-        reach = cv2.resize(flow.fade, (width, height), interpolation=cv2.INTER_LINEAR) > 0
-        if new.ndim == 3:
-            reach = reach[..., None]
-        np.copyto(plane.data[rows, columns], new, where=reach)

@@ -126,7 +126,7 @@ def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats]:
             luma = (frame.planes[0].astype(np.float32) - black) * (255 / (white - black))
             textures.append(np.log(np.maximum(_texture(luma, track.points), 0) + _FLOOR))
     if len(shapes) < 3:
-        raise InputNotFoundError(f"a face in {len(shapes)} frames only")
+        raise InputNotFoundError(f"a face seen from the front in {len(shapes)} frames only")
     return np.array(shapes, np.float16), np.median(textures, 0).astype(np.float16)
 
 
