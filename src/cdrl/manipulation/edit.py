@@ -17,6 +17,8 @@ from cdrl.manipulation.prior import EmotionPrior, Pattern
 from cdrl.rendering.texture import SIZE, texture_coverage
 
 _MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet
+_RELIEF = 0.155  # that of the people the shading was fitted on, at least
+_LEAST_SHADING = 0.3  # share of the shading that a face without any relief gets
 _SOME = 0.05  # sum of amounts below which there is nothing to divide by
 _UNSHADE = 0.35  # share of the shading of an emotion that is taken out with it
 _CAUTION = 2.0  # how much larger an expression is than the cautious estimate of it
@@ -45,8 +47,10 @@ class Manipulator:
             pattern = pattern.plus(self._reference, referred)
         if person is not None and person.shown:
             pattern = pattern.plus(shown_pattern(person, self._prior), -removed)
-        light = np.maximum(pattern.gain, 0)
-        gain = np.minimum(pattern.gain, 0) + _MOST_LIGHT * np.tanh(light / _MOST_LIGHT)
+        # On a face in flat light, or softened by compression, the folds of others look like bruises.
+        depth = 1.0 if person is None else float(np.clip(person.relief / _RELIEF, _LEAST_SHADING, 1))
+        light = np.maximum(depth * pattern.gain, 0)
+        gain = np.minimum(depth * pattern.gain, 0) + _MOST_LIGHT * np.tanh(light / _MOST_LIGHT)
         return self._regional(replace(pattern, gain=gain))
 
     def _regional(self, pattern: Pattern) -> Pattern:

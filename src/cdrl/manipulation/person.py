@@ -16,9 +16,11 @@ from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
 from cdrl.rendering.mouth import Donor, donor
+from cdrl.rendering.texture import log_texture, relief
 
 SURVEY = Fraction(4)  # seconds of a clip that are looked at
 _EVERY = Fraction(1, 8)  # seconds between two looks
+_RELIEF_EVERY = 8  # looks between two measurements of shading
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
 
 
@@ -31,13 +33,14 @@ LEAST_CLOSED, MOST_CLOSED = 0.3, 0.5  # cm: who never opens less has not closed 
 class Person:
     """`mean` [478, 3]: mean pose-free shape of the stretch seen; `neutral` [478, 3]: the shape behind it, without
     emotion; `shown`: amount of each emotion in it, only those that are seen; `closed`: opening of closed lips, cm;
-    `teeth`: the clearest mouth, if any shows teeth."""
+    `teeth`: the clearest mouth, if any shows teeth; `relief`: how much shading the face shows by itself."""
 
     mean: Floats
     neutral: Floats
     shown: dict[str, float]
     closed: float
     teeth: Donor | None
+    relief: float
 
 
 def expression_model(prior: EmotionPrior) -> ExpressionModel:
@@ -49,6 +52,7 @@ def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel
     """The person in each shot of a clip's first seconds, by the shot's number. Shots without a face are missing."""
     shapes: dict[int, list[Floats]] = {}
     teeth: dict[int, Donor] = {}
+    reliefs: dict[int, list[float]] = {}
     due = Fraction(0)
     for frame in frames:
         if frame.time < due:
@@ -60,15 +64,25 @@ def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel
             pose = estimate_pose(track.points)
             if abs(pose.yaw) <= _FRONTAL:
                 shapes.setdefault(track.shot, []).append(pose.normalise(track.points))
+                if len(shapes[track.shot]) % _RELIEF_EVERY == 1:
+                    reliefs.setdefault(track.shot, []).append(_relief(frame, track.points))
                 found = donor(frame, track.points[:, :2])
                 if found is not None and (track.shot not in teeth or found.score > teeth[track.shot].score):
                     teeth[track.shot] = found
-    return {shot: _person(np.array(seen), model, teeth.get(shot)) for shot, seen in shapes.items()}
+    return {
+        shot: _person(np.array(seen), model, teeth.get(shot), float(np.median(reliefs[shot])))
+        for shot, seen in shapes.items()
+    }
 
 
-def _person(shapes: Floats, model: ExpressionModel, teeth: Donor | None) -> Person:
+def _relief(frame: Frame, points: Floats) -> float:
+    black, white = frame.format.black, frame.format.white
+    return relief(log_texture((frame.planes[0].astype(np.float32) - black) * (255 / (white - black)), points))
+
+
+def _person(shapes: Floats, model: ExpressionModel, teeth: Donor | None, shading: float) -> Person:
     mean = shapes.mean(0)
     amounts, neutral = model.explain(mean)
     shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
     closed = float(np.percentile(lips().opening(shapes), _CLOSED)) + _SLACK
-    return Person(mean, neutral, shown, float(np.clip(closed, LEAST_CLOSED, MOST_CLOSED)), teeth)
+    return Person(mean, neutral, shown, float(np.clip(closed, LEAST_CLOSED, MOST_CLOSED)), teeth, shading)

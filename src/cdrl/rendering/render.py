@@ -33,7 +33,11 @@ def render(frame: Frame, points: Floats, displacement: Floats, gain: Floats, tee
     planes = planes_of(frame)
     shading = np.exp(project(gain, flow))
     target = points + displacement
-    pixels = [apply_gain(plane, warp(plane, flow, points, target), shading) for plane in planes]
+    # Skin in a fold is darker and not greyer, so its chroma stays; lit skin keeps its saturation.
+    gains = (shading, np.maximum(shading, 1))
+    pixels = [
+        apply_gain(plane, warp(plane, flow, points, target), light) for plane, light in zip(planes, gains, strict=False)
+    ]
     if teeth is not None:
         fill_mouth(planes, pixels, flow, teeth, points, target, skin_luma(frame, points))
     # Beyond the ring the shift is 0 and the gain 1: there the window's samples are the frame's own, bit for bit.

@@ -6,12 +6,24 @@ import cv2
 import numpy as np
 
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import MESH_POINTS, canonical_points, triangles
+from cdrl.face.mesh import (
+    INNER_CORNERS,
+    INNER_LIPS,
+    LEFT_CORNERS,
+    LEFT_LIDS,
+    MESH_POINTS,
+    RIGHT_CORNERS,
+    RIGHT_LIDS,
+    canonical_points,
+    triangles,
+)
 from cdrl.rendering.flow import Flow
 from cdrl.rendering.raster import Coverage, rasterise
 
 SIZE = 128  # texels a side
 _MARGIN = 2.0  # texels
+_LOW = 14.0  # texels: shading wider than this is light, not expression
+FLOOR = 8.0  # luma (of 255) added before a logarithm, so that black noise does not count
 
 
 @cache
@@ -49,3 +61,55 @@ def project(texture: Floats, flow: Flow) -> Floats:
     grid = np.zeros(height * width, np.float32)
     grid[flow.coverage.nodes] = values[:, 0]
     return grid.reshape(height, width)
+
+
+@cache
+def _covered() -> Floats:
+    """[SIZE, SIZE]: 1 where there is face."""
+    mask = np.zeros(SIZE * SIZE, np.float32)
+    mask[texture_coverage().nodes] = 1
+    return mask.reshape(SIZE, SIZE)
+
+
+def low_pass(texture: Floats) -> Floats:
+    """A texture blurred within the face."""
+    mask = _covered()
+    weight = np.maximum(cv2.GaussianBlur(mask, (0, 0), _LOW), 1e-3)
+    blurred: Floats = cv2.GaussianBlur(texture * mask, (0, 0), _LOW) / weight
+    return blurred
+
+
+@cache
+def skin_mask() -> Floats:
+    """[SIZE, SIZE] in 0..1: skin, fading out at the face's edge, at the eyes and at the mouth's opening."""
+    holes = np.zeros((SIZE, SIZE), np.uint8)
+    contours = (
+        (RIGHT_CORNERS[0], *RIGHT_LIDS[0], RIGHT_CORNERS[1], *reversed(RIGHT_LIDS[1])),
+        (LEFT_CORNERS[0], *LEFT_LIDS[0], LEFT_CORNERS[1], *reversed(LEFT_LIDS[1])),
+        (INNER_CORNERS[0], *INNER_LIPS[0], INNER_CORNERS[1], *reversed(INNER_LIPS[1])),
+    )
+    for contour in contours:
+        cv2.fillPoly(holes, [np.round(texture_points()[list(contour)]).astype(np.int32)], 1)
+    holes = cv2.dilate(holes, np.ones((3, 3), np.uint8))
+    skin = _covered() * (1 - holes)
+    inside = cv2.distanceTransform(skin.astype(np.uint8), cv2.DIST_L2, 3)
+    edge = cv2.distanceTransform(_covered().astype(np.uint8), cv2.DIST_L2, 3)
+    fade: Floats = np.clip(inside / 3, 0, 1) * np.clip(edge / 12, 0, 1)
+    return fade
+
+
+def log_texture(luma: Floats, points: Floats) -> Floats:
+    """Log of the face's luma in texture space [SIZE, SIZE]; `luma` [h, w] from 0 (black) to 255 (white), `points`
+    [478, 3] in its pixels. The picture is blurred first to what the texture can hold."""
+    scale = float(np.ptp(points[:, 0])) / SIZE
+    if scale > 1.2:
+        x0, y0 = (max(int(v) - 8, 0) for v in points[:, :2].min(0))
+        x1, y1 = (int(v) + 9 for v in points[:, :2].max(0))
+        luma, points = cv2.GaussianBlur(luma[y0:y1, x0:x1], (0, 0), 0.5 * scale), points[:, :2] - (x0, y0)
+    found: Floats = np.log(np.maximum(unwrap(luma, points[:, :2]), 0) + FLOOR)
+    return found
+
+
+def relief(texture: Floats) -> float:
+    """How much shading a face shows by itself: deviation of the log texture without what is wide, over the skin."""
+    return float((texture - low_pass(texture))[skin_mask() > 0.9].std())

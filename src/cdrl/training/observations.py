@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cdrl.emotions import parse_emotion
@@ -21,11 +20,10 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read
-from cdrl.rendering.texture import SIZE, unwrap
+from cdrl.rendering.texture import log_texture
 
 RATE = Fraction(15)  # shapes a second: neighbouring frames repeat one another
 _TEXTURE_EVERY = 2  # shapes between two textures
-_FLOOR = 8.0  # luma (of 255) added before the logarithm, so that black noise does not count
 _VERSION = b"2"  # raise when what is kept changes
 _MAX_YAW = 35.0  # degrees
 
@@ -124,15 +122,7 @@ def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats]:
         if len(shapes) % _TEXTURE_EVERY:
             black, white = frame.format.black, frame.format.white
             luma = (frame.planes[0].astype(np.float32) - black) * (255 / (white - black))
-            textures.append(np.log(np.maximum(_texture(luma, track.points), 0) + _FLOOR))
+            textures.append(log_texture(luma, track.points))
     if len(shapes) < 3:
         raise InputNotFoundError(f"a face seen from the front in {len(shapes)} frames only")
     return np.array(shapes, np.float16), np.median(textures, 0).astype(np.float16)
-
-
-def _texture(luma: Floats, points: Floats) -> Floats:
-    """The texture of the face, the picture blurred first to what the texture can hold."""
-    scale = float(np.ptp(points[:, 0])) / SIZE
-    if scale > 1.2:
-        luma = cv2.GaussianBlur(luma, (0, 0), 0.5 * scale)
-    return unwrap(luma, points[:, :2])
