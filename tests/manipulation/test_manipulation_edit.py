@@ -11,6 +11,8 @@ from cdrl.manipulation.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.rendering.texture import SIZE, texture_coverage
 
+RELIEF = 0.2  # a face lit so that folds show
+
 
 @pytest.fixture(scope="module")
 def prior():
@@ -24,7 +26,7 @@ def manipulator(prior, regions=(), reference=None):
 def showing(prior, emotion, amount=1.0):
     """A person of the mean face who shows one emotion, just as the prior has it."""
     offset = amount * prior.offset[EXPRESSIVE.index(emotion)]
-    return Person(prior.mean + offset, prior.mean, {emotion: amount}, 0.3, None)
+    return Person(prior.mean + offset, prior.mean, {emotion: amount}, 0.3, None, RELIEF)
 
 
 def nothing(pattern):
@@ -52,7 +54,7 @@ def cosine(one, two):
 @pytest.mark.parametrize("weights", [{}, {"happy": 0.0}, {"neutral": 1.0}], ids=str)
 def test_nothing_asked_of_a_neutral_face_is_nothing(prior, weights):
     assert nothing(manipulator(prior).pattern(weights, None))
-    assert nothing(manipulator(prior).pattern(weights, Person(prior.mean, prior.mean, {}, 0.3, None)))
+    assert nothing(manipulator(prior).pattern(weights, Person(prior.mean, prior.mean, {}, 0.3, None, RELIEF)))
 
 
 def test_nothing_asked_leaves_the_shown_emotion(prior):
@@ -110,7 +112,7 @@ def test_asking_for_what_is_fully_shown_moves_nothing(prior):
 
 def test_an_expression_is_taken_out_as_the_person_has_it(prior):
     own = lids().without(lips().without(np.random.default_rng(0).normal(0, 0.1, (478, 3)).astype(np.float32)))
-    person = Person(prior.mean + own, prior.mean, {"sad": 1.0}, 0.3, None)
+    person = Person(prior.mean + own, prior.mean, {"sad": 1.0}, 0.3, None, RELIEF)
     assert cosine(manipulator(prior).pattern({"neutral": 1.0}, person).offset, -own) > 0.99
 
 
@@ -160,13 +162,13 @@ def test_somebody_who_shows_one_emotion_refers_to_it(prior, emotion):
 
 
 def test_a_neutral_reference_is_no_expression(prior):
-    assert nothing(reference_pattern(Person(prior.mean, prior.mean, {}, 0.3, None), prior))
+    assert nothing(reference_pattern(Person(prior.mean, prior.mean, {}, 0.3, None, RELIEF), prior))
 
 
 def test_an_open_mouth_is_no_expression_to_refer_to(prior):
     talking = prior.mean + lips().opened_by(np.tile(np.float32([0, 1.5, 0]), (9, 1)))
     talking = talking + lids().opened_by(-0.5 * lids().vectors(talking))
-    found = reference_pattern(Person(talking, prior.mean, {}, 0.3, None), prior)
+    found = reference_pattern(Person(talking, prior.mean, {}, 0.3, None, RELIEF), prior)
     assert np.abs(lips().vectors(found.offset)).max() <= 0.02
     assert np.abs(found.offset).max() <= 0.05
 

@@ -1,6 +1,5 @@
 """`cdrl train prior` from a folder of clips to a prior that loads, and in words where it can't."""
 
-import json
 import shutil
 from dataclasses import fields
 

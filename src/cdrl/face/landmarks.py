@@ -114,6 +114,10 @@ class LandmarkDetector(Protocol):
         """The points of the face in the region, whether or not there is one: see `presence`."""
         ...
 
+    def blendshapes(self, points: Floats) -> Floats:
+        """ARKit coefficients [52] in [0, 1], in the order of `BLENDSHAPES`, of landmarks [478, 3] in pixels."""
+        ...
+
 
 @cache
 def _anchors() -> Floats:

@@ -50,7 +50,7 @@ class FaceTracker:
     """Feeds on a clip's frames in order. Each cut and each loss acquires the face anew."""
 
     def __init__(self, detector: LandmarkDetector, face: str = "largest") -> None:
-        self._detector = detector
+        self.detector = detector
         self._face = parse_face(face)
         self._region: Region | None = None
         self._thumbnail: Floats | None = None
@@ -68,7 +68,7 @@ class FaceTracker:
         """The face in the next frame; None where it is not seen."""
         self.skip(frame)
         if self._region is not None:
-            found = self._detector.landmarks(frame, self._region)
+            found = self.detector.landmarks(frame, self._region)
             if found.presence >= PRESENCE and _plausible(found.points, frame):
                 self._region = Region.of_landmarks(found.points)
                 return Track(found.points, found.presence, self.shot, False)
@@ -80,12 +80,12 @@ class FaceTracker:
         if self._wait > 0:
             self._wait -= 1
             return None
-        for region in self._choice(self._detector.regions(frame)):
-            found = self._detector.landmarks(frame, region)
+        for region in self._choice(self.detector.regions(frame)):
+            found = self.detector.landmarks(frame, region)
             if found.presence < PRESENCE:
                 continue
             # A second look in the region that the landmarks give: the one the next frames will use.
-            found = self._detector.landmarks(frame, Region.of_landmarks(found.points))
+            found = self.detector.landmarks(frame, Region.of_landmarks(found.points))
             if found.presence >= PRESENCE and _plausible(found.points, frame):
                 self._region = Region.of_landmarks(found.points)
                 return Track(found.points, found.presence, self.shot, True)

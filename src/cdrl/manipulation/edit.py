@@ -84,12 +84,13 @@ def shown_pattern(person: Person, prior: EmotionPrior) -> Pattern:
 def reference_pattern(person: Person, prior: EmotionPrior) -> Pattern:
     """The expression of a reference, at full strength.
 
-    The estimate of one clip or photo is cautious: it takes half of an expression for the person's own face. It is
-    made up for here, up to what people usually show. Apertures and shading, which a photo or other words
-    can't give, are those of the blend of emotions it shows.
+    The estimate of one clip or photo is cautious: it takes half of an expression for the person's own face. That is
+    made up for, up to what people usually show. Half of the offset is the person's own, half that of the emotions it is
+    read as, which others show more plainly; apertures and shading, which a photo or other words can't give, are theirs.
     """
     total = sum(person.shown.values())
     strength = min(_CAUTION, _MOST / total) if total > 0 else 1.0
     blend = prior.pattern({name: strength * amount for name, amount in person.shown.items()})
     own = strength * lids().without(lips().without(person.mean - person.neutral))
-    return Pattern(own.astype(np.float32), blend.lip_opening, blend.lid_ratio, blend.gain)
+    offset = (own + blend.offset) / 2 if total > 0 else own
+    return Pattern(offset.astype(np.float32), blend.lip_opening, blend.lid_ratio, blend.gain)

@@ -45,12 +45,15 @@ class Person:
 
 def expression_model(prior: EmotionPrior) -> ExpressionModel:
     """The model that tells the emotion already shown, from the fitted prior."""
-    return ExpressionModel(prior.mean, prior.identity, prior.expression, prior.expression_deviation, prior.offset)
+    return ExpressionModel(
+        prior.mean, prior.identity, prior.expression, prior.expression_deviation, prior.offset, prior.reading
+    )
 
 
 def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel) -> dict[int, Person]:
     """The person in each shot of a clip's first seconds, by the shot's number. Shots without a face are missing."""
     shapes: dict[int, list[Floats]] = {}
+    shown: dict[int, list[Floats]] = {}
     teeth: dict[int, Donor] = {}
     reliefs: dict[int, list[float]] = {}
     due = Fraction(0)
@@ -64,13 +67,14 @@ def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel
             pose = estimate_pose(track.points)
             if abs(pose.yaw) <= _FRONTAL:
                 shapes.setdefault(track.shot, []).append(pose.normalise(track.points))
+                shown.setdefault(track.shot, []).append(tracker.detector.blendshapes(track.points))
                 if len(shapes[track.shot]) % _RELIEF_EVERY == 1:
                     reliefs.setdefault(track.shot, []).append(_relief(frame, track.points))
                 found = donor(frame, track.points[:, :2])
                 if found is not None and (track.shot not in teeth or found.score > teeth[track.shot].score):
                     teeth[track.shot] = found
     return {
-        shot: _person(np.array(seen), model, teeth.get(shot), float(np.median(reliefs[shot])))
+        shot: _person(np.array(seen), np.mean(shown[shot], 0), model, teeth.get(shot), float(np.median(reliefs[shot])))
         for shot, seen in shapes.items()
     }
 
@@ -80,9 +84,9 @@ def _relief(frame: Frame, points: Floats) -> float:
     return relief(log_texture((frame.planes[0].astype(np.float32) - black) * (255 / (white - black)), points))
 
 
-def _person(shapes: Floats, model: ExpressionModel, teeth: Donor | None, shading: float) -> Person:
+def _person(shapes: Floats, blendshapes: Floats, model: ExpressionModel, teeth: Donor | None, shading: float) -> Person:
     mean = shapes.mean(0)
-    amounts, neutral = model.explain(mean)
+    amounts, neutral = model.explain(mean, blendshapes)
     shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
     closed = float(np.percentile(lips().opening(shapes), _CLOSED)) + _SLACK
     return Person(mean, neutral, shown, float(np.clip(closed, LEAST_CLOSED, MOST_CLOSED)), teeth, shading)

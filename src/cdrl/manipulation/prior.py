@@ -16,6 +16,7 @@ from cdrl.emotions import EMOTIONS
 from cdrl.errors import AssetError
 from cdrl.face.apertures import lids, lips
 from cdrl.face.bundle import Floats
+from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import POINTS, region_weights
 from cdrl.rendering.texture import SIZE
 
@@ -37,6 +38,7 @@ class EmotionPrior:
     `gain` [e, SIZE, SIZE]: log of luma, emotional over neutral, in texture space.
     `mean` [478, 3], `identity` [i, 478, 3], `expression` [c, 478, 3]: mean neutral shape, modes of people scaled to
     one standard deviation, and an orthonormal basis of expressions with `expression_deviation` [c] along it.
+    `reading` [53, e]: linear map from mean blendshapes (and a one) to amounts of emotion.
     """
 
     offset: Floats
@@ -47,11 +49,15 @@ class EmotionPrior:
     identity: Floats
     expression: Floats
     expression_deviation: Floats
+    reading: Floats
 
     def save(self, path: Path) -> None:
         """Writes the arrays as float16 where that loses nothing that can be seen."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        small = {name: array.astype(np.float16 if name != "mean" else np.float32) for name, array in arrays.items()}
+        small = {
+            name: array.astype(np.float32 if name in {"mean", "reading"} else np.float16)
+            for name, array in arrays.items()
+        }
         np.savez_compressed(path, allow_pickle=False, **small)
 
     @classmethod
@@ -74,6 +80,7 @@ class EmotionPrior:
             "identity": (*people, POINTS, 3),
             "expression": (modes, POINTS, 3),
             "expression_deviation": (modes,),
+            "reading": (len(BLENDSHAPES) + 1, emotions),
         }
         if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
             raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")

@@ -24,19 +24,21 @@ from cdrl.rendering.texture import log_texture
 
 RATE = Fraction(15)  # shapes a second: neighbouring frames repeat one another
 _TEXTURE_EVERY = 2  # shapes between two textures
-_VERSION = b"2"  # raise when what is kept changes
+_VERSION = b"3"  # raise when what is kept changes
 _MAX_YAW = 35.0  # degrees
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One clip. `shapes` [n, 478, 3] pose-free, cm; `texture` [SIZE, SIZE] median log luma; `emotion` "" if none."""
+    """One clip. `shapes` [n, 478, 3] pose-free, cm; `texture` [SIZE, SIZE] median log luma;
+    `blendshapes` [52] mean; `emotion` "" if none."""
 
     clip: str
     person: str
     emotion: str
     shapes: Floats
     texture: Floats
+    blendshapes: Floats
 
 
 @dataclass(frozen=True)
@@ -89,25 +91,25 @@ def observe_all(clips: list[Clip], cache: Path) -> Iterator[Observation | str]:
             if found is None:
                 found = _observe(clip.path, detector)
                 partial = stored.with_suffix(".partial.npz")
-                np.savez(partial, shapes=found[0], texture=found[1])
+                np.savez(partial, shapes=found[0], texture=found[1], blendshapes=found[2])
                 partial.replace(stored)
             yield Observation(clip.path.name, clip.person, clip.emotion, *found)
         except (CdrlError, OSError) as error:
             yield f"{clip.path}: left out ({error})"
 
 
-def _cached(stored: Path) -> tuple[Floats, Floats] | None:
+def _cached(stored: Path) -> tuple[Floats, Floats, Floats] | None:
     """What is stored; None where there is nothing or it is damaged, and the clip has to be watched again."""
     try:
         with np.load(stored, allow_pickle=False) as file:
-            return file["shapes"], file["texture"]
+            return file["shapes"], file["texture"], file["blendshapes"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 
-def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats]:
+def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats, Floats]:
     tracker = FaceTracker(detector)
-    shapes, textures, due = [], [], Fraction(-1)
+    shapes, textures, blendshapes, due = [], [], [], Fraction(-1)
     for frame in read(path):
         if frame.time < due:
             continue
@@ -119,10 +121,11 @@ def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats]:
         if abs(pose.yaw) > _MAX_YAW:
             continue
         shapes.append(pose.normalise(track.points))
+        blendshapes.append(detector.blendshapes(track.points))
         if len(shapes) % _TEXTURE_EVERY:
             black, white = frame.format.black, frame.format.white
             luma = (frame.planes[0].astype(np.float32) - black) * (255 / (white - black))
             textures.append(log_texture(luma, track.points))
     if len(shapes) < 3:
         raise InputNotFoundError(f"a face seen from the front in {len(shapes)} frames only")
-    return np.array(shapes, np.float16), np.median(textures, 0).astype(np.float16)
+    return np.array(shapes, np.float16), np.median(textures, 0).astype(np.float16), np.mean(blendshapes, 0)
