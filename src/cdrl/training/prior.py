@@ -63,12 +63,12 @@ class Emphasis:
 
 # Set on the people kept for tuning (and on footage without labels), never on those reported on.
 EMPHASIS = {
-    "angry": Emphasis(1.7, 1.5, 1.0, 1.6, 1.0, 5.0),
-    "disgusted": Emphasis(1.5, 1.0, 1.0, 0.6, 1.0, 4.0),
+    "angry": Emphasis(1.55, 1.4, 1.0, 1.5, 1.0, 5.0),
+    "disgusted": Emphasis(1.4, 1.0, 1.0, 0.6, 1.0, 4.0),
     "fear": Emphasis(1.2, 1.0, 1.2, 1.2, 1.3, 1.8),
-    "happy": Emphasis(1.55, 1.0, 1.2, 1.1, 1.0, 2.4),
-    "sad": Emphasis(1.6, 1.7, 1.2, 0.5, 1.2, 2.6),
-    "surprised": Emphasis(1.0, 0.7, 1.7, 1.6, 1.5, 1.8),
+    "happy": Emphasis(1.45, 1.0, 1.2, 1.1, 1.0, 2.4),
+    "sad": Emphasis(1.5, 1.6, 1.15, 0.5, 1.2, 2.6),
+    "surprised": Emphasis(1.0, 0.7, 1.5, 1.5, 1.5, 1.8),
 }
 
 
