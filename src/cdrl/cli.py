@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CdrlError as error:
         return _report(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt as error:
-        return _report(error, "interrupted: nothing was written under the final name", Interrupted.exit_code, debug)
+        return _report(error, "interrupted: nothing half-written is left behind", Interrupted.exit_code, debug)
     except BrokenPipeError:
         # Whoever read our output has left (`| head`); Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -189,4 +189,4 @@ def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise Interrupted("stopped from outside (SIGTERM): nothing was written under the final name")
+    raise Interrupted("stopped from outside (SIGTERM): nothing half-written is left behind")

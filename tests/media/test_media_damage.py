@@ -125,6 +125,15 @@ def test_a_stretch_of_zeros(whole, tmp_path, kind, data):
     outcome(path)
 
 
+def test_a_first_frame_without_a_time_begins_the_clip(whole, tmp_path):
+    damaged = bytearray(whole["mpg"])
+    damaged[36] ^= 1 << 7  # takes the first picture's time away; found by test_bits_flipped
+    path = tmp_path / "clip.mpg"
+    path.write_bytes(damaged)
+    assert next(iter(read(path))).time == 0
+    assert outcome(path) == KINDS["mpg"].frames
+
+
 def test_a_cut_clip_gives_its_frames_and_says_so(tmp_path):
     plain = make_clip(tmp_path / "in.mkv", Recipe(frames=50, size=(160, 120)))
     cut = tmp_path / "cut.mkv"

@@ -56,5 +56,7 @@ class ExpressionModel:
         solution = np.linalg.solve(modes @ modes.T / _NOISE**2 + np.eye(len(modes)), modes @ target / _NOISE**2)
         amounts = read + solution[len(identity) + len(other) :] * _READING_ERROR
         amounts = np.clip((amounts - _SILENT) / (1 - _SILENT), 0, 1)
+        if not amounts.any():
+            return amounts.astype(np.float32), shape  # talk without emotion is as neutral as it gets
         neutral = self.mean + (solution[: len(identity)] @ identity).reshape(POINTS, 3)
         return amounts.astype(np.float32), neutral.astype(np.float32)

@@ -93,7 +93,9 @@ class FrameReader(Iterator[Frame]):
         if last is not None and (pts is None or pts <= last.pts):
             self._retimed += 1
             pts = last.pts + (1 if pts is not None else last.duration or usual_duration(info))
-        pts = pts or 0
+        if pts is None:  # the first frame, without a time: it is what a player begins with
+            self._retimed += 1
+            pts = round(info.start / info.time_base)
         return Frame(
             planes=planes_of(picture, stored, info.turn),
             format=info.format,
