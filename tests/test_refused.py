@@ -117,7 +117,7 @@ def test_disk_full(shelf):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("wait", [0.8, 1.8])
+@pytest.mark.parametrize("wait", [0.8, 1.2])
 def test_interrupted(shelf, number, wait):
     words = [sys.executable, "-m", "cdrl", "edit", "talk.mp4", "--emotion", "happy", "-o", "out.mp4"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=shelf) as process:
@@ -127,7 +127,6 @@ def test_interrupted(shelf, number, wait):
     if (shelf / "out.mp4").exists():  # a fast machine was through, or as good as, before we said stop
         assert sum(1 for _ in read(shelf / "out.mp4")) == sum(1 for _ in read(shelf / "talk.mp4"))
         (shelf / "out.mp4").unlink()
-    if process.returncode == 0:
         return
     assert process.returncode == 130, err
     assert err.count("\n") == 1

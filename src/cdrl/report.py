@@ -16,7 +16,6 @@ from cdrl.face.bundle import Floats
 Item = TypeVar("Item")
 
 NO_FACE, NOT_ASKED, PROFILE, OUTSIDE = "no face", "nothing asked for at that time", "face in profile", "face cut off"
-_TRUSTED = 0.5  # share of frames without a face above which the result is doubtful
 
 
 class StageClock:
@@ -68,7 +67,7 @@ class Report:
 
     def conclude(self) -> None:
         """Adds the warnings that only the whole clip can tell."""
-        if self.total and self.skipped[NO_FACE] > _TRUSTED * self.total:
+        if self.skipped[NO_FACE]:
             self.warnings.append(
                 f"{self.source}: no face in {self.skipped[NO_FACE]} of {self.total} frames; those are unchanged"
             )

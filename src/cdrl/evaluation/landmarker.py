@@ -3,6 +3,7 @@
 It plays no part in any edit. The chain is MediaPipe's: a 128-pixel single-shot detector (896 anchors) gives a box and
 two eyes; the box, rotated upright by the eyes and 1.5 times as large, is the region the 192-pixel mesh looks at; the
 mesh of one frame gives the region of the next, until the face score falls under .5. One thread: a number repeats.
+Its geometry is its own on purpose: a mistake in the editor's must not hide in the judge's.
 """
 
 from dataclasses import dataclass
