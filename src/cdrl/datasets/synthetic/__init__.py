@@ -1,0 +1,1 @@
+"""Synthetic talking heads: the same words in different emotions, with exact ground truth."""
