@@ -54,6 +54,12 @@ class AssetError(CdrlError, RuntimeError):
     exit_code = 7
 
 
+class TrainingError(CdrlError, ArithmeticError):
+    """Training cannot go on: the loss is not a number any more."""
+
+    exit_code = 8
+
+
 class Interrupted(CdrlError, KeyboardInterrupt):
     """Stopped by the user (Ctrl-C) or by SIGTERM."""
 

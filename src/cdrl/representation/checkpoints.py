@@ -1,0 +1,103 @@
+"""Checkpoints: safetensors with their architecture and configuration in the same file, never a pickle.
+
+One file holds everything needed to build the model again, so that weights and configuration cannot be mixed up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from cdrl.errors import InputError, InputNotFoundError, OutputError
+
+FORMAT = "cdrl-checkpoint-1"
+_PICKLES = (b"PK\x03\x04", b"\x80")  # torch's zip archives, and plain pickles of protocol 2 and later
+
+
+def save_model(
+    path: Path, tensors: Mapping[str, Tensor], architecture: str, config: Mapping[str, Any], half: bool = True
+) -> None:
+    """Write `tensors` and what they are to `path`, whole or not at all.
+
+    `config` must be JSON; `half` stores floating-point tensors as float16. Raises OutputError where the file cannot
+    be written.
+    """
+    kept = {
+        name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
+        for name, value in tensors.items()
+    }
+    facts = {"format": FORMAT, "architecture": architecture, "config": dict(config)}
+    write_whole(path, as_bytes(kept, facts))
+
+
+def as_bytes(tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> bytes:
+    """A safetensors file of `tensors` and JSON `facts`; equal content gives equal bytes."""
+    # One entry: the order of several is random.
+    return bytes(save(tensors, {"facts": json.dumps(facts, sort_keys=True)}))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to `path` by way of a partial file, so that a reader never sees half of it; raises OutputError."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}): free space or choose another folder, then run "
+            "the command again"
+        ) from error
+
+
+def load_model(path: Path, architecture: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors (floating-point ones as float32) and the configuration of the checkpoint at `path`.
+
+    Raises InputNotFoundError where there is none, and InputError for a pickle (naming `cdrl convert`), a damaged file,
+    or the checkpoint of another architecture.
+    """
+    tensors, facts = read_tensors(path)
+    if facts.get("format") != FORMAT:
+        raise InputError(f"{path}: not a checkpoint of cdrl (it holds tensors without a configuration)")
+    if facts["architecture"] != architecture:
+        raise InputError(f"{path}: a checkpoint of {facts['architecture']!r}, but {architecture!r} is needed here")
+    config: dict[str, Any] = facts["config"]
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}, config
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All tensors of a safetensors file, and the facts that `as_bytes` put there, if any; raises like `load_model`."""
+    if not path.is_file():
+        raise InputNotFoundError(f"{path}: no such checkpoint")
+    with path.open("rb") as file:
+        if file.read(4).startswith(_PICKLES):
+            raise InputError(
+                f"{path}: a pickle, which can run any code when it is loaded: make safetensors of it once with "
+                f"`cdrl convert {path}`"
+            )
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: not safetensors, or damaged ({error})") from error
+
+
+def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Give `module` all its weights; raises InputError naming what is missing, left over or misshapen."""
+    wanted = module.state_dict()
+    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    misshapen = [name for name in wanted.keys() & tensors.keys() if wanted[name].shape != tensors[name].shape]
+    found = (("missing", missing), ("left over", extra), ("of another shape", sorted(misshapen)))
+    wrong = [f"{len(names)} {what} (first: {names[0]})" for what, names in found if names]
+    if wrong:
+        raise InputError(f"{path}: does not fit the model, tensors are {', '.join(wrong)}")
+    with torch.no_grad():
+        module.load_state_dict(dict(tensors))

@@ -1,0 +1,123 @@
+"""One process or many: who computes which part of a batch, and how the parts meet again.
+
+Started by `torchrun`, each process computes its slice of the same global batch, features are gathered so that every
+process sees all negatives, and gradients are averaged. The result is that of one process on the whole batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from cdrl.errors import UsageError
+
+_TIMEOUT = timedelta(minutes=30)  # the other processes wait while the first one validates
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run: this one's `rank` among `size`, and the `device` it computes on."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    def slice(self, count: int) -> slice:
+        """This process's part of a global batch of `count` items; raises UsageError where it can't be shared evenly."""
+        if count % self.size:
+            raise UsageError(f"a batch of {count} cannot be shared by {self.size} processes: choose a multiple")
+        share = count // self.size
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def gather(self, part: Tensor) -> Tensor:
+        """[n, ...] of every process → [size · n, ...] in the order of ranks, with gradients.
+
+        The loss computed on the result is the same in every process, so the backward pass needs no communication: each
+        process keeps its own slice of the gradient, times `size` because `average_gradients` divides by it.
+        """
+        return part if self.size == 1 else _Gather.apply(part, self.rank, self.size)
+
+    def average_gradients(self, module: nn.Module) -> None:
+        """Replace every gradient by its mean over the processes; a missing one counts as zero."""
+        if self.size == 1:
+            return
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        gradients = [
+            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in parameters
+        ]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter).clone()
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Each value's mean over the processes."""
+        if self.size == 1:
+            return values
+        stacked = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
+        dist.all_reduce(stacked)
+        return dict(zip(values, (stacked / self.size).tolist(), strict=True))
+
+    def barrier(self) -> None:
+        """Wait for the others."""
+        if self.size > 1:
+            dist.barrier()
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather whose backward keeps this process's slice, scaled for gradients that are averaged afterwards."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, rank: int, size: int) -> Tensor:
+        ctx.rank, ctx.size, ctx.count = rank, size, len(part)
+        parts = [torch.empty_like(part) for _ in range(size)]
+        dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        start = ctx.rank * ctx.count
+        return gradients[0][start : start + ctx.count] * ctx.size, None, None
+
+
+@contextmanager
+def started(device: str, seed: int) -> Iterator[World]:
+    """The world of this process, seeded so that every process builds the same model.
+
+    `device` is "auto" (an accelerator where there is one), "cpu" or "cuda". Under torchrun the processes meet first.
+    Raises UsageError where CUDA is asked for and not there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: PyTorch finds no CUDA device here; choose --device cpu")
+    accelerated = device != "cpu" and torch.cuda.is_available()
+    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if accelerated else torch.device("cpu")
+    if accelerated:
+        torch.cuda.set_device(place)
+    if size > 1:
+        dist.init_process_group("nccl" if accelerated else "gloo", timeout=_TIMEOUT)
+    torch.manual_seed(seed)
+    try:
+        yield World(rank, size, place)
+    finally:
+        if size > 1:
+            dist.destroy_process_group()
+
+
+def trained(module: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
+    """The parameters that are trained, with their names."""
+    return ((name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad)

@@ -1,0 +1,154 @@
+"""The loop every recipe shares: as many processes as one wants, interrupted when one likes, the same losses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cdrl.errors import InputError, OutputError, TrainingError, UsageError
+
+torch = pytest.importorskip("torch")
+
+from cdrl.representation.checkpoints import load_into, load_model, save_model  # noqa: E402
+from cdrl.training.distributed import World, started  # noqa: E402
+from cdrl.training.loop import LoopOptions, fit  # noqa: E402
+
+BATCH, WIDTH = 8, 6
+
+
+class Pairs:
+    """Two views of the same vector are told from the others' views: a contrastive task in ten lines."""
+
+    def __init__(self, bad_step: int | None = None):
+        torch.manual_seed(0)
+        self.rates = {"0.": 0.5}
+        self.model = torch.nn.Sequential(torch.nn.Linear(WIDTH, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+        self.bad_step = bad_step
+
+    def loss(self, step, world):
+        draw = np.random.default_rng((0, step))
+        points = draw.normal(size=(2, BATCH, WIDTH)).astype(np.float32)
+        points[1] = points[0] + 0.1 * points[1]
+        mine = world.slice(BATCH)
+        one, two = (
+            world.gather(torch.nn.functional.normalize(self.model(torch.from_numpy(side[mine])).float(), dim=1))
+            for side in points
+        )
+        loss = torch.nn.functional.cross_entropy(one @ two.T / 0.1, torch.arange(BATCH))
+        return {"loss": loss * float("nan") if step == self.bad_step else loss}
+
+    def validate(self):
+        return {"score": float(self.model[0].weight.abs().sum())}
+
+    def export(self):
+        return self.model.state_dict(), "pairs", {"width": WIDTH}
+
+
+def options(folder, **changes):
+    given = {"steps": 12, "warmup": 2, "validate_every": 4, "device": "cpu", "precision": "float32", **changes}
+    return LoopOptions(output=Path(folder), **given)
+
+
+def losses(folder):
+    records = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+    return {record["step"]: record["loss"] for record in records if record["kind"] == "train"}
+
+
+def train(folder, task=None, settings=None, **changes):
+    with started("cpu", 0) as world:
+        return fit(task or Pairs(), options(folder, **changes), world, settings or {})
+
+
+def test_an_interrupted_run_goes_on_with_the_losses_it_would_have_had(tmp_path):
+    class Stopped(Pairs):
+        def loss(self, step, world):
+            if step == 7:
+                raise KeyboardInterrupt
+            return super().loss(step, world)
+
+    best = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", Stopped())
+    again = train(tmp_path / "stopped")
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+    assert again.read_bytes() == best.read_bytes()
+
+
+def test_two_processes_compute_what_one_does(tmp_path):
+    train(tmp_path / "one")
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(tmp_path / "two")],
+            env={**os.environ, **meeting, "RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    assert [worker.wait(120) for worker in workers] == [0, 0]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(one) == 12
+    assert max(abs(one[step] - two[step]) for step in one) < 1e-5
+    weights = [load_model(tmp_path / name / "best.safetensors", "pairs")[0] for name in ("one", "two")]
+    # The weights of a checkpoint are float16: one unit in the last place.
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-3) for name in weights[0])
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_what_was_saved(tmp_path):
+    with pytest.raises(TrainingError, match=r"step 7.*--learning-rate"):
+        train(tmp_path, Pairs(bad_step=6))
+    train(tmp_path)  # from step 4, with a task that is well again
+    assert sorted(losses(tmp_path)) == list(range(1, 13))
+
+
+def test_a_full_disk_says_so_and_training_goes_on_later(tmp_path, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match=r"No space left on device.*run the command again"):
+            train(tmp_path)
+    assert not list(tmp_path.glob("*.partial"))
+    train(tmp_path)
+    assert len(losses(tmp_path)) == 12
+
+
+def test_a_folder_with_another_run_is_refused_unless_it_may_go(tmp_path):
+    train(tmp_path, settings={"width": 1})
+    with pytest.raises(UsageError, match=r"other settings \(width\).*--restart"):
+        train(tmp_path, settings={"width": 2})
+    train(tmp_path, settings={"width": 2}, restart=True)
+    assert load_model(tmp_path / "best.safetensors", "pairs")[1]["training"]["width"] == 2
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused():
+    with pytest.raises(UsageError, match="multiple"):
+        World(0, 3, torch.device("cpu")).slice(8)
+
+
+def test_a_checkpoint_of_another_kind_is_refused_in_one_line(tmp_path):
+    model = torch.nn.Linear(2, 3)
+    good, cut, pickled = tmp_path / "good.safetensors", tmp_path / "cut.safetensors", tmp_path / "model.pth"
+    save_model(good, model.state_dict(), "linear", {"in": 2})
+    tensors, config = load_model(good, "linear")
+    load_into(model, tensors, good)
+    assert config == {"in": 2}
+    with pytest.raises(InputError, match="'linear', but 'content'"):
+        load_model(good, "content")
+    with pytest.raises(InputError, match=r"1 missing \(first: bias\)"):
+        load_into(model, {"weight": tensors["weight"]}, good)
+    cut.write_bytes(good.read_bytes()[:-7])
+    with pytest.raises(InputError, match="damaged"):
+        load_model(cut, "linear")
+    torch.save(model.state_dict(), pickled)
+    with pytest.raises(InputError, match="cdrl convert"):
+        load_model(pickled, "linear")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    train(sys.argv[1])
