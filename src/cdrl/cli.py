@@ -23,9 +23,20 @@ from cdrl.errors import CdrlError, Interrupted, UsageError
 
 COMMANDS = {
     "edit": ("cdrl.commands.edit", "change the emotion of a video"),
+    "data check": ("cdrl.commands.data_check", "read a data set's layout and name what is broken or missing"),
+    "data prepare": ("cdrl.commands.data_prepare", "detect, align and pack a data set for training"),
+    "data synth": ("cdrl.commands.data_synth", "make talking heads that say the same words in different emotions"),
     "train prior": ("cdrl.training.prior", "fit the emotion prior on labelled clips"),
+    "train vlm": ("cdrl.training.vlm", "train the embedded visual-language model of faces"),
+    "train content": ("cdrl.training.content", "train the content representation (CCRL)"),
+    "train emotion": ("cdrl.training.emotion", "train the emotion representation (CERL)"),
     "evaluate edit": ("cdrl.commands.evaluate_edit", "judge an edited video beside its source"),
     "evaluate table": ("cdrl.commands.evaluate_table", "judge edits of many clips, beside other methods"),
+    "evaluate representation": (
+        "cdrl.commands.evaluate_representation",
+        "show whether the representations are right on people they never saw",
+    ),
+    "convert": ("cdrl.commands.convert", "make safetensors of a PyTorch checkpoint"),
     "doctor": ("cdrl.doctor", "say what is installed and whether editing can run"),
 }
 """Words of the command → the module it lives in, and what it does."""
