@@ -48,7 +48,10 @@ class World:
         The loss computed on the result is the same in every process, so the backward pass needs no communication: each
         process keeps its own slice of the gradient, times `size` because `average_gradients` divides by it.
         """
-        return part if self.size == 1 else _Gather.apply(part, self.rank, self.size)
+        if self.size == 1:
+            return part
+        gathered: Tensor = _Gather.apply(part, self.rank, self.size)  # type: ignore[no-untyped-call]
+        return gathered
 
     def average_gradients(self, module: nn.Module) -> None:
         """Replace every gradient by its mean over the processes; a missing one counts as zero."""
@@ -61,7 +64,8 @@ class World:
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
         flat /= self.size
-        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        parts = torch.split(flat, [parameter.numel() for parameter in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
             parameter.grad = part.view_as(parameter).clone()
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
