@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from cdrl.datasets.splits import read_people
 from cdrl.evaluation import report
-from cdrl.evaluation.people import APART, EMOTIONS, read_people
+from cdrl.evaluation.people import APART, EMOTIONS
 
 
 def row(

@@ -1,14 +1,12 @@
 """Who is judged on what: the split of people, and the clips of `clips.csv` that each set takes.
 
-The split stands in `people.json` beside this file and nowhere else: *report* people are looked at only for the final
+The split stands in `cdrl.datasets.splits` and nowhere else: *report* people are looked at only for the final
 table, *tune* people while an edit is being made, everyone else is for fitting. A person is never judged by a prior
 they are part of.
 """
 
 import csv
-import json
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -21,21 +19,6 @@ APART = ("fear",)  # judged and printed, but in no average: the emotion network 
 
 
 @dataclass(frozen=True)
-class People:
-    """The split. `tune_datasets`: whole collections of unnamed people that belong to *tune*."""
-
-    report: tuple[str, ...]
-    tune: tuple[str, ...]
-    tune_datasets: tuple[str, ...]
-
-    def part(self, person: str, dataset: str = "") -> Literal["fit", "tune", "report"]:
-        """Which part a person (of a dataset) belongs to."""
-        if person in self.report:
-            return "report"
-        return "tune" if person in self.tune or dataset in self.tune_datasets else "fit"
-
-
-@dataclass(frozen=True)
 class ClipRow:
     """A row of `clips.csv`: a real clip of one person; `emotion` is empty where it is unlabelled."""
 
@@ -44,12 +27,6 @@ class ClipRow:
     person: str
     emotion: str
     sentence: str
-
-
-def read_people() -> People:
-    """The split of this package."""
-    raw = json.loads(files("cdrl.evaluation").joinpath("people.json").read_text(encoding="utf-8"))
-    return People(tuple(raw["report"]), tuple(raw["tune"]), tuple(raw["tune_datasets"]))
 
 
 def read_clips(folder: Path) -> list[ClipRow]:

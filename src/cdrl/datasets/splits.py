@@ -1,0 +1,88 @@
+"""Who is trained on, who is tuned on, and who is only reported on: by person, never by clip.
+
+The split of real people stands in `people.json` beside this file and nowhere else. People made by `cdrl data synth` are
+split by a hash of their name, so that more of them can be made without anybody changing sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal, Protocol
+
+from cdrl.errors import UsageError
+
+Part = Literal["train", "validation", "test"]
+
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+SYNTHETIC = "synthetic"
+"""The data set of made people."""
+
+_SHARES = (0.70, 0.85)  # of made people: up to the first number train, up to the second validation, the rest test
+
+
+@dataclass(frozen=True)
+class People:
+    """The split of real people. `tune_datasets`: whole collections of unnamed people that belong to *tune*."""
+
+    report: tuple[str, ...]
+    tune: tuple[str, ...]
+    tune_datasets: tuple[str, ...]
+
+    def part(self, person: str, dataset: str = "") -> Literal["fit", "tune", "report"]:
+        """Which part a person (of a dataset) belongs to."""
+        if person in self.report:
+            return "report"
+        return "tune" if person in self.tune or dataset in self.tune_datasets else "fit"
+
+
+@cache
+def read_people() -> People:
+    """The split of this package."""
+    raw = json.loads(files("cdrl.datasets").joinpath("people.json").read_text(encoding="utf-8"))
+    return People(tuple(raw["report"]), tuple(raw["tune"]), tuple(raw["tune_datasets"]))
+
+
+def part(actor: str, dataset: str) -> Part:
+    """The part a person belongs to; the same in every run and on every machine."""
+    if dataset == SYNTHETIC:
+        place = int.from_bytes(hashlib.sha256(actor.encode()).digest()[:8], "big") / 2**64
+        return PARTS[sum(place >= share for share in _SHARES)]
+    parts: dict[str, Part] = {"fit": "train", "tune": "validation", "report": "test"}
+    return parts[read_people().part(actor, dataset)]
+
+
+class Acted(Protocol):
+    """Whatever knows who is seen: a `Clip`, or the facts of a prepared one."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def actor(self) -> str: ...
+
+
+def people_of(clips: Iterable[Acted], wanted: Part | None = None) -> tuple[str, ...]:
+    """The people seen in `clips` as `DATASET/ACTOR`, sorted; of one part only, where it is given."""
+    found = {(clip.dataset, clip.actor) for clip in clips}
+    return tuple(sorted(f"{d}/{a}" for d, a in found if wanted is None or part(a, d) == wanted))
+
+
+def need_people(clips: Iterable[Acted], parts: Iterable[Part] = ("train",), fewest: int = 2) -> None:
+    """Raise UsageError, naming the people there are, unless each of `parts` has `fewest` people or more.
+
+    Contrast between people needs two of them; a measure on people not trained on needs at least one more.
+    """
+    clips = list(clips)
+    for wanted in parts:
+        people = people_of(clips, wanted)
+        if len(people) < fewest:
+            everybody = people_of(clips)
+            shown = ", ".join(everybody[:4]) + (", ..." if len(everybody) > 4 else "") or "nobody at all"
+            raise UsageError(
+                f"{len(people)} of the people are for {wanted}, at least {fewest} are needed (there is {shown}): "
+                "prepare clips of more people, or make some with `cdrl data synth`"
+            )
