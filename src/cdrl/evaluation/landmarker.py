@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from cdrl.evaluation.geometry import sample
-from cdrl.evaluation.models import find_model
+from cdrl.pretrained import find_model
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]

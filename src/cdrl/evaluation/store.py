@@ -13,15 +13,16 @@ import numpy as np
 
 from cdrl.evaluation.clips import Frames, frames_of
 from cdrl.evaluation.geometry import Layout
-from cdrl.evaluation.models import MODELS, file_sha256
 from cdrl.evaluation.observe import Observation, observe
+from cdrl.pretrained import MODELS, file_sha256
 
 _VERSION = "2"  # raise it whenever what a judge sees changes
 _ARRAYS = tuple(field.name for field in fields(Observation) if field.name != "layout")
 
 
 def _key(content: str, tile: str, layout: Layout | None) -> str:
-    digest = hashlib.sha256("|".join([_VERSION, content, tile, *(m.sha256 for m in MODELS.values())]).encode())
+    judges = [model.sha256 for model in MODELS.values() if model.purpose == "judging"]
+    digest = hashlib.sha256("|".join([_VERSION, content, tile, *judges]).encode())
     if layout is not None:
         digest.update(layout.template.astype("<f4").tobytes() + str(layout.face_size).encode())
     return digest.hexdigest()[:32]

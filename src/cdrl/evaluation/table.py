@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import tyro
 
+from cdrl.datasets.splits import read_people
 from cdrl.errors import AssetError, CdrlError, Interrupted, UsageError
 from cdrl.evaluation import measures, report
 from cdrl.evaluation.judges import EMOTIONS as CLASSES
 from cdrl.evaluation.methods import Edit, Method, PlainCopy
-from cdrl.evaluation.models import cache_folder, find_model, missing_models
 from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import (
     APART,
@@ -30,13 +30,13 @@ from cdrl.evaluation.people import (
     SetName,
     neutral_clips,
     read_clips,
-    read_people,
     real_clips,
     sentence_number,
 )
 from cdrl.evaluation.score import compare
 from cdrl.evaluation.store import Store
 from cdrl.evaluation.tiles import TiledClip, estimate_lag, motion, read_peers, tile_frames, write_source
+from cdrl.pretrained import cache_folder, find_model, missing_models
 
 Row = dict[str, Any]
 
@@ -112,8 +112,8 @@ def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> di
     `methods` replaces plain copy and cdrl. A method that raises a `CdrlError` on a clip scores 0 there in what counts
     up (lip r, closures, p) and is left out of the ratios; the reason is kept in the row.
     """
-    if missing_models():
-        find_model(missing_models()[0])  # raises, and says how to get it
+    if missing := missing_models("judging"):
+        find_model(missing[0])  # raises, and says how to get it
     unknown = set(config.emotions) - set(CLASSES)
     if unknown:
         raise UsageError(f"unknown emotion {', '.join(sorted(unknown))}: the judge knows {', '.join(CLASSES)}")

