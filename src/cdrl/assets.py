@@ -21,6 +21,9 @@ LANDMARKS = "face_landmarker_v2.task"
 PRIOR = "prior.npz"
 """The fitted emotion prior."""
 
+CONTENT, EMOTION, VLM = "content.safetensors", "emotion.safetensors", "vlm.safetensors"
+"""The representations, and the visual-language model beneath the second."""
+
 MANIFEST = "manifest.json"
 
 _MAX_BYTES = 1 << 28  # 256 MiB; no file of ours comes near, and a wrong path should not fill the memory

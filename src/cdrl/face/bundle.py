@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from cdrl.assets import verified_bytes
@@ -113,3 +113,46 @@ def canonical_mesh() -> CanonicalMesh:
     mesh = _fields(metadata[1][0])
     vertices = np.frombuffer(b"".join(mesh[3]), "<f4").reshape(-1, 5)
     return CanonicalMesh(vertices[:, :3].copy(), vertices[:, 3:].copy(), np.array(mesh[4], np.int32).reshape(-1, 3))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operation of a network: `kind` is TensorFlow Lite's name; `inputs` are numbers of computed tensors (the
+    network's input among them), `constants` its weights in order, `output` the number of what it computes and `shape`
+    that tensor's shape [1, h, w, channels]."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    constants: tuple[Floats, ...]
+    output: int
+    shape: tuple[int, ...]
+
+
+def layers(member: str) -> list[Layer]:
+    """The operations of a network of the bundle in order, for building it again in another framework.
+
+    Weights come out as float32; the operations that only unpack them are left out.
+    """
+    with _greeting_muted():
+        interpreter: Any = Interpreter(
+            model_content=_members()[member],
+            num_threads=1,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+        interpreter.allocate_tensors()
+    tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    entry = interpreter.get_input_details()[0]
+    interpreter.set_tensor(entry["index"], np.zeros(entry["shape"], np.float32))
+    interpreter.invoke()
+    computed, found = {int(entry["index"])}, []
+    for operation in interpreter._get_ops_details():
+        if operation["op_name"] == "DEQUANTIZE":
+            continue
+        given, output = [int(index) for index in operation["inputs"] if index >= 0], int(operation["outputs"][0])
+        constants = tuple(interpreter.get_tensor(index) for index in given if index not in computed)
+        inputs = tuple(index for index in given if index in computed)
+        shape = tuple(int(size) for size in tensors[output]["shape"])
+        found.append(Layer(operation["op_name"], inputs, constants, output, shape))
+        computed.add(output)
+    return found

@@ -1,0 +1,233 @@
+"""`cdrl train content`: trains the content representation (CCRL) on moments said twice, in two emotions.
+
+setup → maps → fit, top to bottom. The image encoder stays frozen, so its maps are computed once. Every step sees some
+people, two pairs of takes of each, and the same moments in both takes; in part of them the speech is taken away or is
+another moment's, so that the picture has to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from cdrl.datasets.prepared import Prepared, PreparedClip
+from cdrl.errors import UsageError
+from cdrl.representation.content import ARCHITECTURE, ContentConfig, ContentModel, speech_windows
+from cdrl.representation.losses import emotion_aware_contrast, moment_contrast, spread_between
+from cdrl.training.distributed import World, started
+from cdrl.training.loop import LoopOptions, fit
+from cdrl.training.maps import Maps, cached_maps
+from cdrl.training.moments import Numbers, Twins, draw_moments, twins_of, twins_of_themselves
+from cdrl.training.publish import publish
+
+_VALIDATED = 60  # pairs of takes
+_OF = 32  # moments that one is found among
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train the content representation on prepared data (`cdrl data prepare`)."""
+
+    data: tuple[Path, ...]
+    """Prepared folders."""
+    loop: LoopOptions = field(default_factory=lambda: LoopOptions(output=Path("runs/content"), steps=2500))
+    encoder: str = "landmarks"
+    """Image encoder: landmarks, or iresnet50:FILE."""
+    width: int = 96
+    """Channels of the mapping."""
+    dimensions: int = 64
+    """Of the content vector."""
+    audio: bool = True
+    """Let speech guide; without it a learned query asks alone."""
+    loss: Literal["both", "infonce", "paper", "pull"] = "both"
+    """Contrast: InfoNCE over moments, the paper's emotion-aware form, both, or none (pull alone, for comparison)."""
+    temperature: float = 0.1
+    """Of InfoNCE."""
+    paper_weight: float = 1.0
+    """Of the paper's form beside InfoNCE."""
+    blind_weight: float = 0.0
+    """Of a penalty on what the mean content of an emotion has of its own."""
+    people: int = 6
+    """Synthetic people a step, two pairs of takes each."""
+    real: int = 4
+    """Real clips a step, each beside a varied copy of itself."""
+    moments: int = 8
+    """Moments of each pair."""
+    deaf: float = 0.4
+    """Share of takes whose speech is taken away."""
+    mistaken: float = 0.15
+    """Share of takes that hear another moment's speech."""
+    cache: Path = Path("runs/cache")
+    """Where feature maps are kept."""
+    publish: Path | None = None
+    """Where the best checkpoint is copied, and entered into the list of model files."""
+
+
+def run(options: Options) -> int:
+    """The command."""
+    torch.set_num_threads(max(torch.get_num_threads(), 1))
+    data = Prepared.open(options.data)
+    with started(options.loop.device, options.loop.seed) as world:
+        task = ContentTask(options, data, world)
+        settings = {**asdict(options), "data": data.digest}
+        for name in ("loop", "cache", "publish"):
+            del settings[name]
+        settings |= {name: getattr(options.loop, name) for name in ("steps", "learning_rate", "warmup", "seed")}
+        best = fit(task, options.loop, world, settings)
+    if options.publish is not None and world.first:
+        count = len({pair.person for pair in task.pairs + task.alone})
+        publish(best, options.publish, f"cdrl train content on {len(data.clips)} clips, {count} people")
+    return 0
+
+
+class ContentTask:
+    """The model, its draws and its losses; see `cdrl.training.loop.Task`."""
+
+    rates: Mapping[str, float] = {}
+
+    def __init__(self, options: Options, data: Prepared, world: World) -> None:
+        self.options, self.world = options, world
+        widths = {clip.speech.shape[1] for clip in data.clips if clip.speech is not None}
+        if len(widths) > 1:
+            raise UsageError("the prepared folders hold different speech features: prepare them with one --speech")
+        config = ContentConfig(
+            options.encoder, data.speech, widths.pop() if widths else 384, options.width, 8, options.dimensions,
+            options.audio and any(clip.speech is not None for clip in data.clips),
+        )  # fmt: skip
+        self.model = ContentModel(config).to(world.device)
+        console = Console(soft_wrap=True, quiet=not world.first)
+        self.maps = self._maps(data, console)
+        part = {name: [clip for clip in data.clips if clip.facts.part == name] for name in ("train", "validation")}
+        self.pairs = twins_of(part["train"], options.moments)
+        self.alone = twins_of_themselves(part["train"], options.moments) if options.real else []
+        self.held_out = twins_of(part["validation"], options.moments)[:_VALIDATED]
+        people = sorted({pair.person for pair in self.pairs})
+        if len(people) < options.people or not self.held_out:
+            raise UsageError(
+                f"{len(people)} people say the same words in two emotions to train on, and {len(self.held_out)} pairs "
+                f"of takes are there to validate: {options.people} people and one pair at least are needed; prepare "
+                "more data (cdrl data synth makes some), or lower --people"
+            )
+        self._of_person = {person: [pair for pair in self.pairs if pair.person == person] for person in people}
+
+    def _maps(self, data: Prepared, console: Console) -> Maps:
+        folder, encoder = self.options.cache, self.model.encoder
+        if self.world.first:
+            cached_maps(data, encoder, self.options.encoder, folder, self.world.device, console)
+        self.world.barrier()
+        return cached_maps(data, encoder, self.options.encoder, folder, self.world.device, console)
+
+    def loss(self, step: int, world: World) -> dict[str, Tensor]:
+        """The terms of a step; every process draws the whole batch and computes its slice of the pairs."""
+        options = self.options
+        draw = np.random.default_rng((options.loop.seed, step))
+        pairs = self._draw_pairs(draw)
+        drawn = [draw_moments(pair, options.moments, draw) for pair in pairs]
+        heard = [self._hearing(pair, draw) for pair in pairs]
+        mine = world.slice(len(pairs))
+        shares = list(zip(pairs, drawn, heard, strict=True))[mine]
+        first, second = (
+            world.gather(self._embed([(pair, frames[:, side], hears[side]) for pair, frames, hears in shares], side))
+            for side in (0, 1)
+        )
+        return self._terms(first, second, pairs, draw)
+
+    def _draw_pairs(self, draw: np.random.Generator) -> list[Twins]:
+        people = draw.choice(sorted(self._of_person), self.options.people, replace=False)
+        chosen = []
+        for person in people:
+            theirs = self._of_person[person]
+            chosen += [theirs[index] for index in draw.choice(len(theirs), 2, replace=len(theirs) < 2)]
+        if self.alone:
+            chosen += [self.alone[index] for index in draw.choice(len(self.alone), self.options.real)]
+        return chosen
+
+    def _hearing(self, pair: Twins, draw: np.random.Generator) -> tuple[str, str]:
+        """What each side of a pair hears: its own speech, none, or another moment's.
+
+        A clip beside a copy of itself would be found by its sound alone, so one side at least is deaf."""
+        options = self.options
+        kinds = draw.choice(
+            ["own", "none", "other"], 2, p=[1 - options.deaf - options.mistaken, options.deaf, options.mistaken]
+        )
+        if pair.copy:
+            kinds[draw.integers(2)] = "none"
+        return str(kinds[0]), str(kinds[1])
+
+    def _embed(self, parts: list[tuple[Twins, Numbers, str]], side: int) -> Tensor:
+        """Content [pairs, moments, D] of one side."""
+        clips = [pair.second if side else pair.first for pair, _, _ in parts]
+        maps = [
+            self.maps.of(clip, frames, pair.copy if side else 0)
+            for clip, (pair, frames, _) in zip(clips, parts, strict=True)
+        ]
+        speech = [self._speech(clip, frames, hears) for clip, (_, frames, hears) in zip(clips, parts, strict=True)]
+        device = self.world.device
+        found, _ = self.model.embed(
+            torch.from_numpy(np.concatenate(maps)).to(device).float(), torch.cat(speech).to(device)
+        )
+        return found.unflatten(0, (len(parts), -1))
+
+    def _speech(self, clip: PreparedClip, frames: Numbers, hears: str) -> Tensor:
+        """Speech windows of the frames; not a number where nothing is heard."""
+        if clip.speech is None or hears == "none":
+            return torch.full((len(frames), 9, self.model.config.speech_width), torch.nan)
+        if hears == "other":
+            frames = (frames + clip.count // 3 + 1) % clip.count
+        return speech_windows(torch.from_numpy(np.array(clip.speech, np.float32)), torch.from_numpy(frames))
+
+    def _terms(self, first: Tensor, second: Tensor, pairs: list[Twins], draw: np.random.Generator) -> dict[str, Tensor]:
+        options = self.options
+        x, y = first.flatten(0, 1), second.flatten(0, 1)
+        order = (np.arange(options.moments) + draw.integers(1, options.moments)) % options.moments
+        others = second[:, order].flatten(0, 1)
+        terms = {
+            "same": (x * y).sum(1).mean().detach(),
+            "other": (x * others).sum(1).mean().detach(),
+        }
+        loss = x.new_zeros(())
+        if options.loss in {"both", "infonce"}:
+            terms["infonce"] = moment_contrast(first, second, options.temperature)
+            loss = loss + terms["infonce"]
+        if options.loss in {"both", "paper"}:
+            terms["paper"] = emotion_aware_contrast(x, y, others)
+            loss = loss + (options.paper_weight if options.loss == "both" else 1.0) * terms["paper"]
+        if options.loss == "pull":
+            loss = loss + (1 - (x * y).sum(1)).mean()
+        if options.blind_weight:
+            shown = [[pair.first.facts.emotion, pair.second.facts.emotion] for pair in pairs if not pair.copy]
+            numbers = np.unique(np.array(shown), return_inverse=True)[1].reshape(-1, 2)
+            told = torch.from_numpy(numbers).to(x.device).T.repeat_interleave(options.moments, 1).flatten()
+            kept = torch.cat([side[: len(shown)].flatten(0, 1) for side in (first, second)])
+            terms["blind"] = spread_between(kept, told)
+            loss = loss + options.blind_weight * terms["blind"]
+        return {"loss": loss, **terms}
+
+    def validate(self) -> dict[str, float]:
+        """On people not trained on: cosines of same and other content, and how often a moment is found."""
+        found: dict[str, list[float]] = {"same": [], "other": [], "found": [], "found_deaf": []}
+        draw = np.random.default_rng(0)
+        for pair in self.held_out:
+            frames = draw_moments(pair, min(_OF, len(pair.frames) // 2), draw)
+            for name, hears in (("found", "own"), ("found_deaf", "none")):
+                x, y = (self._embed([(pair, frames[:, side], hears)], side)[0] for side in (0, 1))
+                cosines = x @ y.T
+                nearest = cosines.argmax(1).cpu()
+                found[name].append(float((nearest == torch.arange(len(x))).float().mean()))
+                if hears == "own":
+                    found["same"].append(float(cosines.diagonal().mean()))
+                    found["other"].append(float((cosines.sum() - cosines.trace()) / (cosines.numel() - len(x))))
+        means = {name: float(np.mean(values)) for name, values in found.items()}
+        score = means["found"] + means["found_deaf"] + means["same"] - max(means["other"], 0.0)
+        return {"score": score, **means}
+
+    def export(self) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
+        """The trained head; the frozen encoder is named only."""
+        return self.model.head.state_dict(), ARCHITECTURE, asdict(self.model.config)

@@ -1,0 +1,78 @@
+"""Which moments a content model is trained and validated on: the same words of one person in two emotions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.datasets.pairs import aligned_pairs, content_groups
+from cdrl.datasets.prepared import PreparedClip
+from cdrl.face.landmarks import BLENDSHAPES
+
+Numbers = NDArray[np.integer[Any]]
+_MOVING = 0.02  # change of the jaw's blendshape over five frames
+_APART = 3  # frames between two moments of a draw: neighbours are no fair negatives
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two clips with the same content. `frames` [n, 2]: the same moments in both, while somebody speaks. A real clip
+    of which no second take exists is its own twin: `copy` is the varied copy of its pictures then."""
+
+    first: PreparedClip
+    second: PreparedClip
+    frames: Numbers
+    copy: int = 0
+
+    @property
+    def person(self) -> str:
+        return f"{self.first.facts.dataset}/{self.first.facts.actor}"
+
+
+def twins_of(clips: Sequence[PreparedClip], fewest: int) -> list[Twins]:
+    """All pairs of takes of the same words by the same person in different emotions, with `fewest` moments or more."""
+    found = []
+    for group in content_groups(clips):
+        for first, second in combinations(group, 2):
+            if first.facts.emotion == second.facts.emotion:
+                continue
+            frames = aligned_pairs(first, second)
+            frames = frames[speaking(first)[frames[:, 0]] & speaking(second)[frames[:, 1]]]
+            if len(frames) >= fewest * _APART:
+                found.append(Twins(first, second, frames))
+    return found
+
+
+def twins_of_themselves(clips: Sequence[PreparedClip], fewest: int) -> list[Twins]:
+    """Real clips of people trained on, each with the varied copy of itself."""
+    found = []
+    for clip in clips:
+        if clip.facts.synthetic or clip.facts.part != "train":
+            continue
+        frames = np.flatnonzero(speaking(clip))
+        if len(frames) >= fewest * _APART:
+            found.append(Twins(clip, clip, np.stack([frames, frames], 1), copy=1))
+    return found
+
+
+def speaking(clip: PreparedClip) -> NDArray[np.bool_]:
+    """[T] whether somebody speaks: from the truth where there is one, else where the mouth moves."""
+    if clip.truth is not None:
+        return clip.truth.speaking
+    jaw = clip.blendshapes[:, BLENDSHAPES.index("jawOpen")]
+    change = np.abs(np.diff(jaw, prepend=jaw[0]))
+    moving: NDArray[np.bool_] = np.convolve(change, np.ones(5), "same") > _MOVING
+    return moving
+
+
+def draw_moments(twins: Twins, count: int, draw: np.random.Generator) -> Numbers:
+    """[count, 2] moments in order, one from each of as many equal parts, at random but rarely close together."""
+    slot = len(twins.frames) / count
+    within = draw.random() * min(slot, _APART) + draw.random(count) * max(slot - _APART, 0.0)
+    places = (np.arange(count) * slot + within).astype(int)
+    return twins.frames[np.minimum(places, len(twins.frames) - 1)]
