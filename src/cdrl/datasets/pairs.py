@@ -1,0 +1,116 @@
+"""Which frames of two takes are the same moment: the paper's aligned pairs (section 4.1, by dynamic time warping)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.datasets.prepared import PreparedClip, Truth
+from cdrl.errors import UsageError
+from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, LEFT_CORNERS, RIGHT_CORNERS
+from cdrl.speech.warping import matching, warp
+
+_BAND = 0.3  # how far two takes of a sentence may run apart, as a share of the longer one
+_SMOOTH = np.array([1, 4, 6, 4, 1]) / 16  # over frames; the landmarks tremble more than the mouth does
+_RADIUS = 3.0  # of the sphere that mouth motion is lifted to, over the longest of its vectors
+
+
+def content_groups(clips: Iterable[PreparedClip]) -> list[list[PreparedClip]]:
+    """Clips of the same actor saying the same words, seen from the same side: groups with two labelled emotions or
+    more, in the order of `clips`. Unlabelled clips and clips of unknown words are in none."""
+    groups: dict[tuple[str, str, str, str], list[PreparedClip]] = {}
+    for clip in clips:
+        facts = clip.facts
+        if facts.emotion and facts.sentence_id:
+            groups.setdefault((facts.dataset, facts.actor, facts.sentence_id, facts.view), []).append(clip)
+    return [group for group in groups.values() if len({clip.facts.emotion for clip in group}) > 1]
+
+
+def aligned_pairs(a: PreparedClip, b: PreparedClip) -> NDArray[np.intp]:
+    """Pairs [k, 2] (frame of `a`, frame of `b`) that show the same moment of the same words, in the order of `a`.
+
+    By the exact frame map where both clips have one (silence before and after the words is no moment and left out),
+    else by warping the speech of one onto the other's, else, where one is silent, by warping the motion of the mouth.
+    """
+    if a.truth is not None and b.truth is not None:
+        return pairs_by_position(a.truth, b.truth)
+    if a.speech is not None and b.speech is not None:
+        path = warp(a.speech, b.speech, _BAND)
+    else:
+        path = warp(*_lifted(mouth_motion(a), mouth_motion(b)), _BAND, centre=False)
+    return _of_each(path, a.count)
+
+
+def pairs_by_position(a: Truth, b: Truth) -> NDArray[np.intp]:
+    """Pairs [k, 2] by the exact place in the sentence: for each spoken frame of `a` the nearest of `b`, where there is
+    one within a frame's step."""
+    ours, theirs = _spoken(a), _spoken(b)
+    if not len(ours) or not len(theirs):
+        return np.empty((0, 2), np.intp)
+    order = theirs[np.argsort(b.position[theirs], kind="stable")]
+    places = b.position[order].astype(np.float64)
+    step = np.median(np.diff(places)) if len(places) > 1 else 0.0
+    wanted = a.position[ours].astype(np.float64)
+    right = np.clip(np.searchsorted(places, wanted), 1, max(len(places) - 1, 1)) if len(places) > 1 else 0 * ours
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(np.abs(places[left] - wanted) <= np.abs(places[right] - wanted), left, right)
+    near = np.abs(places[nearest] - wanted) <= step + 1e-9
+    return np.stack([ours[near], order[nearest[near]]], 1).astype(np.intp)
+
+
+def _spoken(truth: Truth) -> NDArray[np.intp]:
+    """Frames from the first spoken to the last, with a place."""
+    spoken = np.flatnonzero(truth.speaking)
+    if not len(spoken):
+        return spoken
+    frames = np.arange(spoken[0], spoken[-1] + 1)
+    return frames[np.isfinite(truth.position[frames])]
+
+
+def mouth_motion(clip: PreparedClip) -> NDArray[np.float32]:
+    """What the mouth of a clip does, whatever its size, place and turn: [T, 4] opening and width of the inner lips and
+    how fast they change, each over its own spread in the clip."""
+    if clip.count < 3:
+        raise UsageError(f"clip {clip.facts.id} has {clip.count} frames with a face: too few to align")
+    return motion_of(clip.landmarks, clip.times)
+
+
+def motion_of(landmarks: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:
+    """`mouth_motion` of landmarks [T, 478, 3] seen at `times` [T] seconds."""
+    points = landmarks.astype(np.float64)
+    eyes = points[:, list(RIGHT_CORNERS)].mean(1) - points[:, list(LEFT_CORNERS)].mean(1)
+    # Three-dimensional distances: a turned head shortens them less than their picture.
+    unit = np.maximum(np.linalg.norm(eyes, axis=1), 1e-6)
+    upper, lower = (points[:, list(contour)] for contour in INNER_LIPS)
+    opening = np.linalg.norm(upper - lower, axis=2).mean(1) / unit
+    width = np.linalg.norm(points[:, INNER_CORNERS[0]] - points[:, INNER_CORNERS[1]], axis=1) / unit
+    shape = np.stack([_smoothed(opening), _smoothed(width)], 1)
+    speed = np.gradient(shape, times, axis=0) if len(times) > 1 else np.zeros_like(shape)
+    motion = np.concatenate([shape, speed], 1)
+    # Another emotion smiles wider and opens less: each take is measured on its own scale.
+    spread = motion - motion.mean(0)
+    scaled: NDArray[np.float32] = (spread / np.maximum(spread.std(0), 1e-6)).astype(np.float32)
+    return scaled
+
+
+def _smoothed(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.convolve(np.pad(curve, len(_SMOOTH) // 2, mode="edge"), _SMOOTH, mode="valid")
+
+
+def _lifted(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Both put on one large sphere, where the cosine distance of two vectors grows as their squared Euclidean one:
+    direction alone would compare the trembling of a mouth at rest."""
+    longest = max(float(np.linalg.norm(a, axis=1).max()), float(np.linalg.norm(b, axis=1).max()), 1e-6)
+    radius = _RADIUS * longest
+    first, second = (
+        np.concatenate([each, np.sqrt(radius**2 - np.square(each).sum(1, keepdims=True))], 1).astype(np.float32)
+        for each in (a, b)
+    )
+    return first, second
+
+
+def _of_each(path: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """One pair for each frame of the first take."""
+    return np.stack([np.arange(count, dtype=np.intp), matching(path, count)], 1)
