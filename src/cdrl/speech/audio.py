@@ -95,8 +95,9 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.Audio
 
 
 def _resampler() -> av.AudioResampler:
-    return av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    return av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
 
 
 def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[Samples]:
-    return [np.asarray(part.to_ndarray()[0], np.float32) for part in resampler.resample(frame)]
+    # The mean of the channels; FFmpeg's own mono adds them up so that loud ones are clipped.
+    return [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in resampler.resample(frame)]

@@ -1,4 +1,9 @@
-"""Dynamic time warping: which moment of one take is the same moment of another."""
+"""Dynamic time warping: which moment of one take is the same moment of another.
+
+Measured at 25 frames a second: stretched copies of a take, whose path is known, are matched to .3 frames (median); word
+beginnings of RAVDESS sentences, across actors and emotions, to .25 frames (median; mean .5) on Whisper's
+features, 1.25 (mean 4.5) on log-mel.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +36,8 @@ def warp(a: ArrayLike, b: ArrayLike, band: float = 1.0, centre: bool = True) -> 
     if n * m > MAX_CELLS:
         raise LimitError(f"takes of {n} and {m} frames are too long to align: cut them into sentences")
     mean = np.concatenate([first, second]).mean(axis=0) if centre else np.float32(0)
-    return _traced(_steps(_unit(first - mean), _unit(second - mean), max(2.0, band * max(n, m))))
+    slope = (max(n, m) - 1) / max(1, min(n, m) - 1)  # a narrower band would leave no way from step to step
+    return _traced(_steps(_unit(first - mean), _unit(second - mean), max(2.0, slope, band * max(n, m))))
 
 
 def matching(path: ArrayLike, n: int) -> NDArray[np.intp]:

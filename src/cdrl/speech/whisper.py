@@ -1,7 +1,10 @@
 """Whisper's audio encoder (tiny.en), in torch, from the CTranslate2 file that a package carries.
 
 Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022. Of its layers the last, fourth, one
-separates best what is said from who says it and how.
+separates best what is said from who says it and how: moments of words spoken by different actors in different emotions,
+same against other words, d' 4.3 (layers 1 to 3: 1.4, 2.9, 3.5; log-mel 0.4). After the final norm, where this
+module reads it, and before it are alike (4.25 and 4.31 with the mean taken off, 4.15 and 4.14 without); the norm keeps
+it in scale.
 """
 
 from __future__ import annotations

@@ -6,20 +6,25 @@ Conneau et al., "Unsupervised Cross-lingual Representation Learning for Speech R
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import Wav2Vec2Model
+from transformers.utils import logging
 
 from cdrl.errors import AssetError
 from cdrl.speech.audio import SAMPLE_RATE, Samples
 from cdrl.speech.features import SpeechFeatures
 
 LAYER = 20  # of 24: what the paper reads (section 4.1)
+# The paper's model: folders and parts of hub's ids that hold it. Models tuned from it are called otherwise.
+_XLSR = {"xlsr-53", "wav2vec2-large-xlsr-53", "models--facebook--wav2vec2-large-xlsr-53"}
 _PIECE = 30 * SAMPLE_RATE  # samples heard in one pass; longer sound is cut, with
 _CONTEXT = 5 * SAMPLE_RATE  # samples on each side that are heard but not kept
 
@@ -55,17 +60,18 @@ class XlsrEncoder:
         """
         local = Path(source).is_dir()
         try:
-            found: Any = Wav2Vec2Model.from_pretrained(
-                source,
-                local_files_only=local_files_only or local,
-                use_safetensors=True,
-                output_loading_info=True,
-                attn_implementation="sdpa",
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            with _quiet():
+                found: Any = Wav2Vec2Model.from_pretrained(
+                    source,
+                    local_files_only=local_files_only or local,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise AssetError(f"{source}: {_advice(source, local, error)}") from error
         network, loaded = found
-        if missing := sorted(loaded["missing_keys"]):
+        # The vector that hides pieces in training is left out of some files, and never used here.
+        if missing := sorted(set(loaded["missing_keys"]) - {"masked_spec_embed"}):
             raise AssetError(f"{source}: not a whole wav2vec 2.0 model ({len(missing)} missing, first: {missing[0]})")
         return cls(network, _name(source), layer, threads)
 
@@ -94,6 +100,20 @@ class XlsrEncoder:
             done = end
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and tables of `transformers`: what is wrong, we say in one line."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(40)  # errors, as Python numbers them
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def _cut(network: Wav2Vec2Model, layer: int) -> Any:
     """The network without the layers above `layer`, whose output becomes the network's."""
     encoder: Any = network.encoder
@@ -105,8 +125,8 @@ def _cut(network: Wav2Vec2Model, layer: int) -> Any:
 
 def _name(source: str) -> str:
     """A short name for manifests: the last part of the folder or id, "xlsr-53" for the paper's model."""
-    last = source.rstrip("/").rsplit("/", 1)[-1]
-    return "xlsr-53" if "xlsr-53" in last else last
+    parts = source.rstrip("/").split("/")
+    return "xlsr-53" if _XLSR.intersection(parts) else parts[-1]
 
 
 def _advice(source: str, local: bool, error: Exception) -> str:

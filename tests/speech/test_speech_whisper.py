@@ -1,0 +1,129 @@
+"""Whisper's encoder: the same function as the one in transformers, and real weights from their package."""
+
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from cdrl.errors import AssetError
+from cdrl.pretrained import MODELS, find_model
+from cdrl.speech import whisper
+from cdrl.speech.audio import read_samples
+from cdrl.speech.ctranslate2 import read_variables
+from cdrl.speech.whisper import AudioEncoder, WhisperEncoder
+
+
+@pytest.fixture(scope="module")
+def encoder() -> WhisperEncoder:
+    try:
+        find_model(whisper.MODEL)
+    except AssetError:
+        pytest.skip(f"needs the package {MODELS[whisper.MODEL].requirement}")
+    return WhisperEncoder.load()
+
+
+def theirs(width: int, layers: int, heads: int) -> torch.nn.Module:
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder as Reference
+
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        d_model=width, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=4 * width
+    )
+    return Reference(config).eval()
+
+
+def ours(name: str) -> str:
+    """transformers' name of a tensor → ours."""
+    pairs = {
+        "embed_positions.weight": "positions",
+        "layers.": "blocks.",
+        "self_attn_layer_norm": "attention_norm",
+        "self_attn.out_proj": "output",
+        "final_layer_norm": "feedforward_norm",
+        "fc1": "rise",
+        "fc2": "fall",
+        "layer_norm": "norm",
+    }
+    for old, new in pairs.items():
+        name = name.replace(old, new)
+    return name
+
+
+def test_the_same_function_as_transformers() -> None:
+    reference = theirs(32, 2, 4)
+    stored = {ours(name): value for name, value in reference.state_dict().items()}
+    for i in range(2):
+        parts = [stored.pop(f"blocks.{i}.self_attn.{kind}_proj.weight") for kind in "qkv"]
+        biases = [
+            stored.pop(f"blocks.{i}.self_attn.q_proj.bias"),
+            torch.zeros(32),
+            stored.pop(f"blocks.{i}.self_attn.v_proj.bias"),
+        ]
+        stored |= {f"blocks.{i}.projections.weight": torch.cat(parts)}
+        stored |= {f"blocks.{i}.projections.bias": torch.cat(biases)}
+    network = AudioEncoder(32, 2, 4)
+    network.load_state_dict(stored)
+    spectrum = torch.randn(1, 80, 3000)
+    with torch.inference_mode():
+        assert torch.allclose(network(spectrum), reference(spectrum).last_hidden_state, atol=1e-5)
+
+
+def test_long_sound_is_computed_in_passes(monkeypatch) -> None:
+    # A network that sees nothing but one place, so that passes can be compared with the whole exactly.
+    class Local(torch.nn.Module):
+        def forward(self, spectrum: torch.Tensor) -> torch.Tensor:
+            return spectrum[:, :1, ::2].transpose(1, 2).expand(-1, -1, whisper.WIDTH)
+
+    samples = np.random.default_rng(0).normal(0, 0.1, 5 * 16_000).astype(np.float32)
+    whole = WhisperEncoder(Local())(samples).values
+    assert whole.shape == (250, whisper.WIDTH)
+    for positions, context in ((100, 20), (101, 30), (249, 10)):
+        monkeypatch.setattr(whisper, "POSITIONS", positions)
+        monkeypatch.setattr(whisper, "_CONTEXT", context)
+        assert np.array_equal(WhisperEncoder(Local())(samples).values, whole)
+
+
+def test_real_weights_hear_words_not_emotions(encoder, repository) -> None:
+    """Two takes of a sentence in other emotions agree at the same moments and not at others."""
+    from cdrl.speech.warping import warp
+
+    takes = []
+    for emotion in ("NEU", "HAP"):
+        features = encoder(read_samples(repository / "examples" / f"1001_DFA_{emotion}_XX.flv"))
+        assert features.values.shape[1] == encoder.width
+        takes.append(features.at(np.arange(50) / 25))
+    mean = np.concatenate(takes).mean(axis=0)
+    first, second = [(take - mean) / np.linalg.norm(take - mean, axis=1, keepdims=True) for take in takes]
+    path = warp(*takes)
+    same = (first[path[:, 0]] * second[path[:, 1]]).sum(axis=1).mean()
+    other = (first @ second.T).mean()
+    assert same > 0.7
+    assert abs(other) < 0.15
+
+
+def test_half_a_step_of_sound_and_none(encoder) -> None:
+    assert encoder(np.zeros(0, np.float32)).values.shape == (0, 384)
+    assert encoder(np.zeros(100, np.float32)).values.shape == (0, 384)
+    assert encoder(np.zeros(200, np.float32)).values.shape == (1, 384)
+
+
+def variable(name: str, values: np.ndarray) -> bytes:
+    head = struct.pack("<H", len(name) + 1) + name.encode() + b"\0" + struct.pack("<B", values.ndim)
+    sizes = struct.pack(f"<{values.ndim}I", *values.shape)
+    return head + sizes + struct.pack("<BI", 4, values.nbytes) + values.tobytes()
+
+
+def test_ctranslate2_file(tmp_path) -> None:
+    values = np.arange(6, dtype=np.float16).reshape(2, 3)
+    head = struct.pack("<IH", 6, 5) + b"Spec\0" + struct.pack("<II", 3, 2)
+    path = tmp_path / "model.bin"
+    path.write_bytes(head + variable("decoder/a", values) + variable("encoder/b", values))
+    found = read_variables(path, lambda name: name.startswith("encoder/"))
+    assert list(found) == ["encoder/b"]
+    assert np.array_equal(found["encoder/b"], values)
+    for damaged in (path.read_bytes()[:-5], b"\x09" + path.read_bytes()[1:], b"", b"{}"):
+        path.write_bytes(damaged)
+        with pytest.raises(AssetError, match="CTranslate2"):
+            read_variables(path, lambda _: True)
