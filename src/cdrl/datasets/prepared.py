@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.shards import MANIFEST, Entry, Manifest, load_array, members, read_manifest
+from cdrl.datasets.shards import MANIFEST, Entry, Manifest, load_array, members, part_facts, read_manifest
 from cdrl.datasets.splits import SYNTHETIC, Part, part
 from cdrl.errors import InputError, UsageError
 
@@ -155,8 +154,7 @@ class PreparedClip:
         # The first member; read alone, so that a list of all clips does not read all pictures.
         head = self._read(self._entry.offset, min(self._entry.bytes, 8192))
         try:
-            content: dict[str, Any] = json.JSONDecoder().raw_decode(head[512:].decode("utf-8", "ignore"))[0]
-            return content
+            return part_facts(head)
         except ValueError as error:
             raise self._damaged() from error
 

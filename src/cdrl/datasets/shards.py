@@ -138,6 +138,12 @@ def _add(buffer: io.BytesIO, name: str, content: bytes) -> None:
     buffer.write(bytes(-len(content) % BLOCK))
 
 
+def part_facts(part: bytes) -> dict[str, Any]:
+    """The JSON at the head of a part, of which the first few thousand bytes are enough. Raises ValueError."""
+    facts: dict[str, Any] = json.JSONDecoder().raw_decode(part[BLOCK:].decode("utf-8", "ignore"))[0]
+    return facts
+
+
 def members(part: memoryview | bytes, clip: str) -> Iterator[tuple[str, int, int]]:
     """(what, offset, size) of each member of a part, `what` being the name after `ID.`: "json", "0000.jpg", ...
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cdrl.datasets.clip import Clip, Problem
-from cdrl.datasets.layouts import READERS, recognise
+from cdrl.datasets.layouts import READERS, Found, recognise
 from cdrl.errors import CdrlError, InputError, InputNotFoundError, UsageError
 from cdrl.media import probe
 
@@ -49,23 +49,26 @@ def read_dataset(folder: Path, layout: str = "auto") -> Table:
     if chosen == "plain" and not (folder / "clips.csv").is_file():
         raise InputNotFoundError(f"{folder}: holds no clips.csv, which the plain layout needs")
     found = READERS[chosen](folder)
-    clips, problems = _unique(found.clips)
-    there = []
+    clips = _unique(found)
+    there, problems = [], list(found.problems)
     for clip in clips:
         reason = _absent(clip)
         if reason:
             problems.append(Problem(found.name(clip.path), reason))
         else:
             there.append(clip)
-    if not there and not problems and not found.problems:
+    if not there and not problems:
         raise InputError(f"{folder}: an empty data set, no clip in the layout {chosen}")
-    return Table(folder, chosen, tuple(there), (*found.problems, *problems), dict(found.remarks))
+    return Table(folder, chosen, tuple(there), tuple(problems), dict(found.remarks))
 
 
-def probed(table: Table) -> Table:
-    """The table with every clip opened: frame rate and sound filled in, broken clips among the problems."""
+def probed(table: Table, watch: Callable[[Sequence[Clip]], Iterable[Clip]] = iter) -> Table:
+    """The table with every clip opened: frame rate and sound filled in, broken clips among the problems.
+
+    `watch` may show progress while it hands on the clips.
+    """
     clips, problems, remarks = [], list(table.problems), Counter(table.remarks)
-    for clip in table.clips:
+    for clip in watch(table.clips):
         try:
             info = probe(clip.path)
         except CdrlError as error:
@@ -84,19 +87,17 @@ def _name(table: Table, clip: Clip) -> str:
     return clip.path.relative_to(table.folder).as_posix() if clip.path.is_relative_to(table.folder) else str(clip.path)
 
 
-def _unique(clips: list[Clip]) -> tuple[list[Clip], list[Problem]]:
-    """Clips with ids of their own; a path named twice is a problem."""
-    seen: dict[Path, Clip] = {}
-    problems, kept, ids = [], [], Counter[str]()
-    for clip in clips:
+def _unique(found: Found) -> list[Clip]:
+    """The clips, each once and with an id of its own."""
+    seen, kept, ids = set[Path](), [], Counter[str]()
+    for clip in found.clips:
         if clip.path in seen:
-            problems.append(Problem(clip.path.name, "named twice in the table"))
+            found.remarks["rows that name a clip a second time: left out"] += 1
             continue
-        seen[clip.path] = clip
+        seen.add(clip.path)
         ids[clip.id] += 1
-        number = ids[clip.id]
-        kept.append(clip if number == 1 else replace(clip, id=f"{clip.id}-{number}"))
-    return kept, problems
+        kept.append(clip if ids[clip.id] == 1 else replace(clip, id=f"{clip.id}-{ids[clip.id]}"))
+    return kept
 
 
 def _absent(clip: Clip) -> str:

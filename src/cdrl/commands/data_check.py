@@ -1,0 +1,65 @@
+"""`cdrl data check`: what a data set holds, and the name of every clip that is broken or missing."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from cdrl.emotions import EMOTIONS
+from cdrl.errors import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Read a data set's layout, say what it holds, and name every clip that is broken or missing.
+
+    The exit code is 0 where all clips are there and 3 where one is not.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")]
+    """The data set's folder."""
+    layout: Literal["auto", "plain", "mead", "ravdess", "crema-d"] = "auto"
+    """plain is a clips.csv with the columns path, actor and emotion."""
+    probe: FlagCreatePairsOff[bool] = False
+    """Open every clip and decode its first frame, too."""
+
+
+def run(options: Options) -> int:
+    """The command."""
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table as Grid
+
+    from cdrl.datasets.splits import PARTS, part, people_of
+    from cdrl.datasets.table import probed, read_dataset
+
+    console = Console(soft_wrap=True)
+    table = read_dataset(options.folder, options.layout)
+    if options.probe:
+        shown = Console(stderr=True)
+        table = probed(table, lambda clips: track(clips, "opening", console=shown, transient=True))
+    grid = Grid("", *PARTS, "all", title=f"{options.folder} ({table.layout})", title_justify="left")
+    parts = [[clip for clip in table.clips if part(clip.actor, clip.dataset) == name] for name in PARTS]
+    columns = [*parts, list(table.clips)]
+    grid.add_row("people", *(str(len(people_of(clips))) for clips in columns))
+    grid.add_row("clips", *(str(len(clips)) for clips in columns), end_section=True)
+    for emotion in (*EMOTIONS, ""):
+        counts = (sum(clip.emotion == emotion for clip in clips) for clips in columns)
+        grid.add_row(emotion or "no label", *(str(count or "·") for count in counts))
+    console.print(grid)
+    sound = Counter(clip.has_sound for clip in table.clips)
+    unknown = f", {sound[None]} to be opened first (--probe)" if sound[None] else ""
+    print(f"sound: {sound[True]} clips with, {sound[False]} without{unknown}")
+    for remark, count in table.remarks.items():
+        print(f"{count} {remark}")
+    for problem in table.problems:
+        print(problem, file=sys.stderr)
+    if table.problems:
+        print(f"{len(table.problems)} clips are broken or missing", file=sys.stderr)
+        return InputError.exit_code
+    return 0

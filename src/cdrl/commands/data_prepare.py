@@ -1,0 +1,95 @@
+"""`cdrl data prepare`: faces found, aligned and packed with their speech, ready for training."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+
+@dataclass(frozen=True)
+class Options:
+    """Find the face in every clip of a data set, align it, read off the speech, and pack it all for training.
+
+    The result is WebDataset shards with a manifest. A run that was stopped goes on when the same command is given
+    again. A clip that fails is reported and left out.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")]
+    """The data set's folder."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
+    """Where the shards go."""
+    layout: Literal["auto", "plain", "mead", "ravdess", "crema-d"] = "auto"
+    """How DIR is laid out; see cdrl data check."""
+    speech: str = "whisper"
+    """Speech features: whisper, mel, or xlsr:PATH of a local XLSR-53 (or its name on the hub)."""
+    workers: int = 1
+    """Processes that work side by side, one thread each."""
+    ray: Annotated[str | None, arg(metavar="ADDRESS", help_behavior_hint="")] = None
+    """Work on the Ray cluster at HOST:PORT, whose machines see the same DIR; local starts one of --workers here."""
+    every: int = 1
+    """Keep every so-manieth frame."""
+    max_rate: int = 30
+    """Keep no more frames a second than this."""
+    max_seconds: float = 60.0
+    """Leave out what comes later in a clip."""
+    restart: FlagCreatePairsOff[bool] = False
+    """Forget what FOLDER holds and begin anew."""
+
+
+def run(options: Options) -> int:
+    """The command."""
+    from cdrl.datasets.executor import executor
+    from cdrl.datasets.packing import prepare
+    from cdrl.datasets.preparation import Settings
+    from cdrl.datasets.table import read_dataset
+
+    begin = time.monotonic()
+    settings = Settings(options.speech, options.every, options.max_rate, options.max_seconds)
+    workers = executor(options.workers, options.ray)
+    table = read_dataset(options.folder, options.layout)
+    with _progress() as progress:
+        summary = prepare(table, options.output, settings, workers, progress, options.restart)
+    seconds = time.monotonic() - begin
+    for remark, count in summary.remarks.items():
+        print(f"{count} {remark}")
+    if summary.failures:
+        print(f"{len(summary.failures)} clips could not be prepared:", file=sys.stderr)
+        for clip, reason in summary.failures.items():
+            print(f"  {clip}: {reason}", file=sys.stderr)
+    already = f" ({summary.already} were there already)" if summary.already else ""
+    print(
+        f"{options.output}: {summary.clips} clips{already}, {summary.silent} without sound; a face in "
+        f"{summary.frames:,} of {summary.frames_seen:,} frames; {len(summary.failures)} clips failed; {seconds:.0f} s"
+    )
+    return 0
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on a terminal, a line now and then elsewhere; failures are said at once."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("preparing", total=None)
+        said = time.monotonic()
+
+        def told(done: int, total: int, failure: str) -> None:
+            nonlocal said
+            bar.update(task, completed=done, total=total)
+            if failure:
+                console.print(f"left out: {failure}")
+            if not console.is_terminal and (time.monotonic() - said > 20 or done == total):
+                said = time.monotonic()
+                console.print(f"{done} of {total} clips")
+
+        yield told

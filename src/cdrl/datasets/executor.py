@@ -1,0 +1,188 @@
+"""The same work on many items: in this process, in several of this machine, or on a Ray cluster.
+
+Whatever runs it, outcomes come back as they are ready, and an item whose process dies (out of memory, a crash in a
+codec) costs only itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from cdrl.errors import UsageError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_AHEAD = 2  # items handed out per worker: one at work, one waiting
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_DIED = "the process that worked on it died (out of memory, or a crash in a library)"
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Result]):
+    """What became of item number `index`: its `result`, or an `error` in one line."""
+
+    index: int
+    result: Result | None
+    error: str = ""
+
+
+class Executor(Protocol):
+    """Runs a function on items."""
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Result]]:
+        """Outcomes in the order in which they are ready. `function`, items and results must pickle. Closing the
+        iterator gives up what is not begun."""
+        ...
+
+
+class Inline:
+    """In this process, one after the other."""
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Result]]:
+        """See `Executor`."""
+        for index, item in enumerate(items):
+            yield _attempt(function, index, item)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """In fresh processes of this machine (never forked: threads of the runtimes do not survive it)."""
+
+    workers: int
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Result]]:
+        """See `Executor`. After a process has died, its pool's items are tried once more, each alone."""
+        waiting = list(range(len(items)))[::-1]
+        suspects: list[int] = []
+        while waiting:
+            yield from self._pool(function, items, waiting, suspects, self.workers)
+            while suspects:
+                index = suspects.pop()
+                alone, again = [index], list[int]()
+                yield from self._pool(function, items, alone, again, 1)
+                if again:
+                    yield Outcome(index, None, _DIED)
+
+    def _pool(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        waiting: list[int],
+        suspects: list[int],
+        workers: int,
+    ) -> Iterator[Outcome[Result]]:
+        """One pool's life: takes items off `waiting`; when a process dies, those at work go to `suspects`."""
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
+        running: dict[Future[Outcome[Result]], int] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < _AHEAD * workers:
+                    index = waiting.pop()
+                    running[pool.submit(_attempt, function, index, items[index])] = index
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    del running[future]
+                    yield outcome
+        except BrokenProcessPool:
+            suspects += running.values()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class RayCluster:
+    """On a Ray cluster, whose machines must see the same files and have cdrl installed; `address` "local" starts one
+    of `workers` on this machine, stopped at the end."""
+
+    def __init__(self, address: str, workers: int) -> None:
+        self._address = address
+        self._workers = workers
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Result]]:
+        """See `Executor`."""
+        ray = self._connected()
+        try:
+            remote = ray.remote(_attempt).options(num_cpus=1, max_retries=1)
+            most = _AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+            shared = ray.put(function)
+            waiting, running = list(range(len(items)))[::-1], dict[Any, int]()
+            while waiting or running:
+                while waiting and len(running) < most:
+                    index = waiting.pop()
+                    running[remote.remote(shared, index, items[index])] = index
+                for reference in ray.wait(list(running), num_returns=1)[0]:
+                    index = running.pop(reference)
+                    try:
+                        outcome = ray.get(reference)
+                    except ray.exceptions.RayError as error:
+                        outcome = Outcome(index, None, f"{_DIED}: {_first_line(error)}")
+                    yield outcome
+        finally:
+            ray.shutdown()
+
+    def _connected(self) -> Any:
+        try:
+            import ray  # noqa: PLC0415 - only who has a cluster has it
+        except ImportError as error:
+            raise UsageError("--ray needs Ray: pip install 'cdrl[cluster]'") from error
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+        environment = {"env_vars": dict.fromkeys(_THREADS, "1")}
+        try:
+            if self._address == "local":
+                ray.init(
+                    address="local",
+                    num_cpus=self._workers,
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    runtime_env=environment,
+                    **quiet,
+                )
+            else:
+                ray.init(address=self._address, runtime_env=environment, **quiet)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise UsageError(
+                f"--ray {self._address}: no Ray cluster can be reached there ({_first_line(error)}): give HOST:PORT of "
+                "its head, the token it was started with in RAY_AUTH_TOKEN, or local"
+            ) from error
+        return ray
+
+
+def executor(workers: int, ray: str | None = None) -> Executor:
+    """What runs with `workers` processes, or on the Ray cluster at address `ray`. UsageError for fewer than 1."""
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: at least one is needed")
+    if ray is not None:
+        return RayCluster(ray, workers)
+    return Inline() if workers == 1 else Processes(workers)
+
+
+def _attempt(function: Callable[[Item], Result], index: int, item: Item) -> Outcome[Result]:
+    try:
+        return Outcome(index, function(item))
+    except Exception as error:  # noqa: BLE001 - one item must not end the work on the others
+        return Outcome(index, None, f"unexpected {type(error).__name__}: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _begin() -> None:
+    """In a new process: one thread each, and an end with the process that began it, however that one ends."""
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
