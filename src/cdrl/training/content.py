@@ -72,7 +72,6 @@ class Options:
 
 def run(options: Options) -> int:
     """The command."""
-    torch.set_num_threads(max(torch.get_num_threads(), 1))
     data = Prepared.open(options.data)
     with started(options.loop.device, options.loop.seed) as world:
         task = ContentTask(options, data, world)

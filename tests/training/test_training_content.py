@@ -1,0 +1,114 @@
+"""`cdrl train content` from prepared data to a checkpoint: learns, resumes, computes alike on two processes, refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
+
+from made_prepared import make_prepared  # noqa: E402
+
+from cdrl import cli  # noqa: E402
+from cdrl.datasets.prepared import Prepared  # noqa: E402
+from cdrl.errors import UsageError  # noqa: E402
+from cdrl.representation.content import load_content  # noqa: E402
+from cdrl.training.content import Options, run  # noqa: E402
+from cdrl.training.loop import LoopOptions  # noqa: E402
+from cdrl.training.moments import draw_moments, twins_of  # noqa: E402
+
+STEPS = 8
+torch.set_num_threads(1)  # two cost small networks more than they give
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> tuple[Path, Path]:
+    """Made people with twins, and real ones without."""
+    made = tmp_path_factory.mktemp("prepared")
+    people = [f"p{number:03d}" for number in range(8)]
+    return (
+        make_prepared(made / "synthetic", people, ("neutral", "happy"), 2, 12),
+        make_prepared(made / "real", ["anna"], ("neutral",), 1, 12, dataset="film"),
+    )
+
+
+def options(folders, output, **changes) -> Options:
+    loop = LoopOptions(output, STEPS, 3e-3, 2, validate_every=4, device="cpu", precision="float32")
+    given = {"width": 16, "dimensions": 8, "people": 2, "real": 2, "moments": 4, "cache": folders[0].parent / "cache"}
+    return Options(tuple(folders), loop, **{**given, **changes})
+
+
+def losses(folder) -> dict[int, float]:
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {record["step"]: record["loss"] for record in records if record["kind"] == "train"}
+
+
+def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypatch):
+    from cdrl.training import content
+
+    published = tmp_path / "shipped" / "content.safetensors"
+    published.parent.mkdir()
+    assert run(options(folders, tmp_path / "whole", publish=published)) == 0
+    whole = losses(tmp_path / "whole")
+    assert whole[STEPS] < whole[1]
+    assert load_content(published).config.speech == "made"
+    assert "cdrl train content" in (published.parent / "manifest.json").read_text()
+    with monkeypatch.context() as patch:
+
+        def stopped(self, step, world, loss=content.ContentTask.loss):
+            if step == 5:
+                raise KeyboardInterrupt
+            return loss(self, step, world)
+
+        patch.setattr(content.ContentTask, "loss", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(options(folders, tmp_path / "stopped"))
+    run(options(folders, tmp_path / "stopped"))
+    assert losses(tmp_path / "stopped") == whole
+
+
+def test_two_processes_compute_what_one_does(folders, tmp_path):
+    run(options(folders, tmp_path / "one"))
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000 + 1)}
+    command = [sys.executable, __file__, *map(str, folders), str(tmp_path / "two")]
+    workers = [subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(rank)}) for rank in range(2)]
+    assert [worker.wait(120) for worker in workers] == [0, 0]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert max(abs(one[step] - two[step]) for step in range(1, STEPS + 1)) < 1e-5
+
+
+@pytest.mark.parametrize("changes", [{"loss": "pull"}, {"loss": "paper", "blind_weight": 1.0}, {"audio": False}])
+def test_every_form_of_the_loss_trains(folders, tmp_path, changes):
+    given = options(folders, tmp_path / "run", **changes)
+    run(replace(given, loop=replace(given.loop, steps=2)))
+    assert len(losses(tmp_path / "run")) == 2
+
+
+def test_twins_are_the_same_moments_in_two_emotions(folders):
+    import numpy as np
+
+    clips = Prepared.open(folders).clips
+    twins = twins_of(clips, 4)
+    assert len(twins) == 8 * 2
+    for pair in twins:
+        assert pair.first.facts.emotion != pair.second.facts.emotion
+        frames = draw_moments(pair, 4, np.random.default_rng(0))
+        places = pair.first.truth.position[frames[:, 0]], pair.second.truth.position[frames[:, 1]]
+        assert np.abs(places[0] - places[1]).max() < 0.08
+        assert (np.diff(frames[:, 0]) > 0).all()
+
+
+def test_too_few_people_are_refused_in_one_line(folders, tmp_path, capsys):
+    with pytest.raises(UsageError, match="40 people and one pair at least"):
+        run(options(folders, tmp_path / "run", people=40))
+    assert cli.main(["train", "content", "--data", str(tmp_path / "nothing")]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+if __name__ == "__main__":
+    run(options([Path(word) for word in sys.argv[1:3]], Path(sys.argv[3])))
