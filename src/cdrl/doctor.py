@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
+from typing import get_args
 
-from cdrl import __version__, assets
+from cdrl import __version__, assets, pretrained
 from cdrl.errors import AssetError
 
 # What `cdrl edit` imports: distribution → module.
@@ -22,7 +23,14 @@ NEEDED = {
     "tyro": "tyro",
     "rich": "rich",
 }
-OPTIONAL = {"torch": "training (pip install 'cdrl[train]')"}
+# What else there is: distribution → what for, and how to get it.
+OPTIONAL = {
+    "torch": "training (pip install 'cdrl[train]')",
+    "transformers": "training with the paper's encoders (pip install 'cdrl[train]')",
+    "moderngl": "making synthetic heads (pip install 'cdrl[synthetic]')",
+    "anny": "making synthetic heads (pip install --no-deps anny==0.6.2)",
+    "dlib-bin": "judging (pip install 'cdrl[evaluate]')",
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ def examine() -> Iterator[Finding]:
     yield Finding(True, "processors", str(_processors()))
     yield from _packages()
     yield from _files()
+    yield from _pretrained()
     yield from _encoders()
 
 
@@ -107,6 +116,17 @@ def _files() -> Iterator[Finding]:
             yield Finding(True, name, f"{size / 1e6:.2f} MB, SHA-256 verified, {assets.listed()[name].licence}")
         except AssetError as error:
             yield Finding(False, name, str(error))
+
+
+def _pretrained() -> Iterator[Finding]:
+    """What packages carry for judging and for training: one line each, for editing needs neither."""
+    for purpose in get_args(pretrained.Purpose):
+        wanted = [name for name, model in pretrained.MODELS.items() if model.purpose == purpose]
+        missing = pretrained.missing_models(purpose)
+        found = f"{len(wanted) - len(missing)} of {len(wanted)} files, SHA-256 verified"
+        packages = sorted({pretrained.MODELS[name].requirement for name in missing})
+        advice = f"for {purpose}: pip install --no-deps {' '.join(packages)}" if missing else ""
+        yield Finding(True, f"models for {purpose}", found, advice)
 
 
 def _encoders() -> Iterator[Finding]:
