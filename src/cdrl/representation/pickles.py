@@ -24,7 +24,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - the unpickler stumbles over damaged bytes in any way there is
+    except Exception as error:  # the unpickler stumbles over damaged bytes in any way there is
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path}: not a checkpoint of tensors alone, or damaged ({reason}): save its state_dict() with PyTorch "
