@@ -23,8 +23,8 @@ from cdrl.representation.content import ARCHITECTURE, ContentConfig, ContentMode
 from cdrl.representation.losses import emotion_aware_contrast, moment_contrast, spread_between
 from cdrl.training.distributed import World, started
 from cdrl.training.loop import LoopOptions, fit
-from cdrl.training.maps import Maps, cached_maps
-from cdrl.training.moments import Numbers, Twins, draw_moments, twins_of, twins_of_themselves
+from cdrl.training.maps import Maps, Wanted, cached_maps
+from cdrl.training.moments import Numbers, Twins, draw_moments, thinned, twins_of, twins_of_themselves
 from cdrl.training.publish import publish
 
 _VALIDATED = 60  # pairs of takes
@@ -101,8 +101,6 @@ class ContentTask:
             options.audio and any(clip.speech is not None for clip in data.clips),
         )  # fmt: skip
         self.model = ContentModel(config).to(world.device)
-        console = Console(soft_wrap=True, quiet=not world.first)
-        self.maps = self._maps(data, console)
         part = {name: [clip for clip in data.clips if clip.facts.part == name] for name in ("train", "validation")}
         self.pairs = twins_of(part["train"], options.moments)
         self.alone = twins_of_themselves(part["train"], options.moments) if options.real else []
@@ -114,14 +112,24 @@ class ContentTask:
                 f"of takes are there to validate: {options.people} people and one pair at least are needed; prepare "
                 "more data (cdrl data synth makes some), or lower --people"
             )
+        self.maps = self._maps(data)
         self._of_person = {person: [pair for pair in self.pairs if pair.person == person] for person in people}
 
-    def _maps(self, data: Prepared, console: Console) -> Maps:
-        folder, encoder = self.options.cache, self.model.encoder
-        if self.world.first:
-            cached_maps(data, encoder, self.options.encoder, folder, self.world.device, console)
-        self.world.barrier()
-        return cached_maps(data, encoder, self.options.encoder, folder, self.world.device, console)
+    def _maps(self, data: Prepared) -> Maps:
+        """Synthetic people look too much alike, so their pictures are varied; real ones are there plain and varied."""
+        wanted: dict[tuple[str, bool], Wanted] = {}
+        for pair in self.pairs + self.held_out + self.alone:
+            varied = pair.first.facts.part == "train"
+            sides = [(pair.first, varied and not pair.own), (pair.second, varied)]
+            for item in (Wanted(clip, thinned(clip) if pair.own else 1, how) for clip, how in sides):
+                wanted.setdefault(item.key, item)
+        options, world = self.options, self.world
+        console = Console(soft_wrap=True, quiet=not world.first)
+        given = (list(wanted.values()), self.model.encoder, options.encoder, data.digest, options.cache, world.device)
+        if world.first:
+            cached_maps(*given, console)
+        world.barrier()
+        return cached_maps(*given, console)
 
     def loss(self, step: int, world: World) -> dict[str, Tensor]:
         """The terms of a step; every process draws the whole batch and computes its slice of the pairs."""
@@ -156,7 +164,7 @@ class ContentTask:
         kinds = draw.choice(
             ["own", "none", "other"], 2, p=[1 - options.deaf - options.mistaken, options.deaf, options.mistaken]
         )
-        if pair.copy:
+        if pair.own:
             kinds[draw.integers(2)] = "none"
         return str(kinds[0]), str(kinds[1])
 
@@ -164,7 +172,7 @@ class ContentTask:
         """Content [pairs, moments, D] of one side."""
         clips = [pair.second if side else pair.first for pair, _, _ in parts]
         maps = [
-            self.maps.of(clip, frames, pair.copy if side else 0)
+            self.maps.of(clip, frames, clip.facts.part == "train" and not (pair.own and side == 0))
             for clip, (pair, frames, _) in zip(clips, parts, strict=True)
         ]
         speech = [self._speech(clip, frames, hears) for clip, (_, frames, hears) in zip(clips, parts, strict=True)]
@@ -172,7 +180,7 @@ class ContentTask:
         found, _ = self.model.embed(
             torch.from_numpy(np.concatenate(maps)).to(device).float(), torch.cat(speech).to(device)
         )
-        return found.unflatten(0, (len(parts), -1))
+        return found.reshape(len(parts), -1, found.shape[1])
 
     def _speech(self, clip: PreparedClip, frames: Numbers, hears: str) -> Tensor:
         """Speech windows of the frames; not a number where nothing is heard."""
@@ -201,7 +209,7 @@ class ContentTask:
         if options.loss == "pull":
             loss = loss + (1 - (x * y).sum(1)).mean()
         if options.blind_weight:
-            shown = [[pair.first.facts.emotion, pair.second.facts.emotion] for pair in pairs if not pair.copy]
+            shown = [[pair.first.facts.emotion, pair.second.facts.emotion] for pair in pairs if not pair.own]
             numbers = np.unique(np.array(shown), return_inverse=True)[1].reshape(-1, 2)
             told = torch.from_numpy(numbers).to(x.device).T.repeat_interleave(options.moments, 1).flatten()
             kept = torch.cat([side[: len(shown)].flatten(0, 1) for side in (first, second)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from cdrl.datasets.prepared import Prepared, PreparedClip
+from cdrl.datasets.prepared import PreparedClip
 from cdrl.errors import OutputError
 
 _VERSION = 1  # raise when the variation of pictures changes
@@ -29,44 +30,63 @@ _PLAIN = 0.3  # share of frames that stay as they are in a varied copy
 Pictures = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Frames of one clip that are encoded: every `step`-th; `varied` pictures or plain ones."""
+
+    clip: PreparedClip
+    step: int = 1
+    varied: bool = False
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        return self.clip.facts.id, self.varied
+
+    @property
+    def frames(self) -> range:
+        return range(0, self.clip.count, self.step)
+
+
 class Maps:
-    """Maps [frames, C, h, w] float16 of `clips`, one after the other; `copies` of each clip trained on, whose first is
-    plain for real people and varied for synthetic ones (their looks differ too little)."""
+    """Feature maps [frames, C, h, w] float16, those of one clip after those of the other."""
 
-    def __init__(self, values: NDArray[np.float16], starts: dict[tuple[str, int], int]) -> None:
-        self._values, self._starts = values, starts
+    def __init__(self, values: NDArray[np.float16], wanted: Sequence[Wanted]) -> None:
+        self._values = values
+        self._places: dict[tuple[str, bool], tuple[int, int]] = {}
+        at = 0
+        for item in wanted:
+            self._places[item.key] = at, item.step
+            at += len(item.frames)
 
-    def of(self, clip: PreparedClip, frames: NDArray[np.integer[Any]], copy: int = 0) -> NDArray[np.float16]:
-        """Maps [n, C, h, w] of a clip's frames."""
-        found: NDArray[np.float16] = self._values[self._starts[clip.facts.id, copy] + frames]
+    def of(self, clip: PreparedClip, frames: NDArray[np.integer[Any]], varied: bool) -> NDArray[np.float16]:
+        """Maps [n, C, h, w] of encoded frames of a clip."""
+        start, step = self._places[clip.facts.id, varied]
+        found: NDArray[np.float16] = self._values[start + frames // step]
         return found
 
 
-def copies_of(clip: PreparedClip) -> int:
-    """How many copies are kept: a real person trained on needs a varied one as a twin."""
-    return 2 if clip.facts.part == "train" and not clip.facts.synthetic else 1
-
-
 def cached_maps(
-    data: Prepared, encoder: nn.Module, name: str, folder: Path, device: torch.device, console: Console
+    wanted: Sequence[Wanted],
+    encoder: nn.Module,
+    name: str,
+    digest: str,
+    folder: Path,
+    device: torch.device,
+    console: Console,
 ) -> Maps:
-    """The maps of all clips of `data`, from `folder` where they are there already.
+    """The maps that are wanted of the data with that `digest`, from `folder` where they are there already.
 
-    Raises OutputError where there is no room for them.
+    `name` says which encoder it is. Raises OutputError where there is no room for them.
     """
     facts: Any = encoder
-    key = hashlib.sha256(json.dumps([_VERSION, data.digest, name]).encode()).hexdigest()[:16]
+    asked = [(*item.key, item.step) for item in wanted]
+    key = hashlib.sha256(json.dumps([_VERSION, digest, name, asked]).encode()).hexdigest()[:16]
     path = folder / f"maps_{key}.npy"
-    starts, count = {}, 0
-    for clip in data.clips:
-        for copy in range(copies_of(clip)):
-            starts[clip.facts.id, copy] = count
-            count += clip.count
     if not path.is_file():
-        shape = (count, int(facts.channels), *facts.grid)
+        shape = (sum(len(item.frames) for item in wanted), int(facts.channels), *facts.grid)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _compute(data.clips, encoder, device, console, path, shape)
+            _compute(wanted, encoder, device, console, path, shape)
         except OSError as error:
             path.with_suffix(".partial").unlink(missing_ok=True)
             gigabytes = 2 * np.prod(shape) / 1e9
@@ -74,11 +94,11 @@ def cached_maps(
                 f"{path}: cannot be written ({error.strerror or error}); {gigabytes:.1f} GB are needed there: free "
                 "space, or choose another --cache"
             ) from error
-    return Maps(np.load(path, mmap_mode="r"), starts)
+    return Maps(np.load(path, mmap_mode="r"), wanted)
 
 
 def _compute(
-    clips: Sequence[PreparedClip],
+    wanted: Sequence[Wanted],
     encoder: nn.Module,
     device: torch.device,
     console: Console,
@@ -89,7 +109,7 @@ def _compute(
     values = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
     at = 0
     for batch in track(
-        _batches(clips), "encoding frames", total=-(-shape[0] // _BATCH), console=console, transient=True
+        _batches(wanted), "encoding frames", total=-(-shape[0] // _BATCH), console=console, transient=True
     ):
         images = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
@@ -100,19 +120,17 @@ def _compute(
     partial.replace(path)
 
 
-def _batches(clips: Sequence[PreparedClip]) -> Iterator[Pictures]:
-    """All frames of all copies in order, in batches."""
+def _batches(wanted: Sequence[Wanted]) -> Iterator[Pictures]:
+    """All frames in order, in batches."""
     kept: list[Pictures] = []
-    for clip in clips:
-        for copy in range(copies_of(clip)):
-            draw = np.random.default_rng(int(hashlib.sha256(f"{clip.facts.id}/{copy}".encode()).hexdigest()[:12], 16))
-            varied = clip.facts.part == "train" and (clip.facts.synthetic or copy > 0)
-            for frame in range(clip.count):
-                image = clip.image(frame)
-                kept.append(vary(image, draw) if varied and draw.random() > _PLAIN else image)
-                if len(kept) == _BATCH:
-                    yield np.array(kept)
-                    kept = []
+    for item in wanted:
+        draw = np.random.default_rng(int(hashlib.sha256(item.clip.facts.id.encode()).hexdigest()[:12], 16))
+        for frame in item.frames:
+            image = item.clip.image(frame)
+            kept.append(vary(image, draw) if item.varied and draw.random() > _PLAIN else image)
+            if len(kept) == _BATCH:
+                yield np.array(kept)
+                kept = []
     if kept:
         yield np.array(kept)
 

@@ -15,6 +15,7 @@ from cdrl.datasets.prepared import PreparedClip
 from cdrl.face.landmarks import BLENDSHAPES
 
 Numbers = NDArray[np.integer[Any]]
+_ENOUGH = 80  # frames of a clip
 _MOVING = 0.02  # change of the jaw's blendshape over five frames
 _APART = 3  # frames between two moments of a draw: neighbours are no fair negatives
 
@@ -22,12 +23,12 @@ _APART = 3  # frames between two moments of a draw: neighbours are no fair negat
 @dataclass(frozen=True)
 class Twins:
     """Two clips with the same content. `frames` [n, 2]: the same moments in both, while somebody speaks. A real clip
-    of which no second take exists is its own twin: `copy` is the varied copy of its pictures then."""
+    of which no second take exists is its `own` twin, beside varied pictures of itself."""
 
     first: PreparedClip
     second: PreparedClip
     frames: Numbers
-    copy: int = 0
+    own: bool = False
 
     @property
     def person(self) -> str:
@@ -55,9 +56,15 @@ def twins_of_themselves(clips: Sequence[PreparedClip], fewest: int) -> list[Twin
         if clip.facts.synthetic or clip.facts.part != "train":
             continue
         frames = np.flatnonzero(speaking(clip))
+        frames = frames[frames % thinned(clip) == 0]
         if len(frames) >= fewest * _APART:
-            found.append(Twins(clip, clip, np.stack([frames, frames], 1), copy=1))
+            found.append(Twins(clip, clip, np.stack([frames, frames], 1), own=True))
     return found
+
+
+def thinned(clip: PreparedClip) -> int:
+    """Step between the frames of a real clip that are used: a long one adds moments, not people."""
+    return max(clip.count // _ENOUGH, 1)
 
 
 def speaking(clip: PreparedClip) -> NDArray[np.bool_]:
