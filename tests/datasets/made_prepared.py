@@ -9,13 +9,13 @@ smooth function of the place), landmarks, blendshapes and, in the data set "synt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from cdrl.datasets.shards import END, Entry, Manifest, Shard, part_bytes, write_manifest, write_whole
+from cdrl.datasets.shards import END, Entry, Manifest, Shard, part_bytes, part_facts, write_manifest, write_whole
 from cdrl.emotions import EMOTIONS
 from cdrl.face.mesh import canonical_points
 
@@ -64,25 +64,45 @@ def make_prepared(
     dataset: str = "synthetic",
     sound: bool = True,
     seed: int = 0,
+    given: Sequence[Mapping[str, np.ndarray | None]] = (),
 ) -> Path:
-    """Write a prepared folder of actors × emotions × sentences clips; returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a prepared folder of actors × emotions × sentences clips; returns the folder.
+
+    With `given`, instead, a clip without pictures of each mapping of arrays (landmarks, times, speech or None).
+    """
+    if given:
+        return pack(folder, [(f"given_{number}", _given_part(number, arrays)) for number, arrays in enumerate(given)])
     random = np.random.default_rng(seed)
     basis = random.normal(size=(4, width))
-    parts, clips, at = [], [], 0
+    parts = []
     for actor in actors:
         skin = tuple(int(value) for value in random.integers(120, 230, 3))
         for emotion in emotions:
             for sentence in range(sentences):
                 clip = f"{dataset}_{actor}_{emotion}_{sentence}"
                 part = _part(clip, actor, emotion, sentence, frames, skin, basis, dataset, sound, random)
-                clips.append(Entry(clip, "000000.tar", at, len(part), frames, frames, sound))
-                parts.append(part)
-                at += len(part)
-    count, digest = write_whole(folder / "000000.tar", [*parts, END])
-    shard = Shard("000000.tar", count, digest)
-    write_manifest(folder, Manifest({"speech": "made"}, (shard,), tuple(clips), {}, True))
+                parts.append((clip, part))
+    return pack(folder, parts)
+
+
+def pack(folder: Path, parts: Sequence[tuple[str, bytes]]) -> Path:
+    """A prepared folder of finished parts (clip id, bytes)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clips, at = [], 0
+    for clip, part in parts:
+        facts = part_facts(part)
+        clips.append(Entry(clip, "000000.tar", at, len(part), facts["frames"], facts["frames"], facts["sound"]))
+        at += len(part)
+    count, digest = write_whole(folder / "000000.tar", [*(part for _, part in parts), END])
+    write_manifest(folder, Manifest({"speech": "made"}, (Shard("000000.tar", count, digest),), tuple(clips), {}, True))
     return folder
+
+
+def _given_part(number: int, arrays: Mapping[str, np.ndarray | None]) -> bytes:
+    kept = {name: array for name, array in arrays.items() if array is not None}
+    clip = {"dataset": "made", "actor": "somebody", "emotion": EMOTIONS[number], "intensity": 1, "sentence": "words"}
+    facts = {"clip": clip | {"sentence_id": "words", "view": "front"}, "frames": len(kept["times"])}
+    return part_bytes(f"given_{number}", facts | {"sound": "speech" in kept}, (), kept)
 
 
 def _part(clip, actor, emotion, sentence, frames, skin, basis, dataset, sound, random) -> bytes:
@@ -122,4 +142,4 @@ def _part(clip, actor, emotion, sentence, frames, skin, basis, dataset, sound, r
         "sentence_id": f"s{sentence}",
         "view": "front",
     }
-    return part_bytes(clip, {"clip": facts}, pictures, arrays)
+    return part_bytes(clip, {"clip": facts, "frames": frames, "sound": sound}, pictures, arrays)

@@ -37,6 +37,7 @@ def run(options: Options) -> int:
 
     from cdrl.datasets.splits import PARTS, part, people_of
     from cdrl.datasets.table import probed, read_dataset
+    from cdrl.media.decoding import counted
 
     console = Console(soft_wrap=True)
     table = read_dataset(options.folder, options.layout)
@@ -53,13 +54,13 @@ def run(options: Options) -> int:
         grid.add_row(emotion or "no label", *(str(count or "·") for count in counts))
     console.print(grid)
     sound = Counter(clip.has_sound for clip in table.clips)
-    unknown = f", {sound[None]} to be opened first (--probe)" if sound[None] else ""
-    print(f"sound: {sound[True]} clips with, {sound[False]} without{unknown}")
+    unknown = f", unknown before they are opened (--probe): {sound[None]}" if sound[None] else ""
+    print(f"clips with sound: {sound[True]}, without: {sound[False]}{unknown}")
     for remark, count in table.remarks.items():
-        print(f"{count} {remark}")
+        print(f"{remark}: {count}")
     for problem in table.problems:
         print(problem, file=sys.stderr)
     if table.problems:
-        print(f"{len(table.problems)} clips are broken or missing", file=sys.stderr)
+        print(f"broken or missing: {counted(len(table.problems), 'clip')}", file=sys.stderr)
         return InputError.exit_code
     return 0

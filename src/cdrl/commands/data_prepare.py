@@ -49,6 +49,7 @@ def run(options: Options) -> int:
     from cdrl.datasets.packing import prepare
     from cdrl.datasets.preparation import Settings
     from cdrl.datasets.table import read_dataset
+    from cdrl.media.decoding import counted
 
     begin = time.monotonic()
     settings = Settings(options.speech, options.every, options.max_rate, options.max_seconds)
@@ -58,15 +59,16 @@ def run(options: Options) -> int:
         summary = prepare(table, options.output, settings, workers, progress, options.restart)
     seconds = time.monotonic() - begin
     for remark, count in summary.remarks.items():
-        print(f"{count} {remark}")
+        print(f"{remark}: {count}")
     if summary.failures:
-        print(f"{len(summary.failures)} clips could not be prepared:", file=sys.stderr)
+        print(f"could not be prepared: {counted(len(summary.failures), 'clip')}", file=sys.stderr)
         for clip, reason in summary.failures.items():
             print(f"  {clip}: {reason}", file=sys.stderr)
     already = f" ({summary.already} were there already)" if summary.already else ""
     print(
-        f"{options.output}: {summary.clips} clips{already}, {summary.silent} without sound; a face in "
-        f"{summary.frames:,} of {summary.frames_seen:,} frames; {len(summary.failures)} clips failed; {seconds:.0f} s"
+        f"{options.output}: {counted(summary.clips, 'clip')}{already}, {summary.silent} without sound; a face in "
+        f"{summary.frames:,} of {summary.frames_seen:,} frames; {counted(len(summary.failures), 'clip')} failed; "
+        f"{seconds:.0f} s"
     )
     return 0
 

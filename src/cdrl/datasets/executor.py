@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from cdrl.errors import UsageError
@@ -128,6 +130,9 @@ class RayCluster:
             ray.shutdown()
 
     def _connected(self) -> Any:
+        if self._address != "local" and _has_token():
+            # Ray's clusters ask for a token, but its clients send theirs only when told to, before the import.
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         try:
             import ray  # noqa: PLC0415 - only who has a cluster has it
         except ImportError as error:
@@ -136,6 +141,7 @@ class RayCluster:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         environment = {"env_vars": dict.fromkeys(_THREADS, "1")}
         try:
+            self._knock()
             if self._address == "local":
                 ray.init(
                     address="local",
@@ -147,12 +153,23 @@ class RayCluster:
                 )
             else:
                 ray.init(address=self._address, runtime_env=environment, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(
                 f"--ray {self._address}: no Ray cluster can be reached there ({_first_line(error)}): give HOST:PORT of "
-                "its head, the token it was started with in RAY_AUTH_TOKEN, or local"
+                "its head and, in RAY_AUTH_TOKEN, its token (`ray get-auth-token` there); or local"
             ) from error
         return ray
+
+    def _knock(self) -> None:
+        """Ray itself would try for minutes to reach a port that nobody listens at."""
+        host, _, port = self._address.rpartition(":")
+        if host and port.isdecimal():
+            socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def _has_token() -> bool:
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def executor(workers: int, ray: str | None = None) -> Executor:

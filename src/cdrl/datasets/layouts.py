@@ -55,7 +55,7 @@ class Found:
         try:
             return parse_emotion(name)
         except UsageError:
-            self.remarks[f"of {name.strip().lower()}, outside the seven emotions: kept without a label"] += 1
+            self.remarks[f"clips of {name.strip().lower()}, outside the seven emotions, kept without a label"] += 1
             return ""
 
     def name(self, path: Path) -> str:
@@ -82,13 +82,15 @@ def read_plain(folder: Path) -> Found:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
-            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+            rows = [
+                (reader.line_num, {key: (value or "").strip() for key, value in row.items() if key}) for row in reader
+            ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not a table of comma-separated values in UTF-8 ({error})") from error
     if missing := {"path", "actor", "emotion"} - columns:
         raise InputError(f"{table}: no column {', '.join(sorted(missing))}; begin it with a line path,actor,emotion")
     found = Found(folder)
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         if row["path"]:
             found.clips.append(_plain_clip(found, row))
         elif any(row.values()):
@@ -101,10 +103,12 @@ def _plain_clip(found: Found, row: dict[str, str]) -> Clip:
     name = identifier(Path(row["path"]).with_suffix("").as_posix())
     actor = row["actor"]
     if not actor or " " in actor:  # "other actor" and the like name nobody
-        found.remarks["of nobody named: each counts as a person of its own"] += 1
+        found.remarks["clips of nobody named, each counted as a person of its own"] += 1
         actor = name
     sentence = row.get("sentence", "")
-    truth = path.with_suffix(".npz")
+    truth, content = path.with_suffix(".npz"), row.get("content_id", "")
+    # The same words can be parts of two sentences, whose frame maps count from different beginnings.
+    exact = content if truth.is_file() else ""
     return Clip(
         name,
         path,
@@ -113,7 +117,7 @@ def _plain_clip(found: Found, row: dict[str, str]) -> Clip:
         found.emotion(row["emotion"]),
         _intensity(found, row.get("intensity", "")),
         sentence,
-        row.get("sentence_id") or words_id(sentence) or row.get("content_id", ""),
+        row.get("sentence_id") or exact or words_id(sentence) or content,
         row.get("view") or "front",
         {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(
             row.get("audio", "").lower()
@@ -128,7 +132,7 @@ def _intensity(found: Found, text: str) -> int | None:
     try:
         return round(float(text))
     except ValueError:
-        found.remarks[f"of intensity {text!r}, which is no number: left out of the table"] += 1
+        found.remarks[f"clips of intensity {text!r}, which is no number, kept without one"] += 1
         return None
 
 
@@ -210,9 +214,9 @@ def read_ravdess(folder: Path) -> Found:
             continue
         modality, channel, emotion, intensity, statement, _, actor = codes
         if modality == "03" or path.suffix.lower() not in VIDEOS:
-            found.remarks["files of sound alone: left out"] += 1
+            found.remarks["files of sound alone, left out"] += 1
         elif channel != "01":
-            found.remarks["of song: left out"] += 1
+            found.remarks["clips of song, left out"] += 1
         else:
             clip = Clip(
                 path.stem,

@@ -111,12 +111,12 @@ def clip_facts(clip: Clip) -> dict[str, Any]:
 
 def _prepared(clip: Clip, settings: Settings) -> Part:
     info = probe(clip.path)
-    remarks = [f"opened with a remark ({note})" for note in info.notes]
+    remarks = [f"clips with a flaw ({note})" for note in info.notes]
     seen = _look(info, settings, remarks)
     if len(seen.indices) < _FEWEST:
         raise FaceError(f"a face in {len(seen.indices)} of {seen.looked} frames only")
     if not seen.ended:
-        remarks.append(f"longer than {settings.max_seconds:g} s: the rest is left out")
+        remarks.append(f"clips longer than {settings.max_seconds:g} s, of which the rest is left out")
     times = np.array([float(time) for time in seen.times])
     places = squares(np.stack(seen.points), times, np.array(seen.runs))
     detector = _detector()
@@ -176,7 +176,7 @@ def _look(info: VideoInfo, settings: Settings, remarks: list[str]) -> _Seen:
             seen.points.append(track.points)
             seen.shots.append(track.shot)
             seen.runs.append(run)
-        remarks += [note for note in frames.notes if note not in info.notes]
+        remarks += [f"clips with a flaw ({note})" for note in frames.notes if note not in info.notes]
     seen.ended = info.duration is None or info.duration <= stop
     return seen
 
@@ -190,11 +190,11 @@ def _speech(
     try:
         samples = read_samples(clip.sound or clip.path)
     except InputError as error:
-        remarks.append(f"without speech ({' '.join(str(error).split()).split(': ', 1)[-1]})")
+        remarks.append(f"clips without speech ({' '.join(str(error).split()).split(': ', 1)[-1]})")
         return None
     samples = samples[: int((times[-1] + 1) * 16000)]
     if not len(samples) or float(np.abs(samples).max()) < _SILENCE:
-        remarks.append("without speech (its sound is silence)")
+        remarks.append("clips without speech (its sound is silence)")
         return None
     return _encoder(settings.speech)(samples).at(times)
 

@@ -76,9 +76,9 @@ def probed(table: Table, watch: Callable[[Sequence[Clip]], Iterable[Clip]] = ite
             continue
         heard = clip.sound is not None or any(track.kind == "audio" for track in info.tracks)
         if clip.has_sound is not None and clip.has_sound != heard:
-            remarks[f"said to have {'sound, but silent' if clip.has_sound else 'no sound, but not silent'}"] += 1
+            remarks[f"clips said to have {'sound, but without' if clip.has_sound else 'no sound, but with some'}"] += 1
         for note in info.notes:
-            remarks[f"opened with a remark ({note})"] += 1
+            remarks[f"clips with a flaw ({note})"] += 1
         clips.append(replace(clip, has_sound=heard, rate=info.rate))
     return replace(table, clips=tuple(clips), problems=tuple(problems), remarks=dict(remarks))
 
@@ -92,7 +92,7 @@ def _unique(found: Found) -> list[Clip]:
     seen, kept, ids = set[Path](), [], Counter[str]()
     for clip in found.clips:
         if clip.path in seen:
-            found.remarks["rows that name a clip a second time: left out"] += 1
+            found.remarks["rows that name a clip a second time, left out"] += 1
             continue
         seen.add(clip.path)
         ids[clip.id] += 1

@@ -1,0 +1,36 @@
+"""An item that fails, or kills its process, costs only itself."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from cdrl.datasets.executor import Inline, Processes, executor
+from cdrl.errors import UsageError
+
+
+def square(number: int) -> int:
+    if number == 2:
+        raise ValueError("two\nis not liked")
+    if number == 3 and os.environ.get("OMP_NUM_THREADS") == "1" and os.getppid() != 1:
+        os._exit(9)
+    return number * number
+
+
+def test_outcomes(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    found = {outcome.index: outcome for outcome in Inline().run(square, [1, 2, 4])}
+    assert (found[0].result, found[2].result) == (1, 16)
+    assert found[1].result is None and found[1].error == "unexpected ValueError: two"
+
+
+def test_a_process_that_dies():
+    found = {outcome.index: outcome for outcome in Processes(2).run(square, [1, 2, 3, 4, 5])}
+    assert {index: outcome.result for index, outcome in found.items()} == {0: 1, 1: None, 2: None, 3: 16, 4: 25}
+    assert "process that worked on it died" in found[2].error
+
+
+def test_at_least_one_worker():
+    with pytest.raises(UsageError, match="--workers 0"):
+        executor(0)

@@ -1,0 +1,252 @@
+"""Preparing real CREMA-D clips, and everything that can go wrong on the way; the same command always goes on."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from cdrl.cli import main
+from cdrl.datasets import executor, packing, shards
+from cdrl.datasets.packing import prepare
+from cdrl.datasets.preparation import Settings
+from cdrl.datasets.prepared import Prepared
+from cdrl.datasets.table import read_dataset
+from cdrl.errors import InputError, OutputError, UsageError
+from cdrl.media import read
+
+SETTINGS = Settings(speech="mel", every=8)
+
+
+def silent(done: int, total: int, failure: str) -> None:
+    """Progress that nobody watches."""
+
+
+def run(source: Path, output: Path, settings: Settings = SETTINGS, workers: executor.Executor | None = None, **more):
+    return prepare(read_dataset(source), output, settings, workers or executor.Inline(), silent, **more)
+
+
+def digests(folder: Path) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.tar"))]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, repository) -> Path:
+    """Three of the bundled clips, a picture without a face, and a clip without sound."""
+    folder = tmp_path_factory.mktemp("source")
+    for emotion in ("ANG", "HAP", "NEU"):
+        shutil.copy(repository / f"examples/1001_DFA_{emotion}_XX.flv", folder)
+    with av.open(str(folder / "1002_DFA_SAD_LO.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"crf": "30"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(8):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), "rgb24")))
+        output.mux(stream.encode(None))
+    with av.open(str(folder / "1003_IEO_SAD_LO.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = 480, 360, "yuv420p"
+        for frame in read(repository / "examples/1001_DFA_SAD_XX.flv"):
+            if frame.index % 3 == 0:
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(frame.rgb(), "rgb24")))
+        output.mux(stream.encode(None))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(source, tmp_path_factory):
+    """The folder, and what the run said; never changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, run(source, folder)
+
+
+def test_what_is_packed(finished):
+    folder, summary = finished
+    assert (summary.clips, summary.silent, len(summary.failures)) == (4, 1, 1)
+    assert summary.failures["1002_DFA_SAD_LO"].startswith("a face in 0 of 1 frames")
+    prepared = Prepared.open([folder])
+    assert prepared.speech == "log-mel" and len(prepared.clips) == 4
+    clip = prepared.clips[0]
+    assert (clip.facts.id, clip.facts.actor, clip.facts.emotion, clip.facts.part) == (
+        "1001_DFA_ANG_XX", "1001", "angry", "test",
+    )  # fmt: skip
+    count = clip.count
+    assert clip.images(range(count)).shape == (count, 224, 224, 3) and clip.image(0).dtype == np.uint8
+    assert clip.landmarks.shape == (count, 478, 3) and clip.blendshapes.shape == (count, 52)
+    assert len(clip.speech) == len(clip.times) == count and (np.diff(clip.times) > 0.2).all()
+    assert clip.truth is None and prepared.clips[-1].speech is None
+    with pytest.raises(IndexError):
+        clip.image(count)
+
+
+def test_the_face_stands_upright_with_a_tenth_on_each_side(finished):
+    for clip in Prepared.open([finished[0]]).clips:
+        points = clip.landmarks[:, :, :2]
+        low, high = points.min(1), points.max(1)
+        size, middle = (high - low).max(1), (high + low) / 2
+        assert np.abs(size - 224 / 1.2).max() < 9 and np.abs(middle - 112).max() < 9
+        eyes = points[:, 263] - points[:, 33]
+        assert np.abs(eyes[:, 1] / eyes[:, 0]).max() < 0.04
+        # The landmarks lie on the picture: lips are redder than the cheeks beside them.
+        redness = [cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[..., 1].astype(float) for image in clip.images(range(3))]
+        for red, at in zip(redness, points.round().astype(int), strict=False):
+            assert red[at[17, 1], at[17, 0]] > red[at[205, 1], at[205, 0]]
+
+
+def test_webdataset_reads_it(finished):
+    webdataset = pytest.importorskip("webdataset")
+    samples = list(webdataset.WebDataset(str(finished[0] / "000000.tar"), shardshuffle=False).decode("rgb8"))
+    clip = Prepared.open([finished[0]]).clips[1]
+    sample = samples[1]
+    assert len(samples) == 4 and sample["__key__"] == clip.facts.id
+    assert np.array_equal(sample["landmarks.npy"], clip.landmarks)
+    assert np.abs(sample["0000.jpg"].astype(int) - clip.image(0)).mean() < 1  # another decoder
+
+
+def test_nothing_is_done_twice(source, finished, tmp_path, monkeypatch):
+    shutil.copytree(finished[0], tmp_path / "again")
+    before = digests(tmp_path / "again")
+    tried: list[str] = []
+    real = packing.prepare_clip
+    monkeypatch.setattr(packing, "prepare_clip", lambda clip, settings: tried.append(clip.id) or real(clip, settings))
+    summary = run(source, tmp_path / "again")
+    assert summary.already == 4 and digests(tmp_path / "again") == before
+    assert tried == ["1002_DFA_SAD_LO"]  # what failed is tried again
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "missing"])
+def test_a_damaged_shard_is_told_and_made_anew(source, finished, tmp_path, damage):
+    folder = tmp_path / "damaged"
+    shutil.copytree(finished[0], folder)
+    shard, before = folder / "000000.tar", digests(finished[0])
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    if damage == "missing":
+        shard.unlink()
+    with pytest.raises(InputError, match=r"000000\.tar: .*cdrl data prepare"):
+        Prepared.open([folder])
+    run(source, folder)
+    assert digests(folder) == before and len(Prepared.open([folder]).clips) == 4
+
+
+def test_a_run_that_was_stopped_goes_on(source, finished, tmp_path):
+    class Stopped(executor.Inline):
+        def run(self, function, items):
+            for number, outcome in enumerate(super().run(function, items)):
+                if number == 2:
+                    raise KeyboardInterrupt
+                yield outcome
+
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path / "stopped", workers=Stopped())
+    (tmp_path / "stopped/parts/1003_IEO_SAD_LO.tar").write_bytes(b"half of a part")
+    with pytest.raises(InputError, match="not finished"):
+        Prepared.open([tmp_path / "stopped"])
+    assert run(source, tmp_path / "stopped").already == 2
+    assert digests(tmp_path / "stopped") == digests(finished[0])
+    assert sorted(path.name for path in (tmp_path / "stopped").iterdir()) == ["000000.tar", "manifest.json"]
+
+
+@pytest.mark.parametrize("at", ["parts", "000000.tar", "manifest.json"])
+def test_a_full_disk_is_one_line_and_the_run_goes_on(source, finished, tmp_path, monkeypatch, at):
+    real = shards.Path.replace
+
+    def full(self, target):
+        if at in str(target) and (at != "manifest.json" or (tmp_path / "full/000000.tar").exists()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, target)
+
+    monkeypatch.setattr(shards.Path, "replace", full)
+    with pytest.raises(OutputError, match=r"No space left on device.*run the same command again"):
+        run(source, tmp_path / "full")
+    monkeypatch.undo()
+    assert not list((tmp_path / "full").rglob("*.partial"))
+    run(source, tmp_path / "full")
+    assert digests(tmp_path / "full") == digests(finished[0])
+
+
+def test_clips_that_changed_are_done_again_and_others_stay(source, finished, tmp_path, repository):
+    table = "path,actor,emotion\n" + "".join(f"{name},1001,{name[9:12]}\n" for name in names(source))
+    shutil.copytree(source, tmp_path / "plain")
+    (tmp_path / "plain/clips.csv").write_text(table)
+    run(tmp_path / "plain", tmp_path / "out")
+    (tmp_path / "plain/clips.csv").write_text(table.replace("HAP\n", "sad\n"))
+    shutil.copy(repository / "examples/1001_DFA_FEA_XX.flv", tmp_path / "plain")
+    with (tmp_path / "plain/clips.csv").open("a") as file:
+        file.write("1001_DFA_FEA_XX.flv,1001,fear\n")
+    assert run(tmp_path / "plain", tmp_path / "out").already == 2
+    found = {clip.facts.id[9:12]: clip.facts.emotion for clip in Prepared.open([tmp_path / "out"]).clips}
+    assert found == {"ANG": "angry", "HAP": "sad", "NEU": "neutral", "FEA": "fear"}
+
+
+def names(source: Path) -> list[str]:
+    return sorted(path.name for path in source.glob("1001*.flv"))
+
+
+def test_what_does_not_fit_is_refused(source, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "out")
+    with pytest.raises(UsageError, match=r"other settings \(every\).*--restart"):
+        run(source, tmp_path / "out", Settings(speech="mel", every=9))
+    (tmp_path / "less").mkdir()
+    shutil.copy(source / "1001_DFA_NEU_XX.flv", tmp_path / "less")
+    with pytest.raises(UsageError, match=r"clips that .* has not"):
+        run(tmp_path / "less", tmp_path / "out")
+    assert run(tmp_path / "less", tmp_path / "out", restart=True).clips == 1
+    with pytest.raises(UsageError, match="different speech features"):
+        manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+        manifest["settings"]["speech"] = "another"
+        (tmp_path / "out/manifest.json").write_text(json.dumps(manifest))
+        Prepared.open([finished[0], tmp_path / "out"])
+    with pytest.raises(UsageError, match="--every"):
+        Settings(every=0)
+    (tmp_path / "faceless").mkdir()
+    shutil.copy(source / "1002_DFA_SAD_LO.mp4", tmp_path / "faceless")
+    with pytest.raises(InputError, match=r"not one of its clips can be prepared .*a face in 0 of"):
+        run(tmp_path / "faceless", tmp_path / "nothing")
+
+
+def test_truth_goes_along_frame_by_frame(source, tmp_path):
+    data = tmp_path / "made"
+    data.mkdir()
+    shutil.copy(source / "1003_IEO_SAD_LO.mp4", data / "a.mp4")
+    shutil.copy(source / "1003_IEO_SAD_LO.mp4", data / "b.mp4")
+    count = sum(1 for _ in read(data / "a.mp4"))
+    for name, rows in (("a", count), ("b", count - 1)):
+        truth = {"position": np.arange(rows, dtype=np.float32), "visemes": np.zeros(rows, np.int64)}
+        np.savez(data / f"{name}.npz", speaking=np.ones(rows, bool), weights=np.zeros((rows, 3), np.float32), **truth)
+    rows = ("path,actor,emotion,dataset", "a.mp4,p1,sad,synthetic", "b.mp4,p1,sad,synthetic")
+    (data / "clips.csv").write_text("\n".join(rows))
+    summary = run(data, tmp_path / "out")
+    (clip,) = Prepared.open([tmp_path / "out"]).clips
+    assert clip.facts.synthetic and clip.truth.weights.shape == (clip.count, 3)
+    assert clip.truth.position.tolist() == list(range(0, count, 8))
+    assert summary.failures == {"b": f"b.npz: position has {count - 1} rows for {count} frames"}
+
+
+def test_processes_give_the_same_bytes_by_the_command(source, finished, tmp_path, capsys):
+    words = ["data", "prepare", str(source), "-o", str(tmp_path / "out"), "--workers", "2"]
+    assert main([*words, "--speech", "mel", "--every", "8"]) == 0
+    assert digests(tmp_path / "out") == digests(finished[0])
+    said = capsys.readouterr()
+    assert "4 clips, 1 without sound" in said.out and "1 clip failed" in said.out
+    assert "1002_DFA_SAD_LO: a face in 0 of" in said.err
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes(source, finished, tmp_path):
+    pytest.importorskip("ray")
+    run(source, tmp_path / "out", workers=executor.executor(2, "local"))
+    assert digests(tmp_path / "out") == digests(finished[0])
+
+
+def test_ray_out_of_reach_is_told_at_once(source, tmp_path):
+    pytest.importorskip("ray")
+    with pytest.raises(UsageError, match=r"--ray 127\.0\.0\.1:1: no Ray cluster"):
+        run(source, tmp_path / "out", workers=executor.executor(2, "127.0.0.1:1"))

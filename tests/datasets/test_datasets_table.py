@@ -1,0 +1,167 @@
+"""Layouts read from small trees: what is there, what each clip is, and the name of what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdrl.cli import main
+from cdrl.datasets.splits import need_people, part, people_of
+from cdrl.datasets.table import Table, probed, read_dataset
+from cdrl.errors import InputError, InputNotFoundError, UsageError
+
+
+def touch(folder, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def named(table: Table) -> list[str]:
+    return [str(problem) for problem in table.problems]
+
+
+def test_mead(tmp_path):
+    touch(
+        tmp_path,
+        *(f"M003/video/front/{e}/level_1/00{n}.mp4" for e in ("neutral", "angry", "disgusted") for n in (1, 2)),
+        "M003/video/front/angry/level_3/001.mp4",
+        "M003/video/front/angry/level_3/003.mp4",
+        "M003/video/left_30/contempt/level_2/001.mp4",
+        "M003/audio/angry/level_1/001.m4a",
+        "M003/audio/happy/level_2/004.m4a",
+    )
+    table = read_dataset(tmp_path)
+    clips = {clip.id: clip for clip in table.clips}
+    assert table.layout == "mead" and len(clips) == 9
+    first = clips["M003_front_angry_level_1_001"]
+    assert (first.actor, first.emotion, first.intensity, first.view) == ("M003", "angry", 1, "front")
+    assert first.has_sound and first.sound == tmp_path / "M003/audio/angry/level_1/001.m4a"
+    # The common sentences are the same words in every emotion but disgusted.
+    assert first.sentence_id == clips["M003_front_neutral_level_1_001"].sentence_id != ""
+    assert first.sentence_id != clips["M003_front_disgusted_level_1_001"].sentence_id
+    assert clips["M003_left_30_contempt_level_2_001"].emotion == ""
+    assert any(remark.startswith("clips of contempt") and count == 1 for remark, count in table.remarks.items())
+    assert named(table) == [
+        "M003/video/front/angry/level_3/002.mp4: missing: the numbers have a gap",
+        "M003/audio/happy/level_2/004.m4a: missing: there is its sound, but no video of it",
+    ]
+
+
+def test_mead_transcripts_say_which_words_are_the_same(tmp_path):
+    touch(tmp_path, *(f"W018/video/front/{e}/level_1/001.mp4" for e in ("neutral", "disgusted")))
+    words = "SHE HAD YOUR DARK SUIT"
+    lines = [f"W018_level_1_{emotion}_001 {words}" for emotion in ("neutral", "disgusted")]
+    (tmp_path / "transcripts.txt").write_text("\n".join(lines))
+    first, second = read_dataset(tmp_path).clips
+    assert first.sentence == words and first.sentence_id == second.sentence_id
+
+
+def test_ravdess(tmp_path):
+    codes = ("01-01-03-02-02-01", "01-01-05-01-01-01")
+    touch(tmp_path, *(f"Actor_{a:02d}/{code}-{a:02d}.mp4" for code in codes for a in (1, 2, 3)))
+    touch(tmp_path, "Actor_01/02-01-06-01-02-01-01.mp4", "Actor_01/03-01-06-01-02-01-01.wav")
+    touch(tmp_path, "Actor_01/01-02-06-01-02-01-01.mp4", "Actor_01/holiday.mp4")
+    (tmp_path / f"Actor_02/{codes[1]}-02.mp4").unlink()
+    table = read_dataset(tmp_path)
+    clips = {clip.id: clip for clip in table.clips}
+    happy = clips["01-01-03-02-02-01-01"]
+    assert (happy.actor, happy.emotion, happy.intensity) == ("Actor_01", "happy", 2)
+    assert happy.sentence == "Dogs are sitting by the door" and happy.has_sound
+    assert clips["02-01-06-01-02-01-01"].emotion == "fear" and not clips["02-01-06-01-02-01-01"].has_sound
+    assert table.remarks == {"clips of song, left out": 1, "files of sound alone, left out": 1}
+    assert named(table) == [
+        "Actor_01/holiday.mp4: its name is not seven two-digit codes",
+        "Actor_02/01-01-05-01-01-01-02.mp4: missing: most of the others have it",
+    ]
+
+
+def test_crema_d(sample):
+    table = read_dataset(sample.parent)
+    assert table.layout == "crema-d" and len(table.clips) == 6 and not table.problems
+    assert {clip.emotion for clip in table.clips} == {"neutral", "angry", "disgusted", "fear", "happy", "sad"}
+    assert {clip.sentence for clip in table.clips} == {"Don't forget a jacket"}
+    opened = probed(table)
+    assert all(clip.has_sound and round(float(clip.rate), 2) == 29.97 for clip in opened.clips)
+
+
+PLAIN = """path,actor,emotion,dataset,intensity,sentence,content_id,audio
+a.mp4,W009,Anger,mead,3,"Don't ask me",angry_001,1
+b.mp4,W009,disgusted,mead,3,Something else,disgusted_001,0
+c.mp4,W009,sadness,mead,XX,DON'T ASK ME,sad_001,
+d.mp4,,contempt,,weird,,,
+e.mp4,other actor,,,,,,
+
+a.mp4,W009,angry,mead,3,,,
+gone.mp4,W011,happy,mead,1,,,
+empty.mp4,W011,happy,mead,1,,,
+,W011,happy,mead,1,,,
+"""
+
+
+def test_plain(tmp_path):
+    (tmp_path / "clips.csv").write_text(PLAIN, encoding="utf-8-sig")
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
+    (tmp_path / "empty.mp4").touch()
+    table = read_dataset(tmp_path)
+    a, b, c, d, e = table.clips
+    assert [clip.emotion for clip in table.clips] == ["angry", "disgusted", "sad", "", ""]
+    assert a.sentence_id == c.sentence_id != b.sentence_id
+    assert (a.has_sound, b.has_sound, c.has_sound) == (True, False, None)
+    assert (a.intensity, c.intensity, d.intensity) == (3, None, None)
+    assert len({d.actor, e.actor}) == 2 and d.dataset == tmp_path.name
+    assert sum(table.remarks.values()) == 5  # contempt, two nobodies, a weird intensity, a row twice
+    assert named(table) == [
+        "clips.csv line 11: no path",
+        "gone.mp4: missing: no such file",
+        "empty.mp4: an empty file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        (None, InputError, "none of the layouts"),
+        ("path,actor\na.mp4,b\n", InputError, "no column emotion"),
+        ("path,actor,emotion\n", InputError, "empty data set"),
+        (b"\xff\xfe\x00", InputError, "not a table"),
+    ],
+)
+def test_unreadable(tmp_path, content, kind, message):
+    if content is not None:
+        (tmp_path / "clips.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(kind, match=message):
+        read_dataset(tmp_path)
+    with pytest.raises(InputNotFoundError):
+        read_dataset(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="layout"):
+        read_dataset(tmp_path, "vhs")
+
+
+def test_check_names_broken_clips_and_says_so_in_its_exit_code(tmp_path, sample, capsys):
+    (tmp_path / "1001_DFA_NEU_XX.flv").write_bytes(sample.read_bytes())
+    assert main(["data", "check", str(tmp_path), "--probe"]) == 0
+    assert "crema-d" in capsys.readouterr().out
+    (tmp_path / "1001_DFA_SAD_XX.flv").write_bytes(b"not a video")
+    assert main(["data", "check", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["data", "check", str(tmp_path), "--probe"]) == 3
+    (line, total) = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert line.startswith("1001_DFA_SAD_XX.flv: ") and str(tmp_path) not in line
+    assert total == "broken or missing: 1 clip"
+
+
+def test_people_keep_their_part():
+    assert part("M003", "mead") == part("1001", "crema_d") == "test"
+    assert part("W009", "mead") == part("demo1_video", "wild") == "validation"
+    assert part("W023", "mead") == "train"
+    made = [part(f"S{number:04d}", "synthetic") for number in range(1, 61)]
+    assert abs(made.count("train") - 42) <= 1 and abs(made.count("test") - 9) <= 1
+    assert part("somebody", "synthetic") == part("somebody", "synthetic")
+
+
+def test_one_person_is_too_few(sample):
+    clips = read_dataset(sample.parent).clips
+    assert people_of(clips) == people_of(clips, "test") == ("crema_d/1001",)
+    need_people(clips, ("test",), fewest=1)
+    with pytest.raises(UsageError, match=r"0 of the people are for train, at least 2 .* crema_d/1001"):
+        need_people(clips)
