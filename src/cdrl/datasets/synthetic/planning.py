@@ -1,0 +1,213 @@
+"""Which clips are made: people, the words they say, the takes and the emotions, all fixed by one seed.
+
+A group is one person saying one part of a sentence in several emotions, each from a take of its own. Emotions are dealt
+out evenly and independently of person and sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.datasets.synthetic.speech import Spoken
+from cdrl.datasets.synthetic.visemes import Phones
+from cdrl.emotions import EMOTIONS
+from cdrl.errors import InputError, UsageError
+
+_MARGIN = 0.2  # seconds of a clip left for the silence around the words
+_ACTED = 0.35  # share of groups whose speech is acted, where both kinds are given
+_FEWEST_WORDS = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides what the clips look like and how many there are."""
+
+    people: int = 60
+    clips: int = 720
+    emotions: int = 4
+    seconds: float = 2.0
+    size: int = 256
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.emotions <= len(EMOTIONS):
+            raise UsageError(f"--emotions {self.emotions}: give 1 to {len(EMOTIONS)} emotions a sentence")
+        if self.people < 1 or self.clips < self.people * self.emotions:
+            raise UsageError(
+                f"--clips {self.clips}: each of {self.people} people says at least one sentence in {self.emotions} "
+                f"emotions; give {self.people * self.emotions} clips or more, or fewer --people"
+            )
+        if not 0.8 <= self.seconds <= 10 or not 64 <= self.size <= 1024 or self.size % 2:
+            raise UsageError("--seconds is 0.8 to 10 and --size an even number from 64 to 1024")
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """One clip. `first` and `last` are the words of the sentence that are heard ([first, last))."""
+
+    name: str
+    actor: str
+    emotion: str
+    intensity: int
+    take: Spoken
+    first: int
+    last: int
+    seed: tuple[int, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The words that are heard."""
+        return " ".join(self.take.words[self.first : self.last])
+
+    @property
+    def content(self) -> str:
+        """Equal for clips with the same words of the same sentence."""
+        return f"{'_'.join(self.take.words)}:{self.first}-{self.last}".replace("'", "")
+
+
+@dataclass(frozen=True)
+class PersonPlan:
+    """A person and their clips; `head` is the model's name."""
+
+    actor: str
+    head: str
+    seed: tuple[int, ...]
+    clips: tuple[ClipPlan, ...]
+
+
+def window(takes: Sequence[Spoken], seconds: float, rng: np.random.Generator) -> tuple[int, int] | None:
+    """Words [first, last) as many as fit into `seconds` less a margin in every take, or None where too few do."""
+    word = np.array(takes[0].word)
+    count = len(takes[0].words)
+    starts = np.array(
+        [[take.bounds[int(np.flatnonzero(word == index)[0])] for index in range(count)] for take in takes]
+    )
+    ends = np.array([[take.bounds[int(np.flatnonzero(word == i)[-1]) + 1] for i in range(count)] for take in takes])
+    fits = [
+        (last - first, first, last)
+        for first in range(count)
+        for last in range(first + 1, count + 1)
+        if (ends[:, last - 1] - starts[:, first]).max() <= seconds - _MARGIN
+    ]
+    longest = max(fits, default=(0, 0, 0))[0]
+    if longest < min(_FEWEST_WORDS, count):
+        return None
+    choice = [item for item in fits if item[0] >= max(longest - 1, 1)]
+    _, first, last = choice[int(rng.integers(len(choice)))]
+    return first, last
+
+
+def phones_in(plan: ClipPlan, seconds: float) -> tuple[Phones, float]:
+    """The clip's phones in its own time, silence first and last, and the second of the recording at which it starts.
+
+    Where the words are placed is drawn from the clip's seed, so that sound alone does not tell the time.
+    """
+    rng = np.random.default_rng([*plan.seed, 11])
+    inside = [index for index, word in enumerate(plan.take.word) if plan.first <= word < plan.last]
+    bounds = np.array(plan.take.bounds[inside[0] : inside[-1] + 2])
+    room = seconds - (bounds[-1] - bounds[0])
+    start = float(rng.uniform(0.25, 0.75) * room)
+    shift = bounds[0] - start
+    moved = bounds - shift
+    symbols = ("SIL", *(plan.take.symbols[index] for index in inside), "SIL")
+    return Phones(symbols, np.array([0.0, *moved, seconds])), float(shift)
+
+
+def groups_of(spoken: Sequence[Spoken], acted: bool) -> list[list[Spoken]]:
+    """Takes of the same sentence by the same voice."""
+    found: dict[tuple[str, str], list[Spoken]] = {}
+    for item in spoken:
+        if bool(item.recording.emotion) == acted:
+            found.setdefault((item.recording.voice, item.recording.sentence), []).append(item)
+    return [found[key] for key in sorted(found)]
+
+
+def make_plan(settings: Settings, spoken: Sequence[Spoken], heads: Sequence[str]) -> list[PersonPlan]:
+    """Everybody's clips. Raises InputError where the recordings hold too few takes of any sentence."""
+    rng = np.random.default_rng([settings.seed, 1])
+    acted = [group for group in groups_of(spoken, True) if len({t.recording.emotion for t in group}) > 1]
+    spare = [group for group in groups_of(spoken, False) if len(group) >= 2]
+    if not acted and not spare:
+        raise InputError("no sentence with two takes or more: give recordings of the same words in several takes")
+    dealt = _Deal(rng)
+    total = settings.clips // settings.emotions
+    people = []
+    for person in range(settings.people):
+        count = total // settings.people + (person < total % settings.people)
+        actor = f"S{person + 1:04d}"
+        clips: list[ClipPlan] = []
+        for part in range(count):
+            is_acted = bool(acted) and (not spare or rng.uniform() < _ACTED)
+            clips += _group_clips(actor, person, part, settings, acted if is_acted else spare, dealt, rng)
+        people.append(PersonPlan(actor, heads[person % len(heads)], (settings.seed, 2, person), tuple(clips)))
+    return people
+
+
+class _Deal:
+    """Hands out emotions so that each is used equally often, in a random order."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._used = dict.fromkeys(EMOTIONS, 0)
+
+    def take(self, count: int) -> list[str]:
+        """`count` distinct emotions, the least used first, ties at random."""
+        order = sorted(EMOTIONS, key=lambda emotion: (self._used[emotion], self._rng.uniform()))[:count]
+        for emotion in order:
+            self._used[emotion] += 1
+        return order
+
+
+def _group_clips(
+    actor: str,
+    person: int,
+    part: int,
+    settings: Settings,
+    groups: list[list[Spoken]],
+    deal: _Deal,
+    rng: np.random.Generator,
+) -> list[ClipPlan]:
+    emotions = deal.take(settings.emotions)
+    for _ in range(50):
+        group = groups[int(rng.integers(len(groups)))]
+        chosen = _takes(group, emotions, rng)
+        words = window(list(chosen.values()), settings.seconds, rng)
+        if words is not None:
+            break
+    else:
+        raise InputError(f"no two words of any sentence fit into {settings.seconds:g} s: give more --seconds")
+    clips = []
+    for index, emotion in enumerate(emotions):
+        level = chosen[emotion].recording.intensity
+        level = int(rng.integers(1, 4)) if level is None else min(3, max(1, level + int(rng.integers(-1, 1))))
+        seed = (settings.seed, 3, person, part, index)
+        name = f"{actor}_{part:02d}_{emotion}"
+        clips.append(ClipPlan(name, actor, emotion, level, chosen[emotion], *words, seed))
+    return clips
+
+
+def _takes(group: list[Spoken], emotions: Sequence[str], rng: np.random.Generator) -> Mapping[str, Spoken]:
+    """A take for each emotion: one acted in it where there is, else any that is still free."""
+    free = [group[index] for index in rng.permutation(len(group))]
+    found: dict[str, Spoken] = {}
+    for emotion in emotions:
+        right = [take for take in free if take.recording.emotion == emotion]
+        take = (right or free or list(group))[0]
+        found[emotion] = take
+        free = [item for item in free if item is not take]
+    return found
+
+
+def frame_times(seconds: float, rate: int = 25) -> NDArray[np.float64]:
+    """Times [t] of a clip's frames."""
+    return np.arange(round(seconds * rate)) / rate
+
+
+def speech_used(plans: Sequence[PersonPlan]) -> list[Path]:
+    """Recordings that any clip is made from."""
+    return sorted({clip.take.recording.path for person in plans for clip in person.clips})

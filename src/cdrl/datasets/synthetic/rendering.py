@@ -1,0 +1,126 @@
+"""Draws heads offscreen with moderngl (OpenGL through EGL: a GPU's, or Mesa's software renderer where there is none).
+
+One `Renderer` a process. A head's static part (triangles, textures, what each vertex is) is loaded once a person;
+positions and normals change with every frame. What comes back is linear light with coverage, to be laid over a
+background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.datasets.synthetic.head import Floats, Ints
+from cdrl.datasets.synthetic.shaders import FRAGMENT, VERTEX
+from cdrl.errors import AssetError
+
+NEAR, FAR = 5.0, 400.0  # cm
+_SAMPLES = 0
+
+
+@dataclass(frozen=True)
+class Camera:
+    """`distance` from the head's origin and `height` of the picture at that distance, both in cm; `shift` [2] moves
+    the head in the picture, cm."""
+
+    distance: float
+    height: float
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    def projection(self) -> Floats:
+        """Clip matrix [4, 4] for a square picture of camera-space points (the camera looks along -z)."""
+        focal = 2 * self.distance / self.height
+        matrix = np.zeros((4, 4), np.float32)
+        matrix[0, 0] = matrix[1, 1] = focal
+        matrix[2, 2], matrix[2, 3] = -(FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)
+        matrix[3, 2] = -1
+        return matrix
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The static part of what is drawn: `triangles` [m, 3]; per vertex `canonical` [n, 3] (place on the model's mean
+    face, cm), `kind` [n] and `tint` [n, 3] (lip, lash, occlusion); `skin` RGBA [h, w, 4] uint8 in canonical cylinder
+    coordinates, alpha = shine; `looks`: uniforms of the shader by name."""
+
+    triangles: Ints
+    canonical: Floats
+    kind: NDArray[np.uint8]
+    tint: Floats
+    skin: NDArray[np.uint8]
+    looks: Mapping[str, Any]
+
+
+class Renderer:
+    """Offscreen pictures of one side. Raises AssetError where no OpenGL is to be had."""
+
+    def __init__(self, size: int) -> None:
+        self._context = _context()
+        self._size = size
+        context = self._context
+        self._program = context.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
+        samples = min(_SAMPLES, context.max_samples)
+        shape = (size, size)
+        self._target = context.framebuffer(
+            context.renderbuffer(shape, 4, samples=samples), context.depth_renderbuffer(shape, samples=samples)
+        )
+        self._result = context.framebuffer(context.renderbuffer(shape, 4))
+        self._held: list[Any] = []
+
+    def load(self, figure: Figure) -> None:
+        """Make `figure` the one that is drawn."""
+        for item in self._held:
+            item.release()
+        context, count = self._context, len(figure.canonical)
+        static = np.concatenate([figure.canonical, figure.kind[:, None], figure.tint], 1).astype(np.float32)
+        self._moving = context.buffer(reserve=count * 6 * 4, dynamic=True)
+        fixed = context.buffer(static.tobytes())
+        index = context.buffer(np.ascontiguousarray(figure.triangles, np.int32).tobytes())
+        content = [(self._moving, "3f 3f", "position", "normal"), (fixed, "3f 1f 3f", "canonical", "kind", "tint")]
+        self._array = context.vertex_array(self._program, content, index, skip_errors=True)
+        height, width = figure.skin.shape[:2]
+        texture = context.texture((width, height), 4, np.ascontiguousarray(figure.skin[::-1]).tobytes())
+        texture.build_mipmaps()
+        texture.use(0)
+        self._held = [self._array, self._moving, fixed, index, texture]
+        for name, value in figure.looks.items():
+            self.set(name, value)
+
+    def set(self, name: str, value: Any) -> None:
+        """Set a uniform of the shader; one that the compiler has found unused is passed over."""
+        if name in self._program:
+            self._program[name].value = value if np.isscalar(value) else tuple(np.ravel(value).tolist())
+
+    def draw(
+        self, positions: Floats, normals: Floats, rotation: Floats, translation: Floats, camera: Camera
+    ) -> NDArray[np.uint8]:
+        """RGBA [size, size, 4], gamma-encoded and premultiplied by coverage, of vertices [n, 3] turned and moved."""
+        self._moving.write(np.concatenate([positions, normals], 1).astype(np.float32).tobytes())
+        self.set("projection", camera.projection().T)
+        self.set("rotation", rotation.T)
+        place = translation + np.array([*camera.shift, -camera.distance])
+        self.set("translation", place)
+        context = self._context
+        self._target.use()
+        context.enable(context.DEPTH_TEST)
+        self._target.clear(0, 0, 0, 0)
+        self._array.render()
+        context.copy_framebuffer(self._result, self._target)
+        raw = np.frombuffer(self._result.read(components=4), np.uint8)
+        return raw.reshape(self._size, self._size, 4)[::-1]
+
+
+def _context() -> Any:
+    import moderngl  # noqa: PLC0415  a heavy library that only drawing needs
+
+    backend: Any = {"backend": "egl"}
+    try:
+        return moderngl.create_context(standalone=True, **backend)
+    except Exception as error:  # noqa: BLE001  moderngl and glcontext raise bare ones
+        raise AssetError(
+            f"no OpenGL to draw with ({error}); on Debian: apt install libegl1 libgl1-mesa-dri libgles2"
+        ) from None

@@ -1,0 +1,110 @@
+"""Light, camera, background, head motion and the sensor: everything around the face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.datasets.synthetic.head import Floats
+from cdrl.datasets.synthetic.identity import rotation
+from cdrl.datasets.synthetic.rendering import Camera
+
+PIVOT = np.array([0.0, -9.0, -7.0], np.float32)
+"""Where the head turns on the neck, cm."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`uniforms` of the light, `camera`, `background` [size, size, 3] uint8, `noise` (of 255) and `blur` (pixels)."""
+
+    uniforms: dict[str, Any]
+    camera: Camera
+    background: NDArray[np.uint8]
+    noise: float
+    blur: float
+    gain: Floats
+
+
+def sample_scene(size: int, rng: np.random.Generator) -> Scene:
+    """A random place to film in."""
+    side = rng.uniform(-1.0, 1.0)
+    key = np.array([side, rng.uniform(0.0, 0.8), rng.uniform(0.6, 1.2)])
+    fill = np.array([-side * rng.uniform(0.3, 1.0), rng.uniform(-0.2, 0.5), 0.8])
+    warm = rng.normal(0, 0.06)
+    tint = np.array([1 + warm, 1, 1 - warm])
+    bright = rng.uniform(0.85, 1.35)
+    contrast = rng.uniform(0.35, 0.8)  # share of the key light
+    sky = np.array([0.42, 0.42, 0.44]) * bright * (1 - contrast) * 1.6 * tint[::-1]
+    uniforms = {
+        "key_direction": key / np.linalg.norm(key),
+        "key_colour": 1.25 * bright * contrast * 1.3 * tint,
+        "fill_direction": fill / np.linalg.norm(fill),
+        "fill_colour": 0.55 * bright * (1 - contrast) * tint[::-1],
+        "sky": sky,
+        "ground": sky * rng.uniform(0.4, 0.8) * np.array([1.05, 1, 0.92]),
+    }
+    camera = Camera(rng.uniform(45, 110), rng.uniform(20.0, 26.5), (rng.normal(0, 0.8), rng.normal(2.6, 0.7)))
+    gain = np.clip(rng.normal(1, 0.03, 3), 0.9, 1.1).astype(np.float32) * np.float32(rng.uniform(0.92, 1.06))
+    return Scene(uniforms, camera, _background(size, rng), rng.uniform(0.5, 4.0), rng.uniform(0.0, 0.7), gain)
+
+
+def _background(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Soft colours, sometimes with out-of-focus boxes as of a room."""
+    base = rng.uniform(20, 235, 3)
+    small = base + rng.normal(0, rng.uniform(2, 30), (4, 4, 3)) + rng.normal(0, rng.uniform(2, 25), (4, 4, 1))
+    picture = cv2.resize(small.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    for _ in range(int(rng.integers(0, 7))):
+        low = rng.uniform(-0.2, 1, 2) * size
+        high = low + rng.uniform(0.08, 0.5, 2) * size
+        colour = tuple(float(v) for v in np.clip(base + rng.normal(0, 55, 3), 0, 255))
+        cv2.rectangle(picture, tuple(int(v) for v in low), tuple(int(v) for v in high), colour, -1)
+    picture = cv2.GaussianBlur(picture, (0, 0), size / 256 * rng.uniform(3, 12))
+    found: NDArray[np.uint8] = np.clip(picture, 0, 255).astype(np.uint8)
+    return found
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Rotations [t, 3, 3] and translations [t, 3] of the head."""
+
+    rotations: Floats
+    translations: Floats
+
+
+def head_motion(times: NDArray[np.float64], loudness: Floats, emotion: str, rng: np.random.Generator) -> Motion:
+    """Slow sway, nods with the voice, a resting turn within 20 degrees, a lean that some emotions bring."""
+    turn = np.clip(rng.normal(0, 8.0), -20, 20)
+    lean = {"sad": 5.0, "surprised": -4.0, "fear": -3.0, "angry": 2.0}.get(emotion, 0.0) * rng.uniform(-0.3, 1.3)
+    yaw = turn + _sway(times, rng.uniform(0.5, 5.0), rng)
+    pitch = rng.normal(0, 3.5) + lean + _sway(times, rng.uniform(0.3, 2.5), rng)
+    roll = rng.normal(0, 2.5) + _sway(times, rng.uniform(0.2, 2.5), rng)
+    beat = cv2.GaussianBlur(loudness.astype(np.float32)[None], (0, 0), 3)[0]
+    pitch = pitch + rng.uniform(-1, 4) * (beat - beat.mean())
+    yaw = np.clip(yaw, -24, 24)
+    angles = np.deg2rad(np.stack([yaw, pitch, roll], 1))
+    turns = np.stack([rotation(*row) for row in angles])
+    drift = np.stack([_sway(times, 0.35, rng), _sway(times, 0.25, rng), _sway(times, 0.5, rng)], 1)
+    return Motion(turns, (PIVOT - turns @ PIVOT + drift).astype(np.float32))
+
+
+def _sway(times: NDArray[np.float64], size: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    waves = [np.sin(2 * np.pi * (times * rng.uniform(0.15, 0.9) + rng.uniform())) for _ in range(3)]
+    found: NDArray[np.float64] = size * np.sum(waves, 0) / 2
+    return found
+
+
+def finish(rgba: NDArray[np.uint8], scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The drawn head [s, s, 4] over the background, as a sensor sees it: [size, size, 3], RGB."""
+    size = len(scene.background)
+    if len(rgba) != size:
+        rgba = cv2.resize(rgba, (size, size), interpolation=cv2.INTER_AREA)
+    cover = rgba[..., 3:].astype(np.float32) / 255
+    picture = rgba[..., :3] * scene.gain + scene.background * (1 - cover)
+    if scene.blur > 0.2:
+        picture = cv2.GaussianBlur(picture, (0, 0), scene.blur)
+    grain = rng.standard_normal((size, size, 1), np.float32) * scene.noise
+    return np.clip(picture + grain, 0, 255).astype(np.uint8)

@@ -1,0 +1,167 @@
+"""Phones → visemes → mouth units over time, with coarticulation.
+
+Every phone pulls the mouth towards its viseme's shape around its own middle; neighbours' pulls overlap (Cohen and
+Massaro's dominance functions). Lips that must meet (p b m) and the lip that must be tucked (f v) are laid over the
+result, so that no neighbour and no emotion keeps them open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.datasets.synthetic.head import UNITS, Floats
+
+VISEMES = (
+    "silence", "bilabial", "labiodental", "dental", "alveolar", "velar", "postalveolar", "sibilant", "r", "l", "aa",
+    "ae", "ih", "oh", "ou",
+)  # fmt: skip
+"""The classes written as `visemes` beside each clip."""
+
+_PHONES = {
+    "silence": "SIL", "bilabial": "P B M", "labiodental": "F V", "dental": "TH DH", "alveolar": "T D N",
+    "velar": "K G NG HH", "postalveolar": "CH JH SH ZH", "sibilant": "S Z", "r": "R ER", "l": "L", "aa": "AA AH AY AW",
+    "ae": "AE EH EY", "ih": "IH IY Y", "oh": "AO OY OW", "ou": "UW UH W",
+}  # fmt: skip
+VISEME_OF = {phone: VISEMES.index(name) for name, phones in _PHONES.items() for phone in phones.split()}
+"""Class of each phone of the pronouncing dictionary."""
+VOWELS = frozenset(("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"))
+SECOND = {"AY": "IH", "EY": "IH", "OY": "IH", "AW": "UH", "OW": "UW"}
+"""Where a diphthong ends."""
+
+# Units of each viseme; a name without a side means both sides.
+_SHAPES: dict[str, dict[str, float]] = {
+    "silence": {},
+    "bilabial": {"mouthPress": 0.25, "mouthRollLower": 0.25, "mouthRollUpper": 0.2, "jawOpen": 0.03},
+    "labiodental": {"mouthRollLower": 0.55, "mouthUpperUp": 0.35, "jawOpen": 0.05, "mouthShrugLower": 0.15},
+    "dental": {"jawOpen": 0.14, "mouthLowerDown": 0.3, "mouthUpperUp": 0.12},
+    "alveolar": {"jawOpen": 0.1, "mouthLowerDown": 0.32, "mouthUpperUp": 0.14, "mouthStretch": 0.1},
+    "velar": {"jawOpen": 0.2, "mouthLowerDown": 0.22, "mouthUpperUp": 0.1},
+    "postalveolar": {"jawOpen": 0.07, "mouthFunnel": 0.65, "mouthPucker": 0.2, "mouthUpperUp": 0.15},
+    "sibilant": {
+        "jawOpen": 0.04,
+        "mouthStretch": 0.28,
+        "mouthLowerDown": 0.38,
+        "mouthUpperUp": 0.16,
+        "mouthSmile": 0.1,
+    },
+    "r": {"jawOpen": 0.12, "mouthFunnel": 0.42, "mouthPucker": 0.22, "mouthLowerDown": 0.15},
+    "l": {"jawOpen": 0.2, "mouthLowerDown": 0.3, "mouthUpperUp": 0.14},
+    "aa": {"jawOpen": 0.56, "mouthLowerDown": 0.25, "mouthUpperUp": 0.12},
+    "ae": {"jawOpen": 0.38, "mouthStretch": 0.28, "mouthLowerDown": 0.32, "mouthUpperUp": 0.2, "mouthSmile": 0.1},
+    "ih": {"jawOpen": 0.18, "mouthStretch": 0.36, "mouthLowerDown": 0.3, "mouthUpperUp": 0.16, "mouthSmile": 0.18},
+    "oh": {"jawOpen": 0.4, "mouthFunnel": 0.55, "mouthPucker": 0.22, "mouthLowerDown": 0.08},
+    "ou": {"jawOpen": 0.14, "mouthPucker": 0.75, "mouthFunnel": 0.3},
+}
+# How far a viseme's pull reaches (seconds beyond half its phone) and how strong it is.
+_REACH = {"silence": (0.05, 0.7), "bilabial": (0.03, 1.6), "labiodental": (0.035, 1.5), "ou": (0.085, 1.3),
+          "oh": (0.06, 1.2), "postalveolar": (0.07, 1.2), "velar": (0.045, 0.45), "alveolar": (0.04, 0.6)}  # fmt: skip
+_OTHER = (0.05, 1.0)
+OPENERS = tuple(
+    UNITS.index(name)
+    for name in ("jawOpen", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+                 "mouthFunnel")
+)  # fmt: skip
+"""Units that part the lips."""
+
+
+def sided(shape: dict[str, float]) -> Floats:
+    """Unit weights [52] of a shape whose names may leave out the side."""
+    found = np.zeros(len(UNITS), np.float32)
+    for name, value in shape.items():
+        for unit in (name,) if name in UNITS else (f"{name}Left", f"{name}Right"):
+            found[UNITS.index(unit)] += value
+    return found
+
+
+SHAPES: Floats = np.stack([sided(_SHAPES[name]) for name in VISEMES])
+"""Unit weights [15, 52] of each viseme, spoken clearly."""
+
+
+@dataclass(frozen=True)
+class Phones:
+    """Phones of a clip in time: `symbols` [n], and `bounds` [n + 1] seconds, rising; silence stands first and last."""
+
+    symbols: tuple[str, ...]
+    bounds: NDArray[np.float64]
+
+    def position(self, times: NDArray[np.float64]) -> Floats:
+        """Place in the sentence [t], in phones: index and the part of the phone that has passed."""
+        found: Floats = np.interp(times, self.bounds, np.arange(len(self.bounds))).astype(np.float32)
+        return found
+
+    def at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Index [t] of the phone at each time."""
+        inside = np.searchsorted(self.bounds, times, "right") - 1
+        return np.clip(inside, 0, len(self.symbols) - 1)
+
+
+def classes(phones: Phones, times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Viseme class [t] at each time; a diphthong's second half has the class of its end."""
+    index = phones.at(times)
+    late = phones.position(times) - index > 0.55
+    symbols = [phones.symbols[i] for i in index]
+    return np.array([VISEME_OF[SECOND.get(s, s) if end else s] for s, end in zip(symbols, late, strict=True)], np.int64)
+
+
+def _targets(phones: Phones) -> list[tuple[str, float, float]]:
+    """(viseme, middle, half length) of everything the mouth aims at; a diphthong is two aims."""
+    found = []
+    for symbol, start, end in zip(phones.symbols, phones.bounds[:-1], phones.bounds[1:], strict=True):
+        parts = (symbol, SECOND[symbol]) if symbol in SECOND else (symbol,)
+        length = (end - start) / len(parts)
+        for place, part in enumerate(parts):
+            found.append((VISEMES[VISEME_OF[part]], start + (place + 0.5) * length, length / 2))
+    return found
+
+
+def mouth(phones: Phones, times: NDArray[np.float64], loudness: Floats, clarity: float) -> Floats:
+    """Unit weights [t, 52] of the speaking mouth.
+
+    `loudness` [t] in [0, 1] opens the mouth a little more where the take is loud; `clarity` about 1 is the person's.
+    """
+    total = np.zeros((len(times), 1))
+    pulled = np.zeros((len(times), len(UNITS)))
+    for viseme, middle, half in _targets(phones):
+        reach, strength = _REACH.get(viseme, _OTHER)
+        away = np.maximum(np.abs(times - middle) - 0.6 * half, 0)
+        pull = strength * np.exp(-((away / (0.5 * half + reach)) ** 2) * 1.6)
+        total += pull[:, None]
+        pulled += pull[:, None] * SHAPES[VISEMES.index(viseme)]
+    weights = pulled / np.maximum(total, 0.05)
+    weights *= clarity
+    weights[:, OPENERS] *= (0.7 + 0.45 * loudness)[:, None]
+    return np.clip(weights, 0, 1).astype(np.float32)
+
+
+def closure(phones: Phones, times: NDArray[np.float64], viseme: str = "bilabial") -> Floats:
+    """How far [t] lips must meet (or the lower lip be tucked, `labiodental`): 1 through a phone's middle."""
+    found = np.zeros(len(times))
+    for name, middle, half in _targets(phones):
+        if name == viseme:
+            flat = max(0.5 * half, 0.021)  # a frame of 40 ms falls into it wherever frames lie
+            away = np.maximum(np.abs(times - middle) - flat, 0) / 0.045
+            found = np.maximum(found, np.clip(1 - away, 0, 1) ** 2 * (3 - 2 * np.clip(1 - away, 0, 1)))
+    return found.astype(np.float32)
+
+
+def close_lips(weights: Floats, shut: Floats, tucked: Floats) -> Floats:
+    """Weights [t, 52] in which lips meet where `shut` [t] is 1 and the lower lip is tucked where `tucked` is, whatever
+    emotion or neighbour would part them."""
+    found = weights.copy()
+    for amount, shape in ((tucked, SHAPES[VISEMES.index("labiodental")]), (shut, SHAPES[VISEMES.index("bilabial")])):
+        part = amount[:, None]
+        openers = list(OPENERS)
+        goal = shape[openers]
+        found[:, openers] = found[:, openers] * (1 - part) + np.minimum(goal, 1) * part
+        others = [i for i in np.flatnonzero(shape) if i not in OPENERS]
+        found[:, others] = np.maximum(found[:, others], shape[others] * part)
+    jaw, close = UNITS.index("jawOpen"), UNITS.index("mouthClose")
+    found[:, close] = np.maximum(found[:, close], shut * found[:, jaw])
+    found[:, close] = np.minimum(found[:, close], found[:, jaw])  # it undoes the jaw's parting and no more
+    for name in ("mouthFrown", "mouthStretch", "mouthSmile", "mouthShrugUpper", "mouthPucker"):
+        for index in [i for i, unit in enumerate(UNITS) if unit.startswith(name)]:
+            found[:, index] *= 1 - 0.35 * shut  # strong corners pull lips apart in the middle
+    return found

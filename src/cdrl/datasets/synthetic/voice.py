@@ -1,0 +1,141 @@
+"""Makes a neutral voice say many sentences, several takes each, with an external `piper` program.
+
+    python -m cdrl.datasets.synthetic.voice TRANSCRIPTS OUTPUT --piper PROGRAM --model VOICE.onnx
+
+TRANSCRIPTS has one sentence a line, with or without MEAD's clip id before it. OUTPUT gets one trimmed WAV file a take
+and speech.csv (path, sentence, take, seconds), which `cdrl data synth --voice-speech OUTPUT` reads. Every take of a
+sentence has its own speed and its own randomness of phone lengths, so that takes differ in timing as in life.
+Piper is GPL: it is run as a program of its own and is no part of this package.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+import tempfile
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from tyro.conf import Positional
+
+from cdrl.errors import CdrlError, InputError, InputNotFoundError, OutputExistsError, UsageError
+
+SPEEDS = (1.0, 0.86, 1.18, 0.93, 1.08, 1.28)  # length scale of each take
+_LOUD = 0.02  # of the loudest sample: below it, at the ends, is silence
+_MARGIN = 0.06  # seconds kept around the speech
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make takes of sentences with an external piper."""
+
+    transcripts: Positional[Path]
+    """One sentence a line; a first word with an underscore is taken for a clip id."""
+    output: Positional[Path]
+    """Folder to make."""
+    piper: Path
+    """The piper program."""
+    model: Path
+    """Its voice (.onnx)."""
+    sentences: int = 120
+    """How many sentences."""
+    takes: int = 5
+    """How many takes of each, up to 6."""
+    words: Annotated[tuple[int, int], "least and most"] = (5, 9)
+    """Least and most words of a sentence."""
+    seed: int = 1
+
+
+def run(options: Options) -> int:
+    """The script."""
+    if options.output.exists():
+        raise OutputExistsError(f"{options.output}: exists; name a folder that does not")
+    if not 1 <= options.takes <= len(SPEEDS):
+        raise UsageError(f"--takes {options.takes}: give 1 to {len(SPEEDS)}")
+    if not options.transcripts.is_file():
+        raise InputNotFoundError(f"{options.transcripts}: no such file")
+    sentences = chosen(options.transcripts.read_text(encoding="utf-8"), options)
+    partial = options.output.with_name(options.output.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    rows = []
+    for take, scale in enumerate(SPEEDS[: options.takes]):
+        for number, (sentence, (samples, rate)) in enumerate(
+            zip(sentences, spoken(sentences, scale, options), strict=True)
+        ):
+            name = f"{number:03d}_{take}.wav"
+            trimmed_samples = trimmed(samples, rate)
+            _write(partial / name, trimmed_samples, rate)
+            rows.append((name, sentence, take, f"{len(trimmed_samples) / rate:.3f}"))
+    with (partial / "speech.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "sentence", "take", "seconds"), *sorted(rows)])
+    partial.replace(options.output)
+    return 0
+
+
+def chosen(text: str, options: Options) -> list[str]:
+    """Distinct sentences of the wanted length, in a random order that the seed fixes. InputError where too few."""
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
+    said = {" ".join(words[1:] if "_" in words[0] else words).strip().lower() for words in lines}
+    fits = sorted(line for line in said if options.words[0] <= len(line.split()) <= options.words[1])
+    if len(fits) < options.sentences:
+        raise InputError(
+            f"{options.transcripts}: {len(fits)} sentences of {options.words[0]} to {options.words[1]} words where "
+            f"{options.sentences} are wanted; give fewer --sentences or other --words"
+        )
+    order = np.random.default_rng(options.seed).permutation(len(fits))[: options.sentences]
+    return [fits[index] for index in order]
+
+
+def spoken(sentences: list[str], scale: float, options: Options) -> list[tuple[NDArray[np.int16], int]]:
+    """Each sentence's samples and sampling rate."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "sentences.txt"
+        lines.write_text("".join(f"{sentence.capitalize()}.\n" for sentence in sentences), encoding="utf-8")
+        command = [str(options.piper), "-m", str(options.model), "-i", str(lines), "-d", folder]
+        command += ["--length-scale", str(scale), "--noise-w-scale", "1.0", "--sentence-silence", "0"]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except OSError as error:
+            raise InputError(f"--piper {options.piper}: cannot be run ({error.strerror})") from error
+        except subprocess.CalledProcessError as error:
+            raise InputError(f"--piper {options.piper}: {error.stderr.strip().splitlines()[-1]}") from error
+        files = sorted(Path(folder).glob("*.wav"), key=lambda path: int(path.stem))
+        if len(files) != len(sentences):
+            raise InputError(f"--piper {options.piper}: made {len(files)} recordings of {len(sentences)} sentences")
+        return [_read(path) for path in files]
+
+
+def trimmed(samples: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
+    """Without the silence at both ends, but for a small margin."""
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _LOUD * np.abs(samples.astype(np.int32)).max())
+    margin = int(_MARGIN * rate)
+    return samples[max(loud[0] - margin, 0) : loud[-1] + margin]
+
+
+def _read(path: Path) -> tuple[NDArray[np.int16], int]:
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate()
+
+
+def _write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+
+
+if __name__ == "__main__":
+    import tyro
+
+    try:
+        sys.exit(run(tyro.cli(Options)))
+    except CdrlError as error:
+        sys.exit(f"error: {error}")
