@@ -34,7 +34,7 @@ class Options:
     ray: Annotated[str | None, arg(metavar="ADDRESS", help_behavior_hint="")] = None
     """Work on the Ray cluster at HOST:PORT, whose machines see the same DIR; local starts one of --workers here."""
     every: int = 1
-    """Keep every so-manieth frame."""
+    """Keep only every N-th frame."""
     max_rate: int = 30
     """Keep no more frames a second than this."""
     max_seconds: float = 60.0

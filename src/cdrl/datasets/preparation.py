@@ -41,7 +41,7 @@ class Settings:
     speech: str = "whisper"
     """Speech encoder, as `cdrl.speech.features.speech_encoder` takes it."""
     every: int = 1
-    """Keep every so-manieth frame."""
+    """Keep only every N-th frame."""
     max_rate: int = 30
     """Frames a second at most: a faster clip is thinned to the next whole fraction of its rate below."""
     max_seconds: float = 60.0
