@@ -91,8 +91,9 @@ def pictures(
     rng = np.random.default_rng([*plan.seed, 13])
     scene = sample_scene(size, rng)
     motion = head_motion(curves.times, curves.loudness, plan.emotion, rng)
+    exposure = 0.8 + 0.35 * person.looks.tone  # a camera exposes for the face
     for name, value in scene.uniforms.items():
-        renderer.set(name, value)
+        renderer.set(name, value if name.endswith("direction") else exposure * value)
     meshes = person.moved(curves.weights)
     for index, mesh in enumerate(meshes):
         weights = curves.weights[index]

@@ -99,7 +99,7 @@ def _lip_amount(vertices: Floats, units: Floats) -> Floats:
     """How much of a lip each vertex is: lips are what rolls in."""
     rolled = np.linalg.norm(units[UNITS.index("mouthRollLower")], axis=1) / 1.0
     rolled = np.maximum(rolled, np.linalg.norm(units[UNITS.index("mouthRollUpper")], axis=1))
-    found: Floats = np.clip((rolled / rolled.max() - 0.25) / 0.25, 0, 1)
+    found: Floats = np.clip((rolled / rolled.max() - 0.42) / 0.25, 0, 1)
     return found
 
 

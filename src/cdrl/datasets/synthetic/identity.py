@@ -65,7 +65,7 @@ def sample_shape(head: Head, rng: np.random.Generator) -> tuple[Floats, bool, fl
 def _makehuman_amounts(head: Head, male: bool, age: float, rng: np.random.Generator) -> dict[str, float]:
     found: dict[str, float] = {}
     races = rng.dirichlet([0.5] * len(RACES))
-    fat = float(rng.uniform(-1, 1))
+    fat = float(np.clip(rng.normal(0, 0.45), -1, 1))
     sex = SEXES[int(male)]
     blend = float(rng.uniform(0.65, 1.0))  # few are wholly one or the other
     for one, share in ((sex, blend), (SEXES[1 - int(male)], 1 - blend)):
@@ -75,9 +75,9 @@ def _makehuman_amounts(head: Head, male: bool, age: float, rng: np.random.Genera
             found[f"weight/{one}-{when}-average"] = share * part * (1 - abs(fat))
             found[f"weight/{one}-{when}-{'max' if fat > 0 else 'min'}"] = share * part * abs(fat)
     shapes = [name for name in head.modes if name.startswith("shape/")]
-    found[shapes[int(rng.integers(len(shapes)))]] = float(rng.uniform(0, 0.7))
+    found[shapes[int(rng.integers(len(shapes)))]] = float(rng.uniform(0, 0.5))
     for name in sorted({name[:-1] for name in head.modes if name.startswith("detail/")}):
-        amount = float(np.clip(rng.normal(0, 0.4), -0.9, 0.9))
+        amount = float(np.clip(rng.normal(0, 0.3), -0.7, 0.7))
         found[name + ("+" if amount > 0 else "-")] = abs(amount) * (0.5 if "ears" in name or "eyes" in name else 1.0)
     return found
 
@@ -86,11 +86,9 @@ def make_person(head: Head, rng: np.random.Generator) -> Person:
     """A random person with that head model; the same `rng` state gives the same person."""
     vertices, male, age = sample_shape(head, rng)
     looks = sample_looks(male, age, rng)
-    scalp, height = _hair_cap(head, male, looks, rng)
-    curtain, curtain_triangles = (
-        _curtain(rng) if height.any() and rng.uniform() < (0.12 if male else 0.6) else _nothing()
-    )
-    canonical, kind, tint, triangles = _parts(head, scalp, curtain, curtain_triangles)
+    scalp, height, above = _hair_cap(head, male, rng)
+    curtain, curtain_triangles = _curtain(rng) if len(scalp) and rng.uniform() < (0.12 if male else 0.6) else _nothing()
+    canonical, kind, tint, triangles = _parts(head, scalp, above, curtain, curtain_triangles)
     figure = Figure(triangles, canonical, kind, tint, looks.skin, _uniforms(head, looks, rng))
     return Person(head.name, looks, vertices, head.units, head.eyeballs(vertices), figure, (scalp, height), curtain)
 
@@ -166,16 +164,17 @@ def _hairline(angle: Floats, forehead: float) -> Floats:
     return found
 
 
-def _hair_cap(head: Head, male: bool, looks: Looks, rng: np.random.Generator) -> tuple[Ints, Floats]:
-    """Indices of the skin that hair grows on, and how far it stands off there (cm)."""
+def _hair_cap(head: Head, male: bool, rng: np.random.Generator) -> tuple[Ints, Floats, Floats]:
+    """Indices of the skin that hair grows on, how far it stands off there, and how high above the hairline (cm)."""
     x, y, z = head.vertices.T
     angle = np.abs(np.rad2deg(np.arctan2(x, z + 7.0))).astype(np.float32)
     bald = male and rng.uniform() < 0.15
     thick = 0.0 if bald else rng.uniform(0.15, 0.8) if male else rng.uniform(0.4, 1.6)
     above = y - _hairline(angle, rng.uniform(5.6, 7.2) - (0.0 if thick < 0.8 else 0.3))
     height = thick * np.clip(above / 1.8, 0, 1) ** 0.6 * (1 + 0.15 * np.sin(7 * angle / 20 + y))
-    grown = (above > 0) & (head.kind == SKIN) & (not bald)
-    return np.flatnonzero(grown).astype(np.int32), height[grown].astype(np.float32)
+    # A little more than grows hair: the shader lets it end in an uneven line.
+    grown = (above > -1.2) & (head.kind == SKIN) & (not bald)
+    return np.flatnonzero(grown).astype(np.int32), 0.06 + height[grown], above[grown]
 
 
 def _nothing() -> tuple[Floats, Ints]:
@@ -196,7 +195,9 @@ def _curtain(rng: np.random.Generator) -> tuple[Floats, Ints]:
     return points.reshape(-1, 3).astype(np.float32), _grid_triangles(rows, columns, closed=False)
 
 
-def _parts(head: Head, scalp: Ints, curtain: Floats, curtain_triangles: Ints) -> tuple[Floats, Any, Floats, Ints]:
+def _parts(
+    head: Head, scalp: Ints, above: Floats, curtain: Floats, curtain_triangles: Ints
+) -> tuple[Floats, Any, Floats, Ints]:
     """Canonical places, kinds, tints and triangles of mesh, eyeballs, hair cap and curtain, in this order."""
     sphere, ring = eye_mesh()
     count, each = len(head.vertices), len(sphere)
@@ -210,7 +211,8 @@ def _parts(head: Head, scalp: Ints, curtain: Floats, curtain_triangles: Ints) ->
     kinds = [head.kind, np.full(2 * each, EYE), np.full(len(scalp) + len(curtain), HAIR)]
     eye_tint = np.tile(np.array([0, 0, 1], np.float32), (2 * each, 1))
     eye_tint[:, 2] = np.tile(0.95 - 0.55 * np.clip(sphere[:, 1] * 2.2, 0, 1), 2)  # the upper lid's shade
-    hair_tint = np.tile(np.array([0, 0, 1], np.float32), (len(scalp) + len(curtain), 1))
+    hair_tint = np.ones((len(scalp) + len(curtain), 3), np.float32)
+    hair_tint[: len(scalp), 0] = above
     tint = np.concatenate([_tint(head), eye_tint, hair_tint]).astype(np.float32)
     return canonical.astype(np.float32), np.concatenate(kinds).astype(np.uint8), tint, triangles.astype(np.int32)
 

@@ -194,8 +194,10 @@ def _group_clips(
 def _takes(group: list[Spoken], emotions: Sequence[str], rng: np.random.Generator) -> Mapping[str, Spoken]:
     """A take for each emotion: one acted in it where there is, else any that is still free."""
     free = [group[index] for index in rng.permutation(len(group))]
+    acted = {take.recording.emotion for take in free}
     found: dict[str, Spoken] = {}
-    for emotion in emotions:
+    # Those with an acted take come first, so that nobody else is given it.
+    for emotion in sorted(emotions, key=lambda emotion: emotion not in acted):
         right = [take for take in free if take.recording.emotion == emotion]
         take = (right or free or list(group))[0]
         found[emotion] = take

@@ -139,5 +139,4 @@ def _middle(path: Path) -> NDArray[np.uint8]:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     if not frames:
         raise InputError(f"{path}: no frame in it; delete it and run the same command again")
-    found = np.asarray(frames[len(frames) // 2], np.uint8)
-    return found
+    return np.asarray(frames[len(frames) // 2], np.uint8)

@@ -54,13 +54,14 @@ def sample_scene(size: int, rng: np.random.Generator) -> Scene:
 
 def _background(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Soft colours, sometimes with out-of-focus boxes as of a room."""
-    base = rng.uniform(20, 235, 3)
-    small = base + rng.normal(0, rng.uniform(2, 30), (4, 4, 3)) + rng.normal(0, rng.uniform(2, 25), (4, 4, 1))
+    grey = rng.uniform(25, 225)
+    base = grey + (rng.uniform(20, 235, 3) - grey) * rng.uniform(0.05, 0.6)
+    small = base + rng.normal(0, rng.uniform(2, 18), (4, 4, 3)) + rng.normal(0, rng.uniform(2, 25), (4, 4, 1))
     picture = cv2.resize(small.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     for _ in range(int(rng.integers(0, 7))):
         low = rng.uniform(-0.2, 1, 2) * size
         high = low + rng.uniform(0.08, 0.5, 2) * size
-        colour = tuple(float(v) for v in np.clip(base + rng.normal(0, 55, 3), 0, 255))
+        colour = tuple(float(v) for v in np.clip(base + rng.normal(0, 40) + rng.normal(0, 25, 3), 0, 255))
         cv2.rectangle(picture, tuple(int(v) for v in low), tuple(int(v) for v in high), colour, -1)
     picture = cv2.GaussianBlur(picture, (0, 0), size / 256 * rng.uniform(3, 12))
     found: NDArray[np.uint8] = np.clip(picture, 0, 255).astype(np.uint8)

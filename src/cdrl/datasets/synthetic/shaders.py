@@ -80,7 +80,7 @@ vec3 skin_colour(vec3 n) {
     albedo *= 1.0 + 0.22 * clamp(high, -1.3, 0.4);
     albedo = mix(albedo, linear(lip_colour) * (0.85 + 0.3 * noise(spot.xy * vec2(9.0, 2.5))), amount.x * 0.85);
     albedo = mix(albedo, linear(lash_colour), amount.y);
-    if (spot.y < collar - 0.035 * spot.x * spot.x + 0.25 * (spot.z + 2.0) * step(-2.0, spot.z) * 0.0)
+    if (spot.y < collar + 0.06 * abs(spot.x) - 0.004 * spot.x * spot.x)
         return lit(linear(cloth_colour) * (0.9 + 0.2 * noise(spot.xy * 40.0)), n, vec3(0.2), 0.0, 8.0, 1.0);
     float gloss = mix(shine * texel.a * 2.0, lip_shine, amount.x);
     return lit(albedo, bent, vec3(0.38, 0.2, 0.14), gloss, mix(roughness, 40.0, amount.x), amount.z);
@@ -113,6 +113,8 @@ vec3 inside_colour(vec3 n) {
 }
 
 vec3 strands(vec3 n) {
+    // The hairline is ragged; amount.x is the height above it.
+    if (amount.x < 0.5 * noise(vec2(atan(spot.x, spot.z + 7.0) * 40.0, spot.y * 1.5)) - 0.25) discard;
     float along = noise(vec2(atan(spot.x, spot.z + 7.0) * 60.0, spot.y * 0.6));
     float fine = noise(vec2(spot.x * 14.0, spot.z * 3.0 + spot.y * 1.2));
     vec3 albedo = linear(hair_colour) * (0.45 + 0.6 * along + 0.35 * fine);

@@ -45,7 +45,7 @@ def sample_looks(male: bool, age: float, rng: np.random.Generator) -> Looks:
     base = np.clip(base * rng.normal(1, 0.03, 3), 20, 250).astype(np.float32)
     fair = max(0.0, 0.45 - tone)
     pick = rng.uniform()
-    hair = np.array(_HAIR[6 if pick < 0.6 * age else int(rng.integers(0, 2 + round(9 * fair)))], np.float32)
+    hair = np.array(_HAIR[6 if pick < 1.4 * (age - 0.45) else int(rng.integers(0, 2 + round(9 * fair)))], np.float32)
     hair *= rng.uniform(0.8, 1.2)
     iris = _IRIS[int(rng.integers(0, 2 + round(9 * fair)))]
     red = rng.uniform(0.25, 0.5) + (0.35 if not male and rng.uniform() < 0.35 else 0)

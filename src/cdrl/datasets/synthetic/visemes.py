@@ -49,10 +49,10 @@ _SHAPES: dict[str, dict[str, float]] = {
     },
     "r": {"jawOpen": 0.12, "mouthFunnel": 0.42, "mouthPucker": 0.22, "mouthLowerDown": 0.15},
     "l": {"jawOpen": 0.2, "mouthLowerDown": 0.3, "mouthUpperUp": 0.14},
-    "aa": {"jawOpen": 0.56, "mouthLowerDown": 0.25, "mouthUpperUp": 0.12},
-    "ae": {"jawOpen": 0.38, "mouthStretch": 0.28, "mouthLowerDown": 0.32, "mouthUpperUp": 0.2, "mouthSmile": 0.1},
+    "aa": {"jawOpen": 0.48, "mouthLowerDown": 0.25, "mouthUpperUp": 0.12},
+    "ae": {"jawOpen": 0.33, "mouthStretch": 0.28, "mouthLowerDown": 0.32, "mouthUpperUp": 0.2, "mouthSmile": 0.1},
     "ih": {"jawOpen": 0.18, "mouthStretch": 0.36, "mouthLowerDown": 0.3, "mouthUpperUp": 0.16, "mouthSmile": 0.18},
-    "oh": {"jawOpen": 0.4, "mouthFunnel": 0.55, "mouthPucker": 0.22, "mouthLowerDown": 0.08},
+    "oh": {"jawOpen": 0.34, "mouthFunnel": 0.55, "mouthPucker": 0.22, "mouthLowerDown": 0.08},
     "ou": {"jawOpen": 0.14, "mouthPucker": 0.75, "mouthFunnel": 0.3},
 }
 # How far a viseme's pull reaches (seconds beyond half its phone) and how strong it is.

@@ -1,0 +1,60 @@
+"""Six real takes of one sentence (the bundled CREMA-D clips), and the MakeHuman head where it is installed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from cdrl.errors import AssetError
+
+EMOTION_OF = {"ANG": "angry", "DIS": "disgusted", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+SENTENCE = "Don't forget a jacket"
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory, repository) -> Path:
+    """A folder with speech.csv: the same words in six emotions."""
+    folder = tmp_path_factory.mktemp("speech")
+    with (folder / "speech.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "voice", "emotion", "sentence"))
+        for code, emotion in EMOTION_OF.items():
+            path = repository / "examples" / f"1001_DFA_{code}_XX.flv"
+            writer.writerow((path, "1001", emotion, SENTENCE))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spoken(speech):
+    """The six takes, aligned."""
+    pytest.importorskip("pocketsphinx", reason="needs pocketsphinx")
+    from cdrl.datasets.synthetic.speech import align_all, read_table
+
+    found, failed = align_all(read_table(speech, "--speech"))
+    assert not failed
+    return found
+
+
+@pytest.fixture(scope="session")
+def head():
+    """The MakeHuman head."""
+    from cdrl.datasets.synthetic.makehuman import load_makehuman
+
+    try:
+        return load_makehuman()
+    except AssetError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def drawing() -> None:
+    """Skips where there is no OpenGL."""
+    pytest.importorskip("moderngl", reason="needs moderngl")
+    from cdrl.datasets.synthetic.rendering import Renderer
+
+    try:
+        Renderer(64)
+    except AssetError as error:
+        pytest.skip(str(error))

