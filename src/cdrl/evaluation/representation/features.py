@@ -1,0 +1,187 @@
+"""What the models make of the moments: every picture goes through an encoder once, whatever sound is laid beside it.
+
+Checkpoints that stand on the same image encoder share its feature maps, so that an ablation costs its head alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from cdrl.evaluation.representation.moments import Ints, Moments
+from cdrl.representation.content import ContentModel, speech_windows
+
+
+class EmotionModel(Protocol):
+    """What is asked of an emotion model: `cdrl.representation.emotion` has it."""
+
+    prompts: Tensor
+    """[7, W] unit vectors, one an emotion."""
+
+    def tower(self, images: Tensor) -> Tensor:
+        """RGB in [0, 1], [B, 3, 224, 224] → the raw image feature [B, W]."""
+
+    def heads(self, feature: Tensor) -> Tensor:
+        """[B, W] → unit vectors [B, 7, W], one an emotion."""
+
+    def sentences(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors [n, W] of sentences, in the prompts' space."""
+
+
+Floats = NDArray[np.float32]
+Progress = Callable[[int], None]
+"""Called with the number of pictures that are done."""
+
+OWN, FIXED, SHUFFLED, SILENT, ALONE = (
+    "own sound",
+    "one sound for all",
+    "sound shuffled",
+    "silent query",
+    "one picture for all, own sound",
+)
+CONDITIONS = (OWN, FIXED, SHUFFLED, SILENT, ALONE)
+"""What is laid beside a picture: its own speech; one window of speech for all pictures; the window of another frame of
+its clip; nothing, so that the learned query asks; and, to see how far the sound alone would carry, one picture for all
+with each moment's own speech."""
+
+BATCH = 32
+_POOL = 2  # cells a side of the pooled encoder map that probes read
+
+
+@dataclass(frozen=True)
+class ContentFeatures:
+    """Of N moments: `vectors` by condition [N, D] (NaN where a clip has no sound for it), `attention` [N, h·w] by
+    condition, `grid` (h, w) of it, `pooled` [N, P]: the raw encoder's maps, averaged over quarters of the picture."""
+
+    vectors: Mapping[str, Floats]
+    attention: Mapping[str, Floats]
+    grid: tuple[int, int]
+    pooled: Floats
+
+
+@dataclass(frozen=True)
+class EmotionFeatures:
+    """Of the moments `rows` [m]: `tower` [m, W] the raw image feature, `features` [m, 7·W] what represents emotion,
+    `logits` [m, 7]."""
+
+    rows: Ints
+    tower: Floats
+    features: Floats
+    logits: Floats
+
+
+def as_images(pictures: NDArray[np.uint8]) -> Tensor:
+    """uint8 RGB [n, h, w, 3] → float [n, 3, h, w] in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+
+
+def window(moments: Moments, rows: Ints) -> Tensor | None:
+    """Each row's own speech window [n, 9, width]; None where one of the clips has no sound."""
+    found = []
+    for row in rows:
+        speech = moments.clips[moments.clip[row]].speech
+        if speech is None:
+            return None
+        found.append(speech_windows(torch.from_numpy(speech), torch.tensor([int(moments.frame[row])])))
+    return torch.cat(found)
+
+
+def one_sound(blocks: Mapping[str, Moments]) -> Tensor | None:
+    """The window [1, 9, width] for all: the middle of the first clip with sound; None where no clip has any."""
+    for moments in blocks.values():
+        for number, clip in enumerate(moments.clips):
+            if clip.speech is not None:
+                rows = moments.rows(number)
+                return window(moments, rows[len(rows) // 2 : len(rows) // 2 + 1])
+    return None
+
+
+@torch.inference_mode()
+def content_features(
+    models: Mapping[str, ContentModel], moments: Moments, fixed: Tensor | None, advance: Progress, seed: int = 0
+) -> dict[str, ContentFeatures]:
+    """Every model's features of all moments; `fixed` is the one sound for all."""
+    random = np.random.default_rng(seed)
+    collected: dict[str, list[dict[str, tuple[Tensor, Tensor]]]] = {name: [] for name in models}
+    pooled: dict[str, list[Tensor]] = {name: [] for name in models}
+    alone: dict[str, Tensor] = {}
+    for number, clip in enumerate(moments.clips):
+        rows = moments.rows(number)
+        speech = None if clip.speech is None else torch.from_numpy(clip.speech)
+        shuffled = random.permutation(moments.frame[rows])
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            images = as_images(moments.images(part))
+            sounds: dict[str, Tensor | None] = {SILENT: None}
+            if speech is not None and fixed is not None:
+                sounds[OWN] = speech_windows(speech, torch.from_numpy(moments.frame[part]))
+                sounds[SHUFFLED] = speech_windows(speech, torch.from_numpy(shuffled[start : start + BATCH]))
+                sounds[FIXED] = fixed.expand(len(part), -1, -1)
+            shared: dict[str, Tensor] = {}
+            for name, model in models.items():
+                encoder = model.config.encoder
+                if encoder not in shared:
+                    shared[encoder] = model.maps(images)
+                maps = shared[encoder]
+                found = {condition: model.embed(maps, sound) for condition, sound in sounds.items()}
+                first = alone.setdefault(encoder, maps[:1].clone())
+                if OWN in sounds:
+                    found[ALONE] = model.embed(first.expand(len(part), -1, -1, -1), sounds[OWN])
+                collected[name].append(found)
+                pooled[name].append(functional.adaptive_avg_pool2d(maps, _POOL).flatten(1))
+            advance(len(part))
+    return {
+        name: _content_table(found, torch.cat(pooled[name]).numpy(), models[name].grid)
+        for name, found in collected.items()
+    }
+
+
+def _content_table(
+    batches: list[dict[str, tuple[Tensor, Tensor]]], pooled: Floats, grid: tuple[int, int]
+) -> ContentFeatures:
+    """One long row of what was found batch by batch; NaN where a batch lacks a condition."""
+    vectors, attention = {}, {}
+    for condition in CONDITIONS:
+        if not any(condition in batch for batch in batches):
+            continue
+        rows: list[Tensor] = []
+        maps: list[Tensor] = []
+        for batch in batches:
+            vector, weights = batch.get(condition) or tuple(torch.full_like(found, np.nan) for found in batch[SILENT])
+            rows.append(vector)
+            maps.append(weights)
+        vectors[condition] = torch.cat(rows).numpy()
+        attention[condition] = torch.cat(maps).numpy()
+    return ContentFeatures(vectors, attention, grid, pooled)
+
+
+@torch.inference_mode()
+def emotion_features(
+    models: Mapping[str, EmotionModel], moments: Moments, every: int, advance: Progress
+) -> dict[str, EmotionFeatures]:
+    """Every model's features of each clip's every `every`-th moment."""
+    rows = np.concatenate([moments.rows(number)[::every] for number in range(len(moments.clips))])
+    found: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in models}
+    for start in range(0, len(rows), BATCH):
+        images = as_images(moments.images(rows[start : start + BATCH]))
+        for name, model in models.items():
+            found[name].append(emotion_of(model, images))
+        advance(len(images))
+    return {
+        name: EmotionFeatures(rows, *(torch.cat(list(parts)).numpy() for parts in zip(*batches, strict=True)))
+        for name, batches in found.items()
+    }
+
+
+def emotion_of(model: EmotionModel, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The tower's feature [B, W], the emotion representation [B, 7·W] and the logits [B, 7], by one pass."""
+    tower = model.tower(images)
+    weighted = model.heads(tower) * model.prompts
+    return tower, weighted.flatten(1), weighted.sum(2)

@@ -1,0 +1,182 @@
+"""Does the gradient from content similarity to the picture open and close the mouth?
+
+The picture is made a function of one number, the amount a by which a fixed warp opens the mouth (−1 shuts it, 0 is the
+frame as it is, 1 is wider than the widest of the clip). Starting at 0 in a half-open frame, the content is pulled by
+gradient descent on a towards that of a wide-open, or of a closed, frame of the same clip. The sound is that of the
+starting frame on both sides, so only the pictures differ. Right is who opens for the first and shuts for the second:
+by the sign of the first derivative, by where a ends, and by what a landmark detector sees in the picture at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cdrl.evaluation.representation.estimates import Values
+from cdrl.evaluation.representation.features import as_images, window
+from cdrl.evaluation.representation.moments import Moments, mouth_opening, person_of
+from cdrl.evaluation.representation.mouths import AMOUNTS, Picture, opening_shifts, seen_opening
+from cdrl.evaluation.representation.similarity import sort_values
+from cdrl.face.landmarks import BundleDetector
+from cdrl.representation.content import ContentModel
+
+STEPS = 12
+_RATE = 0.12  # of Adam: about how far a moves in a step
+_NEAR = 0.02  # amounts on each side of 0 whose derivatives are averaged: the warp has a corner at 0
+_CLEAR = 0.005  # of the eyes' distance: a smaller change of the opening is the detector's noise
+_BATCH = 8
+_WIDEST = 3.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """A half-open frame `row` of a clip and the frame `target` whose mouth it is to take; `widest`: how many times
+    wider than it is amount 1 opens it."""
+
+    row: int
+    target: int
+    wanted: Literal["open", "shut"]
+    widest: float
+
+
+@dataclass(frozen=True)
+class Path:
+    """What came of one start: the derivative of the similarity at 0, where the amount ended, the cosine before and
+    after, the opening that the detector sees before and after, and the pictures (start, end, target)."""
+
+    start: Start
+    slope: float
+    amount: float
+    cosine: tuple[float, float]
+    opening: tuple[float, float]
+    pictures: tuple[Picture, Picture, Picture]
+
+    @property
+    def right(self) -> dict[str, bool]:
+        """Whether it went the right way, by each of the three ways to tell."""
+        sign = 1 if self.start.wanted == "open" else -1
+        return {
+            "derivative": sign * self.slope > 0,
+            "descent": sign * self.amount > 0,
+            "opening seen": sign * (self.opening[1] - self.opening[0]) > _CLEAR,
+        }
+
+
+def starts(moments: Moments, most: int) -> list[Start]:
+    """Up to `most` starts: in turn opening and shutting, evenly over the clips with a mouth that does both."""
+    opening = mouth_opening(moments.landmarks)
+    found = []
+    for number in range(len(moments.clips)):
+        rows = moments.of_clips([number])
+        if len(rows) < 5:
+            continue
+        low, high = float(np.percentile(opening[rows], 5)), float(np.percentile(opening[rows], 95))
+        if high - low < 0.06 or low > 0.06:
+            continue  # a mouth that hardly moves, or never shuts, has no two ends to go to
+        half = int(rows[np.argmin(np.abs(opening[rows] - (low + high) / 2))])
+        target = {"open": int(rows[np.argmax(opening[rows])]), "shut": int(rows[np.argmin(opening[rows])])}
+        widest = float(np.clip(1.25 * high / max(opening[half], 1e-3), 1.2, _WIDEST))
+        found += [Start(half, target["open"], "open", widest), Start(half, target["shut"], "shut", widest)]
+    pairs = len(found) // 2
+    chosen = np.unique(np.linspace(0, pairs - 1, min(most // 2, pairs)).astype(int)) if pairs else ()
+    return [start for pair in chosen for start in found[2 * pair : 2 * pair + 2]]
+
+
+def warped(images: Tensor, shifts: Tensor, amount: Tensor) -> Tensor:
+    """Images [n, 3, h, w] with mouths opened by `amount` [n]; differentiable in it.
+
+    `shifts` [n, amounts, h, w, 2]: see `opening_shifts`; between two of its amounts the way of the pixels is linear.
+    """
+    nodes = torch.tensor(AMOUNTS)
+    weights = (1 - (amount[:, None] - nodes).abs() / (nodes[1] - nodes[0])).clamp(min=0)
+    shift = torch.einsum("na,nahwc->nhwc", weights, shifts)
+    height, width = images.shape[2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    place = torch.stack([x, y], 2) + shift
+    place = place * (2 / torch.tensor([width - 1, height - 1])) - 1
+    found: Tensor = functional.grid_sample(images, place, padding_mode="border", align_corners=True)
+    return found
+
+
+def follow(model: ContentModel, moments: Moments, begun: list[Start]) -> list[Path]:
+    """Every start followed to its end."""
+    detector = BundleDetector()
+    paths: list[Path] = []
+    for place in range(0, len(begun), _BATCH):
+        paths += _follow_batch(model, moments, begun[place : place + _BATCH], detector)
+    return paths
+
+
+def _follow_batch(model: ContentModel, moments: Moments, begun: list[Start], detector: BundleDetector) -> list[Path]:
+    rows = np.array([start.row for start in begun])
+    pictures, targets = moments.images(rows), moments.images(np.array([start.target for start in begun]))
+    images = as_images(pictures)
+    table = [opening_shifts(pictures.shape[1:3], moments.landmarks[s.row], s.widest) for s in begun]
+    shifts = torch.from_numpy(np.stack(table))
+    sound = window(moments, rows)
+    with torch.no_grad():
+        wanted = model(as_images(targets), sound)
+
+    def cosine(amount: Tensor) -> Tensor:
+        found: Tensor = (model(warped(images, shifts, amount), sound) * wanted).sum(1)
+        return found
+
+    slopes = [_slope(cosine, torch.full((len(begun),), side)) for side in (-_NEAR, _NEAR)]
+    slope = torch.stack(slopes).mean(0)
+    amount = _descend(cosine, slope)
+    with torch.no_grad():
+        before, after = cosine(torch.zeros(len(begun))), cosine(amount)
+        ended = warped(images, shifts, amount)
+    ends = (ended.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    result = []
+    for index, start in enumerate(begun):
+        points = moments.landmarks[start.row]
+        seen = tuple(seen_opening(detector, picture[index], points) for picture in (pictures, ends))
+        three = pictures[index], ends[index], targets[index]
+        cosines = float(before[index]), float(after[index])
+        result.append(Path(start, float(slope[index]), float(amount[index]), cosines, (seen[0], seen[1]), three))
+    return result
+
+
+def _slope(cosine: Callable[[Tensor], Tensor], amount: Tensor) -> Tensor:
+    """Derivative [n] of the cosine at `amount` [n]."""
+    amount = amount.requires_grad_()
+    found: Tensor = torch.autograd.grad(cosine(amount).sum(), amount)[0]
+    return found
+
+
+def _descend(cosine: Callable[[Tensor], Tensor], slope: Tensor) -> Tensor:
+    """The amount [n] in [−1, 1] that descent from 0 ends at; the first step follows the averaged derivative."""
+    amount = _NEAR * slope.sign()
+    state = torch.optim.Adam([amount], lr=_RATE)
+    for _ in range(STEPS):
+        amount.grad = -_slope(cosine, amount.detach().clone())
+        state.step()
+        amount.clamp_(-1, 1)
+    return amount.detach()
+
+
+def shares(moments: Moments, paths: list[Path], way: str) -> Values:
+    """Right (1) or wrong (0) by one of the ways of `Path.right`, sorted by person and clip."""
+    clips = [moments.clips[moments.clip[path.start.row]] for path in paths]
+    right = np.array([float(path.right[way]) for path in paths])
+    return sort_values(right, tuple(map(person_of, clips)), tuple(clip.facts.id for clip in clips))
+
+
+def summary(paths: list[Path]) -> dict[str, float]:
+    """Means over the paths, for the report: cosine and opening before and after, for each direction."""
+    found: dict[str, float] = {}
+    for wanted in ("open", "shut"):
+        some = [path for path in paths if path.start.wanted == wanted]
+        found[f"{wanted}: paths"] = len(some)
+        for name, values in (("cosine", [p.cosine for p in some]), ("opening seen", [p.opening for p in some])):
+            if some:
+                before, after = np.mean(values, axis=0)
+                found[f"{wanted}: {name} before"], found[f"{wanted}: {name} after"] = float(before), float(after)
+    return found

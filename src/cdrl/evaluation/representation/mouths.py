@@ -1,0 +1,119 @@
+"""Pictures in which the lips are shut, the brows raised as much, or the mouth opened by any amount, by warping.
+
+Warps are those of the editor (`cdrl.rendering`): landmarks are moved, the mesh between them carries the pixels along.
+They need no model of a face, so that nothing that was trained here decides what they look like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.errors import FaceError
+from cdrl.evaluation.representation.moments import mouth_opening
+from cdrl.face.apertures import lips
+from cdrl.face.landmarks import LandmarkDetector, Region
+from cdrl.face.mesh import region_weights
+from cdrl.rendering.flow import Flow, backward_flow
+from cdrl.rendering.warp import Plane, warp
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+AMOUNTS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+"""Amounts of opening at which the warp is computed exactly; between them it is interpolated. −1 shuts the lips."""
+
+
+def shut(picture: Picture, points: Floats) -> tuple[Picture, float]:
+    """The picture [h, w, 3] with its inner lips (of landmarks [478, 3]) meeting, and the warp's size.
+
+    The size is the root mean square of the pixels' way over the whole picture.
+    """
+    return _warped(picture, points, -_own_opening(points))
+
+
+def brows_moved(picture: Picture, points: Floats, size: float) -> Picture:
+    """The control: brows and forehead moved up the face by a warp of the same `size`; the mouth stays."""
+    up = points[10, :2] - points[152, :2]
+    step = region_weights()["brows"][:, None] * up[None] / np.linalg.norm(up)
+    _, unit = _warped(picture, points, step)
+    return _warped(picture, points, step * (size / max(unit, 1e-9)))[0]
+
+
+def _own_opening(points: Floats) -> Floats:
+    """Displacement [478, 2] that would open the mouth by as much as it is open: its negative shuts it."""
+    moved: Floats = lips().opened_by(lips().vectors(points))[:, :2]
+    return moved
+
+
+def _warped(picture: Picture, points: Floats, displacement: Floats) -> tuple[Picture, float]:
+    flow = _flow(picture.shape, points, displacement)
+    before = np.ascontiguousarray(points[:, :2])
+    plane = Plane(picture, (1, 1), 0.0, 255.0)
+    result = picture.copy()
+    result[plane.cut(flow.window)] = warp(plane, flow, before, before + displacement)
+    area = flow.window.width * flow.window.height / (picture.shape[0] * picture.shape[1])
+    return result, float(np.sqrt(np.square(flow.shift).sum(2).mean() * area))
+
+
+def _flow(shape: tuple[int, ...], points: Floats, displacement: Floats) -> Flow:
+    before = np.ascontiguousarray(points[:, :2], np.float32)
+    flow = backward_flow(before, np.ascontiguousarray(displacement, np.float32), shape[1], shape[0])
+    if flow is None:
+        raise FaceError("the landmarks of a prepared frame lie outside its picture: prepare the data again")
+    return flow
+
+
+def opening_shifts(shape: tuple[int, ...], points: Floats, widest: float) -> Floats:
+    """[amounts, h, w, 2] where the pixels come from, less where they are, for every amount of `AMOUNTS`.
+
+    −1 shuts the lips, 0 leaves them, and 1 opens them to `widest` times as wide as they are. Pixels.
+    """
+    own = _own_opening(points)
+    shifts = np.zeros((len(AMOUNTS), *shape[:2], 2), np.float32)
+    for place, amount in enumerate(AMOUNTS):
+        if amount:
+            flow = _flow(shape, points, own * (amount if amount < 0 else amount * (widest - 1)))
+            box = flow.window
+            grown: Any = cv2.resize(flow.shift, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
+            shifts[place, box.y0 : box.y1, box.x0 : box.x1] = grown
+    return shifts
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A prepared crop [h, w, 3] as the landmark detector wants to see it."""
+
+    pixels: Picture
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return int(self.pixels.shape[0])
+
+    def rgb_crop(
+        self, matrix: NDArray[np.floating], size: tuple[int, int], border: Literal["replicate", "black"] = "replicate"
+    ) -> Picture:
+        """See `cdrl.face.landmarks.Picture`."""
+        kind = cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_CONSTANT
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        found: Picture = cv2.warpAffine(self.pixels, np.asarray(matrix, np.float64), size, flags=flags, borderMode=kind)
+        return found
+
+
+def seen_opening(detector: LandmarkDetector, picture: Picture, points: Floats) -> float:
+    """How far the mouth is open to the detector's eye: the inner lips' distance over the eyes'.
+
+    `points`: landmarks [478, 3] that say where in the picture to look.
+    """
+    found = detector.landmarks(Crop(picture), Region.of_landmarks(points))
+    return float(mouth_opening(found.points))
