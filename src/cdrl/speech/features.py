@@ -45,7 +45,7 @@ class SpeechEncoder(Protocol):
 
     @property
     def name(self) -> str:
-        """Network and layer, as manifests record it: "whisper-tiny.en/4", "xlsr-53/20", "log-mel"."""
+        """Network and layer, as manifests record it: "whisper-tiny.en/4, ...", "xlsr-53/20", "log-mel"."""
         ...
 
     @property
