@@ -1,0 +1,41 @@
+"""The losses of pictures, sentences and emotions: pure functions, each a few lines over explicit pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def sentence_contrast(images: Tensor, texts: Tensor, groups: Tensor, temperature: float = 0.07) -> Tensor:
+    """Pictures [n, d] told from others' sentences [n, d], and sentences from others' pictures.
+
+    Row i of `texts` describes row i of `images`; rows with equal `groups` [n] are described alike, so each of them is
+    a positive of the others. −mean over positives of log softmax(cos / temperature), mean over both directions: CLIP's
+    loss (Radford et al. 2021) where all groups differ. ≥ 0; 0 where n = 0 or all rows are of one group and all alike.
+    """
+    if len(images) == 0:
+        return images.sum()
+    cosine = functional.normalize(images, dim=1) @ functional.normalize(texts, dim=1).T / temperature
+    same = (groups[:, None] == groups[None, :]).to(cosine.dtype)
+    share = same / same.sum(1, keepdim=True)
+    both = (cosine.log_softmax(1), cosine.log_softmax(0).T)
+    return -torch.stack([(share * side).sum(1).mean() for side in both]).mean()
+
+
+def emotion_augmented_contrast(features: Tensor, prompts: Tensor, emotion: Tensor, temperature: float = 0.07) -> Tensor:
+    """InfoNCE over emotion classes, both directions normalised (paper: emotion-augmented contrastive loss of CERL).
+
+    features [n, c, d]: of each face, what each class's head makes of it; prompts [c, d]; emotion [n] class numbers.
+    s[i, k] = cos(features[i, k], prompts[k]) / temperature. Picture → class: −log softmax over k at the face's class.
+    Class → picture: for every class present, −log of the softmax over the faces, mean over the class's faces. The two
+    means are averaged. ≥ 0; 0 where n = 0; finite for one face, one class, or a class without faces.
+    """
+    if len(features) == 0:
+        return features.sum() + prompts.sum() * 0
+    cosine = (functional.normalize(features, dim=2) * functional.normalize(prompts, dim=1)).sum(2) / temperature
+    forward = functional.cross_entropy(cosine, emotion)
+    over_faces = cosine.log_softmax(0).gather(1, emotion[:, None]).squeeze(1)
+    present = torch.unique(emotion)
+    backward = -torch.stack([over_faces[emotion == number].mean() for number in present]).mean()
+    return (forward + backward) / 2

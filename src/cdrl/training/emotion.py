@@ -1,0 +1,292 @@
+"""`cdrl train emotion`: trains the emotion representation (CERL) on a frozen vision-language model.
+
+faces → views → fit, top to bottom. Every face is seen in a few views whose content was changed (another mouth, another
+light and frame); what the frozen model makes of them is computed once. A step sees pairs with the same emotion and
+other content: two views of a face, two moments of a clip, or two people. Only prompts and class networks are trained.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cdrl.errors import UsageError
+from cdrl.representation.captions import all_descriptions
+from cdrl.representation.emotion import ARCHITECTURE, EmotionConfig, Heads
+from cdrl.representation.emotion_losses import emotion_augmented_contrast
+from cdrl.representation.prompts import Prompts
+from cdrl.representation.vlm import VisionLanguageModel, sentences, vision_language_model
+from cdrl.training.augmentation import Augmentation, augment, resized
+from cdrl.training.content_change import change_content
+from cdrl.training.distributed import World, started
+from cdrl.training.faces import SIDE, UNKNOWN, Faces, draw_batch, gathered, kinds
+from cdrl.training.kept import kept_array
+from cdrl.training.loop import LoopOptions, fit
+from cdrl.training.probing import read_linearly
+from cdrl.training.publish import publish
+
+_TOGETHER = 64  # pictures computed at once
+_VIEW = Augmentation(zoom=(0.92, 1.1), shift=0.03, turn=8, cutout=0.2)
+_VERSION = 1  # of the views; raise when they change
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train the emotion representation: prompts and one small network per emotion, on a frozen model."""
+
+    data: tuple[Path, ...] = ()
+    """Prepared folders (`cdrl data prepare`)."""
+    fer: Path | None = None
+    """An .npz of grey faces: image [n, h, h], emotion [n], split [n]."""
+    stills: Path | None = None
+    """A folder with stills.csv: path, emotion, person."""
+    loop: LoopOptions = field(
+        default_factory=lambda: LoopOptions(
+            output=Path("runs/emotion"), steps=2000, learning_rate=1e-3, validate_every=250, precision="float32"
+        )
+    )
+    vlm: str = "embedded"
+    """The vision-language model: embedded (the one that ships), a checkpoint of `cdrl train vlm`, or clip:FOLDER."""
+    prompts: Literal["learned", "fixed"] = "learned"
+    """Learned words in front of the written ones, or the written ones alone (for comparison)."""
+    contrast: bool = True
+    """Contrast between emotions; without it a face is only pulled to its own prompt (for comparison)."""
+    hidden: int = 192
+    """Width of the networks' outer layers."""
+    middle: int = 64
+    """Width of their middle."""
+    batch: int = 128
+    """Pairs of faces a step."""
+    grey_share: float = 0.4
+    """Of a batch that are grey faces (--fer)."""
+    synthetic_share: float = 0.3
+    """Of a batch that are made faces."""
+    views: int = 4
+    """Of each face, computed once."""
+    still: float = 1.0
+    """Weight of the term that keeps the representation still where only the content changes."""
+    language: float = 0.5
+    """Weight of the term that keeps prompts near the sentences about their emotion."""
+    temperature: float = 0.07
+    """Of the contrast."""
+    cache: Path = Path("runs/cache")
+    """Where what the frozen model sees is kept."""
+    publish: Path | None = None
+    """Where the best checkpoint is copied, and entered into the list of model files."""
+
+
+def run(options: Options) -> int:
+    """The command."""
+    with started(options.loop.device, options.loop.seed) as world:
+        console = Console(soft_wrap=True, quiet=not world.first)
+        vlm: Any = vision_language_model(options.vlm)
+        if not world.first:
+            world.barrier()  # the first process computes, the others read what it kept
+        faces, digest = gathered(options.data, options.fer, options.stills, options.cache, console)
+        views = Views.of(vlm.to(world.device), faces, options, digest, console)
+        if world.first:
+            world.barrier()
+        task = EmotionTask(options, faces, views, vlm, world)
+        settings = {**asdict(options), "data": digest, "vlm_sha256": vlm.digest}
+        for name in ("loop", "cache", "publish", "fer", "stills"):
+            del settings[name]
+        settings |= {name: getattr(options.loop, name) for name in ("steps", "learning_rate", "warmup", "seed")}
+        best = fit(task, options.loop, world, settings)
+    if options.publish is not None and world.first:
+        train = faces.of("train")
+        count = len(set(train.person[train.source != "fer"].tolist()))
+        grey = int((train.source == "fer").sum())
+        publish(best, options.publish, f"cdrl train emotion on {grey} grey faces and clips or stills of {count} people")
+    return 0
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the frozen model makes of faces: `changed` [train faces, views, width], `plain` [held-out faces, width]."""
+
+    changed: NDArray[np.float32]
+    plain: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, vlm: VisionLanguageModel, faces: Faces, options: Options, digest: str, console: Console) -> Views:
+        """Computed, or read where they were kept."""
+        train, held_out = faces.of("train"), faces.of("validation")
+        seed, count = options.loop.seed, options.views
+        about = f"{_VERSION} {digest} {vlm.digest} {len(faces)}"
+
+        def changed() -> NDArray[np.float32]:
+            donors = _alike(train)
+            pictures = (
+                _view(train, row, view, donors, seed)
+                for row in track(range(len(train)), "looking at faces", console=console, transient=True)
+                for view in range(count)
+            )
+            return _features(vlm, pictures, len(train) * count).reshape(len(train), count, -1)
+
+        def plain() -> NDArray[np.float32]:
+            return _features(vlm, (resized(picture, SIDE) for picture in held_out.pictures), len(held_out))
+
+        return cls(
+            kept_array(options.cache, "views", f"{about} {seed} {count}".encode(), changed),
+            kept_array(options.cache, "plain", about.encode(), plain),
+        )
+
+
+def _alike(faces: Faces) -> dict[tuple[str, int], NDArray[np.int64]]:
+    """Faces by source and emotion: whose mouths may be exchanged."""
+    found: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row, key in enumerate(zip(faces.source.tolist(), faces.emotion.tolist(), strict=True)):
+        found[key].append(row)
+    return {key: np.array(rows) for key, rows in found.items()}
+
+
+def _view(
+    faces: Faces, row: int, view: int, donors: Mapping[tuple[str, int], NDArray[np.int64]], seed: int
+) -> NDArray[np.uint8]:
+    """View 0 is plain; of the others two thirds have another mouth, where the emotion is known."""
+    draw = np.random.default_rng((seed, row, view))
+    picture = resized(faces.pictures[row], SIDE)
+    if view == 0:
+        return picture
+    if faces.emotion[row] != UNKNOWN and draw.random() < 2 / 3:
+        donor = int(draw.choice(donors[str(faces.source[row]), int(faces.emotion[row])]))
+        picture = change_content(picture, resized(faces.pictures[donor], SIDE), draw)
+    return augment(picture, SIDE, _VIEW, draw)
+
+
+def _features(vlm: VisionLanguageModel, pictures: Any, count: int) -> NDArray[np.float32]:
+    found = np.zeros((count, vlm.width), np.float32)
+    batch: list[NDArray[np.uint8]] = []
+    at, device = 0, _device(vlm)
+    with torch.inference_mode():
+        for number, picture in enumerate(pictures, 1):
+            batch.append(picture)
+            if len(batch) == _TOGETHER or number == count:
+                images = torch.from_numpy(np.stack(batch)).to(device).permute(0, 3, 1, 2).float() / 255
+                found[at : at + len(batch)] = vlm.image(images).cpu().numpy()
+                at += len(batch)
+                batch = []
+    return found
+
+
+def _device(vlm: Any) -> torch.device:
+    return next((parameter.device for parameter in vlm.parameters()), torch.device("cpu"))
+
+
+class Learner(nn.Module):
+    """What is trained: class networks and prompts."""
+
+    def __init__(self, config: EmotionConfig, vlm: VisionLanguageModel, learned: bool) -> None:
+        super().__init__()
+        self.networks = Heads(config)
+        self.prompts = Prompts(vlm, learned)
+
+
+class EmotionTask:
+    """The learner, its draws and its losses; see `cdrl.training.loop.Task`."""
+
+    rates: Mapping[str, float] = {"prompts.": 0.5}
+
+    def __init__(self, options: Options, faces: Faces, views: Views, vlm: VisionLanguageModel, world: World) -> None:
+        self.options, self.vlm, self.world, self.views = options, vlm, world, views
+        train = faces.of("train")
+        self.held_out = faces.of("validation")
+        if not self.held_out.labelled.any():
+            raise UsageError("no labelled face of the people to validate on: see the split of people, or add --fer")
+        self._rows = np.flatnonzero(train.labelled)
+        self.train = train.where(train.labelled)
+        self.changed = torch.from_numpy(views.changed[self._rows]).to(world.device)
+        self.plain = torch.from_numpy(views.plain).to(world.device)
+        self.config = EmotionConfig(
+            vlm.spec, vlm.digest, vlm.width, options.hidden, options.middle, options.temperature
+        )
+        self.model = Learner(self.config, vlm, options.prompts == "learned").to(world.device)
+        self._kinds = kinds(self.train, options.batch, options.grey_share, options.synthetic_share, 0.0)
+        self._clips, self._emotions = _rows_of(self.train.clip), _rows_of(self.train.emotion)
+        texts, numbers = all_descriptions()
+        with torch.no_grad():
+            self.spoken = sentences(vlm, texts)
+        self.meant = torch.tensor(numbers, device=self.spoken.device)
+
+    def loss(self, step: int, world: World) -> dict[str, Tensor]:
+        """The terms of a step; every process draws the whole batch and computes its slice."""
+        options = self.options
+        draw = np.random.default_rng((options.loop.seed, step))
+        rows = draw_batch(self._kinds, draw)
+        others, still = self._partners(rows, draw)
+        seen = np.stack([draw.integers(0, options.views, len(rows)) for _ in range(2)])
+        emotion = torch.from_numpy(self.train.emotion[rows]).to(world.device)
+        mine = world.slice(len(rows))
+        prompts = self.model.prompts(self.vlm)
+        sides = [self.changed[chosen[mine], view[mine]] for chosen, view in zip((rows, others), seen, strict=True)]
+        first, second = (world.gather(self.model.networks(side)) for side in sides)
+        both = torch.cat([first, second])
+        twice = torch.cat([emotion, emotion])
+        if options.contrast:
+            contrast = emotion_augmented_contrast(both, prompts, twice, options.temperature)
+        else:
+            contrast = 1 - (both[torch.arange(len(twice)), twice] * prompts[twice]).sum(1).mean()
+        apart = 1 - functional.cosine_similarity((first * prompts).flatten(1), (second * prompts).flatten(1), dim=1)
+        kept = torch.from_numpy(still).to(world.device)
+        terms = {
+            "contrast": contrast,
+            "still": (apart * kept).sum() / kept.sum().clamp(min=1),
+            "language": functional.cross_entropy(self.spoken @ prompts.T / options.temperature, self.meant),
+        }
+        loss = terms["contrast"] + options.still * terms["still"]
+        if options.prompts == "learned":
+            loss = loss + options.language * terms["language"]
+        return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
+
+    def _partners(
+        self, rows: NDArray[np.int64], draw: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Each face's partner, of the same emotion: itself or another moment of its clip (of three in four), or
+        another person; and whether only the content changed [n]."""
+        own = draw.random(len(rows)) < 0.75
+        pools = [
+            self._clips[self.train.clip[row]] if mine else self._emotions[self.train.emotion[row]]
+            for row, mine in zip(rows, own, strict=True)
+        ]
+        return np.array([draw.choice(pool) for pool in pools]), own.astype(np.float32)
+
+    def validate(self) -> dict[str, float]:
+        """Balanced accuracy by source and, the score, over all sources alike less what tells the viseme."""
+        prompts = self.model.prompts(self.vlm)
+        weighed = (self.model.networks(self.plain) * prompts).cpu()
+        guessed = weighed.sum(2).argmax(1).numpy()
+        found, held = {}, self.held_out
+        for source in sorted(set(held.source[held.labelled].tolist())):
+            rows = np.flatnonzero((held.source == source) & held.labelled)
+            wanted = held.emotion[rows]
+            found[source] = float(np.mean([(guessed[rows[wanted == k]] == k).mean() for k in set(wanted)]))
+        score = float(np.mean(list(found.values())))
+        leak = read_linearly(weighed.flatten(1), held.viseme, held.person)
+        if leak is not None:
+            found |= {"viseme_read": leak.found, "viseme_chance": leak.chance}
+            score -= max(0.0, leak.found - leak.chance - 0.05)
+        right = (self.spoken @ prompts.T).argmax(1) == self.meant
+        return {"score": score, **found, "sentences": float(right.float().mean())}
+
+    def export(self) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
+        tensors = {f"networks.{name}": value for name, value in self.model.networks.state_dict().items()}
+        tensors["prompts"] = self.model.prompts(self.vlm).detach()
+        return tensors, ARCHITECTURE, asdict(self.config)
+
+
+def _rows_of(labels: NDArray[Any]) -> dict[Any, NDArray[np.int64]]:
+    """Label → rows."""
+    order = np.argsort(labels, kind="stable")
+    values, starts = np.unique(labels[order], return_index=True)
+    return dict(zip(values.tolist(), np.split(order, starts[1:]), strict=True))

@@ -1,0 +1,300 @@
+"""Faces to learn emotion from: prepared clips, labelled stills, grey pictures of the FER kind; in memory, small.
+
+Every face knows whose it is, so that nobody is trained on who is reported on, and what its landmarks measure, so that
+it can be described in words.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from cdrl.datasets.alignment import squares
+from cdrl.datasets.prepared import Prepared, PreparedClip
+from cdrl.datasets.splits import PARTS, SYNTHETIC, part
+from cdrl.emotions import EMOTIONS, parse_emotion
+from cdrl.errors import InputError, InputNotFoundError, UsageError
+from cdrl.face.bundle import Floats
+from cdrl.face.landmarks import PRESENCE, BundleDetector, Region
+from cdrl.pretrained import file_sha256
+from cdrl.training.kept import kept_array
+
+SIDE = 112
+"""Pixels a side that faces are kept at."""
+UNKNOWN = -1
+"""Number of an emotion that is not known."""
+_ENLARGED = 192  # pixels a side at which landmarks are looked for in a grey picture
+_LABELLED, _OTHERS = 48, 16  # frames taken of a clip whose emotion is known, and of one whose is not
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Faces:
+    """n faces, as columns."""
+
+    pictures: list[Picture]
+    """Each [h, h, 3] RGB or [h, h] grey, of any side."""
+    emotion: NDArray[np.int64]
+    """[n] number in EMOTIONS, or UNKNOWN."""
+    blendshapes: NDArray[np.float32]
+    """[n, 52]; not a number where no landmarks were found."""
+    viseme: NDArray[np.int64]
+    """[n] number of the viseme said, UNKNOWN where there is no truth."""
+    person: NDArray[np.str_]
+    clip: NDArray[np.str_]
+    source: NDArray[np.str_]
+    """[n] data set: synthetic, fer, stills, or a clip's."""
+    part: NDArray[np.str_]
+    """[n] train, validation or test."""
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Faces:
+        """Those faces alone."""
+        columns = {name: getattr(self, name)[chosen] for name in _COLUMNS}
+        return Faces([self.pictures[i] for i in np.flatnonzero(chosen)], **columns)
+
+    def of(self, wanted: str) -> Faces:
+        """The faces of one part."""
+        return self.where(self.part == wanted)
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        return np.asarray(self.emotion != UNKNOWN)
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        return np.asarray(np.isfinite(self.blendshapes).all(1))
+
+
+_COLUMNS = ("emotion", "blendshapes", "viseme", "person", "clip", "source", "part")
+
+
+def joined(several: Sequence[Faces]) -> Faces:
+    """All of them; at least one."""
+    columns = {name: np.concatenate([getattr(faces, name) for faces in several]) for name in _COLUMNS}
+    return Faces([picture for faces in several for picture in faces.pictures], **columns)
+
+
+def weights(faces: Faces) -> NDArray[np.float64]:
+    """[n], sum 1: every source alike in every emotion it shows, within it every person, within them every frame."""
+    groups = list(zip(faces.source.tolist(), faces.emotion.tolist(), strict=True))
+    own = list(zip(groups, faces.person.tolist(), strict=True))
+    frames = Counter(own)
+    people = Counter(group for group, _ in frames)
+    found = np.array([1 / (people[group] * frames[group, who]) for group, who in own])
+    return np.asarray(found / max(found.sum(), 1e-12), np.float64)
+
+
+def clip_faces(data: Prepared, console: Console, parts: Sequence[str] = ("train", "validation")) -> Faces:
+    """Frames of prepared clips, evenly over each clip: more of those whose emotion is known."""
+    several = []
+    clips = [clip for clip in data.clips if clip.facts.part in parts]
+    for clip in track(clips, "reading faces", console=console, transient=True):
+        several.append(_frames(clip))
+    if not several:
+        raise UsageError(f"the prepared folders hold no clip of people to {' or '.join(parts)} on")
+    return joined(several)
+
+
+def _frames(clip: PreparedClip) -> Faces:
+    facts = clip.facts
+    emotion = EMOTIONS.index(facts.emotion) if facts.emotion in EMOTIONS else UNKNOWN
+    most = _OTHERS if facts.synthetic or emotion == UNKNOWN else _LABELLED
+    chosen = np.unique(np.linspace(0, clip.count - 1, min(most, clip.count)).round().astype(int))
+    pictures = [_small(clip.image(int(i))) for i in chosen]
+    found = _faces(pictures, emotion, clip.blendshapes[chosen], facts.actor, facts.id, facts.dataset, facts.part)
+    return found if clip.truth is None else replace(found, viseme=clip.truth.visemes[chosen])
+
+
+def _small(picture: Picture) -> Picture:
+    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _faces(
+    pictures: list[Picture], emotion: int, blendshapes: Floats, person: str, clip: str, source: str, where: str
+) -> Faces:
+    count = len(pictures)
+    texts = (np.full(count, text) for text in (person, clip, source, where))
+    numbers = (np.full(count, number, np.int64) for number in (emotion, UNKNOWN))
+    return Faces(pictures, next(numbers), np.asarray(blendshapes, np.float32), next(numbers), *texts)
+
+
+@dataclass(frozen=True)
+class _Still:
+    """A picture in memory that the landmark detector can look at."""
+
+    rgb: Picture
+
+    @property
+    def width(self) -> int:
+        return int(self.rgb.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.rgb.shape[0])
+
+    def rgb_crop(self, matrix: Floats, size: tuple[int, int], border: str = "replicate") -> Picture:
+        beyond = cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_CONSTANT
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(self.rgb, np.asarray(matrix), size, flags=flags, borderMode=beyond), np.uint8)
+
+
+def still_faces(folder: Path, console: Console) -> Faces:
+    """The faces of DIR/stills.csv (columns path, emotion, person), aligned as clips are.
+
+    Pictures without a face are counted and said. Raises InputNotFoundError and UsageError where the table is not that.
+    """
+    table = folder / "stills.csv"
+    if not table.is_file():
+        raise InputNotFoundError(f"{table}: no such table; --stills takes a folder with it (path,emotion,person)")
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    missing = {"path", "emotion", "person"} - set(rows[0] if rows else ())
+    if missing:
+        raise UsageError(f"{table}: no column {', '.join(sorted(missing))}; write path,emotion,person")
+    detector, several, lost = BundleDetector(), [], 0
+    for row in track(rows, "reading stills", console=console, transient=True):
+        read = cv2.imread(str(folder / row["path"]), cv2.IMREAD_COLOR)
+        if read is None:
+            raise InputError(f"{folder / row['path']}: not a picture, or missing; correct {table}")
+        still = _Still(np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8))
+        points = _points(detector, still)
+        if points is None:
+            lost += 1
+            continue
+        square = squares(points[None], np.zeros(1), np.zeros(1, np.int64))[0]
+        picture = still.rgb_crop(square.matrix(SIDE), (SIDE, SIDE))
+        emotion = EMOTIONS.index(parse_emotion(row["emotion"]))
+        person, measured = row["person"], detector.blendshapes(points)[None]
+        several.append(_faces([picture], emotion, measured, person, row["path"], "stills", part(person, "stills")))
+    if lost:
+        console.print(f"{table}: no face found in {lost} of {len(rows)} pictures, left out", highlight=False)
+    if not several:
+        raise UsageError(f"{table}: no picture with a face")
+    return joined(several)
+
+
+def _points(detector: BundleDetector, still: _Still) -> Floats | None:
+    regions = detector.regions(still)
+    if not regions:
+        return None
+    first = detector.landmarks(still, regions[0])
+    found = detector.landmarks(still, Region.of_landmarks(first.points))
+    return found.points if found.presence >= PRESENCE else None
+
+
+def fer_faces(path: Path, cache: Path, console: Console) -> Faces:
+    """Grey faces of an .npz with image [n, h, h], emotion [n] and split [n]; each a person of its own.
+
+    Landmarks are measured once and kept in `cache`. Raises InputNotFoundError, InputError and UsageError.
+    """
+    if not path.is_file():
+        raise InputNotFoundError(f"{path}: no such file; --fer takes the .npz of grey faces (image, emotion, split)")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images, emotions, splits = file["image"], file["emotion"], file["split"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise InputError(f"{path}: not an .npz with image, emotion and split ({error})") from error
+    strange = set(splits.tolist()) - set(PARTS)
+    if strange or images.ndim != 3 or not len(images) == len(emotions) == len(splits):
+        raise InputError(f"{path}: image must be [n, h, h], split one of {', '.join(PARTS)}, all of one length")
+    kept = splits != "test"
+    images, emotions, splits = images[kept], emotions[kept], splits[kept]
+    names = np.array([f"{path.stem}-{index}" for index in np.flatnonzero(kept)])
+    numbers = np.array([EMOTIONS.index(parse_emotion(name)) for name in emotions.tolist()], np.int64)
+    shapes = _fer_blendshapes(images, cache, console)
+    source = np.full(len(images), "fer")
+    unknown = np.full(len(images), UNKNOWN, np.int64)
+    return Faces(list(images), numbers, shapes, unknown, names, names, source, splits.astype(str))
+
+
+def _fer_blendshapes(images: Picture, cache: Path, console: Console) -> NDArray[np.float32]:
+    """[n, 52]; not a number where the landmark network sees no face."""
+
+    def measure() -> NDArray[np.float32]:
+        detector = BundleDetector()
+        found = np.full((len(images), 52), np.nan, np.float32)
+        for index in track(range(len(images)), "measuring grey faces", console=console, transient=True):
+            size = (_ENLARGED, _ENLARGED)
+            large = cv2.resize(images[index], size, interpolation=cv2.INTER_CUBIC)
+            still = _Still(np.repeat(np.asarray(large, np.uint8)[..., None], 3, 2))
+            first = detector.landmarks(still, Region(_ENLARGED / 2, _ENLARGED / 2, 1.15 * _ENLARGED, 0.0))
+            again = detector.landmarks(still, Region.of_landmarks(first.points))
+            if again.presence >= PRESENCE:
+                found[index] = detector.blendshapes(again.points)
+        return found
+
+    return kept_array(cache, "grey", images.tobytes(), measure)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Faces that have a share of every batch: their numbers, the probability of each, and how many are drawn."""
+
+    rows: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    count: int
+
+
+def kinds(faces: Faces, batch: int, grey: float, made: float, unlabelled: float) -> list[Kind]:
+    """How a batch is made up: shares of grey, made and unlabelled faces, the rest labelled real ones in colour."""
+    is_grey, is_made = faces.source == "fer", faces.source == SYNTHETIC
+    colour = ~is_grey & ~is_made
+    wanted = (
+        (is_grey, grey),
+        (is_made, made),
+        (colour & ~faces.labelled & faces.measured, unlabelled),
+        (colour & faces.labelled, 1.0),
+    )
+    present = [(chosen, share) for chosen, share in wanted if chosen.any() and share > 0]
+    found, left = [], batch
+    for place, (chosen, share) in enumerate(present):
+        count = left if place == len(present) - 1 else min(left, round(batch * share))
+        left -= count
+        found.append(Kind(np.flatnonzero(chosen), weights(faces.where(chosen)), count))
+    return found
+
+
+def draw_batch(groups: Sequence[Kind], draw: np.random.Generator) -> NDArray[np.int64]:
+    """Numbers of the faces of one batch, in random order, so that every process gets some of each kind."""
+    rows = [draw.choice(kind.rows, kind.count, p=kind.probability) for kind in groups]
+    return draw.permutation(np.concatenate(rows))
+
+
+def gathered(
+    data: Sequence[Path], fer: Path | None, stills: Path | None, cache: Path, console: Console
+) -> tuple[Faces, str]:
+    """All faces to train and to validate on, and the digest of where they came from.
+
+    Raises UsageError where no source is named, or none of the faces to train on has an emotion.
+    """
+    several, digests = [], []
+    if data:
+        prepared = Prepared.open(data)
+        several.append(clip_faces(prepared, console))
+        digests.append(prepared.digest)
+    if fer is not None:
+        several.append(fer_faces(fer, cache, console))
+        digests.append(file_sha256(fer))
+    if stills is not None:
+        several.append(still_faces(stills, console))
+        digests.append(file_sha256(stills / "stills.csv"))
+    if not several:
+        raise UsageError("no faces to learn from: name --data FOLDER, --fer FILE or --stills FOLDER")
+    faces = joined(several)
+    if not faces.of("train").labelled.any():
+        raise UsageError("no face of the people to train on has an emotion: label some clips, or add --fer or --stills")
+    return faces, hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -1,0 +1,39 @@
+"""Arrays that are computed once and kept in a folder, under the hash of what they were computed from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.errors import OutputError
+
+
+def kept_array(
+    folder: Path, name: str, given: bytes, compute: Callable[[], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """The array that `compute` gives for what `given` holds, from `folder` where it is there already.
+
+    Raises OutputError where the folder cannot be written. A damaged file is computed again.
+    """
+    path = folder / f"{name}_{hashlib.sha256(given).hexdigest()[:16]}.npy"
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), np.float32)
+    except (OSError, ValueError, EOFError):
+        pass
+    found = compute()
+    partial = path.with_suffix(".partial")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.save(file, found)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}): free space, or choose another --cache"
+        ) from error
+    return found
