@@ -1,4 +1,4 @@
-"""`cdrl train content` from prepared data to a checkpoint: learns, resumes, computes alike on two processes, refuses."""
+"""`cdrl train content`: from prepared data to a checkpoint; resumes, computes alike on two processes, refuses."""
 
 import json
 import os

@@ -31,7 +31,7 @@ class ContentConfig:
 
     encoder: str = "landmarks"
     """Image encoder: landmarks, or iresnet50:FILE."""
-    speech: str = "whisper-tiny.en/4"
+    speech: str = "whisper-tiny.en/4, mean of 8 places"
     """Name of the speech features."""
     speech_width: int = 384
     """Numbers per row of them."""
@@ -100,13 +100,12 @@ class ContentHead(nn.Module):
     def queries(self, speech: Tensor | None, count: int) -> Tensor:
         """[B, WINDOW, speech_width] → [B, width]; the learned query where `speech` is None, or where a row of it is
         not a number (a frame without sound among others that have it)."""
-        silent = self.silent.expand(count, -1)
-        if speech is None or not self.config.audio:
-            asked: Tensor = self.query(silent)
-            return asked
-        absent = speech.isnan().flatten(1).any(1)
-        heard = self.speech(speech.masked_fill(absent[:, None, None], 0.0))
-        asked = self.query(torch.where(absent[:, None], silent.to(heard.dtype), heard))
+        found = self.silent.expand(count, -1)
+        if speech is not None and self.config.audio:
+            absent = speech.isnan().flatten(1).any(1)
+            heard = self.speech(speech.masked_fill(absent[:, None, None], 0.0))
+            found = torch.where(absent[:, None], found.to(heard.dtype), heard)
+        asked: Tensor = self.query(found)
         return asked
 
     def forward(self, maps: Tensor, speech: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -129,13 +128,15 @@ class ContentModel(nn.Module):
     def __init__(self, config: ContentConfig | None = None, encoder: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config or ContentConfig()
-        self.encoder: Any = (encoder or image_encoder(self.config.encoder)).eval().requires_grad_(False)
-        self.head = ContentHead(self.config, int(self.encoder.channels), self.grid)
+        beneath: Any = encoder or image_encoder(self.config.encoder)
+        self.encoder = beneath.eval().requires_grad_(False)
+        self.head = ContentHead(self.config, beneath.channels, self.grid)
 
     @property
     def grid(self) -> tuple[int, int]:
         """Height and width of the attention map."""
-        height, width = self.encoder.grid
+        encoder: Any = self.encoder
+        height, width = encoder.grid
         return int(height), int(width)
 
     def train(self, mode: bool = True) -> ContentModel:

@@ -152,4 +152,5 @@ def vary(image: Pictures, draw: np.random.Generator) -> Pictures:
         small = int(size / draw.uniform(1.2, 4))
         values = cv2.resize(cv2.resize(values, (small, small), interpolation=cv2.INTER_AREA), (size, size))
     values += draw.normal(0, draw.uniform(0, 0.03), values.shape)
-    return np.clip(255 * values, 0, 255).astype(np.uint8)
+    seen: Pictures = np.clip(255 * values, 0, 255).astype(np.uint8)
+    return seen

@@ -82,4 +82,5 @@ def draw_moments(twins: Twins, count: int, draw: np.random.Generator) -> Numbers
     slot = len(twins.frames) / count
     within = draw.random() * min(slot, _APART) + draw.random(count) * max(slot - _APART, 0.0)
     places = (np.arange(count) * slot + within).astype(int)
-    return twins.frames[np.minimum(places, len(twins.frames) - 1)]
+    drawn: Numbers = twins.frames[np.minimum(places, len(twins.frames) - 1)]
+    return drawn
