@@ -41,6 +41,8 @@ class ContentConfig:
     """Of the attention."""
     dimensions: int = 64
     """Of the content vector."""
+    lower: float = 0.5
+    """Share of the maps' rows that is attended, from the bottom: speech is seen below the nose."""
     audio: bool = True
     """Whether speech guides; without it the learned query always asks."""
 
@@ -86,7 +88,8 @@ class ContentHead(nn.Module):
         width = config.width
         self.config = config
         self.inward = nn.Sequential(nn.GroupNorm(1, channels), nn.Conv2d(channels, width, 1))
-        self.place = nn.Parameter(0.02 * torch.randn(1, width, *grid))
+        self._above = grid[0] - round(config.lower * grid[0])
+        self.place = nn.Parameter(0.02 * torch.randn(1, width, grid[0] - self._above, grid[1]))
         self.mapping = nn.Sequential(*(_Residual(width) for _ in range(4)))
         self.keys = nn.Conv2d(width, width, 1)
         self.values = nn.Conv2d(width, width, 1)
@@ -110,16 +113,17 @@ class ContentHead(nn.Module):
 
     def forward(self, maps: Tensor, speech: Tensor | None) -> tuple[Tensor, Tensor]:
         """Feature maps [B, C, h, w] and speech [B, WINDOW, speech_width] or None → content [B, D], unit length, and
-        attention [B, h·w], mean over heads, adding up to one."""
+        attention [B, h·w], mean over heads, adding up to one and zero above what is attended."""
         count, heads = len(maps), self.config.heads
         # The encoder computes channels-last, for which PyTorch's group norm has no safe backward pass on a CPU.
-        mapped = self.mapping(self.inward(maps.contiguous()) + self.place)
+        mapped = self.mapping(self.inward(maps[:, :, self._above :].contiguous()) + self.place)
         split = (count, heads, self.config.width // heads, -1)
         keys, values = self.keys(mapped).reshape(split), self.values(mapped).reshape(split)
         query = self.queries(speech, count).reshape(count, heads, -1, 1)
         attention = ((query * keys).sum(2).float() / keys.shape[2] ** 0.5).softmax(2)
         found = torch.einsum("bhcp,bhp->bhc", values, attention.to(values.dtype)).flatten(1)
-        return functional.normalize(self.out(found).float(), dim=1), attention.mean(1)
+        whole = functional.pad(attention.mean(1), (self._above * maps.shape[3], 0))
+        return functional.normalize(self.out(found).float(), dim=1), whole
 
 
 class ContentModel(nn.Module):

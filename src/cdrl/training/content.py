@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
@@ -64,6 +65,8 @@ class Options:
     """Share of takes whose speech is taken away."""
     mistaken: float = 0.15
     """Share of takes that hear another moment's speech."""
+    jitter: float = 0.1
+    """Deviation of the log of a random gain on each channel of a take's maps: other people, other light."""
     cache: Path = Path("runs/cache")
     """Where feature maps are kept."""
     publish: Path | None = None
@@ -98,9 +101,11 @@ class ContentTask:
             raise UsageError("the prepared folders hold different speech features: prepare them with one --speech")
         config = ContentConfig(
             options.encoder, data.speech, widths.pop() if widths else 384, options.width, 8, options.dimensions,
-            options.audio and any(clip.speech is not None for clip in data.clips),
+            audio=options.audio and any(clip.speech is not None for clip in data.clips),
         )  # fmt: skip
         self.model = ContentModel(config).to(world.device)
+        encoder: Any = self.model.encoder
+        self._channels = int(encoder.channels)
         part = {name: [clip for clip in data.clips if clip.facts.part == name] for name in ("train", "validation")}
         self.pairs = twins_of(part["train"], options.moments)
         self.alone = twins_of_themselves(part["train"], options.moments) if options.real else []
@@ -138,10 +143,15 @@ class ContentTask:
         pairs = self._draw_pairs(draw)
         drawn = [draw_moments(pair, options.moments, draw) for pair in pairs]
         heard = [self._hearing(pair, draw) for pair in pairs]
+        gains = np.exp(options.jitter * draw.standard_normal((2, len(pairs), self._channels))).astype(np.float32)
         mine = world.slice(len(pairs))
         shares = list(zip(pairs, drawn, heard, strict=True))[mine]
         first, second = (
-            world.gather(self._embed([(pair, frames[:, side], hears[side]) for pair, frames, hears in shares], side))
+            world.gather(
+                self._embed(
+                    [(pair, frames[:, side], hears[side]) for pair, frames, hears in shares], side, gains[side][mine]
+                )
+            )
             for side in (0, 1)
         )
         return self._terms(first, second, pairs, draw)
@@ -168,8 +178,10 @@ class ContentTask:
             kinds[draw.integers(2)] = "none"
         return str(kinds[0]), str(kinds[1])
 
-    def _embed(self, parts: list[tuple[Twins, Numbers, str]], side: int) -> Tensor:
-        """Content [pairs, moments, D] of one side."""
+    def _embed(
+        self, parts: list[tuple[Twins, Numbers, str]], side: int, gains: NDArray[np.float32] | None = None
+    ) -> Tensor:
+        """Content [pairs, moments, D] of one side; `gains` [pairs, C] on the channels of its maps."""
         clips = [pair.second if side else pair.first for pair, _, _ in parts]
         maps = [
             self.maps.of(clip, frames, clip.facts.part == "train" and not (pair.own and side == 0))
@@ -177,9 +189,10 @@ class ContentTask:
         ]
         speech = [self._speech(clip, frames, hears) for clip, (_, frames, hears) in zip(clips, parts, strict=True)]
         device = self.world.device
-        found, _ = self.model.embed(
-            torch.from_numpy(np.concatenate(maps)).to(device).float(), torch.cat(speech).to(device)
-        )
+        seen = torch.from_numpy(np.concatenate(maps)).to(device).float()
+        if gains is not None:
+            seen = seen * torch.from_numpy(gains.repeat(len(maps[0]), 0)).to(device)[:, :, None, None]
+        found, _ = self.model.embed(seen, torch.cat(speech).to(device))
         return found.reshape(len(parts), -1, found.shape[1])
 
     def _speech(self, clip: PreparedClip, frames: Numbers, hears: str) -> Tensor:
