@@ -111,7 +111,9 @@ def load_clip(folder: Path) -> Clip:
         if not path.is_file():
             raise InputNotFoundError(f"{path}: no such file; clip: takes a folder that holds a CLIP model")
     from transformers import CLIPModel  # noqa: PLC0415  slow to import
+    from transformers.utils import logging  # noqa: PLC0415
 
+    logging.disable_progress_bar()
     try:
         model = CLIPModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     except Exception as error:  # the library raises nothing more precise

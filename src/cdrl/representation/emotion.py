@@ -55,8 +55,7 @@ class Heads(nn.Module):
         sizes = (config.width, config.hidden, config.middle, config.hidden, config.width)
         classes = len(EMOTIONS)
         self.weights = nn.ParameterList(
-            torch.randn(classes, before, after) * (2 / before) ** 0.5
-            for before, after in pairwise(sizes)
+            torch.randn(classes, before, after) * (2 / before) ** 0.5 for before, after in pairwise(sizes)
         )
         self.biases = nn.ParameterList(torch.zeros(classes, 1, after) for after in sizes[1:])
 

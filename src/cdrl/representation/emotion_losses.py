@@ -39,3 +39,19 @@ def emotion_augmented_contrast(features: Tensor, prompts: Tensor, emotion: Tenso
     present = torch.unique(emotion)
     backward = -torch.stack([over_faces[emotion == number].mean() for number in present]).mean()
     return (forward + backward) / 2
+
+
+def person_aware_entropy(logits: Tensor, emotion: Tensor, priors: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of what the face adds to knowing whose it is.
+
+    logits [n, c], emotion [n], priors [n, c]: how often the face's person shows each emotion. −Σ t log softmax(logits +
+    log prior), with t the label, softened by `smoothing` towards the prior (logit adjustment, Menon et al. 2021, by
+    person). Whoever shows one emotion alone adds 0. ≥ 0; 0 where n = 0.
+    """
+    if len(logits) == 0:
+        return logits.sum()
+    shown = priors > 0
+    adjusted = torch.where(shown, logits.float() + priors.clamp(min=1e-9).log(), -torch.inf)
+    chances = torch.where(shown, adjusted.log_softmax(1), 0.0)
+    target = (1 - smoothing) * functional.one_hot(emotion, logits.shape[1]) + smoothing * priors
+    return -(target * chances).sum(1).mean()

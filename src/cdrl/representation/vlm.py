@@ -20,9 +20,10 @@ from cdrl.errors import InputError, UsageError
 from cdrl.pretrained import file_sha256
 from cdrl.representation.checkpoints import load_into, load_model
 from cdrl.representation.text import TextEncoder, embed, minilm
-from cdrl.representation.vision import DEVIATION, LITE0, MEAN, EfficientNet, Stage
+from cdrl.representation.vision import LITE0, EfficientNet, Stage
 
 ARCHITECTURE = "vlm"
+LUMA = (0.299, 0.587, 0.114)
 
 
 class VisionLanguageModel(Protocol):
@@ -71,14 +72,23 @@ class VlmConfig:
     """Channels of its first and last layer."""
 
 
+def as_grey(images: Tensor) -> Tensor:
+    """RGB in [0, 1], [B, 3, h, w] → luma less its mean over its deviation, three times: [B, 3, h, w].
+
+    Emotion is not in the colour, nor in the light; the many faces to learn from are grey, those to judge are not.
+    """
+    luma = (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    mean = luma.mean((2, 3), keepdim=True)
+    spread = (luma - mean).square().mean((2, 3), keepdim=True).add(1e-4).sqrt()
+    return ((luma - mean) / spread).expand(-1, 3, -1, -1)
+
+
 class FaceLanguageModel(nn.Module):
     """The embedded vision-language model. Trained: `tower` and `project`; the text encoder is frozen and apart."""
 
     spec = "embedded"
     digest = ""
     centre: Tensor
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(self, config: VlmConfig | None = None, text: TextEncoder | None = None) -> None:
         super().__init__()
@@ -88,8 +98,6 @@ class FaceLanguageModel(nn.Module):
         self.project = nn.Linear(self.tower.width, self.config.width)
         # Sentences about faces are all alike to a text encoder; what they share is taken off.
         self.register_buffer("centre", torch.zeros(self.config.width))
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
         self._text = text
 
     @property
@@ -104,8 +112,7 @@ class FaceLanguageModel(nn.Module):
         side = self.config.side
         if images.shape[-1] != side or images.shape[-2] != side:
             images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
-        normalised = (images - self.mean) / self.deviation
-        return functional.normalize(self.project(self.tower(normalised)).float(), dim=1)
+        return functional.normalize(self.project(self.tower(as_grey(images))).float(), dim=1)
 
     def words(self, words: Tensor, there: Tensor) -> Tensor:
         return self.centred(self.text.encode(words, there))

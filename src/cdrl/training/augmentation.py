@@ -22,7 +22,7 @@ class Augmentation:
 
     turn: float = 12.0
     """Degrees, either way."""
-    zoom: tuple[float, float] = (0.86, 1.22)
+    zoom: tuple[float, float] = (0.86, 1.3)
     """Factors on the size of the face."""
     shift: float = 0.06
     """Of the picture's side, either way."""
@@ -32,7 +32,7 @@ class Augmentation:
     """Probability that colour goes."""
     tint: float = 0.15
     """Largest change of a colour channel's gain."""
-    contrast: tuple[float, float] = (0.6, 1.4)
+    contrast: tuple[float, float] = (0.6, 2.0)
     brightness: float = 0.18
     """Of the range, either way."""
     gamma: tuple[float, float] = (0.7, 1.45)

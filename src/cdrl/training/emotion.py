@@ -30,7 +30,7 @@ from cdrl.representation.vlm import VisionLanguageModel, sentences, vision_langu
 from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.content_change import change_content
 from cdrl.training.distributed import World, started
-from cdrl.training.faces import SIDE, UNKNOWN, Faces, draw_batch, gathered, kinds
+from cdrl.training.faces import GREY, SIDE, UNKNOWN, Faces, draw_batch, gathered, kinds
 from cdrl.training.kept import kept_array
 from cdrl.training.loop import LoopOptions, fit
 from cdrl.training.probing import read_linearly
@@ -105,8 +105,8 @@ def run(options: Options) -> int:
         best = fit(task, options.loop, world, settings)
     if options.publish is not None and world.first:
         train = faces.of("train")
-        count = len(set(train.person[train.source != "fer"].tolist()))
-        grey = int((train.source == "fer").sum())
+        count = len(set(train.person[train.source != GREY].tolist()))
+        grey = int((train.source == GREY).sum())
         publish(best, options.publish, f"cdrl train emotion on {grey} grey faces and clips or stills of {count} people")
     return 0
 
@@ -204,9 +204,11 @@ class EmotionTask:
         self.held_out = faces.of("validation")
         if not self.held_out.labelled.any():
             raise UsageError("no labelled face of the people to validate on: see the split of people, or add --fer")
-        self._rows = np.flatnonzero(train.labelled)
-        self.train = train.where(train.labelled)
-        self.changed = torch.from_numpy(views.changed[self._rows]).to(world.device)
+        telling = train.telling
+        if not telling.any():
+            raise UsageError("no person to train on shows two emotions: label more clips, or add --fer")
+        self.train = train.where(telling)
+        self.changed = torch.from_numpy(views.changed[telling]).to(world.device)
         self.plain = torch.from_numpy(views.plain).to(world.device)
         self.config = EmotionConfig(
             vlm.spec, vlm.digest, vlm.width, options.hidden, options.middle, options.temperature

@@ -31,6 +31,8 @@ from cdrl.training.kept import kept_array
 
 SIDE = 112
 """Pixels a side that faces are kept at."""
+GREY = "fer"
+"""The source of grey faces."""
 UNKNOWN = -1
 """Number of an emotion that is not known."""
 _ENLARGED = 192  # pixels a side at which landmarks are looked for in a grey picture
@@ -73,6 +75,21 @@ class Faces:
     @property
     def labelled(self) -> NDArray[np.bool_]:
         return np.asarray(self.emotion != UNKNOWN)
+
+    @property
+    def priors(self) -> NDArray[np.float32]:
+        """[n, 7]: how often each face's person shows each emotion; for grey faces, each of another person, all of
+        them. A person seen in one emotion alone teaches looks, not emotion: there the label tells nothing new."""
+        who = np.where(self.source == GREY, GREY, self.person)
+        names, place = np.unique(who, return_inverse=True)
+        counts = np.zeros((len(names), len(EMOTIONS)), np.float32)
+        np.add.at(counts, (place[self.labelled], self.emotion[self.labelled]), 1)
+        return np.asarray((counts / np.maximum(counts.sum(1, keepdims=True), 1))[place], np.float32)
+
+    @property
+    def telling(self) -> NDArray[np.bool_]:
+        """Whether a face's label tells more than whose face it is."""
+        return np.asarray(self.labelled & ((self.priors > 0).sum(1) > 1))
 
     @property
     def measured(self) -> NDArray[np.bool_]:
@@ -216,7 +233,7 @@ def fer_faces(path: Path, cache: Path, console: Console) -> Faces:
     names = np.array([f"{path.stem}-{index}" for index in np.flatnonzero(kept)])
     numbers = np.array([EMOTIONS.index(parse_emotion(name)) for name in emotions.tolist()], np.int64)
     shapes = _fer_blendshapes(images, cache, console)
-    source = np.full(len(images), "fer")
+    source = np.full(len(images), GREY)
     unknown = np.full(len(images), UNKNOWN, np.int64)
     return Faces(list(images), numbers, shapes, unknown, names, names, source, splits.astype(str))
 
@@ -249,15 +266,17 @@ class Kind:
     count: int
 
 
-def kinds(faces: Faces, batch: int, grey: float, made: float, unlabelled: float) -> list[Kind]:
-    """How a batch is made up: shares of grey, made and unlabelled faces, the rest labelled real ones in colour."""
-    is_grey, is_made = faces.source == "fer", faces.source == SYNTHETIC
+def kinds(faces: Faces, batch: int, grey: float, made: float, described: float) -> list[Kind]:
+    """How a batch is made up: shares of grey faces, of made ones, and of others of which a description alone is
+    learned; the rest are real people in colour who show more than one emotion."""
+    telling = faces.telling
+    is_grey, is_made = faces.source == GREY, faces.source == SYNTHETIC
     colour = ~is_grey & ~is_made
     wanted = (
         (is_grey, grey),
         (is_made, made),
-        (colour & ~faces.labelled & faces.measured, unlabelled),
-        (colour & faces.labelled, 1.0),
+        (colour & ~telling & faces.measured, described),
+        (colour & telling, 1.0),
     )
     present = [(chosen, share) for chosen, share in wanted if chosen.any() and share > 0]
     found, left = [], batch

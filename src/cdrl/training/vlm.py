@@ -2,7 +2,8 @@
 
 faces → sentences → fit, top to bottom. A labelled face belongs with the descriptions of its emotion, a measured face
 with the caption its blendshapes write. Two contrasts (faces with descriptions, faces with captions, within a batch) and
-a cross-entropy over the seven emotions' mean descriptions, softened because labels of faces are noisy.
+a cross-entropy over the seven emotions' mean descriptions, softened because labels of faces are noisy, and told
+which emotions a person shows at all, so that nothing is gained by knowing the person.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from cdrl.errors import UsageError
 from cdrl.pretrained import file_sha256, find_model
 from cdrl.representation.captions import Captioner, all_descriptions
 from cdrl.representation.checkpoints import load_into, read_tensors
-from cdrl.representation.emotion_losses import sentence_contrast
+from cdrl.representation.emotion_losses import person_aware_entropy, sentence_contrast
 from cdrl.representation.pickles import as_safetensors
 from cdrl.representation.text import MINILM, TextEncoder, embed
 from cdrl.representation.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
 from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.distributed import World, started
-from cdrl.training.faces import Faces, draw_batch, gathered, kinds, weights
+from cdrl.training.faces import GREY, Faces, draw_batch, gathered, kinds, weights
 from cdrl.training.loop import LoopOptions, fit
 from cdrl.training.publish import publish
 
@@ -58,12 +59,12 @@ class Options:
     """Pixels that the tower looks at, a side."""
     batch: int = 64
     """Faces a step."""
-    grey_share: float = 0.55
+    grey_share: float = 0.6
     """Of a batch that are grey faces (--fer)."""
     synthetic_share: float = 0.12
     """Of a batch that are made faces."""
-    unlabelled_share: float = 0.08
-    """Of a batch that are faces whose emotion is not known."""
+    described_share: float = 0.15
+    """Of a batch that are people seen in one emotion alone, or in an unknown one: their captions teach, no label."""
     descriptions: float = 0.5
     """Weight of the contrast between faces and descriptions of emotions."""
     captions: float = 0.5
@@ -100,8 +101,8 @@ def run(options: Options) -> int:
         settings |= {name: getattr(options.loop, name) for name in ("steps", "learning_rate", "warmup", "seed")}
         best = fit(task, options.loop, world, settings)
     if options.publish is not None and world.first:
-        count = len(set(faces.person[(faces.part == "train") & (faces.source != "fer")].tolist()))
-        grey = int(((faces.part == "train") & (faces.source == "fer")).sum())
+        count = len(set(faces.person[(faces.part == "train") & (faces.source != GREY)].tolist()))
+        grey = int(((faces.part == "train") & (faces.source == GREY)).sum())
         publish(best, options.publish, f"cdrl train vlm on {grey} grey faces and clips or stills of {count} people")
     return 0
 
@@ -154,8 +155,10 @@ class VlmTask:
         for part in (tower._conv_stem, tower._bn0, *tower._blocks[: options.frozen]):
             part.requires_grad_(False)
         self.model.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._priors = torch.from_numpy(self.train.priors).to(world.device)
+        self._telling = torch.from_numpy(self.train.telling).to(world.device)
         self.sentences = Sentences(self.model, self.train, world.device)
-        shares = (options.grey_share, options.synthetic_share, options.unlabelled_share)
+        shares = (options.grey_share, options.synthetic_share, options.described_share)
         self._kinds = kinds(self.train, options.batch, *shares)
 
     def loss(self, step: int, world: World) -> dict[str, Tensor]:
@@ -168,15 +171,19 @@ class VlmTask:
         found = world.gather(self.model.image(self._seen(rows, step, range(len(rows))[mine])))
         device = found.device
         emotion, caption = (torch.from_numpy(v[rows]).to(device) for v in (self.train.emotion, texts.caption))
-        known, measured = emotion >= 0, caption >= 0
+        drawn = torch.from_numpy(rows).to(device)
+        known, measured = self._telling[drawn], caption >= 0
         spoken = texts.descriptions[torch.from_numpy(said).to(device)[known]]
         terms = {
             "descriptions": sentence_contrast(found[known], spoken, emotion[known], options.temperature),
             "captions": sentence_contrast(
                 found[measured], texts.captions[caption[measured]], caption[measured], options.temperature
             ),
-            "classes": functional.cross_entropy(
-                found[known] @ texts.classes.T / options.temperature, emotion[known], label_smoothing=options.smoothing
+            "classes": person_aware_entropy(
+                found[known] @ texts.classes.T / options.temperature,
+                emotion[known],
+                self._priors[drawn][known],
+                options.smoothing,
             ),
         }
         loss = sum((getattr(options, name) * term for name, term in terms.items()), torch.zeros((), device=device))
