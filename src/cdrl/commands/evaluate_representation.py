@@ -93,10 +93,12 @@ def _check(options: Options) -> None:
             raise OutputError(f"{path}: not a place for a file; name one in a folder that exists")
     if options.pictures is not None and options.pictures.exists() and not options.pictures.is_dir():
         raise OutputError(f"{options.pictures}: a file; --pictures takes a folder")
+    taken = {"content", "emotion", "shipped"}
     for text in options.ablation:
-        name, _, path_text = text.partition("=")
-        if not name or not path_text or name in {"content", "emotion", "shipped"}:
+        name, _, file = text.partition("=")
+        if not name or not file or name in taken:
             raise UsageError(f"--ablation {text!r}: write NAME=FILE, with a name of its own")
+        taken.add(name)
 
 
 def _models(options: Options) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -120,9 +122,10 @@ def _models(options: Options) -> tuple[dict[str, dict[str, Any]], dict[str, str]
         kind = str(read_tensors(Path(file))[1].get("architecture"))
         if kind not in loaders:
             raise InputError(f"{file}: neither a content nor an emotion checkpoint")
-        if models[kind]:  # with --only, ablations of the other one have nothing to be compared with
-            models[kind][name] = loaders[kind](Path(file))
-            sources[name] = _source(Path(file))
+        if not models[kind]:
+            raise UsageError(f"--ablation {text!r}: of {kind}, which --only {options.only} leaves out")
+        models[kind][name] = loaders[kind](Path(file))
+        sources[name] = _source(Path(file))
     return models, sources
 
 

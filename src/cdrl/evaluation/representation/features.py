@@ -22,8 +22,9 @@ from cdrl.representation.content import ContentModel, speech_windows
 class EmotionModel(Protocol):
     """What is asked of an emotion model: `cdrl.representation.emotion` has it."""
 
-    prompts: Tensor
-    """[7, W] unit vectors, one an emotion."""
+    @property
+    def prompts(self) -> Tensor:
+        """[7, W] unit vectors, one an emotion."""
 
     def tower(self, images: Tensor) -> Tensor:
         """RGB in [0, 1], [B, 3, 224, 224] → the raw image feature [B, W]."""

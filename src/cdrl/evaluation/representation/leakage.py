@@ -22,7 +22,7 @@ from cdrl.evaluation.representation.probes import KINDS, Kind, predict
 MARGIN, GAIN = 0.10, 0.25
 """How far above chance a representation may be, and how far the raw features must be."""
 
-LARGEST = 3000  # rows that a probe sees in all
+LARGEST = 2000  # rows that a probe sees in all
 _FEWEST = 15  # rows of a class, below which it is left out
 
 

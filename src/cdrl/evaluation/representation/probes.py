@@ -24,8 +24,8 @@ KINDS: tuple[Kind, ...] = ("linear", "small network")
 FOLDS = 5
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # of the squared weights, beside the mean loss
 _HIDDEN = 64
-_EPOCHS = 120
-_BATCH = 256
+_EPOCHS = 40
+_BATCH = 512
 
 
 def predict(
@@ -104,7 +104,7 @@ def _logistic(values: Tensor, labels: Tensor, classes: int, strength: float) -> 
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     inputs, weights = standard(values), _class_weights(labels, classes)
-    optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=60, history_size=10, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=30, history_size=10, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
@@ -139,7 +139,7 @@ def _network(values: Tensor, labels: Tensor, train: Tensor, inner: Tensor, class
             best, kept, waited = score, {name: value.clone() for name, value in layers.state_dict().items()}, 0
         else:
             waited += 1
-        if waited >= 20:
+        if waited >= 8:
             break
     layers.load_state_dict(kept)
     return nn.Sequential(standard, layers).eval()
