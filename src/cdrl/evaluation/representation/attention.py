@@ -1,8 +1,8 @@
 """Where the content model looks: the share of its attention in the lower face, and the mean map.
 
 The lower face is what lies below the tip of the nose inside the box of the landmarks. A cell of the model's grid that
-it covers partly counts in proportion. `even` attention would give the share that the lower face has of the cells that
-the model attends to at all: a model built to look at the lower half of the picture gets no credit for that.
+it covers partly counts in proportion. `even` attention would give the share that the lower face has of all cells from
+the first attended row down: a model built to look at the lower half of the picture gets no credit for that.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _CROP = 224
 
 @dataclass(frozen=True)
 class Attention:
-    """`shares` of the attention in the lower face by person and clip; `even`: what a map without any preference among
-    the attended cells would give; `mean_map` [h, w], adding up to one."""
+    """`shares` of the attention in the lower face by person and clip; `even`: what a map without any preference from
+    the first attended row down would give; `mean_map` [h, w], adding up to one."""
 
     shares: Values
     even: float
@@ -60,4 +60,6 @@ def measure(moments: Moments, attention: Floats, grid: tuple[int, int]) -> Atten
     clips = [moments.clips[moments.clip[row]] for row in rows]
     values = sort_values(shares, tuple(map(person_of, clips)), tuple(clip.facts.id for clip in clips))
     mean = maps.mean(0)
-    return Attention(values, float(inside[:, mean > 0].mean()), (mean / mean.sum()).astype(np.float32))
+    return Attention(
+        values, float(inside[:, np.argmax(mean.sum(1) > 0) :].mean()), (mean / mean.sum()).astype(np.float32)
+    )

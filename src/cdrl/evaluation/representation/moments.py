@@ -155,7 +155,9 @@ def _thin(clips: Sequence[PreparedClip], frames: int, limit: int, seed: int) -> 
     queues = []
     for person in sorted(sentences):
         names = sorted(sentences[person])
-        queues.append([sentences[person][names[index]] for index in random.permutation(len(names))])
+        queue = [sentences[person][names[index]] for index in random.permutation(len(names))]
+        # Taken from the end: what is said in many emotions first, as most questions are about that.
+        queues.append(sorted(queue, key=lambda group: len({clip.facts.emotion for clip in group})))
     kept: list[PreparedClip] = []
     spent = 0
     while any(queues) and spent < limit:

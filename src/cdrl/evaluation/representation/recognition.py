@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -67,7 +68,7 @@ def read_fer(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             images, emotions, split = file["image"], file["emotion"], file["split"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise InputError(f"{path}: not a .npz with the arrays image, emotion and split ({error})") from error
     test = (split == "test") & np.isin(emotions, EMOTIONS)
     if images.ndim != 3 or images.dtype != np.uint8 or len(images) != len(test) or not test.any():

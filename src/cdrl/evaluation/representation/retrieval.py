@@ -89,11 +89,7 @@ def _wrong(moments: Moments, match: int, clip: int, random: np.random.Generator)
     others = [number for number in others if (moments.clips[number].speech is not None) == sound]
     elsewhere = moments.of_clips(others)
     whole = moments.rows(clip)
-    for inside in (
-        away(moments, match, moments.of_clips([clip])),
-        away(moments, match, whole),
-        whole[whole != match],
-    ):
+    for inside in (away(moments, match, moments.of_clips([clip])), away(moments, match, whole)):
         pool = np.concatenate([inside, elsewhere])
         if len(pool) >= wanted:
             if len(elsewhere):
