@@ -94,7 +94,7 @@ def test_it_learns_and_goes_on_where_it_was_stopped(sources, tmp_path, monkeypat
     with torch.no_grad():
         happy, sad, smile = sentences(model, ["a happy face", "a sad face", "a broad smile"])
     assert happy @ smile > sad @ smile
-    assert "28 grey faces and clips or stills of" in (published.parent / "manifest.json").read_text()
+    assert "28 grey faces, 1 real and" in (published.parent / "manifest.json").read_text()
     with monkeypatch.context() as patch:
 
         def stopped(self, step, world, loss=vlm.VlmTask.loss):

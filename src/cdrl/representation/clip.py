@@ -113,7 +113,7 @@ def load_clip(folder: Path) -> Clip:
     from transformers import CLIPModel  # noqa: PLC0415  slow to import
     from transformers.utils import logging  # noqa: PLC0415
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = CLIPModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     except Exception as error:  # the library raises nothing more precise

@@ -21,6 +21,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.representation.captions import all_descriptions
 from cdrl.representation.emotion import ARCHITECTURE, EmotionConfig, Heads
@@ -30,7 +31,7 @@ from cdrl.representation.vlm import VisionLanguageModel, sentences, vision_langu
 from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.content_change import change_content
 from cdrl.training.distributed import World, started
-from cdrl.training.faces import GREY, SIDE, UNKNOWN, Faces, draw_batch, gathered, kinds
+from cdrl.training.faces import SIDE, UNKNOWN, Faces, draw_batch, gathered, kinds, summary
 from cdrl.training.kept import kept_array
 from cdrl.training.loop import LoopOptions, fit
 from cdrl.training.probing import read_linearly
@@ -53,7 +54,7 @@ class Options:
     """A folder with stills.csv: path, emotion, person."""
     loop: LoopOptions = field(
         default_factory=lambda: LoopOptions(
-            output=Path("runs/emotion"), steps=2000, learning_rate=1e-3, validate_every=250, precision="float32"
+            output=Path("runs/emotion"), steps=1200, learning_rate=1e-3, validate_every=250, precision="float32"
         )
     )
     vlm: str = "embedded"
@@ -70,12 +71,16 @@ class Options:
     """Pairs of faces a step."""
     grey_share: float = 0.4
     """Of a batch that are grey faces (--fer)."""
-    synthetic_share: float = 0.3
+    synthetic_share: float = 0.2
     """Of a batch that are made faces."""
+    described_share: float = 0.25
+    """Of a batch that are people seen in one emotion alone, or in an unknown one: no label of theirs is used."""
     views: int = 4
     """Of each face, computed once."""
     still: float = 1.0
     """Weight of the term that keeps the representation still where only the content changes."""
+    prior: float = 1.0
+    """Weight of the term that keeps the representation near what the frozen model says of the plain picture."""
     language: float = 0.5
     """Weight of the term that keeps prompts near the sentences about their emotion."""
     temperature: float = 0.07
@@ -104,10 +109,7 @@ def run(options: Options) -> int:
         settings |= {name: getattr(options.loop, name) for name in ("steps", "learning_rate", "warmup", "seed")}
         best = fit(task, options.loop, world, settings)
     if options.publish is not None and world.first:
-        train = faces.of("train")
-        count = len(set(train.person[train.source != GREY].tolist()))
-        grey = int((train.source == GREY).sum())
-        publish(best, options.publish, f"cdrl train emotion on {grey} grey faces and clips or stills of {count} people")
+        publish(best, options.publish, f"cdrl train emotion on {summary(faces)}")
     return 0
 
 
@@ -204,22 +206,25 @@ class EmotionTask:
         self.held_out = faces.of("validation")
         if not self.held_out.labelled.any():
             raise UsageError("no labelled face of the people to validate on: see the split of people, or add --fer")
-        telling = train.telling
-        if not telling.any():
+        if not train.telling.any():
             raise UsageError("no person to train on shows two emotions: label more clips, or add --fer")
-        self.train = train.where(telling)
-        self.changed = torch.from_numpy(views.changed[telling]).to(world.device)
+        self.train, self.telling = train, train.telling
+        self.changed = torch.from_numpy(views.changed).to(world.device)
         self.plain = torch.from_numpy(views.plain).to(world.device)
         self.config = EmotionConfig(
             vlm.spec, vlm.digest, vlm.width, options.hidden, options.middle, options.temperature
         )
         self.model = Learner(self.config, vlm, options.prompts == "learned").to(world.device)
-        self._kinds = kinds(self.train, options.batch, options.grey_share, options.synthetic_share, 0.0)
-        self._clips, self._emotions = _rows_of(self.train.clip), _rows_of(self.train.emotion)
+        shares = (options.grey_share, options.synthetic_share, options.described_share)
+        self._kinds = kinds(train, options.batch, *shares)
+        self._clips = _rows_of(train.clip)
+        self._emotions = _rows_of(np.where(self.telling, train.emotion, UNKNOWN))
         texts, numbers = all_descriptions()
         with torch.no_grad():
             self.spoken = sentences(vlm, texts)
         self.meant = torch.tensor(numbers, device=self.spoken.device)
+        means = [self.spoken[self.meant == number].mean(0) for number in range(len(EMOTIONS))]
+        self.classes = functional.normalize(torch.stack(means), dim=1)
 
     def loss(self, step: int, world: World) -> dict[str, Tensor]:
         """The terms of a step; every process draws the whole batch and computes its slice."""
@@ -228,35 +233,45 @@ class EmotionTask:
         rows = draw_batch(self._kinds, draw)
         others, still = self._partners(rows, draw)
         seen = np.stack([draw.integers(0, options.views, len(rows)) for _ in range(2)])
-        emotion = torch.from_numpy(self.train.emotion[rows]).to(world.device)
         mine = world.slice(len(rows))
         prompts = self.model.prompts(self.vlm)
         sides = [self.changed[chosen[mine], view[mine]] for chosen, view in zip((rows, others), seen, strict=True)]
         first, second = (world.gather(self.model.networks(side)) for side in sides)
-        both = torch.cat([first, second])
-        twice = torch.cat([emotion, emotion])
-        if options.contrast:
-            contrast = emotion_augmented_contrast(both, prompts, twice, options.temperature)
-        else:
-            contrast = 1 - (both[torch.arange(len(twice)), twice] * prompts[twice]).sum(1).mean()
+        both, each = torch.cat([first, second]), np.concatenate([rows, others])
         apart = 1 - functional.cosine_similarity((first * prompts).flatten(1), (second * prompts).flatten(1), dim=1)
         kept = torch.from_numpy(still).to(world.device)
         terms = {
-            "contrast": contrast,
+            "contrast": self._contrast(both, prompts, each),
             "still": (apart * kept).sum() / kept.sum().clamp(min=1),
+            "prior": self._prior(both, prompts, each),
             "language": functional.cross_entropy(self.spoken @ prompts.T / options.temperature, self.meant),
         }
-        loss = terms["contrast"] + options.still * terms["still"]
+        loss = terms["contrast"] + options.still * terms["still"] + options.prior * terms["prior"]
         if options.prompts == "learned":
             loss = loss + options.language * terms["language"]
         return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
 
+    def _contrast(self, vectors: Tensor, prompts: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """The contrast between emotions, over the faces [n, 7, width] of `rows` whose labels tell something."""
+        telling = torch.from_numpy(self.telling[rows]).to(vectors.device)
+        emotion = torch.from_numpy(self.train.emotion[rows]).to(vectors.device)[telling]
+        vectors = vectors[telling]
+        if self.options.contrast:
+            return emotion_augmented_contrast(vectors, prompts, emotion, self.options.temperature)
+        return 1 - (vectors[torch.arange(len(emotion)), emotion] * prompts[emotion]).sum(1).mean()
+
+    def _prior(self, vectors: Tensor, prompts: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """Divergence of the emotions found from those that the frozen model tells in the plain picture."""
+        said = (self.changed[rows, 0] @ self.classes.T / self.options.temperature).log_softmax(1)
+        found = ((vectors * prompts).sum(2) / self.options.temperature).log_softmax(1)
+        return functional.kl_div(found, said, reduction="batchmean", log_target=True)
+
     def _partners(
         self, rows: NDArray[np.int64], draw: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Each face's partner, of the same emotion: itself or another moment of its clip (of three in four), or
-        another person; and whether only the content changed [n]."""
-        own = draw.random(len(rows)) < 0.75
+        """Each face's partner, of the same emotion: itself or another moment of its clip (of three in four, and
+        wherever the label tells nothing), or another person; and whether only the content changed [n]."""
+        own = (draw.random(len(rows)) < 0.75) | ~self.telling[rows]
         pools = [
             self._clips[self.train.clip[row]] if mine else self._emotions[self.train.emotion[row]]
             for row, mine in zip(rows, own, strict=True)

@@ -257,6 +257,14 @@ def _fer_blendshapes(images: Picture, cache: Path, console: Console) -> NDArray[
     return kept_array(cache, "grey", images.tobytes(), measure)
 
 
+def summary(faces: Faces) -> str:
+    """What was trained on, in a few words for the list of model files."""
+    train = faces.of("train")
+    made, grey = train.source == SYNTHETIC, train.source == GREY
+    counts = (int(grey.sum()), len(set(train.person[~made & ~grey].tolist())), len(set(train.person[made].tolist())))
+    return "{} grey faces, {} real and {} made people in colour".format(*counts)
+
+
 @dataclass(frozen=True)
 class Kind:
     """Faces that have a share of every batch: their numbers, the probability of each, and how many are drawn."""

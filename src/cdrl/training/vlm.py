@@ -31,7 +31,7 @@ from cdrl.representation.text import MINILM, TextEncoder, embed
 from cdrl.representation.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
 from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.distributed import World, started
-from cdrl.training.faces import GREY, Faces, draw_batch, gathered, kinds, weights
+from cdrl.training.faces import Faces, draw_batch, gathered, kinds, summary, weights
 from cdrl.training.loop import LoopOptions, fit
 from cdrl.training.publish import publish
 
@@ -101,9 +101,7 @@ def run(options: Options) -> int:
         settings |= {name: getattr(options.loop, name) for name in ("steps", "learning_rate", "warmup", "seed")}
         best = fit(task, options.loop, world, settings)
     if options.publish is not None and world.first:
-        count = len(set(faces.person[(faces.part == "train") & (faces.source != GREY)].tolist()))
-        grey = int(((faces.part == "train") & (faces.source == GREY)).sum())
-        publish(best, options.publish, f"cdrl train vlm on {grey} grey faces and clips or stills of {count} people")
+        publish(best, options.publish, f"cdrl train vlm on {summary(faces)}")
     return 0
 
 
