@@ -50,4 +50,4 @@ def _warped(picture: Picture, tall: float, wide: float) -> NDArray[np.float32]:
     side = len(picture)
     x, y = _CENTRE[0] * side, _CENTRE[1] * side
     matrix = np.array([[1 + wide, 0, -wide * x], [0, 1 + tall, -tall * y]])
-    return cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    return np.asarray(cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), np.float32)
