@@ -72,6 +72,7 @@ KINDS = [
     (errors.OutputExistsError, 5),
     (errors.LimitError, 6),
     (errors.AssetError, 7),
+    (errors.TrainingError, 8),
     (errors.Interrupted, 130),
     (errors.CdrlError, 1),
 ]
