@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from cdrl.evaluation.representation.mouths import (  # noqa: E402
+from cdrl.evaluation.representation.mouths import (
     AMOUNTS,
     Crop,
     brows_moved,
@@ -13,10 +13,10 @@ from cdrl.evaluation.representation.mouths import (  # noqa: E402
     seen_opening,
     shut,
 )
-from cdrl.face.apertures import lips  # noqa: E402
-from cdrl.face.landmarks import BundleDetector, Region  # noqa: E402
-from cdrl.face.tracking import FaceTracker  # noqa: E402
-from cdrl.media import read  # noqa: E402
+from cdrl.face.apertures import lips
+from cdrl.face.landmarks import BundleDetector, Region
+from cdrl.face.tracking import FaceTracker
+from cdrl.media import read
 
 SIZE = 224
 
