@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Literal
 
 from cdrl.errors import AssetError
+from cdrl.files import file_sha256, write_whole
 
 Purpose = Literal["judging", "training"]
-_CHUNK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,6 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "cdrl"
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 @functools.cache
 def _verified(path: Path, sha256: str) -> bool:
     return file_sha256(path) == sha256
@@ -210,9 +201,8 @@ def unpack(sources: list[Path]) -> list[Path]:
             data = _contents(source, model)
             if data is None or hashlib.sha256(data).hexdigest() != model.sha256:
                 continue
-            part = folder / (model.name + ".part")
-            part.write_bytes(data)
-            written.append(part.replace(folder / model.name))
+            write_whole(folder / model.name, [data])
+            written.append(folder / model.name)
             break
     return written
 

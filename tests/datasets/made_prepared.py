@@ -15,9 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cdrl.datasets.shards import END, Entry, Manifest, Shard, part_bytes, part_facts, write_manifest, write_whole
+from cdrl.datasets.shards import END, Entry, Manifest, Shard, part_bytes, part_facts, write_manifest
 from cdrl.emotions import EMOTIONS
 from cdrl.face.mesh import canonical_points
+from cdrl.files import write_whole
 
 SIZE = 224
 

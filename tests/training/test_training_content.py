@@ -1,8 +1,5 @@
 """`cdrl train content`: from prepared data to a checkpoint; resumes, computes alike on two processes, refuses."""
 
-import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +10,13 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
 
 from made_prepared import make_prepared  # noqa: E402
+from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl import cli  # noqa: E402
 from cdrl.datasets.prepared import Prepared  # noqa: E402
 from cdrl.errors import UsageError  # noqa: E402
 from cdrl.representation.content import load_content  # noqa: E402
+from cdrl.training import content  # noqa: E402
 from cdrl.training.content import Options, run  # noqa: E402
 from cdrl.training.loop import LoopOptions  # noqa: E402
 from cdrl.training.moments import draw_moments, twins_of  # noqa: E402
@@ -43,14 +42,7 @@ def options(folders, output, **changes) -> Options:
     return Options(tuple(folders), loop, **{**given, **changes})
 
 
-def losses(folder) -> dict[int, float]:
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return {record["step"]: record["loss"] for record in records if record["kind"] == "train"}
-
-
 def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypatch):
-    from cdrl.training import content
-
     published = tmp_path / "shipped" / "content.safetensors"
     published.parent.mkdir()
     assert run(options(folders, tmp_path / "whole", publish=published)) == 0
@@ -58,28 +50,16 @@ def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypat
     assert sum(whole[step] for step in (10, 11, 12)) < sum(whole[step] for step in (1, 2, 3))
     assert load_content(published).config.speech == "made"
     assert "cdrl train content" in (published.parent / "manifest.json").read_text()
-    with monkeypatch.context() as patch:
-
-        def stopped(self, step, world, loss=content.ContentTask.loss):
-            if step == 5:
-                raise KeyboardInterrupt
-            return loss(self, step, world)
-
-        patch.setattr(content.ContentTask, "loss", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            run(options(folders, tmp_path / "stopped"))
+    with stopped_at(5, content.ContentTask, monkeypatch):
+        run(options(folders, tmp_path / "stopped"))
     run(options(folders, tmp_path / "stopped"))
     assert losses(tmp_path / "stopped") == whole
 
 
 def test_two_processes_compute_what_one_does(folders, tmp_path):
     run(options(folders, tmp_path / "one"))
-    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000 + 1)}
-    command = [sys.executable, __file__, *map(str, folders), str(tmp_path / "two")]
-    workers = [subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(rank)}) for rank in range(2)]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert max(abs(one[step] - two[step]) for step in range(1, STEPS + 1)) < 1e-5
+    two_processes(__file__, *folders, tmp_path / "two")
+    assert same(tmp_path / "one", tmp_path / "two")
 
 
 @pytest.mark.parametrize("changes", [{"loss": "pull"}, {"loss": "paper", "blind_weight": 1.0}, {"audio": False}])

@@ -1,8 +1,5 @@
 """`cdrl train emotion` on a small vision-language model: learns, resumes, computes alike on two processes, refuses."""
 
-import json
-import os
-import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +12,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "datasets"), str(Path(
 
 from made_prepared import make_prepared  # noqa: E402
 from rich.console import Console  # noqa: E402
+from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl import cli, pretrained  # noqa: E402
 from cdrl.emotions import EMOTIONS  # noqa: E402
@@ -59,11 +57,6 @@ def options(sources, output, **changes) -> Options:
     return Options(data, loop=loop, **{**given, **changes})
 
 
-def losses(folder) -> dict[int, float]:
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return {record["step"]: record["loss"] for record in records if record["kind"] == "train"}
-
-
 def test_it_learns_and_goes_on_where_it_was_stopped(sources, tmp_path, monkeypatch):
     published = tmp_path / "shipped" / "emotion.safetensors"
     published.parent.mkdir()
@@ -74,28 +67,16 @@ def test_it_learns_and_goes_on_where_it_was_stopped(sources, tmp_path, monkeypat
     assert model.features(torch.rand(2, 3, 224, 224)).shape == (2, 7 * 384)
     assert torch.allclose(model.prompts.norm(dim=1), torch.ones(7), atol=1e-3)
     assert published.stat().st_size < 2 * sum(tensor.numel() for tensor in model.head.state_dict().values()) + 4096
-    with monkeypatch.context() as patch:
-
-        def stopped(self, step, world, loss=emotion.EmotionTask.loss):
-            if step == 5:
-                raise KeyboardInterrupt
-            return loss(self, step, world)
-
-        patch.setattr(emotion.EmotionTask, "loss", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            run(options(sources, tmp_path / "stopped"))
+    with stopped_at(5, emotion.EmotionTask, monkeypatch):
+        run(options(sources, tmp_path / "stopped"))
     run(options(sources, tmp_path / "stopped"))
     assert losses(tmp_path / "stopped") == whole
 
 
 def test_two_processes_compute_what_one_does(sources, tmp_path):
     run(options(sources, tmp_path / "one"))
-    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000 + 3)}
-    command = [sys.executable, __file__, str(sources), str(tmp_path / "two")]
-    workers = [subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(rank)}) for rank in range(2)]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert max(abs(one[step] - two[step]) for step in range(1, STEPS + 1)) < 1e-5
+    two_processes(__file__, sources, tmp_path / "two")
+    assert same(tmp_path / "one", tmp_path / "two")
 
 
 @pytest.mark.parametrize("changes", [{"prompts": "fixed"}, {"contrast": False}])

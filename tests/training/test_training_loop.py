@@ -1,13 +1,11 @@
 """The loop every recipe shares: as many processes as one wants, interrupted when one likes, the same losses."""
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import losses, same, two_processes
 
 from cdrl.errors import InputError, OutputError, TrainingError, UsageError
 
@@ -53,11 +51,6 @@ def options(folder, **changes):
     return LoopOptions(output=Path(folder), **given)
 
 
-def losses(folder):
-    records = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
-    return {record["step"]: record["loss"] for record in records if record["kind"] == "train"}
-
-
 def train(folder, task=None, settings=None, **changes):
     with started("cpu", 0) as world:
         return fit(task or Pairs(), options(folder, **changes), world, settings or {})
@@ -80,18 +73,9 @@ def test_an_interrupted_run_goes_on_with_the_losses_it_would_have_had(tmp_path):
 
 def test_two_processes_compute_what_one_does(tmp_path):
     train(tmp_path / "one")
-    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(tmp_path / "two")],
-            env={**os.environ, **meeting, "RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert len(one) == 12
-    assert max(abs(one[step] - two[step]) for step in one) < 1e-5
+    two_processes(__file__, tmp_path / "two")
+    assert len(losses(tmp_path / "one")) == 12
+    assert same(tmp_path / "one", tmp_path / "two")
     weights = [load_model(tmp_path / name / "best.safetensors", "pairs")[0] for name in ("one", "two")]
     # The weights of a checkpoint are float16: one unit in the last place.
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-3) for name in weights[0])
@@ -105,12 +89,12 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_what_was_saved(tmp_
 
 
 def test_a_full_disk_says_so_and_training_goes_on_later(tmp_path, monkeypatch):
-    def full(self, data):
+    def full(self, target):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(OutputError, match=r"No space left on device.*run the command again"):
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OutputError, match=r"No space left on device.*run the same command again"):
             train(tmp_path)
     assert not list(tmp_path.glob("*.partial"))
     train(tmp_path)

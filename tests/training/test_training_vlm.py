@@ -1,8 +1,5 @@
 """`cdrl train vlm` from faces to a checkpoint: learns, resumes, computes alike on two processes, refuses."""
 
-import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
 
 from made_prepared import make_prepared, pack  # noqa: E402
 from rich.console import Console  # noqa: E402
+from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl import cli, pretrained  # noqa: E402
 from cdrl.datasets.shards import part_bytes  # noqa: E402
@@ -78,11 +76,6 @@ def options(sources, output, **changes) -> Options:
     return Options(data, loop=loop, cache=sources / "cache", **{**given, **changes})
 
 
-def losses(folder) -> dict[int, float]:
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return {record["step"]: record["loss"] for record in records if record["kind"] == "train"}
-
-
 def test_it_learns_and_goes_on_where_it_was_stopped(sources, tmp_path, monkeypatch):
     published = tmp_path / "shipped" / "vlm.safetensors"
     published.parent.mkdir()
@@ -95,28 +88,16 @@ def test_it_learns_and_goes_on_where_it_was_stopped(sources, tmp_path, monkeypat
         happy, sad, smile = sentences(model, ["a happy face", "a sad face", "a broad smile"])
     assert happy @ smile > sad @ smile
     assert "28 grey faces, 1 real and" in (published.parent / "manifest.json").read_text()
-    with monkeypatch.context() as patch:
-
-        def stopped(self, step, world, loss=vlm.VlmTask.loss):
-            if step == 4:
-                raise KeyboardInterrupt
-            return loss(self, step, world)
-
-        patch.setattr(vlm.VlmTask, "loss", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            run(options(sources, tmp_path / "stopped"))
+    with stopped_at(4, vlm.VlmTask, monkeypatch):
+        run(options(sources, tmp_path / "stopped"))
     run(options(sources, tmp_path / "stopped"))
     assert losses(tmp_path / "stopped") == whole
 
 
 def test_two_processes_compute_what_one_does(sources, tmp_path):
     run(options(sources, tmp_path / "one"))
-    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000 + 2)}
-    command = [sys.executable, __file__, str(sources), str(tmp_path / "two")]
-    workers = [subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(rank)}) for rank in range(2)]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert max(abs(one[step] - two[step]) for step in range(1, STEPS + 1)) < 1e-5
+    two_processes(__file__, sources, tmp_path / "two")
+    assert same(tmp_path / "one", tmp_path / "two")
 
 
 def test_a_batch_holds_its_share_of_every_kind(sources):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +25,8 @@ class Options:
 
 def run(options: Options) -> int:
     """The command."""
-    from cdrl.representation.checkpoints import as_bytes, write_whole
+    from cdrl.files import file_sha256, write_whole
+    from cdrl.representation.checkpoints import as_bytes
     from cdrl.representation.pickles import read_pickle
 
     output = options.output or options.checkpoint.with_suffix(".safetensors")
@@ -35,7 +35,7 @@ def run(options: Options) -> int:
     if output.exists() and not options.overwrite:
         raise OutputExistsError(f"{output}: exists; choose another --output, or --overwrite it")
     tensors = read_pickle(options.checkpoint)
-    digest = hashlib.sha256(options.checkpoint.read_bytes()).hexdigest()
-    write_whole(output, as_bytes(tensors, {"converted from": options.checkpoint.name, "sha256": digest}))
+    digest = file_sha256(options.checkpoint)
+    write_whole(output, [as_bytes(tensors, {"converted from": options.checkpoint.name, "sha256": digest})])
     print(f"{output}: {len(tensors)} tensors, {sum(tensor.numel() for tensor in tensors.values()):,} numbers")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -130,9 +129,11 @@ def _models(options: Options) -> tuple[dict[str, dict[str, Any]], dict[str, str]
 
 
 def _source(path: Path | None) -> str:
+    from cdrl.files import file_sha256
+
     if path is None:
         return "the one that ships"
-    return f"{path.name}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return f"{path.name}, SHA-256 {file_sha256(path)}"
 
 
 @contextmanager
@@ -170,16 +171,16 @@ def _show(console: Console, report: Report) -> None:
 def _write(options: Options, report: Report, sources: Mapping[str, str]) -> None:
     from cdrl.evaluation.representation.pictures import encode
     from cdrl.evaluation.representation.report import markdown
-    from cdrl.representation.checkpoints import write_whole
+    from cdrl.files import write_whole
 
     facts = {"checkpoints": dict(sources), **report.to_json()}
-    write_whole(options.json, (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
+    write_whole(options.json, [(json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()])
     if options.markdown is not None:
-        write_whole(options.markdown, markdown(report).encode())
+        write_whole(options.markdown, [markdown(report).encode()])
     if options.pictures is not None:
         try:
             options.pictures.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{options.pictures}: cannot be made ({error.strerror}): choose another place") from error
         for name, picture in report.pictures.items():
-            write_whole(options.pictures / f"{name}.png", encode(picture))
+            write_whole(options.pictures / f"{name}.png", [encode(picture)])

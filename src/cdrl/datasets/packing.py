@@ -18,7 +18,6 @@ from pathlib import Path
 from cdrl.datasets.clip import Clip
 from cdrl.datasets.executor import Executor
 from cdrl.datasets.preparation import Failure, Part, Settings, clip_facts, prepare_clip
-from cdrl.datasets.prepared import file_sha256
 from cdrl.datasets.shards import (
     END,
     MANIFEST,
@@ -29,10 +28,10 @@ from cdrl.datasets.shards import (
     part_facts,
     read_manifest,
     write_manifest,
-    write_whole,
 )
 from cdrl.datasets.table import Table
 from cdrl.errors import InputError, OutputError, UsageError
+from cdrl.files import file_sha256, write_whole
 
 _PARTS = "parts"
 _LOCK = ".lock"

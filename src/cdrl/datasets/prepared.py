@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cdrl.datasets.shards import MANIFEST, Entry, Manifest, load_array, members, part_facts, read_manifest
 from cdrl.datasets.splits import SYNTHETIC, Part, part
 from cdrl.errors import InputError, UsageError
+from cdrl.files import file_sha256
 
 SIZE = 224
 """Pixels, side of the aligned pictures."""
@@ -237,12 +238,6 @@ def _checked(folder: Path) -> Manifest:
         if whole and file_sha256(path) != shard.sha256:
             raise InputError(_cure(path, f"damaged (not the SHA-256 that {MANIFEST} says)"))
     return manifest
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _cure(path: Path, what: str) -> str:

@@ -7,7 +7,6 @@ bytes. Read back by `cdrl.datasets.prepared`, or by the `webdataset` package.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
@@ -19,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import InputError, InputNotFoundError, OutputError
+from cdrl.errors import InputError, InputNotFoundError
+from cdrl.files import write_whole
 
 FORMAT = "cdrl-prepared-1"
 MANIFEST = "manifest.json"
@@ -91,29 +91,6 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it whole or not at all; raises OutputError."""
     write_whole(folder / MANIFEST, [manifest.to_json().encode()])
-
-
-def write_whole(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
-    """Write `pieces` one after the other by way of a partial file; returns bytes and SHA-256. Raises OutputError."""
-    partial = path.with_name(path.name + ".partial")
-    digest, count = hashlib.sha256(), 0
-    try:
-        with partial.open("wb") as file:
-            for piece in pieces:
-                file.write(piece)
-                digest.update(piece)
-                count += len(piece)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}): free space or choose another --output, then run "
-            "the same command again, it goes on with what is missing"
-        ) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return count, digest.hexdigest()
 
 
 def part_bytes(clip: str, facts: Mapping[str, Any], pictures: Iterable[bytes], arrays: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,8 @@ import numpy as np
 from cdrl.evaluation.clips import Frames, frames_of
 from cdrl.evaluation.geometry import Layout
 from cdrl.evaluation.observe import Observation, observe
-from cdrl.pretrained import MODELS, file_sha256
+from cdrl.files import file_sha256
+from cdrl.pretrained import MODELS
 
 _VERSION = "2"  # raise it whenever what a judge sees changes
 _ARRAYS = tuple(field.name for field in fields(Observation) if field.name != "layout")

@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from cdrl.errors import InputError, InputNotFoundError, OutputError
+from cdrl.errors import InputError, InputNotFoundError
+from cdrl.files import write_whole
 
 FORMAT = "cdrl-checkpoint-1"
+Kind = TypeVar("Kind")
 _PICKLES = (b"PK\x03\x04", b"\x80")  # torch's zip archives, and plain pickles of protocol 2 and later
 
 
@@ -34,27 +36,13 @@ def save_model(
         for name, value in tensors.items()
     }
     facts = {"format": FORMAT, "architecture": architecture, "config": dict(config)}
-    write_whole(path, as_bytes(kept, facts))
+    write_whole(path, [as_bytes(kept, facts)])
 
 
 def as_bytes(tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> bytes:
     """A safetensors file of `tensors` and JSON `facts`; equal content gives equal bytes."""
     # One entry: the order of several is random.
     return bytes(save(tensors, {"facts": json.dumps(facts, sort_keys=True)}))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to `path` by way of a partial file, so that a reader never sees half of it; raises OutputError."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}): free space or choose another folder, then run "
-            "the command again"
-        ) from error
 
 
 def load_model(path: Path, architecture: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -101,3 +89,11 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
         raise InputError(f"{path}: does not fit the model, tensors are {', '.join(wrong)}")
     with torch.no_grad():
         module.load_state_dict(dict(tensors))
+
+
+def config_of(kind: type[Kind], found: Mapping[str, Any], path: Path) -> Kind:
+    """A configuration dataclass from what stands in a checkpoint; raises InputError where something is missing."""
+    fields = vars(kind)["__dataclass_fields__"]
+    if not fields.keys() <= found.keys():
+        raise InputError(f"{path}: its configuration is incomplete; train it again with this version of cdrl")
+    return kind(**{name: found[name] for name in fields})

@@ -6,7 +6,6 @@ positional embeddings stay. (The paper's released code fed BGR with ImageNet's n
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.errors import InputError, InputNotFoundError
+from cdrl.files import file_sha256
 from cdrl.representation.text import Words
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -118,6 +118,4 @@ def load_clip(folder: Path) -> Clip:
         model = CLIPModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     except Exception as error:  # the library raises nothing more precise
         raise InputError(f"{folder}: no CLIP model, or damaged ({str(error).splitlines()[0]})") from error
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Clip(model, tokenizer, digest, f"clip:{folder}")
+    return Clip(model, tokenizer, file_sha256(weights), f"clip:{folder}")

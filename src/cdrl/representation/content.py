@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.assets import CONTENT, verified_path
-from cdrl.errors import InputError
-from cdrl.representation.checkpoints import load_into, load_model
+from cdrl.representation.checkpoints import config_of, load_into, load_model
 from cdrl.representation.encoders import image_encoder
 
 ARCHITECTURE = "content"
@@ -183,9 +182,6 @@ def load_content(path: Path | None = None, encoder: nn.Module | None = None) -> 
     """
     path = path or verified_path(CONTENT)
     tensors, found = load_model(path, ARCHITECTURE)
-    fields = ContentConfig.__dataclass_fields__
-    if not fields.keys() <= found.keys():
-        raise InputError(f"{path}: its configuration is incomplete; train it again with this version of cdrl")
-    model = ContentModel(ContentConfig(**{name: found[name] for name in fields}), encoder)
+    model = ContentModel(config_of(ContentConfig, found, path), encoder)
     load_into(model.head, tensors, path)
     return model.eval().requires_grad_(False)

@@ -20,8 +20,8 @@ from torch.nn import functional
 from cdrl.assets import EMOTION, VLM, listed, verified_path
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError
-from cdrl.representation.checkpoints import load_into, load_model
-from cdrl.representation.vlm import VisionLanguageModel, config_of, sentences, vision_language_model
+from cdrl.representation.checkpoints import config_of, load_into, load_model
+from cdrl.representation.vlm import VisionLanguageModel, sentences, vision_language_model
 
 ARCHITECTURE = "emotion"
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.assets import VLM, verified_path
-from cdrl.errors import InputError, UsageError
-from cdrl.pretrained import file_sha256
-from cdrl.representation.checkpoints import load_into, load_model
+from cdrl.errors import UsageError
+from cdrl.files import file_sha256
+from cdrl.representation.checkpoints import config_of, load_into, load_model
 from cdrl.representation.text import TextEncoder, embed, minilm
 from cdrl.representation.vision import LITE0, EfficientNet, Stage
 
@@ -137,17 +137,6 @@ def load_vlm(path: Path | None = None, text: TextEncoder | None = None) -> FaceL
     model.digest, model.spec = file_sha256(path), spec
     model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
-
-
-Kind = TypeVar("Kind")
-
-
-def config_of(kind: type[Kind], found: dict[str, Any], path: Path) -> Kind:
-    """A configuration dataclass from what stands in a checkpoint; raises InputError where something is missing."""
-    fields = vars(kind)["__dataclass_fields__"]
-    if not fields.keys() <= found.keys():
-        raise InputError(f"{path}: its configuration is incomplete; train it again with this version of cdrl")
-    return kind(**{name: found[name] for name in fields})
 
 
 def vision_language_model(which: str) -> VisionLanguageModel:

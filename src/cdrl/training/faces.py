@@ -26,7 +26,7 @@ from cdrl.emotions import EMOTIONS, parse_emotion
 from cdrl.errors import InputError, InputNotFoundError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import PRESENCE, BundleDetector, Region
-from cdrl.pretrained import file_sha256
+from cdrl.files import file_sha256
 from cdrl.training.kept import kept_array
 
 SIDE = 112

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cdrl.assets import record
 from cdrl.errors import InputNotFoundError
-from cdrl.representation.checkpoints import write_whole
+from cdrl.files import write_whole
 
 LICENCE = "CC-BY-NC-SA-4.0"
 """Of what is trained on recordings for research."""
@@ -19,5 +19,5 @@ def publish(best: Path, target: Path, origin: str, licence: str = LICENCE) -> No
     """
     if not best.is_file():
         raise InputNotFoundError(f"{best}: training has written no checkpoint; let it run to a validation first")
-    write_whole(target, best.read_bytes())
+    write_whole(target, [best.read_bytes()])
     record(target, licence, origin)

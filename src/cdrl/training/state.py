@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from cdrl.errors import InputError
-from cdrl.representation.checkpoints import as_bytes, read_tensors, write_whole
+from cdrl.files import write_whole
+from cdrl.representation.checkpoints import as_bytes, read_tensors
 from cdrl.training.distributed import trained
 
 _FORMAT = "cdrl-run-1"
@@ -68,7 +69,7 @@ def save_state(
         for key, value in optimiser.state.get(parameter, {}).items():
             tensors[f"optimiser.{key}.{name}"] = torch.as_tensor(value)
     whole = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    write_whole(path, as_bytes(whole, {**facts, "format": _FORMAT}))
+    write_whole(path, [as_bytes(whole, {**facts, "format": _FORMAT})])
 
 
 def read_facts(path: Path) -> dict[str, Any]:

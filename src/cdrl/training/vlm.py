@@ -22,7 +22,8 @@ from torch.nn import functional
 
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
-from cdrl.pretrained import file_sha256, find_model
+from cdrl.files import file_sha256
+from cdrl.pretrained import find_model
 from cdrl.representation.captions import Captioner, all_descriptions
 from cdrl.representation.checkpoints import load_into, read_tensors
 from cdrl.representation.emotion_losses import person_aware_entropy, sentence_contrast

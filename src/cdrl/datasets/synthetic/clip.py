@@ -20,6 +20,7 @@ from cdrl.datasets.synthetic.rendering import Renderer
 from cdrl.datasets.synthetic.scene import finish, head_motion, sample_scene
 from cdrl.datasets.synthetic.speech import read_samples
 from cdrl.datasets.synthetic.visemes import VISEMES, Phones, classes, closure, mouth
+from cdrl.files import write_whole
 
 FRAME_RATE = 25
 SOUND_RATE = 48_000
@@ -139,7 +140,7 @@ def write_film(
             piece.sample_rate, piece.pts, piece.time_base = SOUND_RATE, start, Fraction(1, SOUND_RATE)
             container.mux(sound.encode(piece))
         container.mux(sound.encode(None))
-    _write_whole(path, buffer.getvalue())
+    write_whole(path, [buffer.getvalue()])
 
 
 def make_clip(
@@ -168,10 +169,4 @@ def make_clip(
         weight_names=np.array(UNITS),
         viseme_names=np.array(VISEMES),
     )
-    _write_whole(folder / f"{plan.name}.npz", buffer.getvalue())
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(data)
-    partial.replace(path)
+    write_whole(folder / f"{plan.name}.npz", [buffer.getvalue()])

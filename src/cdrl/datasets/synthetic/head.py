@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.errors import AssetError
+from cdrl.face.landmarks import BLENDSHAPES
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -21,20 +22,9 @@ Ints = NDArray[np.int32]
 SKIN, INNER, TEETH, HAIR, EYE = 0, 1, 2, 3, 4
 """What a vertex belongs to: skin, the inside of the mouth, teeth, hair, an eyeball."""
 
-# fmt: off
-UNITS = (
-    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
-    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
-    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
-    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
-    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
-    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
-    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
-    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-    "noseSneerLeft", "noseSneerRight", "tongueOut",
-)
-# fmt: on
-"""ARKit's 52 units, in the order of the weights that are written beside each clip."""
+UNITS = (*BLENDSHAPES[1:], "tongueOut")
+"""ARKit's 52 units, in the order of the weights that are written beside each clip: those that the landmark bundle
+measures, and the tongue."""
 
 
 @dataclass(frozen=True)

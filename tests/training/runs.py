@@ -1,0 +1,44 @@
+"""What is asked of every recipe's runs: their losses, two processes at once, an interruption."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def losses(folder) -> dict[int, float]:
+    """Step → loss, from a run's log."""
+    records = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+    return {record["step"]: record["loss"] for record in records if record["kind"] == "train"}
+
+
+def two_processes(script, *words) -> None:
+    """Run a test file as a script in two processes that meet as torchrun's do."""
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
+    command = [sys.executable, script, *map(str, words)]
+    workers = [subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(rank)}) for rank in range(2)]
+    assert [worker.wait(120) for worker in workers] == [0, 0]
+
+
+@contextmanager
+def stopped_at(step, task, monkeypatch):
+    """What runs inside is interrupted (Ctrl-C) in step number `step` of the recipe `task`."""
+
+    def loss(self, number, world, whole=task.loss):
+        if number == step:
+            raise KeyboardInterrupt
+        return whole(self, number, world)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(task, "loss", loss)
+        yield
+
+
+def same(one, two) -> bool:
+    """Whether two runs computed the same losses, to 1e-5."""
+    first, second = losses(one), losses(two)
+    return first.keys() == second.keys() and max(abs(first[step] - second[step]) for step in first) < 1e-5
