@@ -30,10 +30,11 @@ def speech(tmp_path_factory, repository) -> Path:
 def spoken(speech):
     """The six takes, aligned."""
     pytest.importorskip("pocketsphinx", reason="needs pocketsphinx")
-    from cdrl.datasets.synthetic.speech import align_all, read_table
+    from cdrl.datasets.executor import Inline
+    from cdrl.datasets.synthetic.speech import aligned, read_table
 
-    found, failed = align_all(read_table(speech, "--speech"))
-    assert not failed
+    found, lost = aligned(read_table(speech, "--speech"), Inline(), lambda count: None)
+    assert not lost
     return found
 
 

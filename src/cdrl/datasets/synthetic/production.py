@@ -7,10 +7,8 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import av
@@ -18,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.datasets.executor import Executor
 from cdrl.datasets.synthetic.clip import make_clip
 from cdrl.datasets.synthetic.expression import sample_manner
 from cdrl.datasets.synthetic.head import Head, load_ict
@@ -44,6 +43,13 @@ class Heads:
         return ("makehuman",) if self.ict is None else ("makehuman", "ict")
 
 
+def _alone() -> None:
+    """One core for a process among others: its threads would only wait for those of the others."""
+    if multiprocessing.parent_process() is not None:
+        os.environ.setdefault("LP_NUM_THREADS", "0")  # Mesa's software renderer: no threads but its own
+        cv2.setNumThreads(1)
+
+
 @cache
 def _head(name: str, heads: Heads) -> Head:
     return load_makehuman(heads.makehuman) if name == "makehuman" or heads.ict is None else load_ict(heads.ict)
@@ -65,6 +71,7 @@ def make_person_clips(plan: PersonPlan, heads: Heads, settings: Settings, folder
     """The person's clips that are not there yet; returns how many there are in the end."""
     left = [clip for clip in plan.clips if not (folder / f"{clip.name}.npz").is_file()]
     if left:
+        _alone()
         head = _head(plan.head, heads)
         person = make_person(head, np.random.default_rng([*plan.seed, 1]))
         manner = sample_manner(np.random.default_rng([*plan.seed, 2]))
@@ -76,31 +83,22 @@ def make_person_clips(plan: PersonPlan, heads: Heads, settings: Settings, folder
 
 
 def make_all(
-    plans: Sequence[PersonPlan], heads: Heads, settings: Settings, folder: Path, workers: int
+    plans: Sequence[PersonPlan], heads: Heads, settings: Settings, folder: Path, executor: Executor
 ) -> Iterator[int]:
-    """Numbers of clips as people are finished. Raises OutputError where a process dies."""
-    if workers == 1:
-        for plan in plans:
-            yield make_person_clips(plan, heads, settings, folder)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_alone)
-    try:
-        jobs = [pool.submit(make_person_clips, plan, heads, settings, folder) for plan in plans]
-        for job in as_completed(jobs):
-            yield job.result()
-    except BrokenProcessPool as error:
+    """Numbers of clips as people are finished. What fails with one person stops none of the others; raises OutputError
+    in the end where something did."""
+    make = partial(make_person_clips, heads=heads, settings=settings, folder=folder)
+    failed = []
+    for outcome in executor.run(make, plans):
+        if outcome.result is None:
+            failed.append(f"{plans[outcome.index].actor}: {outcome.error}")
+        else:
+            yield outcome.result
+    if failed:
         raise OutputError(
-            f"{folder}: a process died, out of memory perhaps; the same command goes on where it stopped"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _alone() -> None:
-    """One core a process: many threads of one process only wait for those of the others."""
-    os.environ.setdefault("LP_NUM_THREADS", "0")  # Mesa's software renderer: no threads but its own
-    cv2.setNumThreads(1)
+            f"{folder}: {len(failed)} of {len(plans)} people could not be made ({failed[0]}); the same command goes on "
+            "with what is missing"
+        )
 
 
 def write_tables(plans: Sequence[PersonPlan], settings: Settings, about: dict[str, object], folder: Path) -> None:

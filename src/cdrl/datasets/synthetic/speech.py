@@ -7,25 +7,27 @@ word by typical lengths, moved half-way to the alignment's where that has the sa
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.datasets.executor import Executor
 from cdrl.datasets.synthetic.visemes import VISEME_OF, VOWELS
 from cdrl.emotions import parse_emotion
 from cdrl.errors import InputError, InputNotFoundError, UsageError
+from cdrl.speech.audio import read_samples as read_sound
 
 RATE = 16_000
 _TYPICAL = {"B": 70, "P": 80, "M": 70, "F": 95, "V": 65, "TH": 80, "DH": 45, "T": 65, "D": 55, "N": 60, "K": 80,
             "G": 65, "NG": 75, "HH": 60, "CH": 110, "JH": 85, "SH": 110, "ZH": 85, "S": 105, "Z": 85, "R": 60, "L": 65,
             "W": 65, "Y": 55, "ER": 110, "AH": 70, "IH": 75, "UH": 80}  # fmt: skip
 _VOWEL = 125  # ms, of any other vowel
+_CHUNK = 40  # recordings aligned at once by a process
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,7 @@ def _recording(folder: Path, row: dict[str, str], number: int, table: Path) -> R
 
 def read_samples(path: Path, rate: int = RATE) -> NDArray[np.int16]:
     """Mono samples of a recording. InputError where there is no sound in it."""
-    try:
-        with av.open(str(path)) as container:
-            resampler = av.AudioResampler("s16", "mono", rate)
-            pieces = [piece.to_ndarray() for frame in container.decode(audio=0) for piece in resampler.resample(frame)]
-            pieces += [piece.to_ndarray() for piece in resampler.resample(None)]
-    except (av.FFmpegError, IndexError) as error:
-        raise InputError(f"{path}: no sound that can be read in it ({error})") from error
-    return np.concatenate(pieces, 1)[0] if pieces else np.zeros(0, np.int16)
+    return np.round(read_sound(path, rate=rate) * 32767).astype(np.int16)
 
 
 @cache
@@ -183,13 +178,21 @@ def sane(spoken: Spoken) -> bool:
     return bool(known and lengths.min() > 0.01 and max(vowels) < 0.6 and lengths.mean() < 0.25)
 
 
-def align_all(recordings: Iterable[Recording]) -> tuple[list[Spoken], list[Recording]]:
-    """What could be aligned, and what could not."""
-    found, failed = [], []
-    for recording in recordings:
-        spoken = align(recording)
-        if spoken is not None and sane(spoken):
-            found.append(spoken)
-        else:
-            failed.append(recording)
-    return found, failed
+def aligned(
+    recordings: Sequence[Recording], executor: Executor, advance: Callable[[int], None]
+) -> tuple[list[Spoken], list[Recording]]:
+    """What could be aligned and can be believed, and what not, both in order; `advance` is told how many are done."""
+    chunks = [recordings[start : start + _CHUNK] for start in range(0, len(recordings), _CHUNK)]
+    found: dict[int, list[Spoken | None]] = {}
+    for outcome in executor.run(_believable, chunks):
+        if outcome.result is None:
+            raise InputError(f"{chunks[outcome.index][0].path} and what follows it: {outcome.error}")
+        found[outcome.index] = outcome.result
+        advance(len(outcome.result))
+    spoken = [item for number in range(len(chunks)) for item in found[number]]
+    lost = [recording for recording, item in zip(recordings, spoken, strict=True) if item is None]
+    return [item for item in spoken if item is not None], lost
+
+
+def _believable(recordings: Sequence[Recording]) -> list[Spoken | None]:
+    return [spoken if (spoken := align(recording)) is not None and sane(spoken) else None for recording in recordings]
