@@ -37,20 +37,11 @@ def test_moment_contrast_tells_every_moment_from_all_others():
     assert float(losses.moment_contrast(first, second, 0.2)) == pytest.approx(total)
 
 
-def test_spread_between_is_that_of_the_means():
-    features, groups = draw(6, 2), torch.tensor([0, 0, 1, 1, 1, 2])
-    means = [features[:2].mean(0), features[2:5].mean(0), features[5]]
-    middle = sum(means) / 3
-    expected = sum(float((mean - middle).square().sum()) for mean in means) / 3
-    assert float(losses.spread_between(features, groups)) == pytest.approx(expected)
-
-
 @pytest.mark.parametrize(
     ("loss", "shapes"),
     [
         (losses.emotion_aware_contrast, [(4, 3)] * 3),
         (losses.moment_contrast, [(2, 2, 3)] * 2),
-        (lambda x: losses.spread_between(x, torch.tensor([0, 1, 1])), [(3, 2)]),
     ],
 )
 def test_gradients(loss, shapes):
@@ -64,7 +55,6 @@ def test_batches_that_are_hardly_batches_are_finite(count):
     found = [
         losses.emotion_aware_contrast(x, x, x),
         losses.moment_contrast(x[:, None], x[:, None]),
-        losses.spread_between(x, torch.zeros(count, dtype=torch.long)),
     ]
     sum(found).backward()
     assert all(math.isfinite(value.item()) for value in found)

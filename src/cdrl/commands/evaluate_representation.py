@@ -64,12 +64,12 @@ def run(options: Options) -> int:
 
     from cdrl.datasets.prepared import Prepared
     from cdrl.evaluation.representation.judge import Settings, judge
-    from cdrl.evaluation.representation.recognition import read_fer
+    from cdrl.evaluation.representation.recognition import grey_test
 
     torch.set_num_threads(options.threads or len(os.sched_getaffinity(0)))
     prepared = Prepared.open(options.data)
     models, sources = _models(options)
-    fer = read_fer(options.fer) if options.fer else None
+    fer = grey_test(options.fer) if options.fer else None
     settings = Settings(options.frames, options.moments, gradient=options.gradient, seed=options.seed)
     console = Console()
     with steps(console) as step:

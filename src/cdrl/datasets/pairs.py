@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from cdrl.datasets.prepared import PreparedClip, Truth
 from cdrl.errors import UsageError
+from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, LEFT_CORNERS, RIGHT_CORNERS
 from cdrl.speech.warping import matching, warp
 
 _BAND = 0.3  # how far two takes of a sentence may run apart, as a share of the longer one
 _SMOOTH = np.array([1, 4, 6, 4, 1]) / 16  # over frames; the landmarks tremble more than the mouth does
+_STILL = 0.03  # of the distance between the eyes: a mouth that moves less within `_AROUND` is not speaking
+_AROUND = 0.24  # seconds on each side
 _RADIUS = 3.0  # of the sphere that mouth motion is lifted to, over the longest of its vectors
 
 
@@ -67,6 +70,23 @@ def _spoken(truth: Truth) -> NDArray[np.intp]:
         return spoken
     frames = np.arange(spoken[0], spoken[-1] + 1)
     return frames[np.isfinite(truth.position[frames])]
+
+
+def mouth_opening(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean distance of the inner lips over that of the eyes' outer corners, [..., 478, 3] → [...]; 0 is closed."""
+    eyes = np.linalg.norm(landmarks[..., 33, :2] - landmarks[..., 263, :2], axis=-1)
+    found: NDArray[np.float32] = lips().opening(landmarks) / np.maximum(eyes, 1e-6)
+    return found
+
+
+def speaking(clip: PreparedClip) -> NDArray[np.bool_]:
+    """[T] whether the person speaks in each frame: the truth, else whether the mouth moves around it."""
+    if clip.truth is not None:
+        return np.asarray(clip.truth.speaking, bool)
+    opening = mouth_opening(clip.landmarks)
+    times = np.asarray(clip.times)
+    low, high = np.searchsorted(times, times - _AROUND), np.searchsorted(times, times + _AROUND, "right")
+    return np.array([np.ptp(opening[a:b]) > _STILL for a, b in zip(low, high, strict=True)], bool)
 
 
 def mouth_motion(clip: PreparedClip) -> NDArray[np.float32]:

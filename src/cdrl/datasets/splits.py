@@ -15,8 +15,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, Protocol
 
-from cdrl.errors import UsageError
-
 Part = Literal["train", "validation", "test"]
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -78,20 +76,3 @@ def people_of(clips: Iterable[Acted], wanted: Part | None = None) -> tuple[str, 
     """The people seen in `clips` as `DATASET/ACTOR`, sorted; of one part only, where it is given."""
     found = {(clip.dataset, clip.actor) for clip in clips}
     return tuple(sorted(f"{d}/{a}" for d, a in found if wanted is None or part(a, d) == wanted))
-
-
-def need_people(clips: Iterable[Acted], parts: Iterable[Part] = ("train",), fewest: int = 2) -> None:
-    """Raise UsageError, naming the people there are, unless each of `parts` has `fewest` people or more.
-
-    Contrast between people needs two of them; a measure on people not trained on needs at least one more.
-    """
-    clips = list(clips)
-    for wanted in parts:
-        people = people_of(clips, wanted)
-        if len(people) < fewest:
-            everybody = people_of(clips)
-            shown = ", ".join(everybody[:4]) + (", ..." if len(everybody) > 4 else "") or "nobody at all"
-            raise UsageError(
-                f"{len(people)} of the people are for {wanted}, at least {fewest} are needed (there is {shown}): "
-                "prepare clips of more people, or make some with `cdrl data synth`"
-            )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,6 +58,30 @@ class Picture(Protocol):
     ) -> NDArray[np.uint8]:
         """RGB [h, w, 3]; `matrix` [2, 3] maps crop pixels to picture pixels, `size` is (w, h)."""
         ...
+
+
+@dataclass(frozen=True)
+class Still:
+    """A picture in memory, RGB [h, w, 3], that faces can be looked for in."""
+
+    rgb: NDArray[np.uint8]
+
+    @property
+    def width(self) -> int:
+        return int(self.rgb.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.rgb.shape[0])
+
+    def rgb_crop(
+        self, matrix: NDArray[np.floating], size: tuple[int, int], border: Literal["replicate", "black"] = "replicate"
+    ) -> NDArray[np.uint8]:
+        """See `Picture`."""
+        beyond = cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_CONSTANT
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        crop = cv2.warpAffine(self.rgb, np.asarray(matrix, np.float64), size, flags=flags, borderMode=beyond)
+        return np.asarray(crop, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ checkpoint.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,17 +24,9 @@ _FACE = round(INPUT * _BOX / _REGION / 2) * 2  # pixels that the crop takes in t
 _GRID = 16
 
 
-class ImageEncoder(Protocol):
-    """A frozen `nn.Module` from aligned face crops to feature maps."""
-
-    channels: int
-    grid: tuple[int, int]
-    """Height and width of the feature maps."""
-    specification: str
-    """What `image_encoder` makes it of again."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """RGB in [0, 1], [B, 3, 224, 224] → [B, channels, *grid]."""
+def as_images(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+    """Pictures uint8 [n, h, w, 3] → RGB in [0, 1], [n, 3, h, w]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 class LandmarkEncoder(nn.Module):
@@ -45,7 +38,6 @@ class LandmarkEncoder(nn.Module):
 
     channels = 256
     grid = (_GRID, _GRID)
-    specification = "landmarks"
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,17 +58,11 @@ def framed(images: Tensor) -> Tensor:
     return wide.contiguous(memory_format=torch.channels_last)
 
 
-def unframed(points: Tensor) -> Tensor:
-    """Points [..., 2 or 3] in pixels of the landmark network's input → in pixels of the aligned crop."""
-    border = (INPUT - _FACE) // 2
-    offset = torch.tensor([border, border, 0.0][: points.shape[-1]], dtype=points.dtype, device=points.device)
-    return (points - offset) * (CROP / _FACE)
+def image_encoder(specification: str) -> nn.Module:
+    """A frozen encoder of aligned crops, with `channels` and `grid` (h, w) of its maps.
 
-
-def image_encoder(specification: str) -> LandmarkEncoder | nn.Module:
-    """`landmarks`, or `iresnet50:PATH` with ArcFace's weights as safetensors (`cdrl convert` makes them).
-
-    Raises UsageError for another word, InputError for a checkpoint that does not fit.
+    `landmarks`, or `iresnet50:PATH` with ArcFace's weights as safetensors (`cdrl convert` makes them). Raises
+    UsageError for another word, InputError for a checkpoint that does not fit.
     """
     kind, _, path = specification.partition(":")
     if kind == "landmarks" and not path:

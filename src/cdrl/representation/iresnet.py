@@ -51,8 +51,6 @@ class RecognitionEncoder(nn.Module):
 
     channels = 256
     grid = (28, 28)
-    specification = "iresnet50"
-    """What `encoders.image_encoder` makes it of again; with the path, once weights are loaded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,5 +91,4 @@ def load_iresnet50(path: Path) -> RecognitionEncoder:
     # The counters must be somewhere for the check of names to be strict; what they count means nothing here.
     counters = {name: value for name, value in encoder.state_dict().items() if _BEYOND.match(name)}
     load_into(encoder, counters | kept, path)
-    encoder.specification = f"iresnet50:{path}"
     return encoder

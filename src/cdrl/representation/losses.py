@@ -40,16 +40,3 @@ def moment_contrast(first: Tensor, second: Tensor, temperature: float = 0.07) ->
         within = (here @ here.T / temperature).masked_fill(itself, -torch.inf)
         total = total + functional.cross_entropy(torch.cat([here @ there.T / temperature, within], 1), twins)
     return total / 2
-
-
-def spread_between(features: Tensor, groups: Tensor) -> Tensor:
-    """How far the means of groups lie apart: mean squared distance of the groups' means from the mean of all.
-
-    features [n, d], groups [n] (class numbers). ≥ 0, and 0 where there is one group. As a penalty on content features
-    grouped by emotion it takes out what a linear probe would read.
-    """
-    classes = torch.unique(groups)
-    if len(classes) < 2:
-        return features.sum() * 0
-    means = torch.stack([features[groups == number].mean(0) for number in classes])
-    return (means - means.mean(0)).square().sum(1).mean()

@@ -21,9 +21,9 @@ from torch import Tensor
 from cdrl.datasets.prepared import Prepared, PreparedClip
 from cdrl.errors import UsageError
 from cdrl.representation.content import ARCHITECTURE, ContentConfig, ContentModel, speech_windows
-from cdrl.representation.losses import emotion_aware_contrast, moment_contrast, spread_between
+from cdrl.representation.losses import emotion_aware_contrast, moment_contrast
 from cdrl.training.distributed import World, started
-from cdrl.training.loop import LoopOptions, fit
+from cdrl.training.loop import LoopOptions, fit, settings_of
 from cdrl.training.maps import Maps, Wanted, cached_maps
 from cdrl.training.moments import Numbers, Twins, draw_moments, thinned, twins_of, twins_of_themselves
 from cdrl.training.publish import publish
@@ -53,8 +53,6 @@ class Options:
     """Of InfoNCE."""
     paper_weight: float = 1.0
     """Of the paper's form beside InfoNCE."""
-    blind_weight: float = 0.0
-    """Of a penalty on what the mean content of an emotion has of its own."""
     people: int = 6
     """Synthetic people a step, two pairs of takes each."""
     real: int = 4
@@ -78,11 +76,7 @@ def run(options: Options) -> int:
     data = Prepared.open(options.data)
     with started(options.loop.device, options.loop.seed) as world:
         task = ContentTask(options, data, world)
-        settings = {**asdict(options), "data": data.digest}
-        for name in ("loop", "cache", "publish"):
-            del settings[name]
-        settings |= {name: getattr(options.loop, name) for name in ("steps", "learning_rate", "warmup", "seed")}
-        best = fit(task, options.loop, world, settings)
+        best = fit(task, options.loop, world, settings_of(options, data.digest))
     if options.publish is not None and world.first:
         count = len({pair.person for pair in task.pairs + task.alone})
         publish(best, options.publish, f"cdrl train content on {len(data.clips)} clips, {count} people")
@@ -154,7 +148,7 @@ class ContentTask:
             )
             for side in (0, 1)
         )
-        return self._terms(first, second, pairs, draw)
+        return self._terms(first, second, draw)
 
     def _draw_pairs(self, draw: np.random.Generator) -> list[Twins]:
         people = draw.choice(sorted(self._of_person), self.options.people, replace=False)
@@ -203,7 +197,7 @@ class ContentTask:
             frames = (frames + clip.count // 3 + 1) % clip.count
         return speech_windows(torch.from_numpy(np.array(clip.speech, np.float32)), torch.from_numpy(frames))
 
-    def _terms(self, first: Tensor, second: Tensor, pairs: list[Twins], draw: np.random.Generator) -> dict[str, Tensor]:
+    def _terms(self, first: Tensor, second: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
         options = self.options
         x, y = first.flatten(0, 1), second.flatten(0, 1)
         order = (np.arange(options.moments) + draw.integers(1, options.moments)) % options.moments
@@ -221,13 +215,6 @@ class ContentTask:
             loss = loss + (options.paper_weight if options.loss == "both" else 1.0) * terms["paper"]
         if options.loss == "pull":
             loss = loss + (1 - (x * y).sum(1)).mean()
-        if options.blind_weight:
-            shown = [[pair.first.facts.emotion, pair.second.facts.emotion] for pair in pairs if not pair.own]
-            numbers = np.unique(np.array(shown), return_inverse=True)[1].reshape(-1, 2)
-            told = torch.from_numpy(numbers).to(x.device).T.repeat_interleave(options.moments, 1).flatten()
-            kept = torch.cat([side[: len(shown)].flatten(0, 1) for side in (first, second)])
-            terms["blind"] = spread_between(kept, told)
-            loss = loss + options.blind_weight * terms["blind"]
         return {"loss": loss, **terms}
 
     def validate(self) -> dict[str, float]:

@@ -26,6 +26,7 @@ from cdrl.errors import UsageError
 from cdrl.representation.captions import all_descriptions
 from cdrl.representation.emotion import ARCHITECTURE, EmotionConfig, Heads
 from cdrl.representation.emotion_losses import emotion_augmented_contrast
+from cdrl.representation.encoders import as_images
 from cdrl.representation.prompts import Prompts
 from cdrl.representation.vlm import VisionLanguageModel, sentences, vision_language_model
 from cdrl.training.augmentation import Augmentation, augment, resized
@@ -33,7 +34,7 @@ from cdrl.training.content_change import change_content
 from cdrl.training.distributed import World, started
 from cdrl.training.faces import SIDE, UNKNOWN, Faces, draw_batch, gathered, kinds, summary
 from cdrl.training.kept import kept_array
-from cdrl.training.loop import LoopOptions, fit
+from cdrl.training.loop import LoopOptions, fit, settings_of
 from cdrl.training.probing import read_linearly
 from cdrl.training.publish import publish
 
@@ -103,11 +104,7 @@ def run(options: Options) -> int:
         if world.first:
             world.barrier()
         task = EmotionTask(options, faces, views, vlm, world)
-        settings = {**asdict(options), "data": digest, "vlm_sha256": vlm.digest}
-        for name in ("loop", "cache", "publish", "fer", "stills"):
-            del settings[name]
-        settings |= {name: getattr(options.loop, name) for name in ("steps", "learning_rate", "warmup", "seed")}
-        best = fit(task, options.loop, world, settings)
+        best = fit(task, options.loop, world, settings_of(options, digest, vlm_sha256=vlm.digest))
     if options.publish is not None and world.first:
         publish(best, options.publish, f"cdrl train emotion on {summary(faces)}")
     return 0
@@ -175,8 +172,7 @@ def _features(vlm: VisionLanguageModel, pictures: Any, count: int) -> NDArray[np
         for number, picture in enumerate(pictures, 1):
             batch.append(picture)
             if len(batch) == _TOGETHER or number == count:
-                images = torch.from_numpy(np.stack(batch)).to(device).permute(0, 3, 1, 2).float() / 255
-                found[at : at + len(batch)] = vlm.image(images).cpu().numpy()
+                found[at : at + len(batch)] = vlm.image(as_images(np.stack(batch), device)).cpu().numpy()
                 at += len(batch)
                 batch = []
     return found

@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.progress import track
 
 from cdrl.datasets.alignment import squares
+from cdrl.datasets.grey import read_grey
 from cdrl.datasets.prepared import Prepared, PreparedClip
-from cdrl.datasets.splits import PARTS, SYNTHETIC, part
+from cdrl.datasets.splits import SYNTHETIC, part
 from cdrl.emotions import EMOTIONS, parse_emotion
 from cdrl.errors import InputError, InputNotFoundError, UsageError
 from cdrl.face.bundle import Floats
-from cdrl.face.landmarks import PRESENCE, BundleDetector, Region
+from cdrl.face.landmarks import PRESENCE, BundleDetector, Region, Still
 from cdrl.files import file_sha256
 from cdrl.training.kept import kept_array
 
@@ -149,26 +150,6 @@ def _faces(
     return Faces(pictures, next(numbers), np.asarray(blendshapes, np.float32), next(numbers), *texts)
 
 
-@dataclass(frozen=True)
-class _Still:
-    """A picture in memory that the landmark detector can look at."""
-
-    rgb: Picture
-
-    @property
-    def width(self) -> int:
-        return int(self.rgb.shape[1])
-
-    @property
-    def height(self) -> int:
-        return int(self.rgb.shape[0])
-
-    def rgb_crop(self, matrix: Floats, size: tuple[int, int], border: str = "replicate") -> Picture:
-        beyond = cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_CONSTANT
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(self.rgb, np.asarray(matrix), size, flags=flags, borderMode=beyond), np.uint8)
-
-
 def still_faces(folder: Path, console: Console) -> Faces:
     """The faces of DIR/stills.csv (columns path, emotion, person), aligned as clips are.
 
@@ -187,7 +168,7 @@ def still_faces(folder: Path, console: Console) -> Faces:
         read = cv2.imread(str(folder / row["path"]), cv2.IMREAD_COLOR)
         if read is None:
             raise InputError(f"{folder / row['path']}: not a picture, or missing; correct {table}")
-        still = _Still(np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8))
+        still = Still(np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8))
         points = _points(detector, still)
         if points is None:
             lost += 1
@@ -204,7 +185,7 @@ def still_faces(folder: Path, console: Console) -> Faces:
     return joined(several)
 
 
-def _points(detector: BundleDetector, still: _Still) -> Floats | None:
+def _points(detector: BundleDetector, still: Still) -> Floats | None:
     regions = detector.regions(still)
     if not regions:
         return None
@@ -214,28 +195,13 @@ def _points(detector: BundleDetector, still: _Still) -> Floats | None:
 
 
 def fer_faces(path: Path, cache: Path, console: Console) -> Faces:
-    """Grey faces of an .npz with image [n, h, h], emotion [n] and split [n]; each a person of its own.
-
-    Landmarks are measured once and kept in `cache`. Raises InputNotFoundError, InputError and UsageError.
-    """
-    if not path.is_file():
-        raise InputNotFoundError(f"{path}: no such file; --fer takes the .npz of grey faces (image, emotion, split)")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            images, emotions, splits = file["image"], file["emotion"], file["split"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"{path}: not an .npz with image, emotion and split ({error})") from error
-    strange = set(splits.tolist()) - set(PARTS)
-    if strange or images.ndim != 3 or not len(images) == len(emotions) == len(splits):
-        raise InputError(f"{path}: image must be [n, h, h], split one of {', '.join(PARTS)}, all of one length")
-    kept = splits != "test"
-    images, emotions, splits = images[kept], emotions[kept], splits[kept]
-    names = np.array([f"{path.stem}-{index}" for index in np.flatnonzero(kept)])
-    numbers = np.array([EMOTIONS.index(parse_emotion(name)) for name in emotions.tolist()], np.int64)
-    shapes = _fer_blendshapes(images, cache, console)
-    source = np.full(len(images), GREY)
-    unknown = np.full(len(images), UNKNOWN, np.int64)
-    return Faces(list(images), numbers, shapes, unknown, names, names, source, splits.astype(str))
+    """Grey faces to train and to validate on; see `cdrl.datasets.grey`. Landmarks are measured once and kept in
+    `cache`."""
+    grey = read_grey(path).of("train", "validation")
+    names = np.array([f"{path.stem}-{index}" for index in range(len(grey.images))])
+    shapes = _fer_blendshapes(grey.images, cache, console)
+    unknown = np.full(len(names), UNKNOWN, np.int64)
+    return Faces(list(grey.images), grey.emotion, shapes, unknown, names, names, np.full(len(names), GREY), grey.part)
 
 
 def _fer_blendshapes(images: Picture, cache: Path, console: Console) -> NDArray[np.float32]:
@@ -247,7 +213,7 @@ def _fer_blendshapes(images: Picture, cache: Path, console: Console) -> NDArray[
         for index in track(range(len(images)), "measuring grey faces", console=console, transient=True):
             size = (_ENLARGED, _ENLARGED)
             large = cv2.resize(images[index], size, interpolation=cv2.INTER_CUBIC)
-            still = _Still(np.repeat(np.asarray(large, np.uint8)[..., None], 3, 2))
+            still = Still(np.repeat(np.asarray(large, np.uint8)[..., None], 3, 2))
             first = detector.landmarks(still, Region(_ENLARGED / 2, _ENLARGED / 2, 1.15 * _ENLARGED, 0.0))
             again = detector.landmarks(still, Region.of_landmarks(first.points))
             if again.presence >= PRESENCE:

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -98,6 +98,18 @@ class _Run:
     @property
     def last(self) -> Path:
         return self.options.output / "last.safetensors"
+
+
+_NOT_SETTINGS = ("loop", "cache", "publish")  # where things lie, and how long and how fast
+_SOURCES = ("data", "fer", "stills")
+_SHAPING = ("steps", "learning_rate", "warmup", "seed")
+
+
+def settings_of(options: Any, digest: str, **further: Any) -> dict[str, Any]:
+    """What a recipe's run is, for `fit`: its options (a dataclass with `loop`) without the places of files, and the
+    digest of its data. A folder's name says nothing about what is in it, so data sources are left out, too."""
+    kept = {name: value for name, value in asdict(options).items() if name not in {*_NOT_SETTINGS, *_SOURCES}}
+    return {**kept, **{name: getattr(options.loop, name) for name in _SHAPING}, "data": digest, **further}
 
 
 def fit(task: Task, options: LoopOptions, world: World, settings: Mapping[str, Any]) -> Path:

@@ -23,6 +23,7 @@ from torch import nn
 
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.errors import OutputError
+from cdrl.representation.encoders import as_images
 
 _VERSION = 1  # raise when the variation of pictures changes
 _BATCH = 32
@@ -111,9 +112,8 @@ def _compute(
     for batch in track(
         _batches(wanted), "encoding frames", total=-(-shape[0] // _BATCH), console=console, transient=True
     ):
-        images = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
-            values[at : at + len(batch)] = encoder(images).half().cpu().numpy()
+            values[at : at + len(batch)] = encoder(as_images(batch, device)).half().cpu().numpy()
         at += len(batch)
     values.flush()
     del values

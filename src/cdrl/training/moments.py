@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.pairs import aligned_pairs, content_groups
+from cdrl.datasets.pairs import aligned_pairs, content_groups, speaking
 from cdrl.datasets.prepared import PreparedClip
-from cdrl.face.landmarks import BLENDSHAPES
 
 Numbers = NDArray[np.integer[Any]]
 _ENOUGH = 80  # frames of a clip
-_MOVING = 0.02  # change of the jaw's blendshape over five frames
 _APART = 3  # frames between two moments of a draw: neighbours are no fair negatives
 
 
@@ -65,16 +63,6 @@ def twins_of_themselves(clips: Sequence[PreparedClip], fewest: int) -> list[Twin
 def thinned(clip: PreparedClip) -> int:
     """Step between the frames of a real clip that are used: a long one adds moments, not people."""
     return max(clip.count // _ENOUGH, 1)
-
-
-def speaking(clip: PreparedClip) -> NDArray[np.bool_]:
-    """[T] whether somebody speaks: from the truth where there is one, else where the mouth moves."""
-    if clip.truth is not None:
-        return clip.truth.speaking
-    jaw = clip.blendshapes[:, BLENDSHAPES.index("jawOpen")]
-    change = np.abs(np.diff(jaw, prepend=jaw[0]))
-    moving: NDArray[np.bool_] = np.convolve(change, np.ones(5), "same") > _MOVING
-    return moving
 
 
 def draw_moments(twins: Twins, count: int, draw: np.random.Generator) -> Numbers:

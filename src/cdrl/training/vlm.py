@@ -27,13 +27,14 @@ from cdrl.pretrained import find_model
 from cdrl.representation.captions import Captioner, all_descriptions
 from cdrl.representation.checkpoints import load_into, read_tensors
 from cdrl.representation.emotion_losses import person_aware_entropy, sentence_contrast
+from cdrl.representation.encoders import as_images
 from cdrl.representation.pickles import as_safetensors
 from cdrl.representation.text import MINILM, TextEncoder, embed
 from cdrl.representation.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
 from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.distributed import World, started
 from cdrl.training.faces import Faces, draw_batch, gathered, kinds, summary, weights
-from cdrl.training.loop import LoopOptions, fit
+from cdrl.training.loop import LoopOptions, fit, settings_of
 from cdrl.training.publish import publish
 
 TOWER = "efficientnet-lite0.pth"
@@ -96,11 +97,7 @@ def run(options: Options) -> int:
         if world.first:
             world.barrier()
         task = VlmTask(options, faces, world)
-        settings = {**asdict(options), "data": digest}
-        for name in ("loop", "cache", "publish", "fer", "stills"):
-            del settings[name]
-        settings |= {name: getattr(options.loop, name) for name in ("steps", "learning_rate", "warmup", "seed")}
-        best = fit(task, options.loop, world, settings)
+        best = fit(task, options.loop, world, settings_of(options, digest))
     if options.publish is not None and world.first:
         publish(best, options.publish, f"cdrl train vlm on {summary(faces)}")
     return 0
@@ -199,7 +196,7 @@ class VlmTask:
         varied = [
             augment(self.train.pictures[rows[at]], side, how, np.random.default_rng((seed, step, at, 1))) for at in mine
         ]
-        return as_tensor(np.stack(varied), self.world.device)
+        return as_images(np.stack(varied), self.world.device)
 
     def validate(self) -> dict[str, float]:
         """Balanced accuracy by source and, the score, over all sources alike."""
@@ -219,16 +216,11 @@ class VlmTask:
         return self.model.state_dict(), ARCHITECTURE, {**asdict(self.model.config), **text}
 
 
-def as_tensor(pictures: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Pictures [n, h, w, 3] → RGB in [0, 1], [n, 3, h, w]."""
-    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255
-
-
 def image_vectors(model: FaceLanguageModel, pictures: list[NDArray[np.uint8]], side: int) -> Tensor:
     """Vectors [n, width] of pictures as they are."""
     found = []
     with torch.no_grad():
         for at in range(0, len(pictures), _TOGETHER):
             batch = np.stack([resized(picture, side) for picture in pictures[at : at + _TOGETHER]])
-            found.append(model.image(as_tensor(batch, next(model.parameters()).device)))
+            found.append(model.image(as_images(batch, next(model.parameters()).device)))
     return torch.cat(found)

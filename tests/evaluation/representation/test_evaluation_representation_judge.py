@@ -109,19 +109,19 @@ def test_grey_pictures_are_read_from_the_test_split_alone(tmp_path):
         images[number, 12:24, 7 * (number % 7) : 7 * (number % 7) + 6] = 255
     split = np.array(["test"] * 7 + ["train"] * 7)
     np.savez(path, image=images, emotion=np.array(list(EMOTIONS) * 2), split=split)
-    test = recognition.read_fer(path)
-    assert len(test[0]) == 7
+    test = recognition.grey_test(path)
+    assert len(test.images) == 7
     done = []
-    result = recognition.recognise_fer(Speaking(), *test, done.append)
+    result = recognition.recognise_fer(Speaking(), test, done.append)
     assert result.found.value == 1 and sum(done) == 7 and result.found.unit == "pictures"
     with pytest.raises(InputNotFoundError):
-        recognition.read_fer(tmp_path / "other.npz")
+        recognition.grey_test(tmp_path / "other.npz")
     np.savez(path, image=images, emotion=np.array(list(EMOTIONS) * 2), split=np.full(14, "train"))
     with pytest.raises(InputError, match="no grey test pictures"):
-        recognition.read_fer(path)
+        recognition.grey_test(path)
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"not a \.npz"):
-        recognition.read_fer(path)
+    with pytest.raises(InputError, match=r"not an \.npz"):
+        recognition.grey_test(path)
 
 
 def test_another_speech_encoder_and_people_to_train_on_are_refused():

@@ -7,14 +7,13 @@ pytest.importorskip("torch")
 
 from cdrl.evaluation.representation.mouths import (
     AMOUNTS,
-    Crop,
     brows_moved,
     opening_shifts,
     seen_opening,
     shut,
 )
 from cdrl.face.apertures import lips
-from cdrl.face.landmarks import BundleDetector, Region
+from cdrl.face.landmarks import BundleDetector, Region, Still
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read
 
@@ -31,7 +30,7 @@ def spoken(sample):
     aligned = Region(region.x, region.y, region.side / 1.5 * 1.2, region.angle)
     picture = frame.rgb_crop(aligned.matrix(SIZE), (SIZE, SIZE))
     detector = BundleDetector()
-    found = detector.landmarks(Crop(picture), Region(SIZE / 2, SIZE / 2, SIZE * 1.25, 0.0))
+    found = detector.landmarks(Still(picture), Region(SIZE / 2, SIZE / 2, SIZE * 1.25, 0.0))
     return detector, picture, found.points
 
 

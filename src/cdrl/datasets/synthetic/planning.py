@@ -43,7 +43,9 @@ class Settings:
     def __post_init__(self) -> None:
         if not 1 <= self.emotions <= len(EMOTIONS):
             raise UsageError(f"--emotions {self.emotions}: give 1 to {len(EMOTIONS)} emotions a sentence")
-        if self.people < 1 or self.clips < self.people * self.emotions:
+        if self.people < 1:
+            raise UsageError(f"--people {self.people}: give 1 or more")
+        if self.clips < self.people * self.emotions:
             raise UsageError(
                 f"--clips {self.clips}: each of {self.people} people says at least one sentence in {self.emotions} "
                 f"emotions; give {self.people * self.emotions} clips or more, or fewer --people"

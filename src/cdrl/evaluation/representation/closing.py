@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cdrl.evaluation.representation.features import OWN, SILENT, as_images, window
-from cdrl.evaluation.representation.moments import Ints, Moments, mouth_opening, person_of
+from cdrl.datasets.pairs import mouth_opening
+from cdrl.evaluation.representation.features import OWN, SILENT, window
+from cdrl.evaluation.representation.moments import Ints, Moments, person_of
 from cdrl.evaluation.representation.mouths import Picture, brows_moved, seen_opening, shut
 from cdrl.evaluation.representation.similarity import sort_values
 from cdrl.face.landmarks import BundleDetector
 from cdrl.representation.content import ContentModel
+from cdrl.representation.encoders import as_images
 
 OPEN = 0.08  # of the distance between the eyes: mouths open wider than this are shut
 PER_CLIP = 2  # frames of each clip, the widest ones

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.datasets.grey import GreyFaces
 from cdrl.evaluation.representation import leakage
 from cdrl.evaluation.representation.estimates import Bar, Row, missing
 from cdrl.evaluation.representation.features import EmotionFeatures, EmotionModel
@@ -59,14 +60,14 @@ def recognition_rows(
 def fer_row(
     name: str,
     model: EmotionModel,
-    test: tuple[NDArray[np.uint8], NDArray[np.str_]] | None,
+    test: GreyFaces | None,
     advance: Callable[[int], None],
 ) -> tuple[Row, Recognition | None]:
     """How well the grey test pictures are recognised; an empty row where no file of them was given."""
     bar = BARS[FER, PICTURES]
     if test is None:
         return Row(name, RECOGNISED, FER, PICTURES, missing("no --fer file was given"), bar, _CHANCE), None
-    found = recognise_fer(model, *test, advance)
+    found = recognise_fer(model, test, advance)
     return Row(name, RECOGNISED, FER, PICTURES, found.found, bar, _CHANCE), found
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from cdrl.evaluation.representation.moments import Ints, Moments
 from cdrl.representation.content import ContentModel, speech_windows
+from cdrl.representation.encoders import as_images
 
 
 class EmotionModel(Protocol):
@@ -76,11 +77,6 @@ class EmotionFeatures:
     tower: Floats
     features: Floats
     logits: Floats
-
-
-def as_images(pictures: NDArray[np.uint8]) -> Tensor:
-    """uint8 RGB [n, h, w, 3] → float [n, 3, h, w] in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
 
 
 def window(moments: Moments, rows: Ints) -> Tensor | None:

@@ -18,13 +18,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cdrl.datasets.pairs import mouth_opening
 from cdrl.evaluation.representation.estimates import Values
-from cdrl.evaluation.representation.features import as_images, window
-from cdrl.evaluation.representation.moments import Moments, mouth_opening, person_of
+from cdrl.evaluation.representation.features import window
+from cdrl.evaluation.representation.moments import Moments, person_of
 from cdrl.evaluation.representation.mouths import AMOUNTS, Picture, opening_shifts, seen_opening
 from cdrl.evaluation.representation.similarity import sort_values
 from cdrl.face.landmarks import BundleDetector
 from cdrl.representation.content import ContentModel
+from cdrl.representation.encoders import as_images
 
 STEPS = 12
 _RATE = 0.12  # of Adam: about how far a moves in a step

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cdrl.datasets.grey import GreyFaces
 from cdrl.datasets.prepared import Prepared
 from cdrl.errors import InputError
 from cdrl.evaluation.representation import (
@@ -42,8 +42,6 @@ from cdrl.representation.content import ContentModel
 
 Step = Callable[[str, int], Callable[[int], None]]
 """Begins a step of a name and a number of things to do; returns what to call with the number that is done."""
-
-Fer = tuple[NDArray[np.uint8], NDArray[np.str_]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def judge(
     emotion_models: Mapping[str, EmotionModel],
     settings: Settings,
     step: Step,
-    fer: Fer | None = None,
+    fer: GreyFaces | None = None,
 ) -> Report:
     """Judge models by name: "content" and "emotion" are what is judged, the others are ablations of them.
 
@@ -181,7 +179,7 @@ def _judge_emotion(
     settings: Settings,
     step: Step,
     found: Findings,
-    fer: Fer | None,
+    fer: GreyFaces | None,
 ) -> None:
     confusions: dict[tuple[str, str], Recognition] = {}
     for block, moments in blocks.items():
@@ -198,7 +196,7 @@ def _judge_emotion(
                 found.rows += emotion.leakage_rows(name, moments, tasks, seen[name], name in MODELS, settings.seed)
             done(1)
     for name, model in models.items():
-        row, result = emotion.fer_row(name, model, fer, step(f"FER, {name}", len(fer[0]) if fer else 0))
+        row, result = emotion.fer_row(name, model, fer, step(f"FER, {name}", len(fer.images) if fer else 0))
         found.rows.append(row)
         if result is not None and name in MODELS:
             confusions[emotion.FER, emotion.PICTURES] = result

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.datasets.pairs import mouth_opening
 from cdrl.emotions import EMOTIONS
 from cdrl.evaluation.representation.estimates import Estimate, accuracy_estimate, missing
-from cdrl.evaluation.representation.moments import Ints, Moments, mouth_opening, person_of
-from cdrl.evaluation.representation.probes import KINDS, Kind, predict
+from cdrl.evaluation.representation.moments import Ints, Moments, person_of
+from cdrl.evaluation.representation.probes import Kind, predict
 
 MARGIN, GAIN = 0.10, 0.25
 """How far above chance a representation may be, and how far the raw features must be."""
@@ -96,13 +97,6 @@ def read(task: Task, features: NDArray[np.floating], kind: Kind, seed: int = 0) 
         np.add.at(counts, (task.labels[inside], found[inside]), 1)
         confusions[str(task.people[inside][0])][str(clip)] = counts
     return accuracy_estimate(confusions, "clips", seed)
-
-
-def read_all(
-    task: Task, features: Mapping[str, NDArray[np.floating]], seed: int = 0
-) -> dict[tuple[str, str], Estimate]:
-    """(name of the features, kind of probe) → balanced accuracy; features [n, d] of the task's rows."""
-    return {(name, kind): read(task, values, kind, seed) for name, values in features.items() for kind in KINDS}
 
 
 def _emotion(moments: Moments, row: int) -> int:

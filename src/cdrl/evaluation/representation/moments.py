@@ -14,18 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.pairs import aligned_pairs, content_groups
+from cdrl.datasets.pairs import aligned_pairs, content_groups, speaking
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.errors import UsageError
-from cdrl.face.apertures import lips
 
 Ints = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 SYNTHETIC, REAL, TUNED = "synthetic", "real", "real, tuned on"
 APART = 0.2  # seconds: what lies nearer to a moment is too like it to be another one
-_STILL = 0.03  # of the distance between the eyes: a mouth that moves less within `_AROUND` is not speaking
-_AROUND = 0.24  # seconds on each side
 
 
 @dataclass(frozen=True)
@@ -91,23 +88,6 @@ class Moments:
 def person_of(clip: PreparedClip) -> str:
     """DATASET/ACTOR: actors of two data sets may have one name."""
     return f"{clip.facts.dataset}/{clip.facts.actor}"
-
-
-def mouth_opening(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean distance of the inner lips over that of the eyes' outer corners, [..., 478, 3] → [...]; 0 is closed."""
-    eyes = np.linalg.norm(landmarks[..., 33, :2] - landmarks[..., 263, :2], axis=-1)
-    found: NDArray[np.float32] = lips().opening(landmarks) / np.maximum(eyes, 1e-6)
-    return found
-
-
-def speaking(clip: PreparedClip) -> Flags:
-    """[T] whether the person speaks in each frame: the truth, else whether the mouth moves around it."""
-    if clip.truth is not None:
-        return np.asarray(clip.truth.speaking, bool)
-    opening = mouth_opening(clip.landmarks)
-    times = np.asarray(clip.times)
-    low, high = np.searchsorted(times, times - _AROUND), np.searchsorted(times, times + _AROUND, "right")
-    return np.array([np.ptp(opening[a:b]) > _STILL for a, b in zip(low, high, strict=True)], bool)
 
 
 def gather(block: str, clips: Sequence[PreparedClip], frames: int) -> Moments:

@@ -6,17 +6,16 @@ They need no model of a face, so that nothing that was trained here decides what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.datasets.pairs import mouth_opening
 from cdrl.errors import FaceError
-from cdrl.evaluation.representation.moments import mouth_opening
 from cdrl.face.apertures import lips
-from cdrl.face.landmarks import LandmarkDetector, Region
+from cdrl.face.landmarks import LandmarkDetector, Region, Still
 from cdrl.face.mesh import region_weights
 from cdrl.rendering.flow import Flow, backward_flow
 from cdrl.rendering.warp import Plane, warp
@@ -84,36 +83,10 @@ def opening_shifts(shape: tuple[int, ...], points: Floats, widest: float) -> Flo
     return shifts
 
 
-@dataclass(frozen=True)
-class Crop:
-    """A prepared crop [h, w, 3] as the landmark detector wants to see it."""
-
-    pixels: Picture
-
-    @property
-    def width(self) -> int:
-        """Pixels."""
-        return int(self.pixels.shape[1])
-
-    @property
-    def height(self) -> int:
-        """Pixels."""
-        return int(self.pixels.shape[0])
-
-    def rgb_crop(
-        self, matrix: NDArray[np.floating], size: tuple[int, int], border: Literal["replicate", "black"] = "replicate"
-    ) -> Picture:
-        """See `cdrl.face.landmarks.Picture`."""
-        kind = cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_CONSTANT
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        found: Picture = cv2.warpAffine(self.pixels, np.asarray(matrix, np.float64), size, flags=flags, borderMode=kind)
-        return found
-
-
 def seen_opening(detector: LandmarkDetector, picture: Picture, points: Floats) -> float:
     """How far the mouth is open to the detector's eye: the inner lips' distance over the eyes'.
 
     `points`: landmarks [478, 3] that say where in the picture to look.
     """
-    found = detector.landmarks(Crop(picture), Region.of_landmarks(points))
+    found = detector.landmarks(Still(picture), Region.of_landmarks(points))
     return float(mouth_opening(found.points))

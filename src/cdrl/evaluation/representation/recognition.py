@@ -10,18 +10,19 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cdrl.datasets.grey import GreyFaces, read_grey
 from cdrl.emotions import EMOTIONS
-from cdrl.errors import InputError, InputNotFoundError
+from cdrl.errors import InputError
 from cdrl.evaluation.representation.estimates import Estimate, accuracy_estimate, missing
-from cdrl.evaluation.representation.features import BATCH, EmotionFeatures, EmotionModel, as_images, emotion_of
+from cdrl.evaluation.representation.features import BATCH, EmotionFeatures, EmotionModel, emotion_of
 from cdrl.evaluation.representation.moments import Moments, person_of
+from cdrl.representation.encoders import as_images
 
 _CROP = 224
 
@@ -58,37 +59,25 @@ def recognise(moments: Moments, seen: EmotionFeatures, whole_clips: bool) -> Rec
     return Recognition(accuracy_estimate(counts), total)
 
 
-def read_fer(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
-    """The test pictures [n, 48, 48] and their emotions [n] of a file with `image`, `emotion` and `split`.
-
-    Raises InputNotFoundError, or InputError where the file is something else or has no test pictures.
-    """
-    if not path.is_file():
-        raise InputNotFoundError(f"{path}: no such file; --fer takes the .npz of grey faces")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            images, emotions, split = file["image"], file["emotion"], file["split"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path}: not a .npz with the arrays image, emotion and split ({error})") from error
-    test = (split == "test") & np.isin(emotions, EMOTIONS)
-    if images.ndim != 3 or images.dtype != np.uint8 or len(images) != len(test) or not test.any():
-        raise InputError(f"{path}: holds no grey test pictures of the seven emotions (image must be uint8 [n, h, w])")
-    return images[test], emotions[test]
+def grey_test(path: Path) -> GreyFaces:
+    """The test split of a file of grey faces. Raises like `read_grey`, and InputError where there is none."""
+    found = read_grey(path).of("test")
+    if not len(found.images):
+        raise InputError(f"{path}: holds no grey test pictures (split: test)")
+    return found
 
 
 @torch.inference_mode()
-def recognise_fer(
-    model: EmotionModel, pictures: NDArray[np.uint8], emotions: NDArray[np.str_], advance: Callable[[int], None]
-) -> Recognition:
-    """Grey faces [n, h, w], enlarged to the size of a crop; every picture is a person of its own."""
+def recognise_fer(model: EmotionModel, faces: GreyFaces, advance: Callable[[int], None]) -> Recognition:
+    """Grey faces, enlarged to the size of a crop."""
     confusion = np.zeros((7, 7), np.int64)
     each: dict[str, NDArray[np.int64]] = {}
-    for start in range(0, len(pictures), BATCH):
-        large = [enlarge(picture) for picture in pictures[start : start + BATCH]]
+    for start in range(0, len(faces.images), BATCH):
+        large = [enlarge(picture) for picture in faces.images[start : start + BATCH]]
         verdicts = emotion_of(model, as_images(np.stack(large)))[2].argmax(1).tolist()
-        for place, (emotion, verdict) in enumerate(zip(emotions[start : start + BATCH], verdicts, strict=True)):
+        for place, (emotion, verdict) in enumerate(zip(faces.emotion[start : start + BATCH], verdicts, strict=True)):
             single = np.zeros((7, 7), np.int64)
-            single[EMOTIONS.index(str(emotion)), verdict] = 1
+            single[emotion, verdict] = 1
             each[str(start + place)] = single
             confusion += single
         advance(len(large))
