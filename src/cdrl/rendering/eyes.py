@@ -5,6 +5,8 @@ lie on it, and must not be drawn out. Below the rim a narrowed lid covers the ey
 of the eye's upper half, so that no line is stretched much.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
@@ -28,13 +30,21 @@ def hold_eyeballs(shift: Floats, window: Window, step: tuple[int, int], source: 
 
     `source`, `target`: landmarks [478, 2] before and after, picture pixels; `step`: picture pixels a sample.
     """
+    for rows, columns, share in held(shift.shape[:2], window, step, source, target):
+        shift[rows, columns] *= share[..., None]
+
+
+def held(
+    shape: tuple[int, ...], window: Window, step: tuple[int, int], source: Floats, target: Floats
+) -> Iterator[tuple[slice, slice, Floats]]:
+    """For each eye the rows and columns of a plane [h, w], and the share of the flow that is left there."""
     scale = np.array([1 / step[0], 1 / step[1]], np.float32)
     origin = np.array([window.x0, window.y0], np.float32)
     for contour in _CONTOURS:
         before, after = source[list(contour)], target[list(contour)]
         outline = (after - origin + 0.5) * scale - 0.5
         x0, y0 = np.maximum(np.floor(outline.min(0)).astype(int) - 1, 0)
-        x1, y1 = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, (shift.shape[1], shift.shape[0]))
+        x1, y1 = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, (shape[1], shape[0]))
         if x1 - x0 < 3 or y1 - y0 < 3:
             continue
         inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
@@ -47,7 +57,7 @@ def hold_eyeballs(shift: Floats, window: Window, step: tuple[int, int], source: 
         # Where a lid moves outwards the eye must not hold before what the lid covered has been passed.
         outwards = float(np.linalg.norm(before - after, axis=1).max() * scale[1]) if opening >= was else 0.0
         reach = max(share * unit, _UNCOVER * outwards, 1.0)
-        shift[y0:y1, x0:x1] *= (1 - np.clip((depth - _RIM * unit) / reach, 0, 1))[..., None]
+        yield slice(y0, y1), slice(x0, x1), 1 - np.clip((depth - _RIM * unit) / reach, 0, 1)
 
 
 def _aperture(contour: Floats) -> float:

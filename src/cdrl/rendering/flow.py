@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import MESH_POINTS, triangles
@@ -83,12 +84,28 @@ def ring_window(source: Floats, target: Floats, width: int, height: int) -> tupl
     return Window(x0, y0, x1, y1), ring
 
 
-def backward_flow(source: Floats, displacement: Floats, width: int, height: int) -> Flow | None:
-    """The flow that moves landmarks `source` [478, 2] by `displacement` [478, 2] in a picture of width x height.
+@dataclass(frozen=True)
+class Layout:
+    """Which nodes of a grid over `window` the moved face covers, and what the others take from it: `nearest` [h·w], the
+    place in `coverage` of the nearest covered node, and `fade` [h, w]; see `Flow`."""
 
-    Pixels throughout. None when the face lies outside the picture.
+    window: Window
+    coverage: Coverage
+    nearest: NDArray[np.intp]
+    fade: Floats
+    points: Floats
+
+    def flow(self, displacement: Floats) -> Flow:
+        """The flow of landmarks that were moved by `displacement` [478, 2] pixels to where the layout has them."""
+        shift = self.coverage.interpolate(-displacement)[self.nearest] * self.fade.reshape(-1, 1)
+        return Flow(self.window, shift.reshape(*self.fade.shape, 2), self.fade, self.coverage, self.points)
+
+
+def layout(source: Floats, target: Floats, width: int, height: int) -> Layout | None:
+    """How a face that moves from `source` [478, 2] to `target` [478, 2] lies in a picture of width x height.
+
+    Pixels throughout. None when it lies outside.
     """
-    target = source + displacement
     found = ring_window(source, target, width, height)
     if found is None:
         return None
@@ -99,15 +116,20 @@ def backward_flow(source: Floats, displacement: Floats, width: int, height: int)
     coverage = rasterise(points, triangles(), grid_h, grid_w)
     if coverage.nodes.size == 0:
         return None
-    shift = np.zeros((grid_h * grid_w, 2), np.float32)
-    shift[coverage.nodes] = coverage.interpolate(-displacement)
-    nearest, fade = _spread(coverage, ring / cell)
-    shift = shift[nearest] * fade.reshape(-1, 1)
-    return Flow(window, shift.reshape(grid_h, grid_w, 2), fade, coverage, points)
+    return Layout(window, coverage, *_spread(coverage, ring / cell), points)
 
 
-def _spread(coverage: Coverage, ring: float) -> tuple[np.ndarray, Floats]:
-    """For every node the nearest face node (flat index), and the fade [h, w]; `ring` in cells."""
+def backward_flow(source: Floats, displacement: Floats, width: int, height: int) -> Flow | None:
+    """The flow that moves landmarks `source` [478, 2] by `displacement` [478, 2] in a picture of width x height.
+
+    Pixels throughout. None when the face lies outside the picture.
+    """
+    found = layout(source, source + displacement, width, height)
+    return None if found is None else found.flow(displacement)
+
+
+def _spread(coverage: Coverage, ring: float) -> tuple[NDArray[np.intp], Floats]:
+    """For every node the place of the nearest covered one, and the fade [h, w]; `ring` in cells."""
     height, width = coverage.height, coverage.width
     outside = np.ones(height * width, np.uint8)
     outside[coverage.nodes] = 0
@@ -115,6 +137,6 @@ def _spread(coverage: Coverage, ring: float) -> tuple[np.ndarray, Floats]:
         outside.reshape(height, width), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     owner = np.zeros(labels.max() + 1, np.intp)
-    owner[labels.ravel()[coverage.nodes]] = coverage.nodes
+    owner[labels.ravel()[coverage.nodes]] = np.arange(coverage.nodes.size)
     fade: Floats = np.square(np.clip(1 - distance / ring, 0, 1)).astype(np.float32)
     return owner[labels.ravel()], fade
