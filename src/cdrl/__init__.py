@@ -18,13 +18,15 @@ __all__ = ["__version__", "load"]
 __version__ = version("cdrl")
 
 
-def load(prior: str | Path | None = None) -> Editor:
+def load(prior: str | Path | None = None, model: str | Path | None = None) -> Editor:
     """Get an editor ready: networks verified and loaded once, then as many videos as you like.
 
-    `prior` is a fitted emotion prior (what `cdrl train prior` writes); None takes the one that ships.
+    `prior` is a fitted emotion prior (what `cdrl train prior` writes); None takes the one that ships. `model` makes of
+    it a person's own: "translator" (the one that ships, and the default with the shipped prior), "prior" (none, and the
+    default with another prior), or a file that `cdrl train translator` wrote for that prior.
     Raises AssetError when a model or data file is missing or not what it should be.
     """
     # Imported here so that `import cdrl` and `cdrl --help` do not wait for the networks' runtime.
     from cdrl import editor
 
-    return editor.load(prior)
+    return editor.load(prior, model)

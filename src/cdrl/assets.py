@@ -21,6 +21,9 @@ LANDMARKS = "face_landmarker_v2.task"
 PRIOR = "prior.npz"
 """The fitted emotion prior."""
 
+TRANSLATOR = "translator.onnx"
+"""How a person shows each emotion, trained under both representations."""
+
 CONTENT, EMOTION, VLM = "content.safetensors", "emotion.safetensors", "vlm.safetensors"
 """The representations, and the visual-language model beneath the second."""
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from cdrl.errors import FaceError, InputError
+from cdrl.emotions import parse_emotion
+from cdrl.errors import FaceError, InputError, UsageError
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track, parse_face
 from cdrl.manipulation.edit import Manipulator, reference_pattern
 from cdrl.manipulation.person import MOST_CLOSED, SURVEY, Person, expression_model, survey
+from cdrl.manipulation.personal import PersonalPrior
 from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Pattern
+from cdrl.manipulation.traits import Example
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
 from cdrl.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.rendering.render import render
@@ -28,19 +31,27 @@ _QUEUE = 3  # frames between two stages
 _PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
 
 
-def load(prior: str | Path | None = None) -> Editor:
+PRIOR_ALONE, SHIPPED = "prior", "translator"
+"""Names of models: none that adapts the prior, and the one that ships."""
+
+
+def load(prior: str | Path | None = None, model: str | Path | None = None) -> Editor:
     """See `cdrl.load`."""
     # Stages run side by side; threads inside a small operation only get in their way.
     cv2.setNumThreads(1)
-    return Editor(EmotionPrior.load(None if prior is None else Path(prior)))
+    chosen = model or (SHIPPED if prior is None else PRIOR_ALONE)
+    return Editor(EmotionPrior.load(None if prior is None else Path(prior)), chosen)
 
 
 class Editor:
-    """Holds what every edit needs: the emotion prior and the model of expressions."""
+    """Holds what every edit needs: the emotion prior, what adapts it to a person, and the model of expressions."""
 
-    def __init__(self, prior: EmotionPrior) -> None:
+    def __init__(self, prior: EmotionPrior, model: str | Path = PRIOR_ALONE) -> None:
         self.prior = prior
         self.model = expression_model(prior)
+        self._translator = model
+        if model != PRIOR_ALONE:
+            self._personal(())  # what does not fit is told before a video is opened
 
     def edit(
         self,
@@ -51,14 +62,15 @@ class Editor:
         intensity: float = 1.0,
         regions: str | Iterable[str] = (),
         segments: str | None = None,
+        enroll: Mapping[str, str | Path] | None = None,
         face: str = "largest",
         limits: Limits | None = None,
     ) -> Job:
         """Checks what is asked for and gets the edit ready; `save` or `frames` of the result carry it out.
 
         See `EditPlan.parse` for `emotion`, `reference`, `intensity` (0..1.5), `regions` and `segments`, and
-        `parse_face` for `face`. Raises UsageError, InputError, LimitError, and FaceError for a reference without a
-        face.
+        `parse_face` for `face`. `enroll`: emotion → a photo or clip of the person in the source who shows it, so that
+        it looks as theirs does. Raises UsageError, InputError, LimitError, and FaceError for a picture without a face.
         """
         plan = EditPlan.parse(emotion, reference, intensity, regions, segments)
         parse_face(face)
@@ -67,15 +79,33 @@ class Editor:
         if info.photo:
             raise InputError(f"{source} is a photo: give a video (photos serve as --reference)")
         pattern = None if plan.reference is None else self.expression_of(plan.reference, limits)
-        return Job(self, Path(source), plan, Manipulator(self.prior, plan, pattern), face, limits)
+        personal = self._personal(self._examples(enroll or {}, limits))
+        return Job(self, Path(source), plan, Manipulator(self.prior, plan, pattern, personal), face, limits)
 
     def expression_of(self, reference: Path, limits: Limits) -> Pattern:
         """The expression of a clip or photo of anyone, against that person's own neutral shape."""
-        with read(reference, limits, stop=SURVEY) as frames:
+        return reference_pattern(self._seen_in(reference, limits), self.prior)
+
+    def _examples(self, enroll: Mapping[str, str | Path], limits: Limits) -> list[Example]:
+        if enroll and self._translator == PRIOR_ALONE:
+            raise UsageError("--enroll needs a translator: leave out --model prior, or name one with --model FILE")
+        named = {parse_emotion(name): Path(path) for name, path in enroll.items()}
+        if "neutral" in named:
+            raise UsageError("--enroll neutral: the source itself says how the person looks; give another emotion")
+        return [Example(name, self._seen_in(path, limits).mean) for name, path in named.items()]
+
+    def _seen_in(self, path: Path, limits: Limits) -> Person:
+        """The first person of a clip or photo."""
+        with read(path, limits, stop=SURVEY) as frames:
             people = survey(frames, FaceTracker(BundleDetector()), self.model)
         if not people:
-            raise FaceError(f"{reference}: no face is found; choose a clip or photo that shows one from the front")
-        return reference_pattern(next(iter(people.values())), self.prior)
+            raise FaceError(f"{path}: no face is found; choose a clip or photo that shows one from the front")
+        return next(iter(people.values()))
+
+    def _personal(self, examples: Sequence[Example]) -> PersonalPrior | None:
+        if self._translator == PRIOR_ALONE:
+            return None
+        return PersonalPrior(self.prior, None if self._translator == SHIPPED else Path(self._translator), examples)
 
 
 @dataclass(frozen=True)

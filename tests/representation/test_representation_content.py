@@ -74,25 +74,40 @@ def test_gradients_reach_the_picture_and_no_weight_of_the_encoder(face):
     frame, _, _, aligned = face
     image = picture(frame, aligned, 224).requires_grad_()
     model = ContentModel(CONFIG)
-    model(image, torch.randn(1, WINDOW, 8))[0, 0].backward()
+    model(image[None], torch.randn(1, 1, 8))[0, 0, 0].backward()
     assert image.grad.abs().sum() > 0
     assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
-    assert LandmarkEncoder.grid == model.grid
+    assert model.grid == (LandmarkEncoder.grid[0] // 2, LandmarkEncoder.grid[1])
 
 
 def test_content_is_of_unit_length_and_does_not_depend_on_the_batch():
     model = ContentModel(CONFIG, Patches()).eval()
-    images, speech = torch.rand(5, 3, 224, 224), torch.randn(5, WINDOW, 8)
-    content, attention = model.embed(model.maps(images), speech)
+    maps, speech = torch.rand(5, len(CONFIG.offsets), 3, *model.grid), torch.randn(5, WINDOW, 8)
+    content, attention = model.embed(maps, speech)
     assert torch.allclose(content.norm(dim=1), torch.ones(5), atol=1e-5)
     assert torch.allclose(attention.sum(1), torch.ones(5), atol=1e-5)
-    assert attention.shape == (5, 49)
-    assert torch.allclose(model(images[2:3], speech[2:3])[0], content[2], atol=1e-5)
+    assert attention.shape == (5, 4 * 7)
+    assert torch.allclose(model.embed(maps[2:3], speech[2:3])[0][0], content[2], atol=1e-5)
+
+
+def test_a_clip_is_its_windows():
+    model = ContentModel(CONFIG, Patches()).eval()
+    images, speech = torch.rand(2, 12, 3, 224, 224), torch.randn(2, 12, 8)
+    content = model(images, speech)
+    assert content.shape == (2, 12, CONFIG.dimensions)
+    maps = model.maps(images[1])
+    assert model.windows(torch.tensor([0, 6]), 12).tolist() == [[0, 0, 0, 2, 4], [2, 4, 6, 8, 10]]
+    alone = model.embed(maps[[2, 4, 6, 8, 10]][None], speech_windows(speech[1], torch.tensor([6])))[0]
+    assert torch.allclose(alone[0], content[1, 6], atol=1e-5)
+    images[1, 3] = 0
+    assert torch.allclose(model(images, speech)[1, 6], content[1, 6], atol=1e-5)
+    images[1, 2] = 0
+    assert not torch.allclose(model(images, speech)[1, 6], content[1, 6], atol=1e-5)
 
 
 def test_without_sound_the_learned_query_asks():
     model = ContentModel(CONFIG, Patches()).eval()
-    images, speech = torch.rand(3, 3, 224, 224), torch.randn(3, WINDOW, 8)
+    images, speech = torch.rand(3, 2, 3, 224, 224), torch.randn(3, 2, 8)
     speech[1] = torch.nan
     mixed, silent = model(images, speech), model(images)
     assert torch.allclose(mixed[1], silent[1], atol=1e-6)
@@ -113,7 +128,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     path = tmp_path / "content.safetensors"
     model = ContentModel(CONFIG, Patches()).eval()
     save_model(path, model.head.state_dict(), ARCHITECTURE, asdict(CONFIG), half=False)
-    images = torch.rand(2, 3, 224, 224)
+    images = torch.rand(2, 3, 3, 224, 224)
     assert torch.equal(load_content(path, Patches())(images), model(images))
     save_model(path, model.head.state_dict(), ARCHITECTURE, {"width": 16})
     with pytest.raises(InputError, match="configuration is incomplete"):

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from cdrl.emotions import EMOTIONS
+from cdrl.emotions import EMOTIONS, parse_emotion
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.manipulation.plan import REGIONS, EditPlan
 from cdrl.media.encoding import EncoderOptions
@@ -23,6 +23,7 @@ Progress = Callable[[int, int | None], None]
 
 EMOTION_HELP = f"{', '.join(EMOTIONS)}, or a blend such as happy:0.6+surprised:0.4."
 REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
+MODEL_HELP = "What fits emotions to the person: translator (default), prior (nothing), or a FILE for your prior."
 WHOLE_FACE = "(default: the whole face)"
 
 
@@ -58,6 +59,9 @@ class Options:
     """Also write what was done: frames edited, skipped and why, lip tracking, time per stage."""
     prior: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the one that ships)")] = None
     """An emotion prior of your own, from cdrl train prior."""
+    model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint="")] = None
+    enroll: Annotated[tuple[str, ...], arg(metavar="EMOTION=FILE", help_behavior_hint="")] = ()
+    """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     limits: Limits = field(default_factory=Limits)
 
@@ -72,11 +76,13 @@ def run(options: Options) -> int:
         "segments": options.segments,
     }
     EditPlan.parse(**wish)  # before the networks load, so that a slip of the fingers is told at once
+    enroll = _enrolled(options.enroll)
     _check_extra_outputs(options)
 
     import cdrl  # loads the networks' runtime
 
-    job = cdrl.load(options.prior).edit(options.source, **wish, face=options.face, limits=options.limits)
+    editor = cdrl.load(options.prior, options.model)
+    job = editor.edit(options.source, **wish, enroll=enroll, face=options.face, limits=options.limits)
     with _progress() as progress:
         report = job.save(
             options.output,
@@ -94,6 +100,16 @@ def run(options: Options) -> int:
     if sys.stderr.isatty():
         print(report.summary(), file=sys.stderr)
     return 0
+
+
+def _enrolled(texts: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--enroll {text!r}: write EMOTION=FILE, as in angry=photo.jpg")
+        found[parse_emotion(name)] = path
+    return found
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")

@@ -36,31 +36,38 @@ class PlainCopy:
 
 @dataclass(frozen=True)
 class Edit:
-    """`cdrl`'s own edit through its public interface, with a prior that the judged person is no part of.
+    """`cdrl`'s own edit through its public interface, with models that the judged person is no part of.
 
-    `priors`: a folder of `prior_without_<person>.npz`; None takes the shipped prior, which may hold the person, and
-    says so in its name. `strangers`: people no prior holds, so that any will do (the shipped one is used).
+    `priors`: a folder of `prior_without_<person>.npz`; None takes what ships, which may hold the person, and says so in
+    its name. `translators`: a folder of `translator_without_<person>.onnx`, each trained for that prior; None edits
+    with the prior alone. `strangers`: people that no model holds, so that any will do.
     """
 
+    name: str
     priors: Path | None
+    translators: Path | None = None
     intensity: float = 1.0
     strangers: frozenset[str] = frozenset()
 
-    @property
-    def name(self) -> str:
-        return "cdrl" if self.priors is not None else "cdrl (shipped prior, holds these people)"
+    def models(self, person: str) -> tuple[Path | None, Path | str]:
+        """The prior and the model that a person may be judged by; `AssetError` when a folder lacks one."""
+        if self.priors is None:
+            return None, "translator" if self.translators is None else self.translators
+        if person in self.strangers:
+            found = sorted(self.priors.glob("prior_without_*.npz"))
+            person = found[0].stem.removeprefix("prior_without_") if found else person
+        path = self._without(self.priors, "prior", person, "npz")
+        if self.translators is None:
+            return path, "prior"
+        return path, self._without(self.translators, "translator", person, "onnx")
 
-    def prior(self, person: str) -> Path | None:
-        """The prior a person may be judged by; `AssetError` when the folder lacks it."""
-        if self.priors is None or person in self.strangers:
-            return None
-        path = self.priors / f"prior_without_{person}.npz"
+    @staticmethod
+    def _without(folder: Path, kind: str, person: str, ending: str) -> Path:
+        path = folder / f"{kind}_without_{person}.{ending}"
         if not path.is_file():
-            raise AssetError(
-                f"{path} is missing: fit a prior without {person}, or the table would judge it on its own data"
-            )
+            raise AssetError(f"{path} is missing: train a {kind} without {person}, who would be judged by own data")
         return path
 
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
         """Edit at full length with default settings."""
-        cdrl.load(prior=self.prior(person)).edit(source, emotion=emotion, intensity=self.intensity).save(output)
+        cdrl.load(*self.models(person)).edit(source, emotion=emotion, intensity=self.intensity).save(output)

@@ -50,7 +50,9 @@ class TableConfig:
     set: SetName = "tune"
     """tune: people an edit may be tuned on. report: people for the final table only."""
     priors: Path | None = None
-    """Folder of prior_without_PERSON.npz; without it the shipped prior is used and the row says so."""
+    """Folder of prior_without_PERSON.npz; without it what ships is used and the row says so."""
+    translators: tuple[str, ...] = ()
+    """NAME=DIR: a row of that name, with translator_without_PERSON.onnx of DIR on those priors."""
     json: Path | None = None
     """Where every number goes."""
     markdown: Path | None = None
@@ -68,7 +70,7 @@ class TableConfig:
     wild: bool = False
     """Tune set: add the clips of unnamed people in the wild."""
     edit: bool = True
-    """Judge cdrl's own edit; without it only copies, published and real clips."""
+    """Judge cdrl's own edits; without it only copies, published and real clips."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,19 @@ def default_methods(config: TableConfig, tasks: Sequence[Task]) -> list[Method]:
     if not config.edit:
         return [PlainCopy()]
     named = {clip.person for clip in real_clips(read_clips(config.data))}
-    edit = Edit(config.priors, config.intensity, frozenset(task.person for task in tasks) - named)
-    for task in tasks:
-        edit.prior(task.person)
-    return [PlainCopy(), edit]
+    strangers = frozenset(task.person for task in tasks) - named
+    if config.priors is None:
+        return [PlainCopy(), Edit("cdrl (as it ships, may hold these people)", None, None, config.intensity)]
+    edits = [Edit("prior", config.priors, None, config.intensity, strangers)]
+    for text in config.translators:
+        name, equals, folder = text.partition("=")
+        if not equals or not name or not folder:
+            raise UsageError(f"--translators {text!r}: write NAME=DIR")
+        edits.append(Edit(name, config.priors, Path(folder), config.intensity, strangers))
+    for edit in edits:
+        for task in tasks:
+            edit.models(task.person)
+    return [PlainCopy(), *edits]
 
 
 def _tasks(bench: Bench) -> Iterator[Task]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -11,14 +11,13 @@ import numpy as np
 from cdrl.face.apertures import lids, lips
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
-from cdrl.manipulation.person import Person
+from cdrl.manipulation.person import RELIEF, Person
 from cdrl.manipulation.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Pattern
 from cdrl.rendering.texture import SIZE, texture_coverage
 
-_MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet
-_RELIEF = 0.155  # that of the people the shading was fitted on, at least
-_LEAST_SHADING = 0.3  # share of the shading that a face without any relief gets
+MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet
+LEAST_SHADING = 0.3  # share of the shading that a face without any relief gets
 _SOME = 0.05  # sum of amounts below which there is nothing to divide by
 _UNSHADE = 0.35  # share of the shading of an emotion that is taken out with it
 _CAUTION = 2.0  # how much larger an expression is than the cautious estimate of it
@@ -28,8 +27,16 @@ _MOST = 1.0  # largest sum of amounts of a reference's emotions
 class Manipulator:
     """Turns amounts of emotion into a pattern, less what the person shows already, on the regions asked for."""
 
-    def __init__(self, prior: EmotionPrior, plan: EditPlan, reference: Pattern | None = None) -> None:
+    def __init__(
+        self,
+        prior: EmotionPrior,
+        plan: EditPlan,
+        reference: Pattern | None = None,
+        personal: Callable[[Person], EmotionPrior] | None = None,
+    ) -> None:
+        """`personal`: what makes a person's own prior of the fitted one; without it everybody has the fitted one."""
         self._prior = prior
+        self._personal = personal
         self._reference = reference
         self._regions = plan.regions
         self._cached = lru_cache(maxsize=64)(self._pattern)
@@ -42,15 +49,16 @@ class Manipulator:
         amounts = dict(weights)
         removed = min(sum(amounts.values()), 1.0)
         referred = amounts.pop(REFERENCE, 0.0)
-        pattern = self._prior.pattern(amounts)
+        own = self._prior if person is None or self._personal is None else self._personal(person)
+        pattern = own.pattern(amounts)
         if referred and self._reference is not None:
             pattern = pattern.plus(self._reference, referred)
         if person is not None and person.shown:
             pattern = pattern.plus(shown_pattern(person, self._prior), -removed)
         # On a face in flat light, or softened by compression, the folds of others look like bruises.
-        depth = 1.0 if person is None else float(np.clip(person.relief / _RELIEF, _LEAST_SHADING, 1))
+        depth = 1.0 if person is None else float(np.clip(person.relief / RELIEF, LEAST_SHADING, 1))
         light = np.maximum(depth * pattern.gain, 0)
-        gain = np.minimum(depth * pattern.gain, 0) + _MOST_LIGHT * np.tanh(light / _MOST_LIGHT)
+        gain = np.minimum(depth * pattern.gain, 0) + MOST_LIGHT * np.tanh(light / MOST_LIGHT)
         return self._regional(replace(pattern, gain=gain))
 
     def _regional(self, pattern: Pattern) -> Pattern:

@@ -22,7 +22,8 @@ SURVEY = Fraction(4)  # seconds of a clip that are looked at
 _EVERY = Fraction(1, 8)  # seconds between two looks
 _RELIEF_EVERY = 8  # looks between two measurements of shading
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
-
+RELIEF = 0.155
+"""Relief of the people the shading was fitted on, at least."""
 
 _CLOSED = 10  # percentile of lip opening that stands for closed lips
 _SLACK = 0.15  # cm above it that lips still count as closed: pressed, pursed or badly seen ones measure as much
@@ -74,7 +75,7 @@ def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel
                 if found is not None and (track.shot not in teeth or found.score > teeth[track.shot].score):
                     teeth[track.shot] = found
     return {
-        shot: _person(np.array(seen), np.mean(shown[shot], 0), model, teeth.get(shot), float(np.median(reliefs[shot])))
+        shot: describe(np.array(seen), np.mean(shown[shot], 0), model, float(np.median(reliefs[shot])), teeth.get(shot))
         for shot, seen in shapes.items()
     }
 
@@ -84,7 +85,10 @@ def _relief(frame: Frame, points: Floats) -> float:
     return relief(log_texture((frame.planes[0].astype(np.float32) - black) * (255 / (white - black)), points))
 
 
-def _person(shapes: Floats, blendshapes: Floats, model: ExpressionModel, teeth: Donor | None, shading: float) -> Person:
+def describe(
+    shapes: Floats, blendshapes: Floats, model: ExpressionModel, shading: float, teeth: Donor | None = None
+) -> Person:
+    """The person behind pose-free shapes [n, 478, 3] of a stretch of talk, its mean blendshapes [52] and the relief."""
     mean = shapes.mean(0)
     amounts, neutral = model.explain(mean, blendshapes)
     shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,11 @@ from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import POINTS, region_weights
 from cdrl.rendering.texture import SIZE
 
-_KNEE = 0.45  # cm above closed at which lips count as half parted
-_MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by less, or openings would change order
-_BROWS, _LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
-_BROW_ROOM, _BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
-_LEAST = 0.05  # cm: openings are not divided by less
+KNEE = 0.45  # cm above closed at which lips count as half parted
+MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by less, or openings would change order
+LOW_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
+BROW_ROOM, BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
+LEAST_OPENING = 0.05  # cm: openings are not divided by less
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
 
@@ -39,6 +40,7 @@ class EmotionPrior:
     `mean` [478, 3], `identity` [i, 478, 3], `expression` [c, 478, 3]: mean neutral shape, modes of people scaled to
     one standard deviation, and an orthonormal basis of expressions with `expression_deviation` [c] along it.
     `reading` [53, e]: linear map from mean blendshapes (and a one) to amounts of emotion.
+    `sha256`: of the file it was read from.
     """
 
     offset: Floats
@@ -50,10 +52,11 @@ class EmotionPrior:
     expression: Floats
     expression_deviation: Floats
     reading: Floats
+    sha256: str = ""
 
     def save(self, path: Path) -> None:
         """Writes the arrays as float16 where that loses nothing that can be seen."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: getattr(self, name) for name in array_names()}
         small = {
             name: array.astype(np.float32 if name in {"mean", "reading"} else np.float16)
             for name, array in arrays.items()
@@ -66,7 +69,7 @@ class EmotionPrior:
         try:
             data = verified_bytes(PRIOR) if path is None else user_bytes(path)
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                arrays = {field.name: file[field.name].astype(np.float32) for field in fields(cls)}
+                arrays = {name: file[name].astype(np.float32) for name in array_names()}
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             name = path or PRIOR
             raise AssetError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
@@ -84,7 +87,19 @@ class EmotionPrior:
         }
         if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
             raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
-        return cls(**arrays)
+        return cls(**arrays, sha256=hashlib.sha256(data).hexdigest())
+
+    def adapted(self, change: Adaptation) -> EmotionPrior:
+        """The prior of one person."""
+        code = (change.code * self.expression_deviation).reshape(len(EXPRESSIVE), -1)
+        own = np.tensordot(code, self.expression, 1)
+        return replace(
+            self,
+            offset=self.offset + np.array([lids().without(lips().without(part)) for part in own]),
+            lip_opening=self.lip_opening + change.opening,
+            lid_ratio=self.lid_ratio * np.exp(change.lids),
+            gain=self.gain * np.exp(change.shading)[:, None, None],
+        )
 
     def pattern(self, amounts: Mapping[str, float]) -> Pattern:
         """What a blend of emotions does, amounts added up linearly ('neutral' adds nothing)."""
@@ -95,6 +110,25 @@ class EmotionPrior:
             float(np.exp(weights @ np.log(self.lid_ratio))),
             np.tensordot(weights, self.gain, 1),
         )
+
+
+def array_names() -> list[str]:
+    """What a prior's file holds."""
+    return [field.name for field in fields(EmotionPrior) if field.name != "sha256"]
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a person shows each emotion otherwise than the prior has it; e runs over `EXPRESSIVE`.
+
+    `code` [e, c]: on top of the offsets, in deviations of the expression modes; `opening` [e]: on top of the lip
+    opening, cm; `lids`, `shading` [e]: logarithms of factors on the lid ratio and on the gain.
+    """
+
+    code: Floats
+    opening: Floats
+    lids: Floats
+    shading: Floats
 
 
 @dataclass(frozen=True)
@@ -120,8 +154,8 @@ class Pattern:
         """Displacement [478, 3] in cm for a pose-free shape [478, 3] of a person whose lips, when closed, show an
         opening of `closed` cm."""
         opening = float(lips().opening(shape))
-        farther = max(self.lip_opening, -_MOST_CLOSING) * parted(opening, closed)
-        opened = lips().opened_by((farther / max(opening, _LEAST)) * lips().vectors(shape))
+        farther = max(self.lip_opening, -MOST_CLOSING) * parted(opening, closed)
+        opened = lips().opened_by((farther / max(opening, LEAST_OPENING)) * lips().vectors(shape))
         lidded = lids().opened_by((self.lid_ratio - 1) * lids().vectors(shape))
         moved: Floats = self.offset * _brow_room(shape, self.offset)[:, None] + opened + lidded
         return moved
@@ -130,13 +164,13 @@ class Pattern:
 def _brow_room(shape: Floats, offset: Floats) -> Floats:
     """[478] in (0, 1]: how much of an offset a face has room for. Brows that lie low over the eyes can't come down as
     far as the mean person's; beyond about half of the way to the lid the rest is given up softly."""
-    way = (shape[_LIDS, 1] - shape[_BROWS, 1]).mean()
-    asked = (offset[_BROWS, 1] - offset[_LIDS, 1]).mean()
-    share = float(asked / max(float(way), _LEAST))
-    if share <= _BROW_ROOM:
+    way = (shape[UPPER_LIDS, 1] - shape[LOW_BROWS, 1]).mean()
+    asked = (offset[LOW_BROWS, 1] - offset[UPPER_LIDS, 1]).mean()
+    share = float(asked / max(float(way), LEAST_OPENING))
+    if share <= BROW_ROOM:
         return np.ones(POINTS, np.float32)
-    over = share - _BROW_ROOM
-    given = _BROW_ROOM + over / (1 + over / _BROW_SOFT)
+    over = share - BROW_ROOM
+    given = BROW_ROOM + over / (1 + over / BROW_SOFT)
     room: Floats = 1 - (1 - given / share) * region_weights()["brows"]
     return room
 
@@ -147,5 +181,5 @@ def parted(opening: float, closed: float) -> float:
     Emotional talk opens parted lips by a constant and leaves closed ones closed; the curve is smooth and so flat at
     the start that a bilabial stays one, and rises slowly enough for openings to keep their order.
     """
-    x = max(opening - closed, 0.0) / _KNEE
+    x = max(opening - closed, 0.0) / KNEE
     return x**3 / (1 + x**3)

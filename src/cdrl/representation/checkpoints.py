@@ -96,4 +96,5 @@ def config_of(kind: type[Kind], found: Mapping[str, Any], path: Path) -> Kind:
     fields = vars(kind)["__dataclass_fields__"]
     if not fields.keys() <= found.keys():
         raise InputError(f"{path}: its configuration is incomplete; train it again with this version of cdrl")
-    return kind(**{name: found[name] for name in fields})
+    values = {name: tuple(v) if isinstance(v := found[name], list) else v for name in fields}
+    return kind(**values)

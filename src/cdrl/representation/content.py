@@ -1,8 +1,9 @@
 """Content representation (CCRL): what the mouth says in a frame, whoever says it and in whatever emotion.
 
-Sound asks, the picture answers: a query made of the speech around the frame attends over the mapped feature map of
-the face, and only what it finds there enters the content vector. Paper: section on CCRL; deviations stand in
-docs/paper.md. A learned query takes the place of the speech where there is none.
+Sound asks, the picture answers: a query made of the speech around the frame attends over the mapped feature maps of
+the face, and only what it finds there enters the content vector. A frame is seen with a few before and after it: one
+mouth alone says little of a moment, its movement tells it. Paper: section on CCRL; deviations stand in docs/paper.md.
+A learned query takes the place of the speech where there is none.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class ContentConfig:
     """Of the attention."""
     dimensions: int = 64
     """Of the content vector."""
+    offsets: tuple[int, ...] = (-4, -2, 0, 2, 4)
+    """Frames that are seen, counted from the one in question, at 25 to 30 frames/s."""
     lower: float = 0.5
     """Share of the maps' rows that is attended, from the bottom: speech is seen below the nose."""
     audio: bool = True
@@ -86,9 +89,9 @@ class ContentHead(nn.Module):
         super().__init__()
         width = config.width
         self.config = config
-        self.inward = nn.Sequential(nn.GroupNorm(1, channels), nn.Conv2d(channels, width, 1))
-        self._above = grid[0] - round(config.lower * grid[0])
-        self.place = nn.Parameter(0.02 * torch.randn(1, width, grid[0] - self._above, grid[1]))
+        self.norm = nn.GroupNorm(1, channels)
+        self.inward = nn.Conv2d(len(config.offsets) * channels, width, 1)
+        self.place = nn.Parameter(0.02 * torch.randn(1, width, *grid))
         self.mapping = nn.Sequential(*(_Residual(width) for _ in range(4)))
         self.keys = nn.Conv2d(width, width, 1)
         self.values = nn.Conv2d(width, width, 1)
@@ -111,18 +114,18 @@ class ContentHead(nn.Module):
         return asked
 
     def forward(self, maps: Tensor, speech: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Feature maps [B, C, h, w] and speech [B, WINDOW, speech_width] or None → content [B, D], unit length, and
-        attention [B, h·w], mean over heads, adding up to one and zero above what is attended."""
+        """Attended maps [B, offsets, C, h, w] and speech [B, WINDOW, speech_width] or None → content [B, D], unit
+        length, and attention [B, h·w], mean over heads, adding up to one."""
         count, heads = len(maps), self.config.heads
         # The encoder computes channels-last, for which PyTorch's group norm has no safe backward pass on a CPU.
-        mapped = self.mapping(self.inward(maps[:, :, self._above :].contiguous()) + self.place)
+        each = self.norm(maps.flatten(0, 1).contiguous()).reshape(count, -1, *maps.shape[3:])
+        mapped = self.mapping(self.inward(each) + self.place)
         split = (count, heads, self.config.width // heads, -1)
         keys, values = self.keys(mapped).reshape(split), self.values(mapped).reshape(split)
         query = self.queries(speech, count).reshape(count, heads, -1, 1)
         attention = ((query * keys).sum(2).float() / keys.shape[2] ** 0.5).softmax(2)
         found = torch.einsum("bhcp,bhp->bhc", values, attention.to(values.dtype)).flatten(1)
-        whole = functional.pad(attention.mean(1), (self._above * maps.shape[3], 0))
-        return functional.normalize(self.out(found).float(), dim=1), whole
+        return functional.normalize(self.out(found).float(), dim=1), attention.mean(1)
 
 
 class ContentModel(nn.Module):
@@ -133,14 +136,12 @@ class ContentModel(nn.Module):
         self.config = config or ContentConfig()
         beneath: Any = encoder or image_encoder(self.config.encoder)
         self.encoder = beneath.eval().requires_grad_(False)
+        height, width = (int(side) for side in beneath.grid)
+        self.above = height - round(self.config.lower * height)
+        """Rows of the encoder's maps that are not attended."""
+        self.grid = height - self.above, width
+        """Height and width of the attention map: the lowest rows of the encoder's."""
         self.head = ContentHead(self.config, beneath.channels, self.grid)
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Height and width of the attention map."""
-        encoder: Any = self.encoder
-        height, width = encoder.grid
-        return int(height), int(width)
 
     def train(self, mode: bool = True) -> ContentModel:
         """As usual, but the frozen encoder stays as it was trained."""
@@ -148,19 +149,33 @@ class ContentModel(nn.Module):
         self.encoder.eval()
         return self
 
+    def attended(self, maps: Tensor) -> Tensor:
+        """The encoder's maps [B, C, H, w] → their rows that are attended [B, C, h, w]."""
+        return maps[:, :, self.above :]
+
     def maps(self, images: Tensor) -> Tensor:
-        """RGB in [0, 1], [B, 3, 224, 224] → the encoder's feature maps [B, C, *grid]; gradients reach the images."""
-        found: Tensor = self.encoder(images)
-        return found
+        """RGB in [0, 1], [B, 3, 224, 224] → attended feature maps [B, C, h, w]; gradients reach the images."""
+        return self.attended(self.encoder(images))
 
     def embed(self, maps: Tensor, speech: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Content [B, D] and attention [B, h·w] of feature maps that are there already; see `ContentHead`."""
+        """Content [B, D] and attention [B, h·w] of attended maps [B, offsets, C, h, w]; see `ContentHead`."""
         found: tuple[Tensor, Tensor] = self.head(maps, speech)
         return found
 
+    def windows(self, frames: Tensor, count: int) -> Tensor:
+        """Frames [n] of a clip of `count` frames → the frames [n, offsets] that are seen for them, ends held."""
+        return (frames[:, None] + torch.tensor(self.config.offsets, device=frames.device)).clamp(0, count - 1)
+
     def forward(self, images: Tensor, speech: Tensor | None = None) -> Tensor:
-        """RGB in [0, 1], [B, 3, 224, 224], and speech [B, WINDOW, speech_width] or None → content [B, D], unit."""
-        return self.embed(self.maps(images), speech)[0]
+        """Clips of consecutive frames, RGB in [0, 1], [B, T, 3, 224, 224], and their speech features
+        [B, T, speech_width] or None → content [B, T, D], unit length."""
+        count, length = images.shape[:2]
+        maps = self.maps(images.flatten(0, 1))
+        maps = maps.reshape(count, length, *maps.shape[1:])
+        frames = torch.arange(length, device=images.device)
+        seen = maps[:, self.windows(frames, length)].flatten(0, 1)
+        heard = None if speech is None else torch.cat([speech_windows(clip, frames) for clip in speech])
+        return self.embed(seen, heard)[0].reshape(count, length, -1)
 
 
 def speech_windows(speech: Tensor, frames: Tensor) -> Tensor:
@@ -171,8 +186,8 @@ def speech_windows(speech: Tensor, frames: Tensor) -> Tensor:
 
 
 def content_similarity(first: Tensor, second: Tensor) -> Tensor:
-    """Cosine [B] of content vectors [B, D], unclamped, in [-1, 1]."""
-    return functional.cosine_similarity(first, second, dim=1)
+    """Cosine [...] of content vectors [..., D], unclamped, in [-1, 1]."""
+    return functional.cosine_similarity(first, second, dim=-1)
 
 
 def load_content(path: Path | None = None, encoder: nn.Module | None = None) -> ContentModel:

@@ -29,11 +29,16 @@ def as_images(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -
     return torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
+def as_pictures(images: Tensor) -> NDArray[np.uint8]:
+    """The reverse of `as_images`, rounded."""
+    return np.asarray((images.detach().permute(0, 2, 3, 1) * 255).round().byte().cpu())
+
+
 class LandmarkEncoder(nn.Module):
     """Feature maps of the landmark network at two depths, the coarser one enlarged to the finer one's grid.
 
     [B, 3, 224, 224] → [B, 256, 16, 16]. The crop is laid into the wider region that the network was trained on, its
-    borders repeated. In channels-last order, which is five times as fast on a CPU.
+    borders repeated. In channels-last order, which is faster on a CPU.
     """
 
     channels = 256

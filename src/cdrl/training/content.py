@@ -25,7 +25,7 @@ from cdrl.representation.losses import emotion_aware_contrast, moment_contrast
 from cdrl.training.distributed import World, started
 from cdrl.training.loop import LoopOptions, fit, settings_of
 from cdrl.training.maps import Maps, Wanted, cached_maps
-from cdrl.training.moments import Numbers, Twins, draw_moments, thinned, twins_of, twins_of_themselves
+from cdrl.training.moments import Numbers, Twins, draw_moments, twins_of, twins_of_themselves
 from cdrl.training.publish import publish
 
 _VALIDATED = 60  # pairs of takes
@@ -45,6 +45,8 @@ class Options:
     """Channels of the mapping."""
     dimensions: int = 64
     """Of the content vector."""
+    offsets: tuple[int, ...] = (-4, -2, 0, 2, 4)
+    """Frames that are seen, counted from the one in question."""
     audio: bool = True
     """Let speech guide; without it a learned query asks alone."""
     loss: Literal["both", "infonce", "paper", "pull"] = "both"
@@ -95,11 +97,12 @@ class ContentTask:
             raise UsageError("the prepared folders hold different speech features: prepare them with one --speech")
         config = ContentConfig(
             options.encoder, data.speech, widths.pop() if widths else 384, options.width, 8, options.dimensions,
-            audio=options.audio and any(clip.speech is not None for clip in data.clips),
+            options.offsets, audio=options.audio and any(clip.speech is not None for clip in data.clips),
         )  # fmt: skip
         self.model = ContentModel(config).to(world.device)
         encoder: Any = self.model.encoder
         self._channels = int(encoder.channels)
+        self._reach = max(map(abs, config.offsets))
         part = {name: [clip for clip in data.clips if clip.facts.part == name] for name in ("train", "validation")}
         self.pairs = twins_of(part["train"], options.moments)
         self.alone = twins_of_themselves(part["train"], options.moments) if options.real else []
@@ -120,11 +123,15 @@ class ContentTask:
         for pair in self.pairs + self.held_out + self.alone:
             varied = pair.first.facts.part == "train"
             sides = [(pair.first, varied and not pair.own), (pair.second, varied)]
-            for item in (Wanted(clip, thinned(clip) if pair.own else 1, how) for clip, how in sides):
+            for place, (clip, how) in enumerate(sides):
+                used = pair.frames[:, place]
+                whole = range(clip.count)
+                near = range(max(int(used.min()) - self._reach, 0), min(int(used.max()) + self._reach + 1, clip.count))
+                item = Wanted(clip, near if pair.own else whole, how)
                 wanted.setdefault(item.key, item)
         options, world = self.options, self.world
         console = Console(soft_wrap=True, quiet=not world.first)
-        given = (list(wanted.values()), self.model.encoder, options.encoder, data.digest, options.cache, world.device)
+        given = (list(wanted.values()), self.model, data.digest, options.cache, world.device)
         if world.first:
             cached_maps(*given, console)
         world.barrier()
@@ -178,16 +185,20 @@ class ContentTask:
         """Content [pairs, moments, D] of one side; `gains` [pairs, C] on the channels of its maps."""
         clips = [pair.second if side else pair.first for pair, _, _ in parts]
         maps = [
-            self.maps.of(clip, frames, clip.facts.part == "train" and not (pair.own and side == 0))
+            self.maps.of(clip, self._seen(clip, frames), clip.facts.part == "train" and not (pair.own and side == 0))
             for clip, (pair, frames, _) in zip(clips, parts, strict=True)
         ]
         speech = [self._speech(clip, frames, hears) for clip, (_, frames, hears) in zip(clips, parts, strict=True)]
         device = self.world.device
         seen = torch.from_numpy(np.concatenate(maps)).to(device).float()
         if gains is not None:
-            seen = seen * torch.from_numpy(gains.repeat(len(maps[0]), 0)).to(device)[:, :, None, None]
+            seen = seen * torch.from_numpy(gains.repeat(len(maps[0]), 0)).to(device)[:, None, :, None, None]
         found, _ = self.model.embed(seen, torch.cat(speech).to(device))
         return found.reshape(len(parts), -1, found.shape[1])
+
+    def _seen(self, clip: PreparedClip, frames: Numbers) -> Numbers:
+        """Frames [n] of a clip → those [n, offsets] that the model sees for them."""
+        return np.asarray(self.model.windows(torch.from_numpy(frames), clip.count).numpy())
 
     def _speech(self, clip: PreparedClip, frames: Numbers, hears: str) -> Tensor:
         """Speech windows of the frames; not a number where nothing is heard."""

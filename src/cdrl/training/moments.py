@@ -14,7 +14,7 @@ from cdrl.datasets.pairs import aligned_pairs, content_groups, speaking
 from cdrl.datasets.prepared import PreparedClip
 
 Numbers = NDArray[np.integer[Any]]
-_ENOUGH = 80  # frames of a clip
+_ENOUGH = 120  # frames of a real clip: a long one adds moments, not people
 _APART = 3  # frames between two moments of a draw: neighbours are no fair negatives
 
 
@@ -53,16 +53,10 @@ def twins_of_themselves(clips: Sequence[PreparedClip], fewest: int) -> list[Twin
     for clip in clips:
         if clip.facts.synthetic or clip.facts.part != "train":
             continue
-        frames = np.flatnonzero(speaking(clip))
-        frames = frames[frames % thinned(clip) == 0]
+        frames = np.flatnonzero(speaking(clip))[:_ENOUGH]
         if len(frames) >= fewest * _APART:
             found.append(Twins(clip, clip, np.stack([frames, frames], 1), own=True))
     return found
-
-
-def thinned(clip: PreparedClip) -> int:
-    """Step between the frames of a real clip that are used: a long one adds moments, not people."""
-    return max(clip.count // _ENOUGH, 1)
 
 
 def draw_moments(twins: Twins, count: int, draw: np.random.Generator) -> Numbers:

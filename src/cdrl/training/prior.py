@@ -176,7 +176,7 @@ def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrio
                 f"nobody shows both {emotion} and neutral: add such clips to clips.csv, or leave out fewer"
             )
         emphasis = EMPHASIS[emotion]
-        offset = _emphasised(_typical([change.offset for change in found]), emphasis)
+        offset = emphasised(_typical([change.offset for change in found]), emphasis)
         offsets.append(lids().without(lips().without(offset)))
         lip.append(emphasis.opening * np.mean([change.lip_opening for change in found]))
         lid.append(np.exp(emphasis.lids * np.mean([np.log(change.lid_ratio) for change in found])))
@@ -293,7 +293,7 @@ def _agreed(gains: list[Floats]) -> Floats:
     return found
 
 
-def _emphasised(offset: Floats, emphasis: Emphasis) -> Floats:
+def emphasised(offset: Floats, emphasis: Emphasis) -> Floats:
     """The offset [478, 3] with its emphasis."""
     weights = region_weights()
     local = 1 + (emphasis.brows - 1) * weights["brows"] + (emphasis.mouth - 1) * weights["mouth"]

@@ -19,5 +19,10 @@ def publish(best: Path, target: Path, origin: str, licence: str = LICENCE) -> No
     """
     if not best.is_file():
         raise InputNotFoundError(f"{best}: training has written no checkpoint; let it run to a validation first")
-    write_whole(target, [best.read_bytes()])
+    publish_bytes(best.read_bytes(), target, origin, licence)
+
+
+def publish_bytes(content: bytes, target: Path, origin: str, licence: str = LICENCE) -> None:
+    """Write `content` to `target` and record it; see `publish`."""
+    write_whole(target, [content])
     record(target, licence, origin)

@@ -108,16 +108,25 @@ class MadeContent(torch.nn.Module):
     """Reads the mouth's bars, the sound's, or the emotion's, as it is told; looks at the lower half alone."""
 
     grid = (16, 16)
+    above = 0
 
     def __init__(self, reads: str) -> None:
         super().__init__()
         self.reads = reads
-        self.config = SimpleNamespace(encoder="bars", speech="made", audio=True)
+        self.config = SimpleNamespace(encoder="bars", speech="made", audio=True, offsets=(0,))
+        self.encoder = torch.nn.AdaptiveAvgPool2d(self.grid)
+
+    def attended(self, maps):
+        return maps
 
     def maps(self, images):
-        return torch.nn.functional.adaptive_avg_pool2d(images, self.grid)
+        return self.encoder(images)
+
+    def windows(self, frames, count):
+        return frames[:, None]
 
     def embed(self, maps, speech):
+        maps = maps[:, 0]
         if self.reads == "mouth":
             found = maps[:, 0, 8:].mean(1)
         elif self.reads == "sound":
@@ -130,9 +139,6 @@ class MadeContent(torch.nn.Module):
         attention = torch.zeros(len(maps), 16, 16)
         attention[:, 10:14, 4:12] = 1 / 32
         return torch.nn.functional.normalize(found, dim=1), attention.flatten(1)
-
-    def forward(self, images, speech=None):
-        return self.embed(self.maps(images), speech)[0]
 
 
 class MadeEmotion(torch.nn.Module):

@@ -20,7 +20,7 @@ def moments():
 def rows(moments):
     models = {name: MadeContent(name) for name in READS}
     seen = content_features(models, moments, one_sound({"synthetic": moments}), lambda count: None)
-    asked = content.Questions.of(moments, 0)
+    asked = content.Questions.of(moments, (0,), 0)
     found = []
     for name in models:
         found += content.similarity_rows(name, moments, asked, seen[name])
@@ -107,7 +107,7 @@ def test_clips_without_sound_are_judged_by_the_silent_query_alone():
     silent = gather("real", made_people(1, dataset="mead", sound=False), 60)
     seen = content_features({"content": MadeContent("mouth")}, silent, None, lambda count: None)["content"]
     assert set(seen.vectors) == {SILENT}
-    rows = content.similarity_rows("content", silent, content.Questions.of(silent, 0), seen)
+    rows = content.similarity_rows("content", silent, content.Questions.of(silent, (0,), 0), seen)
     assert {row.condition for row in rows} == {SILENT}
     assert {row.people for row in rows} == {"real: mead"}
 

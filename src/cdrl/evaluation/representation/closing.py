@@ -1,4 +1,5 @@
-"""Does shutting the lips in the picture change the content? The same frame, the same sound, only the mouth is shut.
+"""Does shutting the lips in the picture change the content? The same moment, the same sound, only the mouth is shut, in
+the frame and in those around it that the model sees.
 
 The control moves the brows by a warp of the same size: what only disturbs a picture must change the content much less.
 """
@@ -6,7 +7,7 @@ The control moves the brows by a warp of the same size: what only disturbs a pic
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,12 +31,20 @@ LARGEST = 120  # frames in all
 
 @dataclass(frozen=True)
 class ShutPair:
-    """A frame as it is, with its lips shut, and with its brows moved; the last two by warps of one size."""
+    """The frames [n, 224, 224, 3] at `offsets` from a moment as they are, with lips shut, and with brows moved; the
+    last two by warps of one size."""
 
     row: int
+    offsets: Sequence[int]
     original: Picture
     closed: Picture
     control: Picture
+
+    @property
+    def middle(self) -> tuple[Picture, Picture, Picture]:
+        """The three pictures of the moment itself."""
+        place = self.offsets.index(0)
+        return self.original[place], self.closed[place], self.control[place]
 
 
 def open_rows(moments: Moments) -> Ints:
@@ -52,33 +61,40 @@ def open_rows(moments: Moments) -> Ints:
     return every[np.unique(np.linspace(0, len(every) - 1, min(LARGEST, len(every))).astype(np.intp))]
 
 
-def shut_pairs(moments: Moments) -> list[ShutPair]:
-    """Frames with open mouths, and what becomes of them."""
+def shut_pairs(moments: Moments, offsets: Sequence[int]) -> list[ShutPair]:
+    """Moments with open mouths, and what becomes of the frames at `offsets` from them."""
     pairs = []
     for row in open_rows(moments):
-        picture = moments.images(np.array([row]))[0]
-        points = moments.landmarks[row]
-        closed, size = shut(picture, points)
-        pairs.append(ShutPair(int(row), picture, closed, brows_moved(picture, points, size)))
+        pictures, points = moments.around(int(row), offsets)
+        closed, control = [], []
+        for picture, marks in zip(pictures, points, strict=True):
+            shown, size = shut(picture, marks)
+            closed.append(shown)
+            control.append(brows_moved(picture, marks, size))
+        pairs.append(ShutPair(int(row), offsets, pictures, np.stack(closed), np.stack(control)))
     return pairs
 
 
 @torch.inference_mode()
 def drops(
-    models: Mapping[str, ContentModel], moments: Moments, pairs: list[ShutPair]
+    models: Mapping[str, ContentModel], moments: Moments, pairs: Sequence[ShutPair]
 ) -> dict[str, dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]]:
     """Model → condition → what shutting the lips [n], and what moving the brows [n], takes from the content cosine.
 
-    1 − cosine to the untouched frame, with the same sound; NaN for a clip without sound where its own is asked for.
+    1 − cosine to the untouched frames, with the same sound; NaN for a clip without sound where its own is asked for.
     """
     found: dict[str, dict[str, list[tuple[Tensor, Tensor]]]] = {name: defaultdict(list) for name in models}
     for pair in pairs:
-        images = as_images(np.stack([pair.original, pair.closed, pair.control]))
+        images = as_images(np.concatenate([pair.original, pair.closed, pair.control]))
         own = window(moments, np.array([pair.row]))
         shared: dict[str, Tensor] = {}
         for name, model in models.items():
             encoder = model.config.encoder
-            maps = shared[encoder] = shared[encoder] if encoder in shared else model.maps(images)
+            if encoder not in shared:
+                shared[encoder] = model.encoder(images)
+            places = [pair.offsets.index(offset) for offset in model.config.offsets]
+            every = model.attended(shared[encoder])
+            maps = every.reshape(3, len(pair.offsets), *every.shape[1:])[:, places]
             for condition, sound in ((OWN, own), (SILENT, None)):
                 if condition == OWN and own is None:
                     lost = torch.full((2,), torch.nan)
@@ -96,7 +112,7 @@ def drops(
 
 
 def by_person(
-    moments: Moments, pairs: list[ShutPair], numbers: NDArray[np.floating]
+    moments: Moments, pairs: Sequence[ShutPair], numbers: NDArray[np.floating]
 ) -> dict[str, dict[str, list[float]]]:
     """One number a pair [n], sorted by person and clip."""
     clips = [moments.clips[moments.clip[pair.row]] for pair in pairs]
@@ -104,11 +120,11 @@ def by_person(
     return {who: dict(parts) for who, parts in found.items()}  # type: ignore[arg-type]
 
 
-def really_shut(moments: Moments, pairs: list[ShutPair], most: int = 40) -> tuple[float, float]:
+def really_shut(moments: Moments, pairs: Sequence[ShutPair], most: int = 40) -> tuple[float, float]:
     """Mean opening (over the eyes' distance) that the landmark detector sees before and after, on up to `most` pairs:
     the check that the warp does what it says."""
     detector = BundleDetector()
     some = pairs[:: max(1, -(-len(pairs) // most))]
-    before = [seen_opening(detector, pair.original, moments.landmarks[pair.row]) for pair in some]
-    after = [seen_opening(detector, pair.closed, moments.landmarks[pair.row]) for pair in some]
+    before = [seen_opening(detector, pair.middle[0], moments.landmarks[pair.row]) for pair in some]
+    after = [seen_opening(detector, pair.middle[1], moments.landmarks[pair.row]) for pair in some]
     return float(np.mean(before)), float(np.mean(after))

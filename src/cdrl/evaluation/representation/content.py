@@ -57,15 +57,16 @@ class Questions:
     viseme: leakage.Task
 
     @classmethod
-    def of(cls, moments: Moments, seed: int) -> Questions:
-        """The questions that the moments of a block allow; the same for the same seed."""
+    def of(cls, moments: Moments, offsets: Sequence[int], seed: int) -> Questions:
+        """The questions that the moments of a block allow; the same for the same seed. `offsets`: frames around a
+        moment that the models see."""
         other = similarity.other_content(moments, seed)
         return cls(
             similarity.same_content(moments),
             other,
             similarity.other_viseme(moments, other),
             retrieval.queries(moments, seed),
-            closing.shut_pairs(moments),
+            closing.shut_pairs(moments, offsets),
             leakage.emotion_task(moments, seed=seed),
             leakage.viseme_task(moments, seed=seed),
         )
@@ -131,8 +132,8 @@ def closing_rows(
 ) -> tuple[list[Row], dict[str, Any]]:
     """What shutting the lips, and moving the brows as much, takes from the cosine; and what the detector sees of it."""
     rows = []
-    pairs = list(asked.shut)
-    lost = closing.drops(models, moments, pairs)
+    pairs = asked.shut
+    lost = closing.drops(models, moments, asked.shut)
     for name, conditions in lost.items():
         for condition in (OWN, SILENT):
             found = [missing("no frame with an open mouth")] * 2

@@ -5,7 +5,8 @@ Checkpoints that stand on the same image encoder share its feature maps, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from cdrl.datasets.prepared import PreparedClip
 from cdrl.evaluation.representation.moments import Ints, Moments
 from cdrl.representation.content import ContentModel, speech_windows
 from cdrl.representation.encoders import as_images
@@ -60,7 +62,8 @@ _POOL = 2  # cells a side of the pooled encoder map that probes read
 @dataclass(frozen=True)
 class ContentFeatures:
     """Of N moments: `vectors` by condition [N, D] (NaN where a clip has no sound for it), `attention` [N, h·w] by
-    condition, `grid` (h, w) of it, `pooled` [N, P]: the raw encoder's maps, averaged over quarters of the picture."""
+    condition over the whole picture, `grid` (h, w) of it, `pooled` [N, P]: the raw encoder's maps of the moment's own
+    frame, averaged over quarters of the picture."""
 
     vectors: Mapping[str, Floats]
     attention: Mapping[str, Floats]
@@ -100,6 +103,23 @@ def one_sound(blocks: Mapping[str, Moments]) -> Tensor | None:
     return None
 
 
+def embedded(model: ContentModel, images: Tensor, speech: Tensor | None) -> Tensor:
+    """RGB of the frames that are seen for moments [n, offsets, 3, 224, 224], with their speech windows → [n, D]."""
+    maps = model.maps(images.flatten(0, 1))
+    return model.embed(maps.reshape(*images.shape[:2], *maps.shape[1:]), speech)[0]
+
+
+def encoded(models: Iterable[ContentModel], clip: PreparedClip, frames: range) -> dict[str, Tensor]:
+    """Maps [frames, C, H, W] of frames of a clip, by the name of the encoder."""
+    found: dict[str, list[Tensor]] = defaultdict(list)
+    beneath = {model.config.encoder: model.encoder for model in models}
+    for start in range(0, len(frames), BATCH):
+        images = as_images(np.stack([clip.image(frame) for frame in frames[start : start + BATCH]]))
+        for name, encoder in beneath.items():
+            found[name].append(encoder(images))
+    return {name: torch.cat(maps) for name, maps in found.items()}
+
+
 @torch.inference_mode()
 def content_features(
     models: Mapping[str, ContentModel], moments: Moments, fixed: Tensor | None, advance: Progress, seed: int = 0
@@ -109,39 +129,37 @@ def content_features(
     collected: dict[str, list[dict[str, tuple[Tensor, Tensor]]]] = {name: [] for name in models}
     pooled: dict[str, list[Tensor]] = {name: [] for name in models}
     alone: dict[str, Tensor] = {}
+    reach = max(abs(offset) for model in models.values() for offset in model.config.offsets)
     for number, clip in enumerate(moments.clips):
-        rows = moments.rows(number)
+        frames = moments.frame[moments.rows(number)]
         speech = None if clip.speech is None else torch.from_numpy(clip.speech)
-        shuffled = random.permutation(moments.frame[rows])
-        for start in range(0, len(rows), BATCH):
-            part = rows[start : start + BATCH]
-            images = as_images(moments.images(part))
+        shuffled = random.permutation(frames)
+        first = max(int(frames.min()) - reach, 0)
+        beneath = encoded(models.values(), clip, range(first, min(int(frames.max()) + reach + 1, clip.count)))
+        for start in range(0, len(frames), BATCH):
+            part = torch.from_numpy(frames[start : start + BATCH])
             sounds: dict[str, Tensor | None] = {SILENT: None}
             if speech is not None and fixed is not None:
-                sounds[OWN] = speech_windows(speech, torch.from_numpy(moments.frame[part]))
+                sounds[OWN] = speech_windows(speech, part)
                 sounds[SHUFFLED] = speech_windows(speech, torch.from_numpy(shuffled[start : start + BATCH]))
                 sounds[FIXED] = fixed.expand(len(part), -1, -1)
-            shared: dict[str, Tensor] = {}
             for name, model in models.items():
-                encoder = model.config.encoder
-                if encoder not in shared:
-                    shared[encoder] = model.maps(images)
-                maps = shared[encoder]
+                whole = beneath[model.config.encoder]
+                maps = model.attended(whole)[model.windows(part, clip.count) - first]
                 found = {condition: model.embed(maps, sound) for condition, sound in sounds.items()}
-                first = alone.setdefault(encoder, maps[:1].clone())
+                one = alone.setdefault(name, maps[:1].clone())
                 if OWN in sounds:
-                    found[ALONE] = model.embed(first.expand(len(part), -1, -1, -1), sounds[OWN])
+                    found[ALONE] = model.embed(one.expand(len(part), -1, -1, -1, -1), sounds[OWN])
                 collected[name].append(found)
-                pooled[name].append(functional.adaptive_avg_pool2d(maps, _POOL).flatten(1))
+                pooled[name].append(functional.adaptive_avg_pool2d(whole[part - first], _POOL).flatten(1))
             advance(len(part))
     return {
-        name: _content_table(found, torch.cat(pooled[name]).numpy(), models[name].grid)
-        for name, found in collected.items()
+        name: _content_table(found, torch.cat(pooled[name]).numpy(), models[name]) for name, found in collected.items()
     }
 
 
 def _content_table(
-    batches: list[dict[str, tuple[Tensor, Tensor]]], pooled: Floats, grid: tuple[int, int]
+    batches: list[dict[str, tuple[Tensor, Tensor]]], pooled: Floats, model: ContentModel
 ) -> ContentFeatures:
     """One long row of what was found batch by batch; NaN where a batch lacks a condition."""
     vectors, attention = {}, {}
@@ -155,8 +173,8 @@ def _content_table(
             rows.append(vector)
             maps.append(weights)
         vectors[condition] = torch.cat(rows).numpy()
-        attention[condition] = torch.cat(maps).numpy()
-    return ContentFeatures(vectors, attention, grid, pooled)
+        attention[condition] = functional.pad(torch.cat(maps), (model.above * model.grid[1], 0)).numpy()
+    return ContentFeatures(vectors, attention, (model.above + model.grid[0], model.grid[1]), pooled)
 
 
 @torch.inference_mode()

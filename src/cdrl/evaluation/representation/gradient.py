@@ -1,8 +1,9 @@
 """Does the gradient from content similarity to the picture open and close the mouth?
 
-The picture is made a function of one number, the amount a by which a fixed warp opens the mouth (−1 shuts it, 0 is the
-frame as it is, 1 is wider than the widest of the clip). Starting at 0 in a half-open frame, the content is pulled by
-gradient descent on a towards that of a wide-open, or of a closed, frame of the same clip. The sound is that of the
+The pictures are made a function of one number, the amount a by which a fixed warp opens the mouth in a frame and those
+around it that the model sees (−1 shuts it, 0 leaves it, 1 is wider than the widest of the clip). Starting at 0 at a
+half-open moment, the content is pulled by gradient descent on a towards that of a moment of the same clip with the
+mouth wide open, or shut. The sound is that of the
 starting frame on both sides, so only the pictures differ. Right is who opens for the first and shuts for the second:
 by the sign of the first derivative, by where a ends, and by what a landmark detector sees in the picture at the end.
 """
@@ -20,19 +21,19 @@ from torch.nn import functional
 
 from cdrl.datasets.pairs import mouth_opening
 from cdrl.evaluation.representation.estimates import Values
-from cdrl.evaluation.representation.features import window
+from cdrl.evaluation.representation.features import embedded, window
 from cdrl.evaluation.representation.moments import Moments, person_of
 from cdrl.evaluation.representation.mouths import AMOUNTS, Picture, opening_shifts, seen_opening
 from cdrl.evaluation.representation.similarity import sort_values
 from cdrl.face.landmarks import BundleDetector
 from cdrl.representation.content import ContentModel
-from cdrl.representation.encoders import as_images
+from cdrl.representation.encoders import as_images, as_pictures
 
 STEPS = 12
 _RATE = 0.12  # of Adam: about how far a moves in a step
 _NEAR = 0.02  # amounts on each side of 0 whose derivatives are averaged: the warp has a corner at 0
 _CLEAR = 0.005  # of the eyes' distance: a smaller change of the opening is the detector's noise
-_BATCH = 8
+_BATCH = 4
 _WIDEST = 3.0
 
 
@@ -91,19 +92,19 @@ def starts(moments: Moments, most: int) -> list[Start]:
 
 
 def warped(images: Tensor, shifts: Tensor, amount: Tensor) -> Tensor:
-    """Images [n, 3, h, w] with mouths opened by `amount` [n]; differentiable in it.
+    """Images [n, frames, 3, h, w] with mouths opened by `amount` [n]; differentiable in it.
 
-    `shifts` [n, amounts, h, w, 2]: see `opening_shifts`; between two of its amounts the way of the pixels is linear.
+    `shifts` [n, frames, amounts, h, w, 2]: see `opening_shifts`; between two of its amounts the pixels' way is linear.
     """
     nodes = torch.tensor(AMOUNTS)
     weights = (1 - (amount[:, None] - nodes).abs() / (nodes[1] - nodes[0])).clamp(min=0)
-    shift = torch.einsum("na,nahwc->nhwc", weights, shifts)
-    height, width = images.shape[2:]
+    shift = torch.einsum("na,nfahwc->nfhwc", weights, shifts).flatten(0, 1)
+    height, width = images.shape[3:]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     place = torch.stack([x, y], 2) + shift
     place = place * (2 / torch.tensor([width - 1, height - 1])) - 1
-    found: Tensor = functional.grid_sample(images, place, padding_mode="border", align_corners=True)
-    return found
+    found = functional.grid_sample(images.flatten(0, 1), place, padding_mode="border", align_corners=True)
+    return found.reshape(images.shape)
 
 
 def follow(model: ContentModel, moments: Moments, begun: list[Start]) -> list[Path]:
@@ -116,33 +117,45 @@ def follow(model: ContentModel, moments: Moments, begun: list[Start]) -> list[Pa
 
 
 def _follow_batch(model: ContentModel, moments: Moments, begun: list[Start], detector: BundleDetector) -> list[Path]:
-    rows = np.array([start.row for start in begun])
-    pictures, targets = moments.images(rows), moments.images(np.array([start.target for start in begun]))
-    images = as_images(pictures)
-    table = [opening_shifts(pictures.shape[1:3], moments.landmarks[s.row], s.widest) for s in begun]
-    shifts = torch.from_numpy(np.stack(table))
-    sound = window(moments, rows)
+    offsets = model.config.offsets
+    middle = offsets.index(0)
+    images, targets, table = [], [], []
+    for start in begun:
+        pictures, points = moments.around(start.row, offsets)
+        images.append(as_images(pictures))
+        table.append([opening_shifts(pictures.shape[1:3], marks, start.widest) for marks in points])
+        targets.append(as_images(moments.around(start.target, offsets)[0]))
+    shown, shifts = torch.stack(images), torch.from_numpy(np.array(table))
+    sound = window(moments, np.array([start.row for start in begun]))
     with torch.no_grad():
-        wanted = model(as_images(targets), sound)
+        wanted = embedded(model, torch.stack(targets), sound)
 
     def cosine(amount: Tensor) -> Tensor:
-        found: Tensor = (model(warped(images, shifts, amount), sound) * wanted).sum(1)
-        return found
+        return (embedded(model, warped(shown, shifts, amount), sound) * wanted).sum(1)
 
     slopes = [_slope(cosine, torch.full((len(begun),), side)) for side in (-_NEAR, _NEAR)]
     slope = torch.stack(slopes).mean(0)
     amount = _descend(cosine, slope)
     with torch.no_grad():
         before, after = cosine(torch.zeros(len(begun))), cosine(amount)
-        ended = warped(images, shifts, amount)
-    ends = (ended.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+        ended = warped(shown, shifts, amount)
+    before_after_target = [as_pictures(part[:, middle]) for part in (shown, ended, torch.stack(targets))]
     result = []
     for index, start in enumerate(begun):
         points = moments.landmarks[start.row]
-        seen = tuple(seen_opening(detector, picture[index], points) for picture in (pictures, ends))
-        three = pictures[index], ends[index], targets[index]
+        three = tuple(pictures[index] for pictures in before_after_target)
+        seen = tuple(seen_opening(detector, picture, points) for picture in three[:2])
         cosines = float(before[index]), float(after[index])
-        result.append(Path(start, float(slope[index]), float(amount[index]), cosines, (seen[0], seen[1]), three))
+        result.append(
+            Path(
+                start,
+                float(slope[index]),
+                float(amount[index]),
+                cosines,
+                (seen[0], seen[1]),
+                (three[0], three[1], three[2]),
+            )
+        )
     return result
 
 

@@ -123,11 +123,12 @@ def _judge_content(
     models: Mapping[str, ContentModel], blocks: Mapping[str, Moments], settings: Settings, step: Step, found: Findings
 ) -> None:
     fixed = one_sound(blocks)
+    offsets = sorted({offset for model in models.values() for offset in model.config.offsets})
     found.details["content"] = {}
     for block, moments in blocks.items():
         seen = content_features(models, moments, fixed, step(f"content, {block}", len(moments)), settings.seed)
         done = step(f"content measures, {block}", len(models) + 2)
-        asked = Questions.of(moments, settings.seed)
+        asked = Questions.of(moments, offsets, settings.seed)
         details: dict[str, Any] = asked.to_json()
         closed, openings = content.closing_rows(models, moments, asked)
         found.rows += closed
@@ -166,7 +167,7 @@ def _attention(
 def _shut_picture(model: ContentModel, moments: Moments, pairs: Sequence[closing.ShutPair]) -> Picture | None:
     if not pairs:
         return None
-    lost = closing.drops({"content": model}, moments, list(pairs))["content"]
+    lost = closing.drops({"content": model}, moments, pairs)["content"]
     condition = OWN if OWN in lost and np.isfinite(lost[OWN][0]).any() else SILENT
     closed, control = lost[condition]
     falls = {k: (float(closed[k]), float(control[k])) for k in range(len(pairs)) if np.isfinite(closed[k])}

@@ -57,6 +57,13 @@ class Moments:
         """[n, 224, 224, 3] RGB of some rows."""
         return np.stack([self.clips[self.clip[row]].image(int(self.frame[row])) for row in rows])
 
+    def around(self, row: int, offsets: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Pictures [n, 224, 224, 3] and landmarks [n, 478, 3] of the frames at `offsets` from a row's, ends held."""
+        clip = self.clips[self.clip[row]]
+        frames = np.clip(self.frame[row] + np.array(offsets), 0, clip.count - 1)
+        pictures = np.stack([clip.image(int(frame)) for frame in frames])
+        return pictures, np.asarray(clip.landmarks, np.float32)[frames]
+
     def person(self, row: int) -> str:
         """Who is seen in a row, as DATASET/ACTOR."""
         return person_of(self.clips[self.clip[row]])

@@ -91,7 +91,7 @@ def shut_lips(moments: Moments, pairs: Sequence[ShutPair], lost: Mapping[int, tu
     for k in _spread(np.array(shown, np.intp), 6):
         pair, (closed, control) = pairs[k], lost[k]
         caption = f"cosine falls by {closed:.2f}, and {control:.2f}"
-        lines.append(_line([pair.original, pair.closed, pair.control], caption))
+        lines.append(_line(list(pair.middle), caption))
     return np.vstack(_same_width(lines))
 
 

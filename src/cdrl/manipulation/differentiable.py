@@ -1,0 +1,125 @@
+"""From an adaptation to displacements and shading in PyTorch, for training; the twin of `manipulation.edit` and
+`manipulation.prior`, held to them by a parity test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cdrl.face.apertures import Aperture, lids, lips
+from cdrl.face.mesh import region_weights
+from cdrl.manipulation import edit
+from cdrl.manipulation import prior as fitted
+from cdrl.manipulation.person import RELIEF
+from cdrl.manipulation.prior import EmotionPrior, Pattern
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Of B clips: `offset` [B, 478, 3] and `opening` [B] in cm, `lids` [B] log of the lid ratio, `gain` [B, SIZE, SIZE]
+    log of luma."""
+
+    offset: Tensor
+    opening: Tensor
+    lids: Tensor
+    gain: Tensor
+
+    def minus(self, taken: Patterns) -> Patterns:
+        """What is left when others are taken out."""
+        return Patterns(
+            self.offset - taken.offset, self.opening - taken.opening, self.lids - taken.lids, self.gain - taken.gain
+        )
+
+    def to(self, device: torch.device) -> Patterns:
+        """The same on a device."""
+        return Patterns(*(part.to(device) for part in (self.offset, self.opening, self.lids, self.gain)))
+
+    @classmethod
+    def of(cls, patterns: list[Pattern]) -> Patterns:
+        """Fixed ones."""
+        numbers = [[part.offset, part.lip_opening, np.log(part.lid_ratio), part.gain] for part in patterns]
+        offset, opening, lid, gain = (np.array(column, np.float32) for column in zip(*numbers, strict=True))
+        return cls(*(torch.from_numpy(part) for part in (offset, opening, lid, gain)))
+
+
+class _Apertures(nn.Module):
+    """Pairs of points that open and close, as `face.apertures.Aperture` has them."""
+
+    spread: Tensor
+
+    def __init__(self, aperture: Aperture) -> None:
+        super().__init__()
+        self.upper, self.lower = aperture.upper.tolist(), aperture.lower.tolist()
+        self.register_buffer("spread", torch.from_numpy(aperture.spread), persistent=False)
+
+    def vectors(self, shapes: Tensor) -> Tensor:
+        return shapes[..., self.lower, :] - shapes[..., self.upper, :]
+
+    def without(self, displacement: Tensor) -> Tensor:
+        return displacement - self.spread @ self.vectors(displacement)
+
+
+class DifferentiablePrior(nn.Module):
+    """A fitted prior as tensors that are not trained."""
+
+    offset: Tensor
+    opening: Tensor
+    lid: Tensor
+    gain: Tensor
+    modes: Tensor
+    brows: Tensor
+
+    def __init__(self, prior: EmotionPrior) -> None:
+        super().__init__()
+        self.lips, self.lids = _Apertures(lips()), _Apertures(lids())
+        modes = prior.expression * prior.expression_deviation[:, None, None]
+        free = np.array([lids().without(lips().without(mode)) for mode in modes], np.float32)
+        held = {
+            "offset": prior.offset, "opening": prior.lip_opening, "lid": np.log(prior.lid_ratio), "gain": prior.gain,
+            "modes": free, "brows": region_weights()["brows"],
+        }  # fmt: skip
+        for name, values in held.items():
+            self.register_buffer(name, torch.from_numpy(np.asarray(values, np.float32)), persistent=False)
+
+    def patterns(self, change: Tensor, amounts: Tensor) -> Patterns:
+        """The adapted prior's patterns; `change` [B, e, c + 3]: code, opening, lids and shading of an `Adaptation`;
+        `amounts` [B, e]."""
+        code, (opening, lid, shading) = change[..., :-3], change[..., -3:].unbind(2)
+        offset = torch.einsum("be,epk->bpk", amounts, self.offset)
+        own = torch.einsum("be,bec,cpk->bpk", amounts, code, self.modes)
+        gain = torch.einsum("be,eij->bij", amounts * shading.exp(), self.gain)
+        return Patterns(
+            offset + own, (amounts * (self.opening + opening)).sum(1), (amounts * (self.lid + lid)).sum(1), gain
+        )
+
+    def displacement(self, patterns: Patterns, shapes: Tensor, closed: Tensor) -> Tensor:
+        """Displacement [B, T, 478, 3] in cm of pose-free shapes [B, T, 478, 3]; `closed` [B]: see `Person`."""
+        opening = self.lips.vectors(shapes).norm(dim=3).mean(2)
+        x = (opening - closed[:, None]).clamp(min=0) / fitted.KNEE
+        farther = patterns.opening[:, None].clamp(min=-fitted.MOST_CLOSING) * x**3 / (1 + x**3)
+        share = (farther / opening.clamp(min=fitted.LEAST_OPENING))[..., None, None]
+        opened = self.lips.spread @ (share * self.lips.vectors(shapes))
+        lidded = self.lids.spread @ ((patterns.lids.exp() - 1)[:, None, None, None] * self.lids.vectors(shapes))
+        offset = patterns.offset[:, None]
+        moved: Tensor = offset * self._brow_room(shapes, offset)[..., None] + opened + lidded
+        return moved
+
+    def _brow_room(self, shapes: Tensor, offset: Tensor) -> Tensor:
+        brows, eyelids = fitted.LOW_BROWS, fitted.UPPER_LIDS
+        way = (shapes[..., eyelids, 1] - shapes[..., brows, 1]).mean(2)
+        asked = (offset[..., brows, 1] - offset[..., eyelids, 1]).mean(2)
+        share = asked / way.clamp(min=fitted.LEAST_OPENING)
+        over = (share - fitted.BROW_ROOM).clamp(min=0)
+        given = fitted.BROW_ROOM + over / (1 + over / fitted.BROW_SOFT)
+        kept = torch.where(over > 0, given / share.clamp(min=fitted.BROW_ROOM), torch.ones_like(share))
+        return 1 - (1 - kept)[..., None] * self.brows
+
+    @staticmethod
+    def lit(gain: Tensor, relief: Tensor) -> Tensor:
+        """Gains [B, SIZE, SIZE] as they are laid on faces with that relief [B]."""
+        depth = (relief / RELIEF).clamp(edit.LEAST_SHADING, 1)[:, None, None]
+        light, most = (depth * gain).clamp(min=0), edit.MOST_LIGHT
+        return (depth * gain).clamp(max=0) + most * torch.tanh(light / most)

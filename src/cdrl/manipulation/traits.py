@@ -1,0 +1,65 @@
+"""What the translator is told of a person, and what it answers, as plain arrays: editing needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cdrl.face.apertures import lids, lips
+from cdrl.face.bundle import Floats
+from cdrl.manipulation.person import RELIEF, Person
+from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior
+
+FURTHER = 3
+"""Numbers that an adaptation holds beside its code: lip opening, lids, shading."""
+_FAR = 3.0  # deviations beyond which a trait says no more
+
+
+@dataclass(frozen=True)
+class Example:
+    """How a person was seen to show an emotion: mean pose-free shape [478, 3] of a photo or a stretch of talk, cm."""
+
+    emotion: str
+    mean: Floats
+
+
+def traits(person: Person, prior: EmotionPrior) -> Floats:
+    """What a person looks like, [i + e + 2]: identity code in deviations, amounts of emotion shown already, how far
+    closed lips seem open (cm), and the relief."""
+    modes = prior.identity.reshape(len(prior.identity), -1)
+    code = modes @ (person.neutral - prior.mean).ravel() / np.maximum(np.square(modes).sum(1), 1e-9)
+    shown = [person.shown.get(name, 0.0) for name in EXPRESSIVE]
+    found: Floats = np.concatenate([np.clip(code, -_FAR, _FAR), shown, [person.closed, person.relief / RELIEF]])
+    return found.astype(np.float32)
+
+
+def style(examples: Sequence[Example], neutral: Floats, prior: EmotionPrior) -> Floats:
+    """Examples of the person whose neutral shape [478, 3] that is, as [e, c + 1]: how they differ from the prior's
+    offset, in deviations, and a one where there is one."""
+    found = np.zeros((len(EXPRESSIVE), len(prior.expression_deviation) + 1), np.float32)
+    for example in examples:
+        place = EXPRESSIVE.index(example.emotion)
+        offset = own_offset(example.mean, neutral) - prior.offset[place]
+        found[place, :-1] = np.clip(code_of(offset, prior), -_FAR, _FAR)
+        found[place, -1] = 1
+    return found
+
+
+def code_of(offset: Floats, prior: EmotionPrior) -> Floats:
+    """An offset [..., 478, 3] in deviations of the expression modes, [..., c]."""
+    modes = prior.expression.reshape(len(prior.expression), -1)
+    code: Floats = offset.reshape(*offset.shape[:-2], -1) @ modes.T / np.maximum(prior.expression_deviation, 1e-6)
+    return code.astype(np.float32)
+
+
+def own_offset(mean: Floats, neutral: Floats) -> Floats:
+    """What a person shows in a mean shape [478, 3], from their neutral one: [478, 3] cm, without apertures."""
+    found: Floats = lids().without(lips().without(mean - neutral))
+    return found.astype(np.float32)
+
+
+def adaptation(change: Floats) -> Adaptation:
+    """The translator's answer [e, c + 3] by name."""
+    return Adaptation(change[:, :-FURTHER], change[:, -3], change[:, -2], change[:, -1])

@@ -1,0 +1,145 @@
+"""`cdrl train translator` on made faces: begins as the prior, learns, resumes, computes alike on two processes."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("datasets", "manipulation", "training")]
+
+from made_prepared import make_prepared  # noqa: E402
+from made_supervisors import Content, Emotion  # noqa: E402
+from runs import losses, same, stopped_at, two_processes  # noqa: E402
+
+from cdrl.datasets.prepared import Prepared  # noqa: E402
+from cdrl.emotions import EMOTIONS  # noqa: E402
+from cdrl.errors import AssetError, InputError, UsageError  # noqa: E402
+from cdrl.manipulation.person import Person  # noqa: E402
+from cdrl.manipulation.personal import PersonalPrior  # noqa: E402
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
+from cdrl.manipulation.traits import Example, adaptation, style, traits  # noqa: E402
+from cdrl.manipulation.translator import Translator, TranslatorConfig, as_onnx, load_translator  # noqa: E402
+from cdrl.training import translator  # noqa: E402
+from cdrl.training.distributed import World  # noqa: E402
+from cdrl.training.loop import LoopOptions  # noqa: E402
+from cdrl.training.translator import Options, TranslatorTask, run  # noqa: E402
+
+STEPS = 6
+CPU = World(0, 1, torch.device("cpu"))
+torch.set_num_threads(1)
+
+
+def small(patch) -> None:
+    """Representations that take no time."""
+    patch.setattr(translator, "load_content", lambda path: Content())
+    patch.setattr(translator, "load_emotion", lambda path: Emotion())
+
+
+@pytest.fixture(autouse=True)
+def supervisors(monkeypatch):
+    small(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> tuple[Path, Path]:
+    """Made people in every emotion, and real ones."""
+    made = tmp_path_factory.mktemp("performed")
+    return (
+        make_prepared(made / "synthetic", ["p000", "p001"], EMOTIONS, 1, 5),
+        make_prepared(made / "film", ["anna", "W009"], ("neutral", "happy"), 1, 5, dataset="mead"),
+    )
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return EmotionPrior.load()
+
+
+def options(folders, output, **changes) -> Options:
+    loop = LoopOptions(
+        output, STEPS, 1e-2, 1, average=0.5, validate_every=3, device="cpu", precision="float32", weight_decay=0.0
+    )
+    given = {"clips": 2, "length": 3, "references": 2, "cache": folders[0].parent / "cache"}
+    return Options(tuple(folders), loop=loop, **{**given, **changes})
+
+
+def somebody(prior):
+    neutral = prior.mean + 0.5 * prior.identity[1]
+    return Person(neutral, neutral, {"sad": 0.2}, 0.4, None, 0.12)
+
+
+def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypatch, prior):
+    published = tmp_path / "shipped" / "translator.onnx"
+    published.parent.mkdir()
+    assert run(options(folders, tmp_path / "whole", publish=published)) == 0
+    whole = losses(tmp_path / "whole")
+    assert "cdrl train translator" in (published.parent / "manifest.json").read_text()
+    model = load_translator(tmp_path / "whole" / "best.safetensors")
+    person, examples = somebody(prior), [Example("angry", prior.mean + 0.3 * prior.offset[0])]
+    told = torch.from_numpy(traits(person, prior))[None], torch.from_numpy(style(examples, person.neutral, prior))[None]
+    expected = prior.adapted(adaptation(model(*told)[0].numpy()))
+    found = PersonalPrior(prior, published, examples)(person)
+    for name in ("offset", "lip_opening", "lid_ratio", "gain"):
+        assert np.allclose(getattr(found, name), getattr(expected, name), atol=1e-5)
+    assert not np.allclose(found.offset, prior.offset, atol=1e-5)
+    with stopped_at(4, TranslatorTask, monkeypatch):
+        run(options(folders, tmp_path / "stopped"))
+    run(options(folders, tmp_path / "stopped"))
+    assert losses(tmp_path / "stopped") == whole
+
+
+def test_two_processes_compute_what_one_does(folders, tmp_path):
+    run(options(folders, tmp_path / "one"))
+    two_processes(__file__, *folders, tmp_path / "two")
+    assert same(tmp_path / "one", tmp_path / "two")
+
+
+def test_before_training_it_is_the_prior(prior, tmp_path):
+    torch.manual_seed(0)
+    config = TranslatorConfig(len(prior.identity) + len(EXPRESSIVE) + 2, len(prior.expression_deviation))
+    path = tmp_path / "new.onnx"
+    path.write_bytes(as_onnx(Translator(replace(config, prior_sha256=prior.sha256))))
+    assert np.allclose(PersonalPrior(prior, path)(somebody(prior)).offset, prior.offset, atol=1e-6)
+    path.write_bytes(as_onnx(Translator(config)))
+    with pytest.raises(AssetError, match="another prior"):
+        PersonalPrior(prior, path)
+    path.write_bytes(as_onnx(Translator(replace(config, modes=7))))
+    with pytest.raises(AssetError, match="another prior"):
+        PersonalPrior(prior, path)
+    path.write_text("no model at all")
+    with pytest.raises(AssetError, match="not a translator"):
+        PersonalPrior(prior, path)
+
+
+def test_what_people_were_seen_to_show_is_learned(folders, tmp_path):
+    task = TranslatorTask(options(folders, tmp_path), Prepared.open(folders), CPU)
+    draw = np.random.default_rng(0)
+    happy = EXPRESSIVE.index("happy")
+    performance = next(item for item in task.train if item.who == "mead/anna")
+    enrolled, alone = (task._moment(performance, happy, draw, flag) for flag in (True, False))
+    assert enrolled.own is not None
+    assert enrolled.style[happy].any()
+    assert not alone.style.any()
+    assert task._moment(performance, EXPRESSIVE.index("sad"), draw, True).own is None
+    source, generated = task.render([alone], task.changes([alone]))
+    assert source.shape == generated.shape == (1, 3, 3, 224, 224)
+    assert (generated - source).abs().mean() > 1e-3
+
+
+def test_too_little_is_refused_in_one_line(folders, tmp_path):
+    with pytest.raises(UsageError, match="0 clips to train on"):
+        run(options(folders, tmp_path / "run", length=50))
+    with pytest.raises(UsageError, match="nobody to train on shows"):
+        run(options(folders[1:], tmp_path / "run"))
+    (tmp_path / "other.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError):
+        load_translator(tmp_path / "other.safetensors")
+
+
+if __name__ == "__main__":
+    patch = pytest.MonkeyPatch()
+    small(patch)
+    run(options([Path(word) for word in sys.argv[1:3]], Path(sys.argv[3])))
