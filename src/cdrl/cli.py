@@ -30,6 +30,7 @@ COMMANDS = {
     "train vlm": ("cdrl.training.vlm", "train the embedded visual-language model of faces"),
     "train content": ("cdrl.training.content", "train the content representation (CCRL)"),
     "train emotion": ("cdrl.training.emotion", "train the emotion representation (CERL)"),
+    "train ned": ("cdrl.training.ned", "train NED's translator, the baseline, with or without supervision"),
     "train translator": ("cdrl.training.translator", "train how people show emotions, under both representations"),
     "evaluate edit": ("cdrl.commands.evaluate_edit", "judge an edited video beside its source"),
     "evaluate table": ("cdrl.commands.evaluate_table", "judge edits of many clips, beside other methods"),

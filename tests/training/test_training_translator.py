@@ -22,7 +22,7 @@ from cdrl.manipulation.personal import PersonalPrior  # noqa: E402
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
 from cdrl.manipulation.traits import Example, adaptation, style, traits  # noqa: E402
 from cdrl.manipulation.translator import Translator, TranslatorConfig, as_onnx, load_translator  # noqa: E402
-from cdrl.training import translator  # noqa: E402
+from cdrl.training import scenes  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.loop import LoopOptions  # noqa: E402
 from cdrl.training.translator import Options, TranslatorTask, run  # noqa: E402
@@ -34,8 +34,8 @@ torch.set_num_threads(1)
 
 def small(patch) -> None:
     """Representations that take no time."""
-    patch.setattr(translator, "load_content", lambda path: Content())
-    patch.setattr(translator, "load_emotion", lambda path: Emotion())
+    patch.setattr(scenes, "load_content", lambda path: Content())
+    patch.setattr(scenes, "load_emotion", lambda path: Emotion())
 
 
 @pytest.fixture(autouse=True)
@@ -58,12 +58,12 @@ def prior():
     return EmotionPrior.load()
 
 
-def options(folders, output, **changes) -> Options:
+def options(folders, output, publish=None, **changes) -> Options:
     loop = LoopOptions(
         output, STEPS, 1e-2, 1, average=0.5, validate_every=3, device="cpu", precision="float32", weight_decay=0.0
     )
-    given = {"clips": 2, "length": 3, "references": 2, "cache": folders[0].parent / "cache"}
-    return Options(tuple(folders), loop=loop, **{**given, **changes})
+    scene = scenes.SceneOptions(**{"clips": 2, "length": 3, "references": 2, **changes})
+    return Options(tuple(folders), loop, scene, cache=folders[0].parent / "cache", publish=publish)
 
 
 def somebody(prior):
@@ -117,16 +117,18 @@ def test_before_training_it_is_the_prior(prior, tmp_path):
 def test_what_people_were_seen_to_show_is_learned(folders, tmp_path):
     task = TranslatorTask(options(folders, tmp_path), Prepared.open(folders), CPU)
     draw = np.random.default_rng(0)
-    happy = EXPRESSIVE.index("happy")
-    performance = next(item for item in task.train if item.who == "mead/anna")
-    enrolled, alone = (task._moment(performance, happy, draw, flag) for flag in (True, False))
+    happy, sad = EXPRESSIVE.index("happy"), EXPRESSIVE.index("sad")
+    performance = next(item for item in task.stage.train if item.who == "mead/anna")
+    moment = task.stage.moment(performance, happy, draw)
+    enrolled, alone = (task.asked(moment, draw, flag) for flag in (True, False))
     assert enrolled.own is not None
     assert enrolled.style[happy].any()
     assert not alone.style.any()
-    assert task._moment(performance, EXPRESSIVE.index("sad"), draw, True).own is None
-    source, generated = task.render([alone], task.changes([alone]))
-    assert source.shape == generated.shape == (1, 3, 3, 224, 224)
-    assert (generated - source).abs().mean() > 1e-3
+    assert task.asked(task.stage.moment(performance, sad, draw), draw, True).own is None
+    scene = task.stage.scene([moment])
+    generated = task.generated([alone], task.changes([alone]), scene)
+    assert generated.shape == scene.images.shape == (1, 3, 3, 224, 224)
+    assert (generated - scene.images).abs().mean() > 1e-3
 
 
 def test_too_little_is_refused_in_one_line(folders, tmp_path):

@@ -34,6 +34,19 @@ class PlainCopy:
         plain_copy(source, output, self.crf)
 
 
+def model_without(folder: Path, kind: str, person: str, ending: str, strangers: frozenset[str]) -> Path:
+    """`folder`'s model that was made without a person; for `strangers`, whom no model holds, the first there is.
+
+    Raises AssetError where it is missing."""
+    if person in strangers:
+        found = sorted(folder.glob(f"{kind}_without_*.{ending}"))
+        person = found[0].stem.removeprefix(f"{kind}_without_") if found else person
+    path = folder / f"{kind}_without_{person}.{ending}"
+    if not path.is_file():
+        raise AssetError(f"{path} is missing: train a {kind} without {person}, who would be judged by own data")
+    return path
+
+
 @dataclass(frozen=True)
 class Edit:
     """`cdrl`'s own edit through its public interface, with models that the judged person is no part of.
@@ -53,20 +66,10 @@ class Edit:
         """The prior and the model that a person may be judged by; `AssetError` when a folder lacks one."""
         if self.priors is None:
             return None, "translator" if self.translators is None else self.translators
-        if person in self.strangers:
-            found = sorted(self.priors.glob("prior_without_*.npz"))
-            person = found[0].stem.removeprefix("prior_without_") if found else person
-        path = self._without(self.priors, "prior", person, "npz")
+        path = model_without(self.priors, "prior", person, "npz", self.strangers)
         if self.translators is None:
             return path, "prior"
-        return path, self._without(self.translators, "translator", person, "onnx")
-
-    @staticmethod
-    def _without(folder: Path, kind: str, person: str, ending: str) -> Path:
-        path = folder / f"{kind}_without_{person}.{ending}"
-        if not path.is_file():
-            raise AssetError(f"{path} is missing: train a {kind} without {person}, who would be judged by own data")
-        return path
+        return path, model_without(self.translators, "translator", person, "onnx", self.strangers)
 
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
         """Edit at full length with default settings."""

@@ -6,13 +6,15 @@ Two blocks. *peers*: the cross-identity comparison clips (neutral source, one em
 tiles are judged by the same code as ours. *neutral*: further neutral clips of the set's people, in every emotion.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
@@ -38,6 +40,9 @@ from cdrl.evaluation.store import Store
 from cdrl.evaluation.tiles import TiledClip, estimate_lag, motion, read_peers, tile_frames, write_source
 from cdrl.pretrained import cache_folder, find_model, missing_models
 
+if TYPE_CHECKING:
+    from cdrl.evaluation.ned import NedEdit
+
 Row = dict[str, Any]
 
 
@@ -53,6 +58,8 @@ class TableConfig:
     """Folder of prior_without_PERSON.npz; without it what ships is used and the row says so."""
     translators: tuple[str, ...] = ()
     """NAME=DIR: a row of that name, with translator_without_PERSON.onnx of DIR on those priors."""
+    neds: tuple[str, ...] = ()
+    """NAME=DIR: the same for the baseline's networks, ned_without_PERSON.safetensors."""
     json: Path | None = None
     """Where every number goes."""
     markdown: Path | None = None
@@ -148,16 +155,25 @@ def default_methods(config: TableConfig, tasks: Sequence[Task]) -> list[Method]:
     strangers = frozenset(task.person for task in tasks) - named
     if config.priors is None:
         return [PlainCopy(), Edit("cdrl (as it ships, may hold these people)", None, None, config.intensity)]
-    edits = [Edit("prior", config.priors, None, config.intensity, strangers)]
-    for text in config.translators:
-        name, equals, folder = text.partition("=")
-        if not equals or not name or not folder:
-            raise UsageError(f"--translators {text!r}: write NAME=DIR")
-        edits.append(Edit(name, config.priors, Path(folder), config.intensity, strangers))
+    edits: list[Edit | NedEdit] = [Edit("prior", config.priors, None, config.intensity, strangers)]
+    for name, folder in _named("--neds", config.neds):
+        from cdrl.evaluation.ned import NedEdit  # noqa: PLC0415  torch, which judging our own edits does not need
+
+        edits.append(NedEdit(name, config.priors, folder, strangers))
+    for name, folder in _named("--translators", config.translators):
+        edits.append(Edit(name, config.priors, folder, config.intensity, strangers))
     for edit in edits:
         for task in tasks:
             edit.models(task.person)
     return [PlainCopy(), *edits]
+
+
+def _named(flag: str, texts: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not equals or not name or not folder:
+            raise UsageError(f"{flag} {text!r}: write NAME=DIR")
+        yield name, Path(folder)
 
 
 def _tasks(bench: Bench) -> Iterator[Task]:

@@ -107,6 +107,18 @@ class DifferentiablePrior(nn.Module):
         moved: Tensor = offset * self._brow_room(shapes, offset)[..., None] + opened + lidded
         return moved
 
+    def coded(self, change: Tensor, opening: Tensor, shapes: Tensor) -> Tensor:
+        """Displacement [B, T, 478, 3] in cm of pose-free shapes [B, T, 478, 3] whose codes change by `change` [B, T, c]
+        and whose lips open by `opening` [B, T] cm."""
+        vectors = self.lips.vectors(shapes)
+        wide = vectors.norm(dim=3).mean(2)
+        # Lips can be shut and no more.
+        share = torch.maximum(opening, -wide) / wide.clamp(min=fitted.LEAST_OPENING)
+        moved: Tensor = torch.einsum("btc,cpk->btpk", change, self.modes) + self.lips.spread @ (
+            share[..., None, None] * vectors
+        )
+        return moved
+
     def _brow_room(self, shapes: Tensor, offset: Tensor) -> Tensor:
         brows, eyelids = fitted.LOW_BROWS, fitted.UPPER_LIDS
         way = (shapes[..., eyelids, 1] - shapes[..., brows, 1]).mean(2)

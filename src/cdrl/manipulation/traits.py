@@ -14,6 +14,8 @@ from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior
 
 FURTHER = 3
 """Numbers that an adaptation holds beside its code: lip opening, lids, shading."""
+OPENING = 0.4
+"""cm of lip opening that count as one in a code."""
 _FAR = 3.0  # deviations beyond which a trait says no more
 
 
@@ -52,6 +54,14 @@ def code_of(offset: Floats, prior: EmotionPrior) -> Floats:
     modes = prior.expression.reshape(len(prior.expression), -1)
     code: Floats = offset.reshape(*offset.shape[:-2], -1) @ modes.T / np.maximum(prior.expression_deviation, 1e-6)
     return code.astype(np.float32)
+
+
+def codes(shapes: Floats, neutral: Floats, prior: EmotionPrior) -> Floats:
+    """Pose-free shapes [T, 478, 3] of somebody with that neutral shape → [T, c + 1]: what the face does, in deviations
+    of the expression modes, without apertures, and the opening of the lips in units of `OPENING`."""
+    moved = code_of(np.array([own_offset(shape, neutral) for shape in shapes]), prior)
+    found: Floats = np.concatenate([moved, lips().opening(shapes)[:, None] / OPENING], 1)
+    return found.astype(np.float32)
 
 
 def own_offset(mean: Floats, neutral: Floats) -> Floats:

@@ -23,9 +23,9 @@ from cdrl.representation.checkpoints import config_of, load_into, load_model
 
 ARCHITECTURE = "translator"
 _LARGEST = 3.0  # deviations of a mode
-_WIDEST = 0.2  # cm of lip opening
-_LIDS = 0.25  # log of the lid ratio
-_SHADING = 0.7  # log of the gain
+_WIDEST = 0.12  # cm of lip opening
+_LIDS = 0.15  # log of the lid ratio
+_SHADING = 0.2  # log of the gain: representations like folds that the eye takes for dirt
 
 
 @dataclass(frozen=True)

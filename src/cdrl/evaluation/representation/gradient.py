@@ -1,11 +1,11 @@
 """Does the gradient from content similarity to the picture open and close the mouth?
 
-The pictures are made a function of one number, the amount a by which a fixed warp opens the mouth in a frame and those
-around it that the model sees (−1 shuts it, 0 leaves it, 1 is wider than the widest of the clip). Starting at 0 at a
-half-open moment, the content is pulled by gradient descent on a towards that of a moment of the same clip with the
-mouth wide open, or shut. The sound is that of the
-starting frame on both sides, so only the pictures differ. Right is who opens for the first and shuts for the second:
-by the sign of the first derivative, by where a ends, and by what a landmark detector sees in the picture at the end.
+The pictures are made a function of one number each, the amount a by which a fixed warp opens the mouth (−1 shuts it, 0
+leaves it, 1 is wider than the widest of the clip): in a frame and in those around it that the model sees, each its own,
+as a generator has its way with each. Starting at 0 at a half-open moment, the content is pulled by gradient descent on
+them towards that of a moment of the same clip with the mouth wide open, or shut. The sound is that of the start on both
+sides, so only the pictures differ. Right is who opens for the first and shuts for the second, in the moment's own
+frame: by the sign of the first derivative, by where a ends, and by what a landmark detector sees at the end.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ def starts(moments: Moments, most: int) -> list[Start]:
 
 
 def warped(images: Tensor, shifts: Tensor, amount: Tensor) -> Tensor:
-    """Images [n, frames, 3, h, w] with mouths opened by `amount` [n]; differentiable in it.
+    """Images [n, frames, 3, h, w] with mouths opened by `amount` [n, frames]; differentiable in it.
 
     `shifts` [n, frames, amounts, h, w, 2]: see `opening_shifts`; between two of its amounts the pixels' way is linear.
     """
     nodes = torch.tensor(AMOUNTS)
-    weights = (1 - (amount[:, None] - nodes).abs() / (nodes[1] - nodes[0])).clamp(min=0)
-    shift = torch.einsum("na,nfahwc->nfhwc", weights, shifts).flatten(0, 1)
+    weights = (1 - (amount[..., None] - nodes).abs() / (nodes[1] - nodes[0])).clamp(min=0)
+    shift = torch.einsum("nfa,nfahwc->nfhwc", weights, shifts).flatten(0, 1)
     height, width = images.shape[3:]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     place = torch.stack([x, y], 2) + shift
@@ -133,11 +133,11 @@ def _follow_batch(model: ContentModel, moments: Moments, begun: list[Start], det
     def cosine(amount: Tensor) -> Tensor:
         return (embedded(model, warped(shown, shifts, amount), sound) * wanted).sum(1)
 
-    slopes = [_slope(cosine, torch.full((len(begun),), side)) for side in (-_NEAR, _NEAR)]
+    slopes = [_slope(cosine, torch.full((len(begun), len(offsets)), side)) for side in (-_NEAR, _NEAR)]
     slope = torch.stack(slopes).mean(0)
     amount = _descend(cosine, slope)
     with torch.no_grad():
-        before, after = cosine(torch.zeros(len(begun))), cosine(amount)
+        before, after = cosine(torch.zeros_like(amount)), cosine(amount)
         ended = warped(shown, shifts, amount)
     before_after_target = [as_pictures(part[:, middle]) for part in (shown, ended, torch.stack(targets))]
     result = []
@@ -149,8 +149,8 @@ def _follow_batch(model: ContentModel, moments: Moments, begun: list[Start], det
         result.append(
             Path(
                 start,
-                float(slope[index]),
-                float(amount[index]),
+                float(slope[index, middle]),
+                float(amount[index, middle]),
                 cosines,
                 (seen[0], seen[1]),
                 (three[0], three[1], three[2]),
@@ -160,14 +160,14 @@ def _follow_batch(model: ContentModel, moments: Moments, begun: list[Start], det
 
 
 def _slope(cosine: Callable[[Tensor], Tensor], amount: Tensor) -> Tensor:
-    """Derivative [n] of the cosine at `amount` [n]."""
+    """Derivative [n, frames] of the cosine at `amount` [n, frames]."""
     amount = amount.requires_grad_()
     found: Tensor = torch.autograd.grad(cosine(amount).sum(), amount)[0]
     return found
 
 
 def _descend(cosine: Callable[[Tensor], Tensor], slope: Tensor) -> Tensor:
-    """The amount [n] in [−1, 1] that descent from 0 ends at; the first step follows the averaged derivative."""
+    """The amounts [n, frames] in [−1, 1] that descent from 0 ends at; the first step follows the derivative."""
     amount = _NEAR * slope.sign()
     state = torch.optim.Adam([amount], lr=_RATE)
     for _ in range(STEPS):

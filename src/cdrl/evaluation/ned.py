@@ -1,0 +1,97 @@
+"""The baseline as a method of the table: NED's translator on our codes, laid over the frames by our renderer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cdrl.emotions import EMOTIONS
+from cdrl.errors import FaceError
+from cdrl.evaluation.methods import model_without
+from cdrl.face.bundle import Floats
+from cdrl.face.landmarks import BundleDetector
+from cdrl.face.pose import estimate_pose
+from cdrl.face.tracking import FaceTracker, Track
+from cdrl.manipulation.differentiable import DifferentiablePrior
+from cdrl.manipulation.ned import WINDOW, Ned, load_ned
+from cdrl.manipulation.person import SURVEY, expression_model, survey
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
+from cdrl.manipulation.traits import OPENING, codes
+from cdrl.media import EncoderOptions, Limits, Writer, read
+from cdrl.rendering.render import render
+
+
+@dataclass(frozen=True)
+class NedEdit:
+    """`networks`: a folder of `ned_without_<person>.safetensors`, each trained for that person's prior of `priors`."""
+
+    name: str
+    priors: Path
+    networks: Path
+    strangers: frozenset[str] = frozenset()
+
+    def models(self, person: str) -> tuple[Path, Path]:
+        """The prior and the networks that a person may be judged by; `AssetError` when a folder lacks one."""
+        return (
+            model_without(self.priors, "prior", person, "npz", self.strangers),
+            model_without(self.networks, "ned", person, "safetensors", self.strangers),
+        )
+
+    def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
+        """Edit at full length."""
+        prior, networks = self.models(person)
+        edit_with_ned(source, emotion, output, load_ned(networks), EmotionPrior.load(prior))
+
+
+@torch.inference_mode()
+def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior: EmotionPrior) -> None:
+    """Translate the codes of the whole clip, then lay what changes over its frames.
+
+    The style of the label is used, without noise. Raises FaceError where no face is found.
+    """
+    model = expression_model(prior)
+    with read(source, stop=SURVEY) as frames:
+        people = survey(frames, FaceTracker(BundleDetector()), model)
+    tracker = FaceTracker(BundleDetector())
+    with read(source) as frames:
+        tracks = [tracker.step(frame) for frame in frames]
+    seen = [track for track in tracks if track is not None]
+    if not people or not seen:
+        raise FaceError(f"{source}: no face is found")
+    person = next(iter(people.values()))
+    poses = [estimate_pose(track.points) for track in seen]
+    shapes = np.array([pose.normalise(track.points) for pose, track in zip(poses, seen, strict=True)], np.float32)
+    before = torch.from_numpy(codes(shapes, person.neutral, prior))
+    change = translated(networks, before, EMOTIONS.index(emotion)) - before
+    twin = DifferentiablePrior(prior)
+    moved = twin.coded(change[None, :, :-1], OPENING * change[None, :, -1], torch.from_numpy(shapes)[None])[0].numpy()
+    gain = torch.from_numpy(prior.gain[EXPRESSIVE.index(emotion)])[None]
+    lit = twin.lit(gain, torch.tensor([person.relief]))[0].numpy()
+    shifts = [pose.to_image(shift)[:, :2].astype(np.float32) for pose, shift in zip(poses, moved, strict=True)]
+    _write(source, output, tracks, shifts, lit)
+
+
+def _write(source: Path, output: Path, tracks: list[Track | None], shifts: list[Floats], gain: Floats) -> None:
+    left = iter(shifts)
+    with read(source) as reader, Writer(output, reader.info, EncoderOptions(), limits=Limits()) as writer:
+        for frame, track in zip(reader, tracks, strict=True):
+            edited = frame.copy()
+            if track is not None:
+                render(edited, track.points[:, :2], next(left), gain)
+            writer.write(edited)
+
+
+def translated(networks: Ned, before: Tensor, emotion: int) -> Tensor:
+    """Codes [T, c] → codes [T, c] in the style of an emotion: the mean of all windows that a frame lies in."""
+    count = len(before)
+    starts = range(max(count - WINDOW, 0) + 1)
+    rows = torch.tensor([[min(start + k, count - 1) for k in range(WINDOW)] for start in starts])
+    label = torch.full((len(rows),), emotion)
+    style = networks.label_style(label, torch.zeros(len(rows), networks.config.noise))
+    made = networks.translate(before[rows], style)
+    total = torch.zeros_like(before).index_add_(0, rows.flatten(), made.flatten(0, 1))
+    return total / torch.bincount(rows.flatten(), minlength=count)[:, None]
