@@ -10,9 +10,7 @@ from cdrl.manipulation.edit import Manipulator, shown_pattern  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
 from cdrl.manipulation.plan import EditPlan  # noqa: E402
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
-from cdrl.manipulation.traits import (  # noqa: E402
-    adaptation,
-)
+from cdrl.manipulation.traits import FURTHER, adaptation  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +26,8 @@ def person(prior):
 
 
 def answer(prior, size=0.3):
-    change = np.random.default_rng(3).normal(0, size, (len(EXPRESSIVE), len(prior.expression_deviation) + 3))
-    change[:, -3:] *= 0.2
+    change = np.random.default_rng(3).normal(0, size, (len(EXPRESSIVE), len(prior.expression_deviation) + FURTHER))
+    change[:, -FURTHER:] *= 0.4
     return change.astype(np.float32)
 
 

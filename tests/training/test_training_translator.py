@@ -10,12 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("datasets", "manipulation", "training")]
 
-from made_prepared import make_prepared  # noqa: E402
-from made_supervisors import Content, Emotion  # noqa: E402
+from made_performances import performed, small  # noqa: E402
 from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl.datasets.prepared import Prepared  # noqa: E402
-from cdrl.emotions import EMOTIONS  # noqa: E402
 from cdrl.errors import AssetError, InputError, UsageError  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
 from cdrl.manipulation.personal import PersonalPrior  # noqa: E402
@@ -32,12 +30,6 @@ CPU = World(0, 1, torch.device("cpu"))
 torch.set_num_threads(1)
 
 
-def small(patch) -> None:
-    """Representations that take no time."""
-    patch.setattr(scenes, "load_content", lambda path: Content())
-    patch.setattr(scenes, "load_emotion", lambda path: Emotion())
-
-
 @pytest.fixture(autouse=True)
 def supervisors(monkeypatch):
     small(monkeypatch)
@@ -45,12 +37,7 @@ def supervisors(monkeypatch):
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> tuple[Path, Path]:
-    """Made people in every emotion, and real ones."""
-    made = tmp_path_factory.mktemp("performed")
-    return (
-        make_prepared(made / "synthetic", ["p000", "p001"], EMOTIONS, 1, 5),
-        make_prepared(made / "film", ["anna", "W009"], ("neutral", "happy"), 1, 5, dataset="mead"),
-    )
+    return performed(tmp_path_factory.mktemp("performed"), 5)
 
 
 @pytest.fixture(scope="module")

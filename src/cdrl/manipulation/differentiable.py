@@ -15,6 +15,7 @@ from cdrl.manipulation import edit
 from cdrl.manipulation import prior as fitted
 from cdrl.manipulation.person import RELIEF
 from cdrl.manipulation.prior import EmotionPrior, Pattern
+from cdrl.manipulation.traits import FURTHER
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class DifferentiablePrior(nn.Module):
     gain: Tensor
     modes: Tensor
     brows: Tensor
+    regions: Tensor
 
     def __init__(self, prior: EmotionPrior) -> None:
         super().__init__()
@@ -79,16 +81,20 @@ class DifferentiablePrior(nn.Module):
         free = np.array([lids().without(lips().without(mode)) for mode in modes], np.float32)
         held = {
             "offset": prior.offset, "opening": prior.lip_opening, "lid": np.log(prior.lid_ratio), "gain": prior.gain,
-            "modes": free, "brows": region_weights()["brows"],
+            "modes": free, "brows": region_weights()["brows"], "regions": fitted.region_table(),
         }  # fmt: skip
         for name, values in held.items():
             self.register_buffer(name, torch.from_numpy(np.asarray(values, np.float32)), persistent=False)
 
     def patterns(self, change: Tensor, amounts: Tensor) -> Patterns:
-        """The adapted prior's patterns; `change` [B, e, c + 3]: code, opening, lids and shading of an `Adaptation`;
+        """The adapted prior's patterns; `change` [B, e, c + FURTHER]: the parts of an `Adaptation`, in its order;
         `amounts` [B, e]."""
-        code, (opening, lid, shading) = change[..., :-3], change[..., -3:].unbind(2)
-        offset = torch.einsum("be,epk->bpk", amounts, self.offset)
+        code, strength, (opening, lid, shading) = (
+            change[..., :-FURTHER], change[..., -FURTHER:-3], change[..., -3:].unbind(2)
+        )  # fmt: skip
+        stronger = self.offset * (strength.exp() @ self.regions)[..., None]
+        offset = torch.einsum("be,bepk->bpk", amounts, stronger)
+        offset = self.lids.without(self.lips.without(offset))
         own = torch.einsum("be,bec,cpk->bpk", amounts, code, self.modes)
         gain = torch.einsum("be,eij->bij", amounts * shading.exp(), self.gain)
         return Patterns(

@@ -92,10 +92,11 @@ class EmotionPrior:
     def adapted(self, change: Adaptation) -> EmotionPrior:
         """The prior of one person."""
         code = (change.code * self.expression_deviation).reshape(len(EXPRESSIVE), -1)
-        own = np.tensordot(code, self.expression, 1)
+        strength = np.exp(change.strength) @ region_table()
+        own = self.offset * strength[:, :, None] + np.tensordot(code, self.expression, 1)
         return replace(
             self,
-            offset=self.offset + np.array([lids().without(lips().without(part)) for part in own]),
+            offset=np.array([lids().without(lips().without(part)) for part in own]).astype(np.float32),
             lip_opening=self.lip_opening + change.opening,
             lid_ratio=self.lid_ratio * np.exp(change.lids),
             gain=self.gain * np.exp(change.shading)[:, None, None],
@@ -112,6 +113,11 @@ class EmotionPrior:
         )
 
 
+def region_table() -> Floats:
+    """[regions, 478]: soft membership, in the order of `region_weights`; the columns add up to one."""
+    return np.array(list(region_weights().values()), np.float32)
+
+
 def array_names() -> list[str]:
     """What a prior's file holds."""
     return [field.name for field in fields(EmotionPrior) if field.name != "sha256"]
@@ -121,11 +127,13 @@ def array_names() -> list[str]:
 class Adaptation:
     """How a person shows each emotion otherwise than the prior has it; e runs over `EXPRESSIVE`.
 
-    `code` [e, c]: on top of the offsets, in deviations of the expression modes; `opening` [e]: on top of the lip
-    opening, cm; `lids`, `shading` [e]: logarithms of factors on the lid ratio and on the gain.
+    `code` [e, c]: on top of the offsets, in deviations of the expression modes; `strength` [e, regions]: logarithms of
+    factors on the offsets in each of the face's regions; `opening` [e]: on top of the lip opening, cm; `lids`,
+    `shading` [e]: logarithms of factors on the lid ratio and on the gain.
     """
 
     code: Floats
+    strength: Floats
     opening: Floats
     lids: Floats
     shading: Floats

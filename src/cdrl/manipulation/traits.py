@@ -9,11 +9,13 @@ import numpy as np
 
 from cdrl.face.apertures import lids, lips
 from cdrl.face.bundle import Floats
+from cdrl.face.mesh import region_weights
 from cdrl.manipulation.person import RELIEF, Person
 from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior
 
-FURTHER = 3
-"""Numbers that an adaptation holds beside its code: lip opening, lids, shading."""
+REGIONS = len(region_weights())
+FURTHER = REGIONS + 3
+"""Numbers that an adaptation holds beside its code: strengths by region, lip opening, lids, shading."""
 OPENING = 0.4
 """cm of lip opening that count as one in a code."""
 _FAR = 3.0  # deviations beyond which a trait says no more
@@ -71,5 +73,5 @@ def own_offset(mean: Floats, neutral: Floats) -> Floats:
 
 
 def adaptation(change: Floats) -> Adaptation:
-    """The translator's answer [e, c + 3] by name."""
-    return Adaptation(change[:, :-FURTHER], change[:, -3], change[:, -2], change[:, -1])
+    """The translator's answer [e, c + FURTHER] by name."""
+    return Adaptation(change[:, :-FURTHER], change[:, -FURTHER:-3], change[:, -3], change[:, -2], change[:, -1])

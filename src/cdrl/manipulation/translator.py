@@ -7,6 +7,7 @@ source's own. Trained under CDRL supervision by `cdrl train translator`.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.manipulation.prior import EXPRESSIVE
-from cdrl.manipulation.traits import FURTHER
+from cdrl.manipulation.traits import FURTHER, REGIONS
 from cdrl.representation.checkpoints import config_of, load_into, load_model
 
 ARCHITECTURE = "translator"
 _LARGEST = 3.0  # deviations of a mode
+_STRENGTH = 0.6  # log of a factor on the offset in a region
 _WIDEST = 0.12  # cm of lip opening
 _LIDS = 0.15  # log of the lid ratio
 _SHADING = 0.2  # log of the gain: representations like folds that the eye takes for dirt
@@ -43,7 +45,7 @@ class TranslatorConfig:
 
 
 class Translator(nn.Module):
-    """traits [B, n] and style [B, e, c + 1] → change [B, e, c + 3]; zeros before training."""
+    """traits [B, n] and style [B, e, c + 1] → change [B, e, c + FURTHER]; zeros before training."""
 
     limits: Tensor
 
@@ -61,7 +63,8 @@ class Translator(nn.Module):
         self.typical = nn.Parameter(torch.zeros(len(EXPRESSIVE), wide))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        limits = torch.tensor([_LARGEST] * config.modes + [_WIDEST, _LIDS, _SHADING])
+        further = [_STRENGTH] * REGIONS + [_WIDEST, _LIDS, _SHADING]
+        limits = torch.tensor([_LARGEST] * config.modes + further)
         self.register_buffer("limits", limits, persistent=False)
 
     def forward(self, traits: Tensor, style: Tensor) -> Tensor:
@@ -72,7 +75,7 @@ class Translator(nn.Module):
         found = functional.gelu(found)
         change = self.out(self.norm(found + self.inner(found))) + self.typical
         # Softly bounded: a face can't be drawn out of shape whatever is asked.
-        return self.limits * torch.tanh(change / self.limits)
+        return self.limits * torch.tanh(change)
 
 
 def load_translator(path: Path) -> Translator:
@@ -88,6 +91,7 @@ def as_onnx(model: Translator) -> bytes:
     config = model.config
     modes = config.modes
     given = torch.zeros(1, config.traits), torch.zeros(1, len(EXPRESSIVE), modes + 1)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of libraries that are not needed
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         found: Any = torch.onnx.export(

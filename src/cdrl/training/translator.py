@@ -22,7 +22,7 @@ from torch.nn import functional
 from cdrl.datasets.prepared import Prepared
 from cdrl.face.mesh import INNER_LIPS, OUTER_LIPS
 from cdrl.manipulation.prior import EXPRESSIVE
-from cdrl.manipulation.traits import Example, code_of, own_offset, style, traits
+from cdrl.manipulation.traits import FURTHER, REGIONS, Example, code_of, own_offset, style, traits
 from cdrl.manipulation.translator import ARCHITECTURE, Translator, TranslatorConfig, as_onnx, load_translator
 from cdrl.training.distributed import World, started
 from cdrl.training.loop import LoopOptions, fit, settings_of
@@ -32,7 +32,7 @@ from cdrl.training.publish import publish_bytes
 from cdrl.training.scenes import Moment, Scene, SceneOptions, Stage
 
 _CLEAR = 4.0  # deviations of one mode: as much as one in each of sixteen
-_CLEAR_FURTHER = [0.08, 0.1, 0.15]  # cm of lip opening, logarithms of lids and shading
+_CLEAR_FURTHER = [0.5] * REGIONS + [0.08, 0.1, 0.1]  # logarithms of strengths; cm of lip opening; of lids and shading
 _VALIDATED = 12  # moments of people not trained on, each asked for every emotion
 
 
@@ -46,7 +46,7 @@ class Options:
         default_factory=lambda: LoopOptions(
             Path("runs/translator"),
             steps=600,
-            learning_rate=2e-3,
+            learning_rate=5e-3,
             warmup=30,
             weight_decay=0.0,
             average=0.98,
@@ -56,7 +56,7 @@ class Options:
     scene: SceneOptions = field(default_factory=SceneOptions)
     own_weight: float = 1.0
     """Of what a person was seen to show themselves."""
-    trust: float = 0.5
+    trust: float = 0.2
     """Of the fitted prior: on the squares of the changes, in units of what is a clear change of each kind."""
     lips: float = 1.0
     """Of the lips' thickness as the prior has it: on the mean square of its change, mm²."""
@@ -129,7 +129,7 @@ class TranslatorTask:
         return Asked(moment, style(examples, person.neutral, self.fitted), own)
 
     def changes(self, asked: list[Asked]) -> Tensor:
-        """What the translator answers, [B, e, c + 3]."""
+        """What the translator answers, [B, e, c + FURTHER]."""
         told = np.array([traits(item.moment.performance.person, self.fitted) for item in asked])
         known = np.array([item.style for item in asked])
         device = self.world.device
@@ -159,14 +159,15 @@ class TranslatorTask:
 
     @staticmethod
     def _distrust(answers: Tensor) -> Tensor:
-        """How far the answers [B, c + 3] go from the prior."""
-        return (answers / answers.new_tensor([_CLEAR] * (answers.shape[1] - 3) + _CLEAR_FURTHER)).square().sum(1).mean()
+        """How far the answers [B, c + FURTHER] go from the prior."""
+        clear = [_CLEAR] * (answers.shape[1] - FURTHER) + _CLEAR_FURTHER
+        return (answers / answers.new_tensor(clear)).square().sum(1).mean()
 
     def _lips(self, answers: Tensor) -> Tensor:
         """Mean square of how much thicker the lips get, mm²: thin ones look parted where they are closed."""
         outer, inner = ([*pair[0], *pair[1]] for pair in (OUTER_LIPS, INNER_LIPS))
         modes = self.stage.prior.modes
-        thicker = torch.einsum("bc,cpk->bpk", answers[:, :-3], modes[:, outer] - modes[:, inner])
+        thicker = torch.einsum("bc,cpk->bpk", answers[:, :-FURTHER], modes[:, outer] - modes[:, inner])
         return (10 * thicker).square().sum(2).mean()
 
     def _own(self, answers: Tensor, asked: list[Asked]) -> Tensor:

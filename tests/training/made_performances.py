@@ -1,0 +1,23 @@
+"""What recipes under supervision are tested on: made people in every emotion, and representations that take no time."""
+
+from pathlib import Path
+
+from made_prepared import make_prepared
+from made_supervisors import Content, Emotion
+
+from cdrl.emotions import EMOTIONS
+from cdrl.training import scenes
+
+
+def performed(folder: Path, frames: int) -> tuple[Path, Path]:
+    """Prepared folders of made and of real people, some of them to validate on."""
+    return (
+        make_prepared(folder / "synthetic", ["p000", "p001"], EMOTIONS, 1, frames),
+        make_prepared(folder / "film", ["anna", "W009"], ("neutral", "happy"), 1, frames, dataset="mead"),
+    )
+
+
+def small(patch) -> None:
+    """Supervise by small representations."""
+    patch.setattr(scenes, "load_content", lambda path: Content())
+    patch.setattr(scenes, "load_emotion", lambda path: Emotion())

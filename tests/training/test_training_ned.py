@@ -1,0 +1,126 @@
+"""`cdrl train ned` on made faces: learns, resumes, computes alike on two processes; and edits a clip."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("datasets", "manipulation", "training")]
+
+from made_performances import performed, small  # noqa: E402
+from runs import losses, same, stopped_at, two_processes  # noqa: E402
+
+from cdrl.datasets.prepared import Prepared  # noqa: E402
+from cdrl.emotions import EMOTIONS  # noqa: E402
+from cdrl.errors import AssetError, UsageError  # noqa: E402
+from cdrl.evaluation.ned import NedEdit, translated  # noqa: E402
+from cdrl.manipulation.ned import WINDOW, Ned, NedConfig, load_ned  # noqa: E402
+from cdrl.manipulation.prior import EmotionPrior  # noqa: E402
+from cdrl.manipulation.traits import codes  # noqa: E402
+from cdrl.media import read  # noqa: E402
+from cdrl.representation.checkpoints import save_model  # noqa: E402
+from cdrl.training.distributed import World  # noqa: E402
+from cdrl.training.loop import LoopOptions  # noqa: E402
+from cdrl.training.ned import NedTask, Options, run  # noqa: E402
+from cdrl.training.scenes import SceneOptions  # noqa: E402
+
+STEPS = 6
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def supervisors(monkeypatch):
+    small(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> tuple[Path, Path]:
+    return performed(tmp_path_factory.mktemp("played"), WINDOW + 1)
+
+
+def options(folders, output, **changes) -> Options:
+    loop = LoopOptions(
+        output, STEPS, 1e-3, 1, average=0.5, validate_every=3, device="cpu", precision="float32", weight_decay=0.0
+    )
+    scene = SceneOptions(**{"clips": 2, "length": WINDOW, "references": 2, **changes})
+    return Options(tuple(folders), loop, scene, batch=4, hidden=8, cache=folders[0].parent / "cache")
+
+
+def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypatch):
+    assert run(options(folders, tmp_path / "whole")) == 0
+    whole = losses(tmp_path / "whole")
+    assert whole.keys() == set(range(1, STEPS + 1))
+    assert load_ned(tmp_path / "whole" / "best.safetensors").config.hidden == 8
+    with stopped_at(4, NedTask, monkeypatch):
+        run(options(folders, tmp_path / "stopped"))
+    run(options(folders, tmp_path / "stopped"))
+    assert losses(tmp_path / "stopped") == whole
+
+
+def test_two_processes_compute_what_one_does(folders, tmp_path):
+    run(options(folders, tmp_path / "one"))
+    two_processes(__file__, *folders, tmp_path / "two")
+    assert same(tmp_path / "one", tmp_path / "two")
+
+
+def test_without_supervision_no_representation_is_loaded(folders, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    run(options(folders, tmp_path / "run", content_weight=0.0, emotion_weight=0.0))
+    assert len(losses(tmp_path / "run")) == STEPS
+    with pytest.raises(UsageError, match="10 frames"):
+        run(options(folders, tmp_path / "other", length=9))
+
+
+def still(prior) -> Ned:
+    """Networks that change nothing."""
+    networks = Ned(NedConfig(len(prior.expression_deviation) + 1, hidden=8, prior_sha256=prior.sha256))
+    torch.nn.init.zeros_(networks.answer[-1].weight)
+    torch.nn.init.zeros_(networks.answer[-1].bias)
+    return networks
+
+
+def test_discriminators_learn_nothing_from_what_the_generator_wants(folders, tmp_path):
+    task = NedTask(options(folders, tmp_path), Prepared.open(folders), World(0, 1, torch.device("cpu")))
+    draw = np.random.default_rng(0)
+    window = torch.from_numpy(np.array([task._real(4, draw), task._real(0, draw)]))
+    noise = torch.from_numpy(task._noise(2, draw))
+    terms = task._own(window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))
+    terms["adversarial"].backward()
+    named = dict(task.model.named_parameters())
+    assert named["answer.0.weight"].grad.abs().sum() > 0
+    assert all(value.grad is None for name, value in named.items() if name.startswith("judge"))
+    task.model.zero_grad()
+    task._own(window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))["judges"].backward()
+    assert named["judged.weight"].grad.abs().sum() > 0
+    assert named["answer.0.weight"].grad is None
+
+
+def test_windows_are_joined():
+    prior = EmotionPrior.load()
+    shapes = prior.mean + np.random.default_rng(0).normal(0, 0.03, (13, 478, 3)).astype(np.float32)
+    before = torch.from_numpy(codes(shapes, prior.mean, prior))
+    for count in (4, 13):
+        found = translated(still(prior), before[:count], EMOTIONS.index("happy"))
+        assert torch.allclose(found, before[:count], atol=1e-5)
+
+
+def test_it_edits_a_clip_with_models_without_the_person(sample, tmp_path):
+    prior = EmotionPrior.load()
+    prior.save(tmp_path / "prior_without_1001.npz")
+    networks = still(prior)
+    save_model(tmp_path / "ned_without_1001.safetensors", networks.state_dict(), "ned", asdict(networks.config))
+    method = NedEdit("NED", tmp_path, tmp_path)
+    method(sample, "angry", tmp_path / "angry.mp4", "1001")
+    with read(sample) as source, read(tmp_path / "angry.mp4") as edited:
+        assert sum(1 for _ in edited) == sum(1 for _ in source)
+    with pytest.raises(AssetError, match="without 1002"):
+        method(sample, "angry", tmp_path / "other.mp4", "1002")
+
+
+if __name__ == "__main__":
+    patch = pytest.MonkeyPatch()
+    small(patch)
+    run(options([Path(word) for word in sys.argv[1:3]], Path(sys.argv[3])))
