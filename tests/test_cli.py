@@ -49,7 +49,7 @@ class Editor:
 @pytest.fixture
 def editor(monkeypatch):
     made = Editor()
-    monkeypatch.setattr(cdrl, "load", lambda prior=None: made)
+    monkeypatch.setattr(cdrl, "load", lambda prior=None, model=None: made)
     return made
 
 
@@ -162,7 +162,7 @@ def test_report_and_preview_are_refused_before_the_work(editor, capsys, tmp_path
 
 def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
     report = tmp_path / "report.json"
-    words = "edit a.flv --emotion=happy:0.6+sad:0.4 --intensity .8 --regions brows,eyes --face left -o b.mp4"
+    words = "edit a.flv --emotion=happy:0.6+sad:0.4 --intensity .8 --regions brows,eyes --face left -o b.mp4 --enroll anger=c.jpg"
     more = ["--overwrite", "--side-by-side", "--quality", "20", "--max-seconds", "9", "--report", str(report)]
     assert main([*words.split(), *more]) == 0
     assert capsys.readouterr() == ("", "")
@@ -170,6 +170,7 @@ def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
     assert (str(asked["source"]), str(asked["path"])) == ("a.flv", "b.mp4")
     assert (asked["emotion"], asked["intensity"], asked["face"]) == ("happy:0.6+sad:0.4", 0.8, "left")
     assert asked["regions"] == ("brows", "eyes")
+    assert asked["enroll"] == {"angry": "c.jpg"}
     assert (asked["overwrite"], asked["side_by_side"], asked["preview"], asked["progress"]) == (True, True, None, None)
     assert asked["measure_lips"] is True
     assert asked["encoder"].quality == 20
@@ -229,7 +230,7 @@ def test_terminated_from_outside(tmp_path):
         "class Editor:\n"
         "    def edit(self, *a, **k): return self\n"
         "    def save(self, *a, **k): os.kill(os.getpid(), getattr(signal, sys.argv[1])); time.sleep(5)\n"
-        "cdrl.load = lambda prior=None: Editor()\n"
+        "cdrl.load = lambda prior=None, model=None: Editor()\n"
         "sys.exit(main(['edit', 'a.mp4', '--emotion', 'happy', '-o', 'b.mp4']))\n"
     )
     for name in ("SIGTERM", "SIGINT"):
