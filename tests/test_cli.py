@@ -162,8 +162,19 @@ def test_report_and_preview_are_refused_before_the_work(editor, capsys, tmp_path
 
 def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
     report = tmp_path / "report.json"
-    words = "edit a.flv --emotion=happy:0.6+sad:0.4 --intensity .8 --regions brows,eyes --face left -o b.mp4 --enroll anger=c.jpg"
-    more = ["--overwrite", "--side-by-side", "--quality", "20", "--max-seconds", "9", "--report", str(report)]
+    words = "edit a.flv --emotion=happy:0.6+sad:0.4 --intensity .8 --regions brows,eyes --face left -o b.mp4"
+    more = [
+        "--enroll",
+        "anger=c.jpg",
+        "--overwrite",
+        "--side-by-side",
+        "--quality",
+        "20",
+        "--max-seconds",
+        "9",
+        "--report",
+        str(report),
+    ]
     assert main([*words.split(), *more]) == 0
     assert capsys.readouterr() == ("", "")
     asked = editor.asked
