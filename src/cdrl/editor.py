@@ -39,8 +39,7 @@ def load(prior: str | Path | None = None, model: str | Path | None = None) -> Ed
     """See `cdrl.load`."""
     # Stages run side by side; threads inside a small operation only get in their way.
     cv2.setNumThreads(1)
-    chosen = model or (SHIPPED if prior is None else PRIOR_ALONE)
-    return Editor(EmotionPrior.load(None if prior is None else Path(prior)), chosen)
+    return Editor(EmotionPrior.load(None if prior is None else Path(prior)), model or PRIOR_ALONE)
 
 
 class Editor:
@@ -88,7 +87,7 @@ class Editor:
 
     def _examples(self, enroll: Mapping[str, str | Path], limits: Limits) -> list[Example]:
         if enroll and self._translator == PRIOR_ALONE:
-            raise UsageError("--enroll needs a translator: leave out --model prior, or name one with --model FILE")
+            raise UsageError("--enroll needs a translator: give --model translator, or --model FILE")
         named = {parse_emotion(name): Path(path) for name, path in enroll.items()}
         if "neutral" in named:
             raise UsageError("--enroll neutral: the source itself says how the person looks; give another emotion")
