@@ -7,6 +7,7 @@ from made_supervisors import Content, Emotion
 
 from cdrl.emotions import EMOTIONS
 from cdrl.training import scenes
+from cdrl.training.loop import LoopOptions
 
 
 def performed(folder: Path, frames: int) -> tuple[Path, Path]:
@@ -14,6 +15,13 @@ def performed(folder: Path, frames: int) -> tuple[Path, Path]:
     return (
         make_prepared(folder / "synthetic", ["p000", "p001"], EMOTIONS, 1, frames),
         make_prepared(folder / "film", ["anna", "W009"], ("neutral", "happy"), 1, frames, dataset="mead"),
+    )
+
+
+def short(output: Path, steps: int, rate: float) -> LoopOptions:
+    """A run of a few steps."""
+    return LoopOptions(
+        output, steps, rate, 1, average=0.5, validate_every=3, device="cpu", precision="float32", weight_decay=0.0
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("datasets", "manipulation", "training")]
 
-from made_performances import performed, small  # noqa: E402
+from made_performances import performed, short, small  # noqa: E402
 from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl.datasets.prepared import Prepared  # noqa: E402
@@ -23,7 +23,6 @@ from cdrl.manipulation.traits import codes  # noqa: E402
 from cdrl.media import read  # noqa: E402
 from cdrl.representation.checkpoints import save_model  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
-from cdrl.training.loop import LoopOptions  # noqa: E402
 from cdrl.training.ned import NedTask, Options, run  # noqa: E402
 from cdrl.training.scenes import SceneOptions  # noqa: E402
 
@@ -42,9 +41,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def options(folders, output, **changes) -> Options:
-    loop = LoopOptions(
-        output, STEPS, 1e-3, 1, average=0.5, validate_every=3, device="cpu", precision="float32", weight_decay=0.0
-    )
+    loop = short(output, STEPS, 1e-3)
     scene = SceneOptions(**{"clips": 2, "length": WINDOW, "references": 2, **changes})
     return Options(tuple(folders), loop, scene, batch=4, hidden=8, cache=folders[0].parent / "cache")
 
@@ -110,12 +107,20 @@ def test_windows_are_joined():
 def test_it_edits_a_clip_with_models_without_the_person(sample, tmp_path):
     prior = EmotionPrior.load()
     prior.save(tmp_path / "prior_without_1001.npz")
-    networks = still(prior)
+    networks = still(EmotionPrior.load(tmp_path / "prior_without_1001.npz"))
     save_model(tmp_path / "ned_without_1001.safetensors", networks.state_dict(), "ned", asdict(networks.config))
     method = NedEdit("NED", tmp_path, tmp_path)
     method(sample, "angry", tmp_path / "angry.mp4", "1001")
     with read(sample) as source, read(tmp_path / "angry.mp4") as edited:
         assert sum(1 for _ in edited) == sum(1 for _ in source)
+    save_model(
+        tmp_path / "ned_without_1001.safetensors",
+        networks.state_dict(),
+        "ned",
+        {**asdict(networks.config), "prior_sha256": "0"},
+    )
+    with pytest.raises(AssetError, match="another prior"):
+        method(sample, "angry", tmp_path / "other.mp4", "1001")
     with pytest.raises(AssetError, match="without 1002"):
         method(sample, "angry", tmp_path / "other.mp4", "1002")
 

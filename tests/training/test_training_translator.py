@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("datasets", "manipulation", "training")]
 
-from made_performances import performed, small  # noqa: E402
+from made_performances import performed, short, small  # noqa: E402
 from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl.datasets.prepared import Prepared  # noqa: E402
@@ -22,7 +22,6 @@ from cdrl.manipulation.traits import Example, adaptation, style, traits  # noqa:
 from cdrl.manipulation.translator import Translator, TranslatorConfig, as_onnx, load_translator  # noqa: E402
 from cdrl.training import scenes  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
-from cdrl.training.loop import LoopOptions  # noqa: E402
 from cdrl.training.translator import Options, TranslatorTask, run  # noqa: E402
 
 STEPS = 6
@@ -46,9 +45,7 @@ def prior():
 
 
 def options(folders, output, publish=None, **changes) -> Options:
-    loop = LoopOptions(
-        output, STEPS, 1e-2, 1, average=0.5, validate_every=3, device="cpu", precision="float32", weight_decay=0.0
-    )
+    loop = short(output, STEPS, 1e-2)
     scene = scenes.SceneOptions(**{"clips": 2, "length": 3, "references": 2, **changes})
     return Options(tuple(folders), loop, scene, cache=folders[0].parent / "cache", publish=publish)
 

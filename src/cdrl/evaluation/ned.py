@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cdrl.emotions import EMOTIONS
-from cdrl.errors import FaceError
+from cdrl.errors import AssetError, FaceError
 from cdrl.evaluation.methods import model_without
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
@@ -19,7 +19,7 @@ from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.differentiable import DifferentiablePrior
 from cdrl.manipulation.ned import WINDOW, Ned, load_ned
 from cdrl.manipulation.person import SURVEY, expression_model, survey
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
+from cdrl.manipulation.prior import EmotionPrior
 from cdrl.manipulation.traits import OPENING, codes
 from cdrl.media import EncoderOptions, Limits, Writer, read
 from cdrl.rendering.render import render
@@ -51,8 +51,11 @@ class NedEdit:
 def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior: EmotionPrior) -> None:
     """Translate the codes of the whole clip, then lay what changes over its frames.
 
-    The style of the label is used, without noise. Raises FaceError where no face is found.
+    The style of the label is used, without noise. Raises FaceError where no face is found, AssetError where the
+    networks were trained for another prior.
     """
+    if networks.config.prior_sha256 != prior.sha256:
+        raise AssetError("these networks of NED were trained for another prior: train them again with its --prior")
     model = expression_model(prior)
     with read(source, stop=SURVEY) as frames:
         people = survey(frames, FaceTracker(BundleDetector()), model)
@@ -69,7 +72,7 @@ def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior
     change = translated(networks, before, EMOTIONS.index(emotion)) - before
     twin = DifferentiablePrior(prior)
     moved = twin.coded(change[None, :, :-1], OPENING * change[None, :, -1], torch.from_numpy(shapes)[None])[0].numpy()
-    gain = torch.from_numpy(prior.gain[EXPRESSIVE.index(emotion)])[None]
+    gain = torch.from_numpy(prior.pattern({emotion: 1.0}).gain)[None]
     lit = twin.lit(gain, torch.tensor([person.relief]))[0].numpy()
     shifts = [pose.to_image(shift)[:, :2].astype(np.float32) for pose, shift in zip(poses, moved, strict=True)]
     _write(source, output, tracks, shifts, lit)
