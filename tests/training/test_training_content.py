@@ -86,6 +86,8 @@ def test_twins_are_the_same_moments_in_two_emotions(folders):
 def test_too_few_people_are_refused_in_one_line(folders, tmp_path, capsys):
     with pytest.raises(UsageError, match="40 people and one pair at least"):
         run(options(folders, tmp_path / "run", people=40))
+    with pytest.raises(UsageError, match="the frame in question"):
+        run(options(folders, tmp_path / "run", offsets=(-2, 2)))
     assert cli.main(["train", "content", "--data", str(tmp_path / "nothing")]) == 3
     assert capsys.readouterr().err.count("\n") == 1
 

@@ -62,10 +62,10 @@ class Edit:
     intensity: float = 1.0
     strangers: frozenset[str] = frozenset()
 
-    def models(self, person: str) -> tuple[Path | None, Path | str]:
+    def models(self, person: str) -> tuple[Path | None, Path | str | None]:
         """The prior and the model that a person may be judged by; `AssetError` when a folder lacks one."""
         if self.priors is None:
-            return None, "translator" if self.translators is None else self.translators
+            return None, None
         path = model_without(self.priors, "prior", person, "npz", self.strangers)
         if self.translators is None:
             return path, "prior"
