@@ -1,13 +1,12 @@
 """`cdrl train prior` from a folder of clips to a prior that loads, and in words where it can't."""
 
 import shutil
-from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from cdrl.assets import MANIFEST, listed
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names
 from cdrl.training.observations import Clip, observe_all
 
 
@@ -25,7 +24,7 @@ def table(data):
 
 
 def finite(prior):
-    return all(np.isfinite(getattr(prior, field.name)).all() for field in fields(prior))
+    return all(np.isfinite(getattr(prior, name)).all() for name in array_names())
 
 
 def test_a_folder_of_clips_becomes_a_prior(train, tmp_path):
@@ -52,7 +51,7 @@ def test_a_second_run_takes_what_was_seen_from_the_cache(train, tmp_path):
     assert train("--no-validate", kept=kept, output=tmp_path / "two.npz").code == 0
     assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == stored
     one, two = (EmotionPrior.load(tmp_path / name) for name in ("one.npz", "two.npz"))
-    assert all(np.array_equal(getattr(one, field.name), getattr(two, field.name)) for field in fields(one))
+    assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in array_names())
 
 
 def test_a_changed_clip_is_seen_anew(data, cache):
@@ -130,7 +129,7 @@ def test_somebody_left_out_leaves_no_trace(train, data, table, tmp_path):
     table(lambda row: None if row[1] == "otto" else row)
     train("--no-validate", output=tmp_path / "never.npz")
     one, two = (EmotionPrior.load(tmp_path / name) for name in ("without.npz", "never.npz"))
-    assert all(np.array_equal(getattr(one, field.name), getattr(two, field.name)) for field in fields(one))
+    assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in array_names())
 
 
 def test_each_left_out_in_turn_is_a_prior_each(train, tmp_path):
