@@ -101,7 +101,7 @@ class _Run:
 
 
 _NOT_SETTINGS = ("loop", "cache", "publish")  # where things lie, and how long and how fast
-_SOURCES = ("data", "fer", "stills")
+_SOURCES = ("data", "fer", "stills", "start")
 _SHAPING = ("steps", "learning_rate", "warmup", "seed")
 
 

@@ -21,7 +21,8 @@ from torch.nn import functional
 from cdrl.datasets.prepared import Prepared
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
-from cdrl.manipulation.ned import ARCHITECTURE, WINDOW, Ned, NedConfig
+from cdrl.files import file_sha256
+from cdrl.manipulation.ned import ARCHITECTURE, WINDOW, Ned, NedConfig, load_ned
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.manipulation.traits import OPENING, codes
 from cdrl.training.distributed import World, started
@@ -48,6 +49,8 @@ class Options:
     """Windows of a step."""
     hidden: int = 256
     """Of the recurrent layers, each way."""
+    start: Path | None = None
+    """A checkpoint of this command to begin with, so that supervision can be added to what was trained without."""
     cache: Path = Path("runs/cache")
     """Where measured faces are kept."""
 
@@ -57,7 +60,9 @@ def run(options: Options) -> int:
     data = Prepared.open(options.data)
     with started(options.loop.device, options.loop.seed) as world:
         task = NedTask(options, data, world)
-        fit(task, options.loop, world, settings_of(options, data.digest, prior=task.stage.fitted.sha256))
+        start = file_sha256(options.start) if options.start is not None else ""
+        facts = settings_of(options, data.digest, prior=task.stage.fitted.sha256, begun=start)
+        fit(task, options.loop, world, facts)
     return 0
 
 
@@ -75,6 +80,11 @@ class NedTask:
         self.codes = {id(item): codes(item.shapes, item.person.neutral, prior) for item in self.stage.every}
         count = len(prior.expression_deviation) + 1
         self.model = Ned(NedConfig(count, options.hidden, prior_sha256=prior.sha256)).to(world.device)
+        if options.start is not None:
+            begun = load_ned(options.start)
+            if begun.config != self.model.config:
+                raise UsageError(f"--start {options.start}: networks of another size, or for another prior")
+            self.model.load_state_dict(begun.state_dict())
         named = [(item, EMOTIONS.index(item.clip.facts.emotion)) for item in self.stage.train if _labelled(item)]
         self._showing = {n: [item for item, number in named if number == n] for n in range(len(EMOTIONS))}
         missing = [EMOTIONS[number] for number, found in self._showing.items() if not found]
