@@ -81,7 +81,6 @@ REFUSED = [
     ("talk.mp4 --emotion happy --enroll neutral=talk.mp4 -o out.mp4", 2, "neutral"),
     ("talk.mp4 --emotion happy --enroll happy=nowhere.jpg -o out.mp4", 3, "nowhere.jpg"),
     ("talk.mp4 --emotion happy --enroll happy=noise.mp4 -o out.mp4", 4, "noise.mp4"),
-    ("talk.mp4 --emotion happy --model prior --enroll happy=talk.mp4 -o out.mp4", 2, "translator"),
     ("talk.mp4 --emotion happy --model nowhere.onnx -o out.mp4", 7, "nowhere.onnx"),
     ("talk.mp4 --emotion happy --model text.mp4 -o out.mp4", 7, "not a translator"),
     ("talk.mp4 --reference text.mp4 -o out.mp4", 3, "text.mp4"),

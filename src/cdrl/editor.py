@@ -16,10 +16,9 @@ from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track, parse_face
 from cdrl.manipulation.edit import Manipulator, reference_pattern
 from cdrl.manipulation.person import MOST_CLOSED, SURVEY, Person, expression_model, survey
-from cdrl.manipulation.personal import PersonalPrior
+from cdrl.manipulation.personal import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.plan import EditPlan
-from cdrl.manipulation.prior import EmotionPrior, Pattern
-from cdrl.manipulation.traits import Example
+from cdrl.manipulation.prior import EmotionPrior, Example, Pattern
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
 from cdrl.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.rendering.render import render
@@ -48,9 +47,8 @@ class Editor:
     def __init__(self, prior: EmotionPrior, model: str | Path = PRIOR_ALONE) -> None:
         self.prior = prior
         self.model = expression_model(prior)
-        self._translator = model
-        if model != PRIOR_ALONE:
-            self._personal(())  # what does not fit is told before a video is opened
+        shipped = None if model == SHIPPED else Path(model)
+        self._translator = None if model == PRIOR_ALONE else OnnxTranslator(prior, shipped)
 
     def edit(
         self,
@@ -86,12 +84,12 @@ class Editor:
         return reference_pattern(self._seen_in(reference, limits), self.prior)
 
     def _examples(self, enroll: Mapping[str, str | Path], limits: Limits) -> list[Example]:
-        if enroll and self._translator == PRIOR_ALONE:
-            raise UsageError("--enroll needs a translator: give --model translator, or --model FILE")
         named = {parse_emotion(name): Path(path) for name, path in enroll.items()}
         if "neutral" in named:
             raise UsageError("--enroll neutral: the source itself says how the person looks; give another emotion")
-        return [Example(name, self._seen_in(path, limits).mean) for name, path in named.items()]
+        return [
+            Example(name, self._seen_in(path, limits).mean, probe(path, limits).photo) for name, path in named.items()
+        ]
 
     def _seen_in(self, path: Path, limits: Limits) -> Person:
         """The first person of a clip or photo."""
@@ -102,9 +100,9 @@ class Editor:
         return next(iter(people.values()))
 
     def _personal(self, examples: Sequence[Example]) -> PersonalPrior | None:
-        if self._translator == PRIOR_ALONE:
+        if self._translator is None and not examples:
             return None
-        return PersonalPrior(self.prior, None if self._translator == SHIPPED else Path(self._translator), examples)
+        return PersonalPrior(self.prior, self._translator, examples)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from cdrl.emotions import EMOTIONS
 from cdrl.errors import AssetError
 from cdrl.face.apertures import lids, lips
 from cdrl.face.mesh import canonical_points
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, Pattern, array_names, parted
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, Example, Pattern, array_names, parted, region_table
 
 CLOSED = 0.35  # cm
 
@@ -229,3 +229,28 @@ def test_lids_open_by_the_ratio(prior, name):
     pattern, shape = prior.pattern({name: 1.0}), canonical_points()
     ratio = lids().opening(shape + pattern.displacement(shape, CLOSED)) / lids().opening(shape)
     assert ratio == pytest.approx(pattern.lid_ratio, abs=0.04)
+
+
+# Examples of a person
+
+
+def test_an_example_is_followed_as_far_as_it_is_believed(prior):
+    neutral, place = prior.mean + 0.5 * prior.identity[0], EXPRESSIVE.index("happy")
+    wide = lids().without(lips().without(prior.expression[0]))  # an expression without apertures
+    believing = replace(prior, belief=np.float32([[0.5] * 4, [1] * 4]), emphasis=np.full_like(prior.emphasis, 2))
+    photo, clip = (
+        believing.enrolled([Example("happy", neutral + wide, flag)], neutral).offset[place] for flag in (True, False)
+    )
+    assert np.allclose(clip, 2 * wide, atol=1e-5)
+    assert np.allclose(photo, (prior.offset[place] + 2 * wide) / 2, atol=1e-5)
+    others = [k for k in range(len(EXPRESSIVE)) if k != place]
+    enrolled = prior.enrolled([Example("happy", neutral + wide, photo=False)], neutral)
+    assert np.array_equal(enrolled.offset[others], prior.offset[others])
+    assert prior.enrolled([], neutral).offset == pytest.approx(prior.offset)
+
+
+def test_a_photo_of_a_talking_mouth_says_less_than_one_of_brows(prior):
+    brows, _, _, mouth = prior.belief[0]
+    assert 0 <= mouth < brows <= 1
+    assert (prior.belief[1] >= prior.belief[0]).all()
+    assert region_table().shape == (4, 478)

@@ -37,8 +37,10 @@ def test_a_folder_of_clips_becomes_a_prior(train, tmp_path):
     assert entry.licence == "CC-BY-NC-SA-4.0"
     assert "21 clips" in entry.origin
     assert "3 people" in entry.origin
+    offsets, _, photos = run.out.partition("one photo")
+    assert "nearer" in photos
     for emotion in EXPRESSIVE:  # the validation has a line for each person
-        lines = [line for line in run.out.splitlines() if f" {emotion} " in line]
+        lines = [line for line in offsets.splitlines() if f" {emotion} " in line]
         assert len(lines) == 3
         assert all("1.00" in line for line in lines)  # all are one actor, so the others foretell each
 

@@ -16,9 +16,9 @@ from runs import losses, same, stopped_at, two_processes  # noqa: E402
 from cdrl.datasets.prepared import Prepared  # noqa: E402
 from cdrl.errors import AssetError, InputError, UsageError  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
-from cdrl.manipulation.personal import PersonalPrior  # noqa: E402
+from cdrl.manipulation.personal import OnnxTranslator, PersonalPrior  # noqa: E402
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
-from cdrl.manipulation.traits import Example, adaptation, style, traits  # noqa: E402
+from cdrl.manipulation.traits import adaptation, traits  # noqa: E402
 from cdrl.manipulation.translator import Translator, TranslatorConfig, as_onnx, load_translator  # noqa: E402
 from cdrl.training import scenes  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
@@ -45,7 +45,7 @@ def prior():
 
 
 def options(folders, output, publish=None, **changes) -> Options:
-    loop = short(output, STEPS, 1e-2)
+    loop = short(output, STEPS, 2e-3)
     scene = scenes.SceneOptions(**{"clips": 2, "length": 3, "references": 2, **changes})
     return Options(tuple(folders), loop, scene, cache=folders[0].parent / "cache", publish=publish)
 
@@ -62,10 +62,9 @@ def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypat
     whole = losses(tmp_path / "whole")
     assert "cdrl train translator" in (published.parent / "manifest.json").read_text()
     model = load_translator(tmp_path / "whole" / "best.safetensors")
-    person, examples = somebody(prior), [Example("angry", prior.mean + 0.3 * prior.offset[0])]
-    told = torch.from_numpy(traits(person, prior))[None], torch.from_numpy(style(examples, person.neutral, prior))[None]
-    expected = prior.adapted(adaptation(model(*told)[0].numpy()))
-    found = PersonalPrior(prior, published, examples)(person)
+    person = somebody(prior)
+    expected = prior.adapted(adaptation(model(torch.from_numpy(traits(person, prior))[None])[0].numpy()))
+    found = PersonalPrior(prior, OnnxTranslator(prior, published))(person)
     for name in ("offset", "lip_opening", "lid_ratio", "gain"):
         assert np.allclose(getattr(found, name), getattr(expected, name), atol=1e-5)
     assert not np.allclose(found.offset, prior.offset, atol=1e-5)
@@ -86,16 +85,16 @@ def test_before_training_it_is_the_prior(prior, tmp_path):
     config = TranslatorConfig(len(prior.identity) + len(EXPRESSIVE) + 2, len(prior.expression_deviation))
     path = tmp_path / "new.onnx"
     path.write_bytes(as_onnx(Translator(replace(config, prior_sha256=prior.sha256))))
-    assert np.allclose(PersonalPrior(prior, path)(somebody(prior)).offset, prior.offset, atol=1e-6)
+    assert np.allclose(prior.adapted(OnnxTranslator(prior, path)(somebody(prior))).offset, prior.offset, atol=1e-6)
     path.write_bytes(as_onnx(Translator(config)))
     with pytest.raises(AssetError, match="another prior"):
-        PersonalPrior(prior, path)
+        OnnxTranslator(prior, path)
     path.write_bytes(as_onnx(Translator(replace(config, modes=7))))
     with pytest.raises(AssetError, match="another prior"):
-        PersonalPrior(prior, path)
+        OnnxTranslator(prior, path)
     path.write_text("no model at all")
     with pytest.raises(AssetError, match="not a translator"):
-        PersonalPrior(prior, path)
+        OnnxTranslator(prior, path)
 
 
 def test_what_people_were_seen_to_show_is_learned(folders, tmp_path):
@@ -104,13 +103,11 @@ def test_what_people_were_seen_to_show_is_learned(folders, tmp_path):
     happy, sad = EXPRESSIVE.index("happy"), EXPRESSIVE.index("sad")
     performance = next(item for item in task.stage.train if item.who == "mead/anna")
     moment = task.stage.moment(performance, happy, draw)
-    enrolled, alone = (task.asked(moment, draw, flag) for flag in (True, False))
-    assert enrolled.own is not None
-    assert enrolled.style[happy].any()
-    assert not alone.style.any()
-    assert task.asked(task.stage.moment(performance, sad, draw), draw, True).own is None
+    asked = task.asked(moment)
+    assert asked.own is not None
+    assert task.asked(task.stage.moment(performance, sad, draw)).own is None
     scene = task.stage.scene([moment])
-    generated = task.generated([alone], task.changes([alone]), scene)
+    generated = task.generated([asked], task.changes([asked]), scene)
     assert generated.shape == scene.images.shape == (1, 3, 3, 224, 224)
     assert (generated - scene.images).abs().mean() > 1e-3
 

@@ -24,7 +24,7 @@ Progress = Callable[[int, int | None], None]
 EMOTION_HELP = f"{', '.join(EMOTIONS)}, or a blend such as happy:0.6+surprised:0.4."
 REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
 MODEL_HELP = "What fits emotions to the person: prior (nothing), translator, or a FILE trained for your prior."
-BY_ENROLL = "(default: translator with --enroll, else prior)"
+BY_PRIOR = "(default: prior)"
 WHOLE_FACE = "(default: the whole face)"
 
 
@@ -60,7 +60,7 @@ class Options:
     """Also write what was done: frames edited, skipped and why, lip tracking, time per stage."""
     prior: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the one that ships)")] = None
     """An emotion prior of your own, from cdrl train prior."""
-    model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint=BY_ENROLL)] = None
+    model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint=BY_PRIOR)] = None
     enroll: Annotated[tuple[str, ...], arg(metavar="EMOTION=FILE", help_behavior_hint="")] = ()
     """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
@@ -82,7 +82,7 @@ def run(options: Options) -> int:
 
     import cdrl  # loads the networks' runtime
 
-    editor = cdrl.load(options.prior, options.model or ("translator" if enroll else None))
+    editor = cdrl.load(options.prior, options.model)
     job = editor.edit(options.source, **wish, enroll=enroll, face=options.face, limits=options.limits)
     with _progress() as progress:
         report = job.save(

@@ -85,3 +85,9 @@ def lids() -> Aperture:
     left[points[:, 0] < 0] = 0
     upper, lower = (np.array(RIGHT_LIDS[k] + LEFT_LIDS[k]) for k in (0, 1))
     return Aperture(upper, lower, np.concatenate([right, left], 1).astype(np.float32))
+
+
+def without_apertures(displacement: Floats) -> Floats:
+    """The displacement [478, 3] with its effect on lips and lids taken out: what remains is expression."""
+    found: Floats = lids().without(lips().without(displacement)).astype(np.float32)
+    return found

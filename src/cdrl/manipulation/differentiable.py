@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cdrl.face.apertures import Aperture, lids, lips
+from cdrl.face.apertures import Aperture, lids, lips, without_apertures
 from cdrl.face.mesh import region_weights
 from cdrl.manipulation import edit
 from cdrl.manipulation import prior as fitted
@@ -78,7 +78,7 @@ class DifferentiablePrior(nn.Module):
         super().__init__()
         self.lips, self.lids = _Apertures(lips()), _Apertures(lids())
         modes = prior.expression * prior.expression_deviation[:, None, None]
-        free = np.array([lids().without(lips().without(mode)) for mode in modes], np.float32)
+        free = np.array([without_apertures(mode) for mode in modes])
         held = {
             "offset": prior.offset, "opening": prior.lip_opening, "lid": np.log(prior.lid_ratio), "gain": prior.gain,
             "modes": free, "brows": region_weights()["brows"], "regions": fitted.region_table(),

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cdrl.face.apertures import lids, lips
+from cdrl.face.apertures import without_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
 from cdrl.manipulation.person import RELIEF, Person
@@ -83,7 +83,7 @@ def shown_pattern(person: Person, prior: EmotionPrior) -> Pattern:
     """
     strength = min(_CAUTION, 1 / max(sum(person.shown.values()), _SOME))
     blend = prior.pattern(person.shown)
-    own = strength * lids().without(lips().without(person.mean - person.neutral))
+    own = strength * without_apertures(person.mean - person.neutral)
     return Pattern(
         own.astype(np.float32), strength * blend.lip_opening, blend.lid_ratio**strength, _UNSHADE * blend.gain
     )
@@ -99,6 +99,6 @@ def reference_pattern(person: Person, prior: EmotionPrior) -> Pattern:
     total = sum(person.shown.values())
     strength = min(_CAUTION, _MOST / total) if total > 0 else 1.0
     blend = prior.pattern({name: strength * amount for name, amount in person.shown.items()})
-    own = strength * lids().without(lips().without(person.mean - person.neutral))
+    own = strength * without_apertures(person.mean - person.neutral)
     offset = (own + blend.offset) / 2 if total > 0 else own
     return Pattern(offset.astype(np.float32), blend.lip_opening, blend.lid_ratio, blend.gain)

@@ -6,7 +6,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from cdrl.assets import PRIOR, user_bytes, verified_bytes
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import AssetError
-from cdrl.face.apertures import lids, lips
+from cdrl.face.apertures import lids, lips, without_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import POINTS, region_weights
@@ -40,6 +40,8 @@ class EmotionPrior:
     `mean` [478, 3], `identity` [i, 478, 3], `expression` [c, 478, 3]: mean neutral shape, modes of people scaled to
     one standard deviation, and an orthonormal basis of expressions with `expression_deviation` [c] along it.
     `reading` [53, e]: linear map from mean blendshapes (and a one) to amounts of emotion.
+    `emphasis` [e, regions]: how much stronger than measured the offset is, region by region. `belief` [2, regions]: how
+    far a photo and a clip of a person are believed over the offset.
     `sha256`: of the file it was read from.
     """
 
@@ -52,13 +54,15 @@ class EmotionPrior:
     expression: Floats
     expression_deviation: Floats
     reading: Floats
+    emphasis: Floats
+    belief: Floats
     sha256: str = ""
 
     def save(self, path: Path) -> None:
         """Writes the arrays as float16 where that loses nothing that can be seen."""
         arrays = {name: getattr(self, name) for name in array_names()}
         small = {
-            name: array.astype(np.float32 if name in {"mean", "reading"} else np.float16)
+            name: array.astype(np.float32 if name in {"mean", "reading", "emphasis", "belief"} else np.float16)
             for name, array in arrays.items()
         }
         np.savez_compressed(path, allow_pickle=False, **small)
@@ -84,6 +88,8 @@ class EmotionPrior:
             "expression": (modes, POINTS, 3),
             "expression_deviation": (modes,),
             "reading": (len(BLENDSHAPES) + 1, emotions),
+            "emphasis": (emotions, len(region_weights())),
+            "belief": (2, len(region_weights())),
         }
         if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
             raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
@@ -96,11 +102,27 @@ class EmotionPrior:
         own = self.offset * strength[:, :, None] + np.tensordot(code, self.expression, 1)
         return replace(
             self,
-            offset=np.array([lids().without(lips().without(part)) for part in own]).astype(np.float32),
+            offset=np.array([without_apertures(part) for part in own]),
             lip_opening=self.lip_opening + change.opening,
             lid_ratio=self.lid_ratio * np.exp(change.lids),
             gain=self.gain * np.exp(change.shading)[:, None, None],
         )
+
+    def enrolled(self, examples: Sequence[Example], neutral: Floats) -> EmotionPrior:
+        """The prior of somebody with that neutral shape [478, 3] who was seen to show emotions: region by region the
+        offset goes as far towards an example as one is worth, for one photo says little of a mouth that talks."""
+        offset = self.offset.copy()
+        for example in examples:
+            place = EXPRESSIVE.index(example.emotion)
+            own = self.emphasised(example.emotion, without_apertures(example.mean - neutral))
+            share = self.belief[0 if example.photo else 1] @ region_table()
+            offset[place] = without_apertures(offset[place] + share[:, None] * (own - offset[place]))
+        return replace(self, offset=offset)
+
+    def emphasised(self, emotion: str, offset: Floats) -> Floats:
+        """A measured offset [478, 3] as strong as it is laid on."""
+        found: Floats = offset * (self.emphasis[EXPRESSIVE.index(emotion)] @ region_table())[:, None]
+        return found
 
     def pattern(self, amounts: Mapping[str, float]) -> Pattern:
         """What a blend of emotions does, amounts added up linearly ('neutral' adds nothing)."""
@@ -121,6 +143,15 @@ def region_table() -> Floats:
 def array_names() -> list[str]:
     """What a prior's file holds."""
     return [field.name for field in fields(EmotionPrior) if field.name != "sha256"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """How a person was seen to show an emotion: mean pose-free shape [478, 3] of a photo or a stretch of talk, cm."""
+
+    emotion: str
+    mean: Floats
+    photo: bool
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-from cdrl.face.apertures import lids, lips
+from cdrl.face.apertures import lips, without_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
 from cdrl.manipulation.person import RELIEF, Person
@@ -21,14 +18,6 @@ OPENING = 0.4
 _FAR = 3.0  # deviations beyond which a trait says no more
 
 
-@dataclass(frozen=True)
-class Example:
-    """How a person was seen to show an emotion: mean pose-free shape [478, 3] of a photo or a stretch of talk, cm."""
-
-    emotion: str
-    mean: Floats
-
-
 def traits(person: Person, prior: EmotionPrior) -> Floats:
     """What a person looks like, [i + e + 2]: identity code in deviations, amounts of emotion shown already, how far
     closed lips seem open (cm), and the relief."""
@@ -37,18 +26,6 @@ def traits(person: Person, prior: EmotionPrior) -> Floats:
     shown = [person.shown.get(name, 0.0) for name in EXPRESSIVE]
     found: Floats = np.concatenate([np.clip(code, -_FAR, _FAR), shown, [person.closed, person.relief / RELIEF]])
     return found.astype(np.float32)
-
-
-def style(examples: Sequence[Example], neutral: Floats, prior: EmotionPrior) -> Floats:
-    """Examples of the person whose neutral shape [478, 3] that is, as [e, c + 1]: how they differ from the prior's
-    offset, in deviations, and a one where there is one."""
-    found = np.zeros((len(EXPRESSIVE), len(prior.expression_deviation) + 1), np.float32)
-    for example in examples:
-        place = EXPRESSIVE.index(example.emotion)
-        offset = own_offset(example.mean, neutral) - prior.offset[place]
-        found[place, :-1] = np.clip(code_of(offset, prior), -_FAR, _FAR)
-        found[place, -1] = 1
-    return found
 
 
 def code_of(offset: Floats, prior: EmotionPrior) -> Floats:
@@ -61,14 +38,8 @@ def code_of(offset: Floats, prior: EmotionPrior) -> Floats:
 def codes(shapes: Floats, neutral: Floats, prior: EmotionPrior) -> Floats:
     """Pose-free shapes [T, 478, 3] of somebody with that neutral shape → [T, c + 1]: what the face does, in deviations
     of the expression modes, without apertures, and the opening of the lips in units of `OPENING`."""
-    moved = code_of(np.array([own_offset(shape, neutral) for shape in shapes]), prior)
+    moved = code_of(np.array([without_apertures(shape - neutral) for shape in shapes]), prior)
     found: Floats = np.concatenate([moved, lips().opening(shapes)[:, None] / OPENING], 1)
-    return found.astype(np.float32)
-
-
-def own_offset(mean: Floats, neutral: Floats) -> Floats:
-    """What a person shows in a mean shape [478, 3], from their neutral one: [478, 3] cm, without apertures."""
-    found: Floats = lids().without(lips().without(mean - neutral))
     return found.astype(np.float32)
 
 

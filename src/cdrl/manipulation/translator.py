@@ -45,7 +45,7 @@ class TranslatorConfig:
 
 
 class Translator(nn.Module):
-    """traits [B, n] and style [B, e, c + 1] → change [B, e, c + FURTHER]; zeros before training."""
+    """traits [B, n] → change [B, e, c + FURTHER]; zeros before training."""
 
     limits: Tensor
 
@@ -54,8 +54,6 @@ class Translator(nn.Module):
         self.config = config
         hidden, wide = config.hidden, config.modes + FURTHER
         self.person = nn.Sequential(nn.LayerNorm(config.traits), nn.Linear(config.traits, hidden))
-        self.own = nn.Linear(config.modes + 1, hidden)
-        self.others = nn.Linear(config.modes + 1, hidden)
         self.emotion = nn.Parameter(0.1 * torch.randn(len(EXPRESSIVE), hidden))
         middle = nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, hidden)
         self.inner = nn.Sequential(nn.LayerNorm(hidden), *middle)
@@ -67,12 +65,9 @@ class Translator(nn.Module):
         limits = torch.tensor([_LARGEST] * config.modes + further)
         self.register_buffer("limits", limits, persistent=False)
 
-    def forward(self, traits: Tensor, style: Tensor) -> Tensor:
+    def forward(self, traits: Tensor) -> Tensor:
         """See the class."""
-        known = style[..., -1:]
-        mean = (style * known).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
-        found = self.person(traits)[:, None] + self.own(style) + self.others(mean) + self.emotion
-        found = functional.gelu(found)
+        found = functional.gelu(self.person(traits)[:, None] + self.emotion)
         change = self.out(self.norm(found + self.inner(found))) + self.typical
         # Softly bounded: a face can't be drawn out of shape whatever is asked.
         return self.limits * torch.tanh(change)
@@ -88,16 +83,14 @@ def load_translator(path: Path) -> Translator:
 
 def as_onnx(model: Translator) -> bytes:
     """The translator for `manipulation.personal`: one person at a time, and the SHA-256 of the prior it adapts."""
-    config = model.config
-    modes = config.modes
-    given = torch.zeros(1, config.traits), torch.zeros(1, len(EXPRESSIVE), modes + 1)
+    given = (torch.zeros(1, model.config.traits),)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of libraries that are not needed
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         found: Any = torch.onnx.export(
-            model, given, dynamo=True, verbose=False, input_names=["traits", "style"], output_names=["change"]
+            model, given, dynamo=True, verbose=False, input_names=["traits"], output_names=["change"]
         )
-        found.model.metadata_props["prior_sha256"] = config.prior_sha256
+        found.model.metadata_props["prior_sha256"] = model.config.prior_sha256
         path = Path(folder) / "translator.onnx"
         found.save(str(path), external_data=False)
         return path.read_bytes()

@@ -18,15 +18,12 @@ from rich.table import Table
 
 from cdrl.assets import folder, record
 from cdrl.errors import OutputError, UsageError
-from cdrl.face.apertures import lids, lips
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import (
-    POINTS,
-    canonical_points,
-    region_weights,
-)
+from cdrl.face.mesh import POINTS
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
-from cdrl.rendering.texture import low_pass, skin_mask
+from cdrl.rendering.texture import skin_mask
+from cdrl.training.changes import EMPHASIS, changes, laid_on, people_with_emotions
+from cdrl.training.enrolment import belief, enrolment_table
 from cdrl.training.observations import Observation, observe_all, read_table
 
 LICENCE = "CC-BY-NC-SA-4.0"
@@ -38,38 +35,6 @@ _LIGHT = 0.45  # of brightening: highlights look like wet patches
 _DISSENT = 0.5  # weight of the spread over people beside their median
 _SMOOTH = 1.0  # texels: what is finer than this differs from person to person
 _GAIN_LIMIT = 0.45  # of log luma: stronger ones are hair, teeth or moved brows
-_TALK = (40, 50, 60, 70, 80)  # percentiles of lip opening that are compared: parted lips, not the widest
-_OPEN_EYES = 60  # percentile of lid opening that stands for eyes not blinking
-
-
-@dataclass(frozen=True)
-class Emphasis:
-    """How much stronger than measured an emotion is laid on. The landmark network reports less than there is (furrows
-    and squints least), a mean over people is shorter and a median fainter than each of them."""
-
-    offset: float
-    """Of the whole offset."""
-    brows: float
-    """On top of it, of the brows."""
-    mouth: float
-    """On top of it, of the mouth's shape."""
-    opening: float
-    """Of the farther opening of parted lips."""
-    lids: float
-    """Exponent of the lid ratio."""
-    shading: float
-    """Of the shading."""
-
-
-# Set on the people kept for tuning (and on footage without labels), never on those reported on.
-EMPHASIS = {
-    "angry": Emphasis(1.55, 1.4, 1.0, 1.5, 1.0, 5.0),
-    "disgusted": Emphasis(1.4, 1.0, 1.0, 0.6, 1.0, 4.0),
-    "fear": Emphasis(1.2, 1.0, 1.2, 1.2, 1.3, 1.8),
-    "happy": Emphasis(1.45, 1.0, 1.2, 1.1, 1.0, 2.4),
-    "sad": Emphasis(1.5, 1.6, 1.15, 0.5, 1.2, 2.6),
-    "surprised": Emphasis(1.0, 0.7, 1.5, 1.5, 1.5, 1.8),
-}
 
 
 @dataclass(frozen=True)
@@ -107,6 +72,7 @@ def run(options: Options) -> int:
             seen.append(item)
     if options.validate:
         console.print(validation(seen))
+        console.print(enrolment_table(seen, fit(seen)))
     left = sorted(people_with_emotions(seen)) if options.leave == "each" else []
     for person in left:
         path = options.output.with_name(f"prior_without_{person}.npz")
@@ -124,47 +90,6 @@ def run(options: Options) -> int:
     return 0
 
 
-def people_with_emotions(seen: Sequence[Observation]) -> set[str]:
-    """People with a neutral clip and at least one emotional one: only they tell what an emotion changes."""
-    neutral = {item.person for item in seen if item.emotion == "neutral"}
-    return neutral & {item.person for item in seen if item.emotion in EXPRESSIVE}
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one emotion does to one person. `offset` [478, 3] cm, symmetric, with apertures; `lip_opening` cm farther;
-    `lid_ratio`; `gain` map."""
-
-    offset: Floats
-    lip_opening: float
-    lid_ratio: float
-    gain: Floats
-
-
-def changes(seen: Sequence[Observation], emotion: str, leave: Collection[str] = ()) -> dict[str, Change]:
-    """Per person, the change from neutral to the emotion."""
-    found = {}
-    for person in sorted(people_with_emotions(seen) - set(leave)):
-        mine = [item for item in seen if item.person == person]
-        before = [item for item in mine if item.emotion == "neutral"]
-        after = [item for item in mine if item.emotion == emotion]
-        if after:
-            found[person] = _change(before, after)
-    return found
-
-
-def _change(before: list[Observation], after: list[Observation]) -> Change:
-    old, new = (np.concatenate([item.shapes for item in items]).astype(np.float32) for items in (before, after))
-    offset = _symmetric(new.mean(0) - old.mean(0))
-    talk = [np.percentile(lips().opening(shapes), _TALK) for shapes in (new, old)]
-    lip_opening = float(np.median(talk[0] - talk[1]))
-    opened = [float(np.percentile(lids().opening(shapes), _OPEN_EYES)) for shapes in (new, old)]
-    dark, light = (np.median([item.texture for item in items], 0).astype(np.float32) for items in (before, after))
-    gain = light - dark
-    gain -= low_pass(gain)
-    return Change(offset, lip_opening, opened[0] / opened[1], (gain + gain[:, ::-1]) / 2)
-
-
 def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrior:
     """The prior over all people but those left out."""
     offsets: list[Floats] = []
@@ -176,8 +101,7 @@ def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrio
                 f"nobody shows both {emotion} and neutral: add such clips to clips.csv, or leave out fewer"
             )
         emphasis = EMPHASIS[emotion]
-        offset = emphasised(_typical([change.offset for change in found]), emphasis)
-        offsets.append(lids().without(lips().without(offset)))
+        offsets.append(laid_on([change.offset for change in found], emotion))
         lip.append(emphasis.opening * np.mean([change.lip_opening for change in found]))
         lid.append(np.exp(emphasis.lids * np.mean([np.log(change.lid_ratio) for change in found])))
         gain = emphasis.shading * _agreed([change.gain for change in found]) * skin_mask()
@@ -188,6 +112,7 @@ def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrio
     return EmotionPrior(
         np.array(offsets, np.float32), np.array(lip, np.float32), np.array(lid, np.float32),
         np.array(gains, np.float32), mean, identity, expression, deviation, reading(seen, leave),
+        np.array([EMPHASIS[emotion].regions for emotion in EXPRESSIVE], np.float32), belief(seen, leave),
     )  # fmt: skip
 
 
@@ -265,25 +190,6 @@ def validation(seen: Sequence[Observation]) -> Table:
     return table
 
 
-def _typical(offsets: list[Floats]) -> Floats:
-    """The offset of a typical person when each shows it with a strength of their own.
-
-    Rank-one fit: person p shows `strength[p] * typical`, mean strength 1. A plain mean would let those who hardly show
-    an emotion weaken it for all, and those who show much outvote the rest.
-    """
-    stacked = np.array(offsets).reshape(len(offsets), -1)
-    strength = np.ones(len(stacked))
-    for _ in range(20):
-        typical = strength @ stacked / np.square(strength).sum()
-        strength = np.clip(stacked @ typical / np.square(typical).sum(), 0.2, 2.0)
-        strength /= strength.mean()
-    typical = strength @ stacked / np.square(strength).sum()
-    # People differ in direction, too, so what they share is shorter than what each shows.
-    typical *= np.linalg.norm(stacked, axis=1).mean() / np.linalg.norm(typical)
-    found: Floats = typical.reshape(offsets[0].shape).astype(np.float32)
-    return found
-
-
 def _agreed(gains: list[Floats]) -> Floats:
     """The median over people, less where they disagree: a fold of one person is a smudge on all others."""
     stacked = np.array(gains)
@@ -291,20 +197,3 @@ def _agreed(gains: list[Floats]) -> Floats:
     spread = np.median(np.abs(stacked - middle), 0)
     found: Floats = middle * np.abs(middle) / (np.abs(middle) + _DISSENT * spread + 1e-6)
     return found
-
-
-def emphasised(offset: Floats, emphasis: Emphasis) -> Floats:
-    """The offset [478, 3] with its emphasis."""
-    weights = region_weights()
-    local = 1 + (emphasis.brows - 1) * weights["brows"] + (emphasis.mouth - 1) * weights["mouth"]
-    found: Floats = emphasis.offset * offset * local[:, None]
-    return found
-
-
-def _symmetric(offset: Floats) -> Floats:
-    """The mean of an offset [478, 3] and its mirror image."""
-    points = canonical_points()
-    mirrored = points * np.array([-1, 1, 1], np.float32)
-    twin = np.linalg.norm(points[:, None] - mirrored[None], axis=2).argmin(1)
-    half: Floats = (offset + offset[twin] * np.array([-1, 1, 1], np.float32)) / 2
-    return half

@@ -20,14 +20,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from cdrl.datasets.prepared import Prepared
+from cdrl.face.apertures import without_apertures
 from cdrl.face.mesh import INNER_LIPS, OUTER_LIPS
 from cdrl.manipulation.prior import EXPRESSIVE
-from cdrl.manipulation.traits import FURTHER, REGIONS, Example, code_of, own_offset, style, traits
+from cdrl.manipulation.traits import FURTHER, REGIONS, code_of, traits
 from cdrl.manipulation.translator import ARCHITECTURE, Translator, TranslatorConfig, as_onnx, load_translator
 from cdrl.training.distributed import World, started
 from cdrl.training.loop import LoopOptions, fit, settings_of
 from cdrl.training.performances import Performance
-from cdrl.training.prior import EMPHASIS, emphasised
 from cdrl.training.publish import publish_bytes
 from cdrl.training.scenes import Moment, Scene, SceneOptions, Stage
 
@@ -62,8 +62,6 @@ class Options:
     """Of the fitted prior: on the squares of the changes, in units of what is a clear change of each kind."""
     lips: float = 1.0
     """Of the lips' thickness as the prior has it: on the mean square of its change, mm²."""
-    enrolled: float = 0.5
-    """Share of the moments in which the person was seen to show the emotion before, where there is such a clip."""
     cache: Path = Path("runs/cache")
     """Where measured faces are kept."""
     publish: Path | None = None
@@ -85,10 +83,9 @@ def run(options: Options) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """A moment, and what is known of its person: examples as `style`, and the code of what they show, if seen."""
+    """A moment, and the code of what its person shows of the emotion, if seen."""
 
     moment: Moment
-    style: NDArray[np.float32]
     own: NDArray[np.float32] | None
 
 
@@ -115,27 +112,23 @@ class TranslatorTask:
         asked = []
         for _ in range(self.options.scene.clips):
             moment = self.stage.draw(draw)
-            asked.append(self.asked(moment, draw, draw.random() < self.options.enrolled))
+            asked.append(self.asked(moment))
         return self._terms(asked[world.slice(len(asked))])
 
-    def asked(self, moment: Moment, draw: np.random.Generator, enrolled: bool) -> Asked:
-        """A moment with what is known of its person; with an example, where one is `enrolled` and there is any."""
-        name, person = EXPRESSIVE[moment.emotion], moment.performance.person
+    def asked(self, moment: Moment) -> Asked:
+        """A moment with what is known of its person."""
+        name = EXPRESSIVE[moment.emotion]
         seen = self.examples.get((moment.performance.who, name), [])
-        own, examples = None, []
-        if seen:
-            shown = np.mean([own_offset(item.person.mean, item.person.neutral) for item in seen], 0)
-            own = code_of(emphasised(shown, EMPHASIS[name]) - self.fitted.offset[moment.emotion], self.fitted)
-            if enrolled:
-                examples = [Example(name, seen[draw.integers(len(seen))].person.mean)]
-        return Asked(moment, style(examples, person.neutral, self.fitted), own)
+        if not seen:
+            return Asked(moment, None)
+        shown = np.mean([without_apertures(item.person.mean - item.person.neutral) for item in seen], 0)
+        own = self.fitted.emphasised(name, shown) - self.fitted.offset[moment.emotion]
+        return Asked(moment, code_of(own, self.fitted))
 
     def changes(self, asked: list[Asked]) -> Tensor:
         """What the translator answers, [B, e, c + FURTHER]."""
         told = np.array([traits(item.moment.performance.person, self.fitted) for item in asked])
-        known = np.array([item.style for item in asked])
-        device = self.world.device
-        found: Tensor = self.model(torch.from_numpy(told).to(device), torch.from_numpy(known).to(device))
+        found: Tensor = self.model(torch.from_numpy(told).to(self.world.device))
         return found
 
     def generated(self, asked: list[Asked], change: Tensor, scene: Scene) -> Tensor:
@@ -189,7 +182,7 @@ class TranslatorTask:
         for number in range(_VALIDATED):
             performance = held_out[number * len(held_out) // _VALIDATED]
             for emotion in range(len(EXPRESSIVE)):
-                terms = self._terms([self.asked(self.stage.moment(performance, emotion, draw), draw, False)])
+                terms = self._terms([self.asked(self.stage.moment(performance, emotion, draw))])
                 for name, value in terms.items():
                     found[name].append(float(value))
         means = {name: float(np.mean(values)) for name, values in found.items()}
