@@ -6,15 +6,16 @@ import pytest
 
 from cdrl.datasets.splits import read_people
 from cdrl.evaluation import report
+from cdrl.evaluation.columns import COLUMNS, MISS
 from cdrl.evaluation.people import APART, EMOTIONS
 
 
 def row(
     method: str, person: str, emotion: str, p: float, failed: str | None = None, source: str = "s"
 ) -> dict[str, Any]:
-    numbers = dict.fromkeys(report._COLUMNS, 0.5) | {"p_target": p}
+    numbers = dict.fromkeys(COLUMNS, 0.5) | {"p_target": p}
     if failed is not None:
-        numbers = dict(report.MISS)
+        numbers = dict(MISS)
     return {
         "method": method,
         "block": "neutral",
