@@ -295,6 +295,7 @@ def markdown(result: Row) -> str:
     ]
     failed = [row for row in result["rows"] if row["failed"]]
     text += [f"- {row['method']}, {row['source']}, {row['emotion']}: {row['failed']}" for row in failed]
+    text += [f"- {remark}" for remark in result.get("remarks", ())]
     text += [f"- real clip {name}, left out: {reason}" for name, reason in result.get("unread", {}).items()]
     return "\n".join(text).rstrip() + "\n"
 
@@ -319,7 +320,7 @@ _INTRODUCTION = (
     "at most 1. *identity − real*: cosine to the person's other neutral clips, less that of their real emotional "
     "clips. *FAD* (lower is better): Fréchet distance of recognition features to real frames of the person in that "
     "emotion, as many on each side. *CSIM* (higher is better): mean cosine of expression features, raw, over up to "
-    "100 × 100 pairs with them. *Mouth distance* (lower is better): lip landmarks to the person's real take of the same "
-    "words in that emotion, warped to the source's time, in percent of the eyes' distance; beside it that of the source "
-    "itself on the same clips.",
+    "100 × 100 pairs with them. *Mouth distance* (lower is better): lip landmarks to the person's real take of the "
+    "same words in that emotion, warped to the source's time, in percent of the eyes' distance; beside it that of the "
+    "source itself on the same clips.",
 )
