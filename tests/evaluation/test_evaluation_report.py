@@ -94,6 +94,13 @@ def test_a_difference_has_an_interval_over_people_and_a_median_over_pairs() -> N
     assert cell["low"] == pytest.approx(-0.1) and cell["high"] == pytest.approx(0.4)
 
 
+def test_the_same_source_with_two_references_is_two_pairs() -> None:
+    rows = [row(name, "a", "sad", p) for p in (0.2, 0.4) for name in ("x", "y")]
+    for k, each in enumerate(rows):
+        each["reference"] = f"reference {k // 2}"
+    assert report.paired(rows, "x", "y")["p_target"]["clips"] == 2
+
+
 def test_less_is_better_for_distances() -> None:
     rows = [row("x", "a", "sad", 0.5), row("y", "a", "sad", 0.5)]
     rows[0]["measures"] |= {"fad": 0.1, "csim": 0.8}

@@ -72,12 +72,22 @@ def test_a_cell_is_all_clips_of_a_method_person_and_emotion_and_who_has_no_real_
     cells, rows = Cells(targets), []
     for output, person in ((first, "a"), (second, "a"), (first, "b")):
         rows.append({"block": "x", "method": "m", "person": person, "emotion": "sad", "measures": {}})
-        cells.add(rows[-1], output)
+        cells.add(rows[-1], Path("source"), output)
     cells.fill()
     both = np.concatenate([first.identity, second.identity])
     assert rows[0]["measures"] == rows[1]["measures"]
     assert rows[0]["measures"]["fad"] == pytest.approx(measures.frechet_distance(both, real.identity))
     assert rows[2]["measures"] == {}
+
+
+def test_what_was_edited_is_no_real_clip_to_be_near_to() -> None:
+    one, two = (seen(RANDOM.normal(size=(6, 4)), RANDOM.normal(size=(6, 4))) for _ in range(2))
+    targets = Targets([], [clip("one", "sad"), clip("two", "sad")], Shelf({"one": one, "two": two}))
+    cells = Cells(targets)
+    row = {"block": "x", "method": "copy", "person": "a", "emotion": "sad", "measures": {}}
+    cells.add(row, Path("one"), one)
+    cells.fill()
+    assert row["measures"]["fad"] == pytest.approx(measures.frechet_distance(one.identity, two.identity))
 
 
 def test_the_floor_is_of_different_clips_where_there_are_two() -> None:
@@ -86,6 +96,10 @@ def test_the_floor_is_of_different_clips_where_there_are_two() -> None:
     found = floor(targets, ["a"])
     assert found["fad"] == pytest.approx(measures.frechet_distance(one.identity, two.identity))
     assert found["frames"] == [6, 6] and floor(targets, ["b"])["fad"] is None
+
+
+def distance(points: np.ndarray, other: np.ndarray) -> float:
+    return measures.mouth_distance(measures.mouth_shape(points), measures.mouth_shape(other))
 
 
 def talking(phase: np.ndarray, offset: float = 0.0) -> np.ndarray:
@@ -119,20 +133,20 @@ def test_a_known_warp_is_undone_by_the_mouths_motion(silent: None) -> None:
     assert found is not None and found[1] == truth.MOTION
     assert np.isnan(found[0][10]).all()
     nearest = real[np.abs(theirs[None] - ours[:, None]).argmin(1)]
-    assert measures.mouth_distance(source, found[0]) < 1.5 * measures.mouth_distance(source, nearest) + 0.5
-    still = measures.mouth_distance(source, real[:90])
-    assert measures.mouth_distance(source, found[0]) < 0.35 * still
+    assert distance(source, found[0]) < 1.5 * distance(source, nearest) + 0.5
+    still = distance(source, real[:90])
+    assert distance(source, found[0]) < 0.35 * still
     assert truth.warped_truth(truth.Take(source[:4], Path("s")), truth.Take(real, Path("r"))) is None
 
 
 def test_the_mouths_distance_is_a_share_of_the_eyes_whatever_size_place_and_turn() -> None:
     points = talking(np.linspace(0, 3, 20))
     turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
-    assert measures.mouth_distance(points, points @ turn.T * 1.7 + 30) == pytest.approx(0, abs=1e-9)
+    assert distance(points, points @ turn.T * 1.7 + 30) == pytest.approx(0, abs=1e-9)
     wider = talking(np.linspace(0, 3, 20), offset=5.0)
     shift = (wider - points)[:, list(measures._LIPS), 0]  # [T,40] to the side
     by_hand = np.abs(shift - shift.mean(1, keepdims=True)).mean() / 50 * 100
-    assert measures.mouth_distance(points, wider) == pytest.approx(by_hand)
+    assert distance(points, wider) == pytest.approx(by_hand)
 
 
 def test_only_the_same_words_of_the_same_person_in_that_emotion_are_a_truth(silent: None) -> None:

@@ -160,12 +160,13 @@ def mouth_shape(points: Array) -> Array:
     return np.asarray(lips - lips.mean(1, keepdims=True))
 
 
-def mouth_distance(points: Array, truth: Array) -> float:
-    """Mean distance of lip landmarks, both [T,468,2], in percent of the inter-ocular distance; NaN without a frame.
+def mouth_distance(shape: Array, truth: Array) -> float:
+    """Mean distance of lip landmarks, both [T,40,2] of `mouth_shape`, in percent of the inter-ocular distance.
 
-    Each mouth is centred and turned level with the eyes first: what counts is its shape, not where the head is.
+    Frames without a face in either are left out; NaN where none remains. Mouths are centred and level with the eyes:
+    what counts is their shape, not where the head is.
     """
-    apart = np.linalg.norm(mouth_shape(points) - mouth_shape(truth), axis=-1).mean(1)
+    apart = np.linalg.norm(shape - truth, axis=-1).mean(1)
     seen = apart[np.isfinite(apart)]
     return float(100 * seen.mean()) if len(seen) else float("nan")
 

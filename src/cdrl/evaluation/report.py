@@ -102,12 +102,13 @@ def real_identity(real: Sequence[Row]) -> dict[str, float]:
 def paired(rows: Sequence[Row], first: str, second: str) -> dict[str, Row]:
     """first − second on the clips both were given: mean over people, each one's own, how many go the right way.
 
-    `low`, `high`: 95 % interval by bootstrap over people; `median`: over the pairs, each a source and an emotion.
+    `low`, `high`: 95 % interval by bootstrap over people; `median`: over the pairs, each a source and an emotion (and
+    a reference, where there are several).
     """
-    sides: dict[str, dict[tuple[str, str, str], Row]] = {first: {}, second: {}}
+    sides: dict[str, dict[tuple[str, ...], Row]] = {first: {}, second: {}}
     for row in rows:
         if row["method"] in sides and row["emotion"] not in APART:
-            sides[row["method"]][row["block"], row["source"], row["emotion"]] = row
+            sides[row["method"]][row["block"], row["source"], row["emotion"], row.get("reference") or ""] = row
     common = sorted(set(sides[first]) & set(sides[second]))
     result: dict[str, Row] = {}
     for measure in PAIRED:

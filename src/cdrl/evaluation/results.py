@@ -11,7 +11,7 @@ import csv
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +167,13 @@ class _Data:
         self._known = {clip.path.resolve(): clip for clip in table.clips}
         sources = [self.source(result) for result in results]
         people, words = {clip.person for clip in sources}, {(clip.person, clip.words) for clip in sources}
+        emotions, datasets = {result.emotion for result in results}, {clip.dataset for clip in sources}
         views = {clip.view for r in results if (clip := self._known.get(r.source.resolve())) is not None} or {"front"}
-        rows = [_row(clip) for clip in table.clips if clip.actor in people and clip.view in views]
+        # Another collection's person of that name, or its labels, are not what these were filmed beside.
+        near = [clip for clip in table.clips if "" in datasets or clip.dataset in datasets]
+        rows = [_row(clip) for clip in near if clip.actor in people and clip.view in views]
         self.neutral = _some([clip for clip in rows if clip.emotion == "neutral"], most, set())
-        self.real = _some([clip for clip in rows if clip.emotion not in ("", "neutral")], most, words)
+        self.real = _some([clip for clip in rows if clip.emotion in emotions - {"neutral"}], most, words)
         strange = sorted({r.source.name for r in results if not r.person and r.source.resolve() not in self._known})
         self.remarks = [f"{name} is not in the data set: counted as a person of its own" for name in strange]
 
@@ -206,7 +209,7 @@ def _some(clips: Iterable[ClipRow], most: int, words: set[tuple[str, str]]) -> l
     return kept
 
 
-@cache
+@lru_cache(maxsize=32)
 def _motion(path: Path) -> Any:
     return motion(frames_of(path))
 
@@ -218,7 +221,8 @@ def _judged(result: Result, data: _Data, targets: Targets, cells: Cells) -> Row:
         "block": data.block(result),
         "person": clip.person,
         "emotion": result.emotion,
-        "source": result.source.name,
+        "source": str(result.source),  # names alone repeat: MEAD has a 001.mp4 in every folder
+        "reference": str(result.reference) if result.reference is not None else None,
         "output": result.output.name,
         "failed": None,
         "lag": result.lag or 0,
@@ -232,7 +236,7 @@ def _judged(result: Result, data: _Data, targets: Targets, cells: Cells) -> Row:
         raise
     except CdrlError as error:
         return {**facts, "failed": str(error), "measures": dict(MISS)}
-    cells.add(row, output)
+    cells.add(row, result.source, output)
     return row
 
 

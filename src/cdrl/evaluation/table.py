@@ -268,7 +268,7 @@ def _facts(task: Task, method: str, emotion: str, lag: int) -> Row:
 def _row(bench: Bench, task: Task, facts: Row, source: Observation, output: Observation) -> Row:
     clip = replace(task.clip, person=task.person)
     row = judged_row(bench.targets, clip, facts, source, output)
-    bench.cells.add(row, output)
+    bench.cells.add(row, task.source, output)
     return row
 
 

@@ -7,7 +7,7 @@ same words in that emotion how the mouth really moves.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,16 +63,21 @@ class Targets:
             return vectors, "other neutral clips"
         return (source.identity, "the source itself") if source is not None else (None, "")
 
-    def features(self, person: str, emotion: str) -> tuple[Array, Array] | None:
-        """(recognition [N,D], expression [M,D']) of the person's real clips of an emotion; None without any."""
+    def features(self, person: str, emotion: str, without: Collection[Path] = ()) -> tuple[Array, Array] | None:
+        """(recognition [N,D], expression [M,D']) of the person's real clips of an emotion; None without any.
+
+        `without`: files that were edited. An output must not be near because its source shows the emotion already.
+        """
         clips = [clip for clip in self.real if (clip.person, clip.emotion) == (person, emotion)]
+        clips = [clip for clip in clips if clip.path.resolve() not in without]
         seen = [found for clip in clips if (found := self.look(clip)) is not None]
         if not seen:
             return None
         return np.concatenate([each.identity for each in seen]), np.concatenate([each.expression for each in seen])
 
     def truths(self, source: ClipRow, seen: Observation, emotion: str) -> list[tuple[Array, str]]:
-        """Landmarks [T,468,2] of every real take of the source's words in the emotion, at the source's frames."""
+        """`mouth_shape` [T,40,2], at the source's frames, of every real take of its words in the emotion, and by what
+        each was aligned."""
         key = (source.path, emotion)
         if key not in self._truths:
             wanted = (source.person, emotion, source.words, source.dataset)
@@ -83,7 +88,7 @@ class Targets:
                 if real is not None:
                     ours = Take(seen.points, source.path, source.sound)
                     found.append(warped_truth(ours, Take(real.points, clip.path, clip.sound)))
-            self._truths[key] = [truth for truth in found if truth is not None]
+            self._truths[key] = [(measures.mouth_shape(truth[0]), truth[1]) for truth in found if truth is not None]
         return self._truths[key]
 
     def mouth(self, source: ClipRow, seen: Observation, output: Observation, emotion: str, lag: int = 0) -> Row:
@@ -94,10 +99,8 @@ class Targets:
             return {}
         here = slice(max(0, -lag), min(len(seen.points), len(output.points) - lag))
         there = slice(here.start + lag, here.stop + lag)
-        distances = [
-            [measures.mouth_distance(points, truth[here]) for points in (output.points[there], seen.points[here])]
-            for truth, _ in truths
-        ]
+        shapes = measures.mouth_shape(output.points[there]), measures.mouth_shape(seen.points[here])
+        distances = [[measures.mouth_distance(shape, truth[here]) for shape in shapes] for truth, _ in truths]
         ours, plain = np.mean(distances, axis=0)
         return {"mouth_distance": float(ours), "mouth_distance_source": float(plain)}
 
@@ -127,32 +130,32 @@ class Targets:
         return rows
 
 
+_Output = tuple[Row, Path, tuple[Array, NDArray[np.float32]]]
+"""A row, the file its output was made of, and the output's recognition and expression features."""
+
+
 @dataclass
 class Cells:
     """All outputs of a block, method, person and emotion together: FAD and CSIM are of such a cell, not of a clip."""
 
     targets: Targets
-    _seen: dict[tuple[str, str, str, str], list[tuple[Row, Observation]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    _seen: dict[tuple[str, str, str, str], list[_Output]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, row: Row, output: Observation) -> None:
-        """Remember what was seen of a row's output."""
-        self._seen[row["block"], row["method"], row["person"], row["emotion"]].append((row, output))
+    def add(self, row: Row, source: Path, output: Observation) -> None:
+        """Remember what was seen of a row's output, and what it was made of."""
+        features = output.identity, output.expression.astype(np.float32)
+        self._seen[row["block"], row["method"], row["person"], row["emotion"]].append((row, source.resolve(), features))
 
     def fill(self) -> None:
         """Write `fad`, `fad_frames` and `csim` of its cell into the measures of every row; rows of a person without a
-        real clip of that emotion get none."""
+        real clip of that emotion, beside what was edited, get none."""
         for (_, _, person, emotion), cell in self._seen.items():
-            real = self.targets.features(person, emotion)
+            real = self.targets.features(person, emotion, {source for _, source, _ in cell})
             if real is None:
                 continue
-            values = likeness(
-                np.concatenate([seen.identity for _, seen in cell]),
-                np.concatenate([seen.expression for _, seen in cell]),
-                *real,
-            )
-            for row, _ in cell:
+            recognition, expression = zip(*(features for _, _, features in cell), strict=True)
+            values = likeness(np.concatenate(recognition), np.concatenate(expression).astype(np.float64), *real)
+            for row, _, _ in cell:
                 row["measures"].update(values)
 
 
