@@ -134,7 +134,8 @@ def evaluate_results(config: ResultsConfig) -> dict[str, Any]:
     if missing := missing_models("judging"):
         find_model(missing[0])  # raises, and says how to get it
     networks = read_networks(config.recognition, config.expression)
-    data = _Data(_dataset(config), results, config.real_clips)
+    dataset = _dataset(config)
+    data = _Data(dataset, results, config.real_clips)
     store = Store(config.cache if config.cache is not None else cache_folder() / "observations", networks)
     targets = Targets(data.neutral, data.real, store)
     cells = Cells(targets)
@@ -144,7 +145,7 @@ def evaluate_results(config: ResultsConfig) -> dict[str, Any]:
         rows.append(_judged(result, data, targets, cells))
     cells.fill()
     pairs = [(name, config.baseline) for name in methods if name != config.baseline] if config.baseline else []
-    title = f"Results of {config.results.name}, on {config.data.resolve().name}"
+    title = f"Results of {config.results.name}, on {dataset.folder.resolve().name}"
     facts = {"set": config.results.name, "title": title, "remarks": data.remarks}
     found = {**facts, **judged(targets, networks, rows, pairs)}
     write_report(found, config.json, config.markdown)

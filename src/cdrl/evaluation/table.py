@@ -142,11 +142,21 @@ def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> di
         tasks = list(_tasks(bench))
         if methods is None:
             methods = default_methods(config, tasks)
+        _check_pairs(pairs, {*(method.name for method in methods), *_published(tasks)})
         rows = [row for task in tasks for row in _judge_task(bench, task, methods)]
     bench.cells.fill()
     result = {"set": config.set, **judged(targets, networks, rows, pairs or None)}
     write_report(result, config.json, config.markdown)
     return result
+
+
+def _published(tasks: Sequence[Task]) -> set[str]:
+    return {name for task in tasks if task.peer is not None for name in task.peer.methods}
+
+
+def _check_pairs(pairs: Sequence[tuple[str, str]], names: set[str]) -> None:
+    if unknown := {name for pair in pairs for name in pair} - names:
+        raise UsageError(f"--pairs: no method {', '.join(sorted(unknown))}; the table has {', '.join(sorted(names))}")
 
 
 def judged(
