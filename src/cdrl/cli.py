@@ -34,6 +34,7 @@ COMMANDS = {
     "train translator": ("cdrl.training.translator", "train how people show emotions, under both representations"),
     "evaluate edit": ("cdrl.commands.evaluate_edit", "judge an edited video beside its source"),
     "evaluate table": ("cdrl.commands.evaluate_table", "judge edits of many clips, beside other methods"),
+    "evaluate results": ("cdrl.commands.evaluate_results", "judge any finished files, of any methods"),
     "evaluate representation": (
         "cdrl.commands.evaluate_representation",
         "show whether the representations are right on people they never saw",

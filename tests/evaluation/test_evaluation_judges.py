@@ -1,6 +1,7 @@
 """The judges on the bundled sample (CREMA-D actor 1001); skipped where their model files are not installed."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,12 +154,12 @@ class Copying:
 
 @pytest.mark.slow
 def test_the_table_end_to_end(judges: None, tmp_path: Path) -> None:
-    columns = ["path", "dataset", "actor", "emotion", "content_id"]
+    columns = ["path", "dataset", "actor", "emotion", "content_id", "sentence"]
     with (tmp_path / "clips.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
-        writer.writerow([NEUTRAL, "crema_d", "1001", "neutral", "DFA"])
-        writer.writerow([HAPPY, "crema_d", "1001", "happy", "DFA"])
+        writer.writerow([NEUTRAL, "crema_d", "1001", "neutral", "DFA", "Don't forget a jacket"])
+        writer.writerow([HAPPY, "crema_d", "1001", "happy", "DFA", "DON'T FORGET A JACKET"])
     assert [clip.emotion for clip in read_clips(tmp_path)] == ["neutral", "happy"]
     config = TableConfig(
         data=tmp_path,
@@ -167,11 +168,18 @@ def test_the_table_end_to_end(judges: None, tmp_path: Path) -> None:
         markdown=tmp_path / "t.md",
         cache=tmp_path / "cache",
         emotions=("happy",),
+        pairs=("cdrl stand-in:refusing",),
     )
+    with pytest.raises(UsageError, match="no method NED"):
+        evaluate(replace(config, pairs=("NED:refusing",)), [Copying(), Refusing()])
     result = evaluate(config, [Copying(), Refusing()])
     ours = result["summary"]["blocks"]["all"]["methods"]["cdrl stand-in"]
     refused = result["summary"]["blocks"]["all"]["methods"]["refusing"]
     assert ours["share"] == pytest.approx(1, abs=0.1) and ours["failed"] == 0
+    # The stand-in is the real happy take itself: near to it in every space, and its own truth once warped back.
+    assert ours["measures"]["fad"]["mean"] < 0.05 and ours["measures"]["csim"]["mean"] > 0.7
+    assert "csim" not in refused["measures"] and result["floor"]["frames"] == [3, 3]
+    assert "lip_flow_r" in result["summary"]["blocks"]["all"]["paired"]["cdrl stand-in − refusing"]
     assert refused["failed"] == 1 and refused["measures"]["p_target"]["mean"] == 0
     assert "nobody there" in (tmp_path / "t.md").read_text() and (tmp_path / "t.json").stat().st_size > 500
     assert set(EMOTIONS) == set(result["real"][0]["p"])

@@ -5,16 +5,18 @@ from typing import Any
 import pytest
 
 from cdrl.datasets.splits import read_people
+from cdrl.errors import UsageError
 from cdrl.evaluation import report
+from cdrl.evaluation.columns import COLUMNS, MISS
 from cdrl.evaluation.people import APART, EMOTIONS
 
 
 def row(
     method: str, person: str, emotion: str, p: float, failed: str | None = None, source: str = "s"
 ) -> dict[str, Any]:
-    numbers = dict.fromkeys(report._COLUMNS, 0.5) | {"p_target": p}
+    numbers = dict.fromkeys(COLUMNS, 0.5) | {"p_target": p}
     if failed is not None:
-        numbers = dict(report.MISS)
+        numbers = dict(MISS)
     return {
         "method": method,
         "block": "neutral",
@@ -82,6 +84,57 @@ def test_paired_differences_use_common_clips_only() -> None:
     difference = report.paired(rows, "cdrl", "NED")["p_target"]
     assert difference["people"] == {"a": pytest.approx(0.4), "b": pytest.approx(-0.1)}
     assert difference["mean"] == pytest.approx(0.15) and difference["better"] == 1 and difference["clips"] == 2
+
+
+def test_a_difference_has_an_interval_over_people_and_a_median_over_pairs() -> None:
+    values = {"a": (0.9, 0.5), "b": (0.3, 0.4), "c": (0.2, 0.1)}
+    rows = [row(name, who, "sad", p[k]) for who, p in values.items() for k, name in enumerate(("x", "y"))]
+    cell = report.paired(rows, "x", "y")["p_target"]
+    assert cell["median"] == pytest.approx(0.1)
+    assert cell["low"] == pytest.approx(-0.1) and cell["high"] == pytest.approx(0.4)
+
+
+def test_the_same_source_with_two_references_is_two_pairs() -> None:
+    rows = [row(name, "a", "sad", p) for p in (0.2, 0.4) for name in ("x", "y")]
+    for k, each in enumerate(rows):
+        each["reference"] = f"reference {k // 2}"
+    assert report.paired(rows, "x", "y")["p_target"]["clips"] == 2
+
+
+def test_less_is_better_for_distances() -> None:
+    rows = [row("x", "a", "sad", 0.5), row("y", "a", "sad", 0.5)]
+    rows[0]["measures"] |= {"fad": 0.1, "csim": 0.8}
+    rows[1]["measures"] |= {"fad": 0.3, "csim": 0.9}
+    found = report.paired(rows, "x", "y")
+    assert found["fad"]["better"] == 1 and found["csim"]["better"] == 0
+
+
+def test_asked_pairs_take_the_place_of_the_default_ones() -> None:
+    rows = [row(name, "a", "sad", 0.5) for name in ("cdrl", "NED", "plain copy")]
+    default = report.summarise(rows, [])["blocks"]["all"]
+    assert default["pairs"] == {"NED": ["cdrl", "NED"], "plain copy": ["cdrl", "plain copy"]}
+    asked = report.summarise(rows, [], report.pair_names(["NED:plain copy", "NED:absent"]))["blocks"]["all"]
+    assert list(asked["paired"]) == ["NED − plain copy"]
+    with pytest.raises(UsageError, match="NAME:NAME"):
+        report.pair_names(["NED"])
+
+
+def test_likeness_says_its_frames_and_who_was_left_out() -> None:
+    rows = [row("m", "a", "sad", 0.5), row("m", "b", "sad", 0.5)]
+    rows[0]["measures"] |= {"fad_frames": 6}
+    for measure in ("fad", "csim"):
+        del rows[1]["measures"][measure]
+    summary = report.summarise(rows, [real("a", "sad", 0.8)])
+    method = summary["blocks"]["all"]["methods"]["m"]
+    assert (
+        method["fad_frames"] == [6, 6]
+        and method["without_real"] == 1
+        and list(method["measures"]["fad"]["people"]) == ["a"]
+    )
+    text = report.markdown(
+        {"set": "tune", "judges": {}, "rows": rows, "real": [real("a", "sad", 0.8)], "summary": summary}
+    )
+    assert "m 6–6, 1 people's emotions without a real clip left out" in text
 
 
 def test_the_markdown_names_every_method_person_and_failure() -> None:

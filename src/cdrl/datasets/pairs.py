@@ -40,10 +40,20 @@ def aligned_pairs(a: PreparedClip, b: PreparedClip) -> NDArray[np.intp]:
     if a.truth is not None and b.truth is not None:
         return pairs_by_position(a.truth, b.truth)
     if a.speech is not None and b.speech is not None:
-        path = warp(a.speech, b.speech, _BAND)
+        path = warp_speech(a.speech, b.speech)
     else:
-        path = warp(*_lifted(mouth_motion(a), mouth_motion(b)), _BAND, centre=False)
+        path = warp_mouths(mouth_motion(a), mouth_motion(b))
     return _of_each(path, a.count)
+
+
+def warp_speech(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The path [k, 2] between two takes of a sentence by what is heard: speech features [T, width] at their frames."""
+    return warp(a, b, _BAND)
+
+
+def warp_mouths(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The path [k, 2] between two takes of a sentence by what is seen: the mouths' motion (`motion_of`)."""
+    return warp(*_lifted(a, b), _BAND, centre=False)
 
 
 def pairs_by_position(a: Truth, b: Truth) -> NDArray[np.intp]:
@@ -98,7 +108,7 @@ def mouth_motion(clip: PreparedClip) -> NDArray[np.float32]:
 
 
 def motion_of(landmarks: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:
-    """`mouth_motion` of landmarks [T, 478, 3] seen at `times` [T] seconds."""
+    """`mouth_motion` of landmarks [T, 478, 3] (or [T, 468, 2], in the picture alone) seen at `times` [T] seconds."""
     points = landmarks.astype(np.float64)
     eyes = points[:, list(RIGHT_CORNERS)].mean(1) - points[:, list(LEFT_CORNERS)].mean(1)
     # Three-dimensional distances: a turned head shortens them less than their picture.

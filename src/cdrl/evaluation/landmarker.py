@@ -6,6 +6,7 @@ mesh of one frame gives the region of the next, until the face score falls under
 Its geometry is its own on purpose: a mistake in the editor's must not hide in the judge's.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +47,14 @@ class Region:
         return np.array([[cos, -sin, self.x - cos * half + sin * half], [sin, cos, self.y - sin * half - cos * half]])
 
 
-def interpreter(name: str) -> Any:
-    """A LiteRT interpreter of the verified model file `name`, one thread, tensors allocated."""
-    model = Interpreter(model_path=str(find_model(name)), num_threads=1)
+def interpreter(name: str, keep_all: bool = False) -> Any:
+    """A LiteRT interpreter of the verified model file `name`, one thread, tensors allocated.
+
+    `keep_all`: what layers inside the network give can be read, too, for more memory; a small network's is small.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the memory that `keep_all` takes
+        model = Interpreter(model_path=str(find_model(name)), num_threads=1, experimental_preserve_all_tensors=keep_all)
     model.allocate_tensors()
     return model
 

@@ -9,11 +9,17 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.evaluation.geometry import to_face_frame
+
 Array = NDArray[np.float64]
 
 _RIGHT_EYE, _LEFT_EYE = (33, 133), (362, 263)  # lid corners, mesh indices
 _INNER_PAIRS = ((82, 87), (13, 14), (312, 317))  # inner lip, upper and lower
 _CORNERS = (61, 291)
+_LIPS = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),  # outer contour
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),  # inner contour
+)
 _MINIMUM_FRAMES = 8  # fewer common frames make no correlation
 CLOSED_SOURCE = 0.02  # a source frame is closed this near its 5th percentile
 CLOSED_OUTPUT = 0.05  # and the output kept it when this near the same percentile
@@ -118,7 +124,8 @@ def frechet_distance(x: Array, y: Array) -> float:
     """Fréchet distance of two Gaussians fitted to features [N,D] and [M,D], ≥ 0.
 
     |μx−μy|² + tr(Σx + Σy − 2(Σx Σy)^½) (Heusel et al. 2017, equation 6). The trace of the root is the sum of the roots
-    of the eigenvalues of √Σx Σy √Σx, which is symmetric: no complex arithmetic.
+    of the eigenvalues of √Σx Σy √Σx, which is symmetric: no complex arithmetic, and fewer features than dimensions
+    (covariances without full rank) are no trouble. It grows as N shrinks: compare at the same N ≥ 2 only.
     """
     difference = x.mean(0) - y.mean(0)
     first, second = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
@@ -126,6 +133,42 @@ def frechet_distance(x: Array, y: Array) -> float:
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
     cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second @ root), 0, None)).sum()
     return float(max(0.0, difference @ difference + np.trace(first) + np.trace(second) - 2 * cross))
+
+
+def same_count(x: Array, y: Array, seed: int = 0) -> tuple[Array, Array]:
+    """As many rows of the larger one, drawn at random, as the smaller one has; in their order."""
+    count = min(len(x), len(y))
+    random = np.random.default_rng(seed)
+    first, second = (rows[np.sort(random.permutation(len(rows))[:count])] for rows in (x, y))
+    return first, second
+
+
+def pairwise_cosine(x: Array, y: Array, most: int = 100, seed: int = 0) -> float:
+    """CSIM: mean cosine over all pairs of features [N,D] × [M,D], in [−1, 1]; raw, nothing is subtracted first.
+
+    At most `most` rows of each are drawn, at random without replacement (the paper: 100 × 100).
+    """
+    random = np.random.default_rng(seed)
+    sides = [rows[random.permutation(len(rows))[:most]] for rows in (x, y)]
+    unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in sides]
+    return float((unit[0] @ unit[1].T).mean())
+
+
+def mouth_shape(points: Array) -> Array:
+    """[T,468,2] → [T,40,2]: both lip contours, centred, level with the eyes, in inter-ocular distances."""
+    lips = to_face_frame(points)[:, _LIPS]
+    return np.asarray(lips - lips.mean(1, keepdims=True))
+
+
+def mouth_distance(shape: Array, truth: Array) -> float:
+    """Mean distance of lip landmarks, both [T,40,2] of `mouth_shape`, in percent of the inter-ocular distance.
+
+    Frames without a face in either are left out; NaN where none remains. Mouths are centred and level with the eyes:
+    what counts is their shape, not where the head is.
+    """
+    apart = np.linalg.norm(shape - truth, axis=-1).mean(1)
+    seen = apart[np.isfinite(apart)]
+    return float(100 * seen.mean()) if len(seen) else float("nan")
 
 
 def people_mean(values: Mapping[str, list[float]]) -> float:

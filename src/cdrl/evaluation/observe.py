@@ -18,6 +18,7 @@ from cdrl.evaluation.clips import Frames, Image
 from cdrl.evaluation.geometry import Layout
 from cdrl.evaluation.judges import EMOTIONS, EmotionJudge, IdentityJudge
 from cdrl.evaluation.landmarker import POINTS, Landmarker
+from cdrl.evaluation.networks import Networks
 
 Array = NDArray[np.float64]
 
@@ -29,7 +30,11 @@ _UPPER_CENTRE, _UPPER_HALF = (0.0, -0.2), 1.1
 _THUMB = 64  # pixels, aligned grey face kept of every frame
 _FACE_CENTRE = (0.0, 0.5)
 _IDENTITY_FRAMES = 6  # recognition is slow (0.2 s) and steady: spread over the clip
+_EXPRESSION_FRAMES = 100  # that a network of the user's sees; the embedded one runs on every frame anyway
 _BLACK = 8.0  # mean grey level under which a frame is padding
+
+
+_EMBEDDED = Networks()
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Observation:
 
     `points` [T,468,2] pixels · `emotion` [T,7] (order `judges.EMOTIONS`) · `flow_spread`, `flow_opening` [T] (see
     `measures.flow_spread`, `flow_opening`; NaN at frame 0) · `upper` [T,28,48] grey levels · `thumbs` [T,64,64] grey ·
-    `sharpness` [T] Laplacian variance · `identity` [K,128] recognition vectors of 6 frames.
+    `sharpness` [T] Laplacian variance · `identity` [K,D] recognition vectors of 6 frames · `expression` [M,D']
+    expression vectors of length 1 of the frames with a face (of at most 100, where the network is the user's).
     """
 
     points: Array
@@ -49,6 +55,7 @@ class Observation:
     thumbs: NDArray[np.uint8]
     sharpness: Array
     identity: Array
+    expression: Array
     layout: Layout
 
     @property
@@ -132,7 +139,13 @@ class _SecondPass:
         return float(laplacian.var()), np.asarray(thumb, np.uint8)
 
 
-def observe(frames: Frames, layout: Layout | None = None) -> Observation:
+def _spread(found: NDArray[np.bool_], count: int) -> set[int]:
+    """About `count` frames with a face, spread over the clip."""
+    seen = np.flatnonzero(found)
+    return set(seen[np.linspace(0, len(seen) - 1, count).round().astype(int)].tolist())
+
+
+def observe(frames: Frames, layout: Layout | None = None, networks: Networks = _EMBEDDED) -> Observation:
     """Look at a clip with every judge, in the given layout or its own. `FaceError` when no frame has a face."""
     points = find_points(frames)
     found = np.isfinite(points[:, 0, 0])
@@ -141,13 +154,14 @@ def observe(frames: Frames, layout: Layout | None = None) -> Observation:
     layout = layout if layout is not None else geometry.layout_of(points)
     pose = geometry.poses(points, layout)
     crops, count = _SecondPass(layout), len(points)
-    chosen = set(np.flatnonzero(found)[np.linspace(0, found.sum() - 1, _IDENTITY_FRAMES).round().astype(int)].tolist())
+    recognition = networks.recognition or _identity_judge()
+    recognised, expressed = _spread(found, _IDENTITY_FRAMES), _spread(found, _EXPRESSION_FRAMES)
     emotion = np.full((count, len(EMOTIONS)), np.nan)
     flow = np.full((count, 2), np.nan)
     upper = np.full((count, _UPPER[1], _UPPER[0]), np.nan)
     thumbs = np.zeros((count, _THUMB, _THUMB), np.uint8)
     sharpness = np.full(count, np.nan)
-    identity = []
+    identity, expression = [], []
     for index, rgb in enumerate(frames()):
         if not found[index]:
             crops = _SecondPass(layout)  # flow across a gap means nothing
@@ -156,7 +170,14 @@ def observe(frames: Frames, layout: Layout | None = None) -> Observation:
         flow[index] = crops.mouth(grey, pose[index])
         upper[index] = crops.upper(grey, pose[index])
         sharpness[index], thumbs[index] = crops.face(grey, pose[index])
-        emotion[index] = _emotion_judge()(rgb, points[index])
-        if index in chosen:
-            identity.append(_identity_judge()(rgb, points[index]))
-    return Observation(points, emotion, flow[:, 0], flow[:, 1], upper, thumbs, sharpness, np.stack(identity), layout)
+        emotion[index], features = _emotion_judge().look(rgb, points[index])
+        if networks.expression is None:
+            expression.append(features)
+        elif index in expressed:
+            expression.append(networks.expression(rgb, points[index]))
+        if index in recognised:
+            identity.append(recognition(rgb, points[index]))
+    expressions = np.stack(expression)
+    expressions /= np.maximum(np.linalg.norm(expressions, axis=1, keepdims=True), 1e-12)
+    vectors = np.stack(identity), expressions
+    return Observation(points, emotion, flow[:, 0], flow[:, 1], upper, thumbs, sharpness, *vectors, layout)

@@ -6,10 +6,12 @@ they are part of.
 """
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cdrl.datasets.layouts import words_id
 from cdrl.errors import InputNotFoundError
 
 SetName = Literal["tune", "report"]
@@ -20,13 +22,19 @@ APART = ("fear",)  # judged and printed, but in no average: the emotion network 
 
 @dataclass(frozen=True)
 class ClipRow:
-    """A row of `clips.csv`: a real clip of one person; `emotion` is empty where it is unlabelled."""
+    """A real clip of one person; `emotion` is empty where it is unlabelled.
+
+    `sentence` tells a person's sentences apart; `words` is equal for the same words only, in whatever emotion, and
+    empty where they are unknown. `sound`: where it lies when not in the clip itself.
+    """
 
     path: Path
     dataset: str
     person: str
     emotion: str
     sentence: str
+    words: str = ""
+    sound: Path | None = None
 
 
 def read_clips(folder: Path) -> list[ClipRow]:
@@ -42,6 +50,7 @@ def read_clips(folder: Path) -> list[ClipRow]:
                 row["actor"],
                 row["emotion"],
                 row["content_id"].rsplit("_", 1)[-1] or sentence_number(row["path"]),
+                words_id(row.get("sentence") or ""),
             )
             for row in csv.DictReader(file)
         ]
@@ -53,12 +62,12 @@ def sentence_number(name: str) -> str:
     return last if last.isdigit() and len(last) == 3 else ""
 
 
-def neutral_clips(clips: list[ClipRow], person: str) -> list[ClipRow]:
+def neutral_clips(clips: Sequence[ClipRow], person: str) -> list[ClipRow]:
     """A person's neutral clips: sources to be edited, and what identity is compared with."""
     return [clip for clip in clips if clip.person == person and clip.emotion == "neutral"]
 
 
-def real_clips(clips: list[ClipRow]) -> list[ClipRow]:
+def real_clips(clips: Sequence[ClipRow]) -> list[ClipRow]:
     """Clips that really show a labelled emotion by a known person: the target of every edit.
 
     Collections whose labels were guessed from a file's name (styletalk) are left out.

@@ -6,29 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from cdrl.errors import UsageError
+from cdrl.evaluation.columns import COLUMNS, PAIRED
 from cdrl.evaluation.measures import bootstrap_interval, people_mean
 from cdrl.evaluation.people import APART, EMOTIONS
 
 Row = dict[str, Any]
-
-MISS = dict.fromkeys(
-    ("lip_opening_r", "lip_width_r", "lip_flow_r", "lip_flow_opening_r", "closures_kept", "p_target", "edited"), 0.0
-)
-"""What a clip that failed scores; ratios and identity have no zero and leave it out."""
-
-_COLUMNS = {
-    "lip_opening_r": "lip opening r",
-    "lip_width_r": "lip width r",
-    "lip_flow_r": "lip flow r",
-    "closures_kept": "closures kept",
-    "p_target": "p(target)",
-    "identity": "identity",
-    "flicker": "flicker",
-    "sharpness": "sharpness",
-    "edited": "edited",
-}
-_LOWER_IS_BETTER = frozenset({"flicker"})
-_PAIRED = ("lip_opening_r", "lip_flow_r", "closures_kept", "p_target", "identity", "flicker")
 
 
 def by_person(rows: Iterable[Row], measure: str) -> dict[str, list[float]]:
@@ -73,7 +56,8 @@ def probability_share(rows: Sequence[Row], real: Sequence[Row], emotion: str) ->
 def _summary(rows: Sequence[Row], real: Sequence[Row]) -> Row:
     counted = [row for row in rows if row["emotion"] not in APART]
     result: Row = {"clips": len(counted), "failed": sum(row["failed"] is not None for row in counted), "measures": {}}
-    for measure in _COLUMNS:
+    result |= _likeness_facts(counted)
+    for measure in COLUMNS:
         people = by_person(counted, measure)
         if people:
             low, high = bootstrap_interval(people)
@@ -93,6 +77,15 @@ def _summary(rows: Sequence[Row], real: Sequence[Row]) -> Row:
     return result
 
 
+def _likeness_facts(rows: Sequence[Row]) -> Row:
+    """`fad_frames`: fewest and most frames on each side of a FAD; `without_real`: of how many people and emotions the
+    outputs have no real clip to be compared with (FAD and CSIM leave them out)."""
+    judged = [row for row in rows if row["failed"] is None]
+    counts = [int(row["measures"]["fad_frames"]) for row in judged if "fad_frames" in row["measures"]]
+    lacking = {(row["person"], row["emotion"]) for row in judged if "csim" not in row["measures"]}
+    return {"fad_frames": [min(counts), max(counts)] if counts else None, "without_real": len(lacking)}
+
+
 def _identity_of(summary: Row) -> dict[str, float]:
     return dict(summary["measures"].get("identity", {"people": {}})["people"])
 
@@ -107,14 +100,18 @@ def real_identity(real: Sequence[Row]) -> dict[str, float]:
 
 
 def paired(rows: Sequence[Row], first: str, second: str) -> dict[str, Row]:
-    """first − second on the clips both were given: mean over people, each one's own, how many go the right way."""
-    sides: dict[str, dict[tuple[str, str], Row]] = {first: {}, second: {}}
+    """first − second on the clips both were given: mean over people, each one's own, how many go the right way.
+
+    `low`, `high`: 95 % interval by bootstrap over people; `median`: over the pairs, each a source and an emotion (and
+    a reference, where there are several).
+    """
+    sides: dict[str, dict[tuple[str, ...], Row]] = {first: {}, second: {}}
     for row in rows:
         if row["method"] in sides and row["emotion"] not in APART:
-            sides[row["method"]][row["source"], row["emotion"]] = row
+            sides[row["method"]][row["block"], row["source"], row["emotion"], row.get("reference") or ""] = row
     common = sorted(set(sides[first]) & set(sides[second]))
     result: dict[str, Row] = {}
-    for measure in _PAIRED:
+    for measure in PAIRED:
         people: dict[str, list[float]] = defaultdict(list)
         for key in common:
             a, b = sides[first][key], sides[second][key]
@@ -122,23 +119,56 @@ def paired(rows: Sequence[Row], first: str, second: str) -> dict[str, Row]:
             if x is not None and y is not None and np.isfinite(x) and np.isfinite(y):
                 people[a["person"]].append(x - y)
         if people:
-            means = {person: float(np.mean(values)) for person, values in sorted(people.items())}
-            sign = -1 if measure in _LOWER_IS_BETTER else 1
-            better = sum(sign * value > 0 for value in means.values())
-            result[measure] = {"mean": people_mean(people), "people": means, "better": better, "clips": len(common)}
+            result[measure] = {**_difference(people, COLUMNS[measure].lower), "clips": len(common)}
     return result
 
 
-def summarise(rows: Sequence[Row], real: Sequence[Row]) -> Row:
-    """Every block (and all together): every method's means, intervals, shares; cdrl paired with each other method."""
+def _difference(people: dict[str, list[float]], lower_is_better: bool) -> Row:
+    means = {person: float(np.mean(values)) for person, values in sorted(people.items())}
+    low, high = bootstrap_interval(people)
+    sign = -1 if lower_is_better else 1
+    return {
+        "mean": people_mean(people),
+        "low": low,
+        "high": high,
+        "median": float(np.median(np.concatenate(list(people.values())))),
+        "people": means,
+        "better": sum(sign * value > 0 for value in means.values()),
+    }
+
+
+def pair_names(pairs: Sequence[str]) -> list[tuple[str, str]]:
+    """`NAME:NAME` texts as (first, second); UsageError for any other. The last colon divides."""
+    named = [text.rpartition(":")[::2] for text in pairs]
+    for text, (first, second) in zip(pairs, named, strict=True):
+        if not first or not second or first == second:
+            raise UsageError(f"--pairs {text!r}: write NAME:NAME, two methods of the table")
+    return named
+
+
+def _pairs_of(names: Sequence[str], pairs: Sequence[tuple[str, str]] | None) -> Row:
+    """Key of a difference → its two methods. Asked ones as they are; by default cdrl's first row and each other."""
+    if pairs is not None:
+        return {f"{a} − {b}": [a, b] for a, b in pairs if a in names and b in names}
+    ours = next((name for name in names if name.startswith("cdrl")), None)
+    return {name: [ours, name] for name in names if name != ours} if ours else {}
+
+
+def summarise(rows: Sequence[Row], real: Sequence[Row], pairs: Sequence[tuple[str, str]] | None = None) -> Row:
+    """Every block (and all together): every method's means, intervals, shares, and paired differences.
+
+    `pairs` (first, second): what is subtracted from what; by default cdrl paired with each other method. `pairs` of a
+    block names the two methods of each key of its `paired`.
+    """
     blocks: Row = {}
     for block in (*dict.fromkeys(row["block"] for row in rows), "all"):
         inside = [row for row in rows if block in (row["block"], "all")]
         names = list(dict.fromkeys(row["method"] for row in inside))
-        ours = next((name for name in names if name.startswith("cdrl")), None)
+        compared = _pairs_of(names, pairs)
         blocks[block] = {
             "methods": {name: _summary([r for r in inside if r["method"] == name], real) for name in names},
-            "paired": {name: paired(inside, ours, name) for name in names if name != ours} if ours else {},
+            "pairs": compared,
+            "paired": {key: paired(inside, *two) for key, two in compared.items()},
         }
     people = sorted({row["person"] for row in rows})
     mine = [row for row in real if row["person"] in people]
@@ -163,20 +193,21 @@ def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _block_lines(name: str, block: Row) -> list[str]:
-    header = ["method", "people", "clips", "failed", *_COLUMNS.values(), "p / real", "capped", "identity − real"]
+    headings = [column.heading for column in COLUMNS.values()]
+    header = ["method", "people", "clips", "failed", *headings, "p / real", "capped", "identity − real"]
     lines = []
     for method, summary in block["methods"].items():
         cells = []
-        for measure in _COLUMNS:
+        for measure, column in COLUMNS.items():
             cell = summary["measures"].get(measure)
-            digits = 3 if measure == "identity" else 2
-            span = f" [{_number(cell['low'], digits)}, {_number(cell['high'], digits)}]" if cell else ""
-            cells.append(_number(cell["mean"] if cell else None, digits) + (span if measure in _PAIRED else ""))
+            span = f" [{_number(cell['low'], column.digits)}, {_number(cell['high'], column.digits)}]" if cell else ""
+            mean = _number(cell["mean"] if cell else None, column.digits)
+            cells.append(mean + (span if column.paired else ""))
         count = len(summary["measures"].get("p_target", {"people": ()})["people"])
         facts = [str(count), str(summary["clips"]), str(summary["failed"])]
         ends = [_number(summary["share"]), _number(summary["share_capped"]), _number(summary["identity_margin"], 3)]
         lines.append([method, *facts, *cells, *ends])
-    text = [f"## {name}", "", *_table(header, lines)]
+    text = [f"## {name}", "", *_table(header, lines), *_likeness_lines(block)]
     emotions = (*EMOTIONS, *APART)
     shares = []
     for method, summary in block["methods"].items():
@@ -190,22 +221,40 @@ def _block_lines(name: str, block: Row) -> list[str]:
     return text + _table(["method", *emotions], shares)
 
 
+def _likeness_lines(block: Row) -> list[str]:
+    said = []
+    for method, summary in block["methods"].items():
+        frames, lacking = summary["fad_frames"], summary["without_real"]
+        if frames is not None:
+            left = f", {lacking} people's emotions without a real clip left out" if lacking else ""
+            said.append(f"{method} {frames[0]}–{frames[1]}{left}")
+    return [f"FAD, frames on each side (N): {'; '.join(said)}.", ""] if said else []
+
+
 def _paired_lines(block: Row) -> list[str]:
     lines = []
-    for method, differences in block["paired"].items():
+    for key, differences in block["paired"].items():
         cells = []
-        for measure in _PAIRED:
+        for measure in PAIRED:
             cell = differences.get(measure)
-            sign = "+" if cell and cell["mean"] >= 0 else ""
-            digits = 3 if measure == "identity" else 2
-            cells.append(
-                f"{sign}{_number(cell['mean'], digits)} ({cell['better']}/{len(cell['people'])})" if cell else "–"
-            )
-        lines.append([f"cdrl − {method}", *cells])
+            cells.append(_difference_text(cell, COLUMNS[measure].digits) if cell else "–")
+        lines.append([" − ".join(block["pairs"][key]), *cells])
     if not lines:
         return []
-    title = "Paired differences on the same clips (people for whom cdrl is better / people):"
-    return [title, "", *_table(["", *(_COLUMNS[measure] for measure in _PAIRED)], lines)]
+    title = (
+        "Paired differences on the same clips: mean [95 % interval over people], median of the pairs (people for whom "
+        "the first is better / people):"
+    )
+    return [title, "", *_table(["", *(COLUMNS[measure].heading for measure in PAIRED)], lines)]
+
+
+def _difference_text(cell: Row, digits: int) -> str:
+    mean, low, high, median = (_signed(cell[name], digits) for name in ("mean", "low", "high", "median"))
+    return f"{mean} [{low}, {high}], {median} ({cell['better']}/{len(cell['people'])})"
+
+
+def _signed(value: float, digits: int) -> str:
+    return ("+" if value >= 0 else "") + _number(value, digits)
 
 
 def _cell_lines(rows: Sequence[Row], real: Sequence[Row]) -> list[str]:
@@ -217,11 +266,11 @@ def _cell_lines(rows: Sequence[Row], real: Sequence[Row]) -> list[str]:
         own, everyone = real_probability(real, emotion)
         target = f"{_number(own[person])}" if person in own else f"{_number(everyone)} (all)"
         values = []
-        for measure in _COLUMNS:
+        for measure, column in COLUMNS.items():
             found = [row["measures"][measure] for row in cell if measure in row["measures"]]
-            values.append(_number(float(np.mean(found)) if found else None, 3 if measure == "identity" else 2))
+            values.append(_number(float(np.mean(found)) if found else None, column.digits))
         lines.append([method, person, emotion, str(len(cell)), *values, target])
-    header = ["method", "person", "emotion", "clips", *_COLUMNS.values(), "real p"]
+    header = ["method", "person", "emotion", "clips", *(column.heading for column in COLUMNS.values()), "real p"]
     return ["## Every person and emotion", "", *_table(header, lines)]
 
 
@@ -230,25 +279,49 @@ def markdown(result: Row) -> str:
     summary = result["summary"]
     judges = ", ".join(f"{what} by {name}" for what, name in result["judges"].items())
     text = [
-        f"# Judged on the {result['set']} people",
+        f"# {result.get('title', 'Judged on the ' + result['set'] + ' people')}",
         "",
-        f"Files as written, decoded again; {judges}: none of them drives an edit. Means over people, 95 % intervals by "
-        "bootstrap over people; fear is printed but in no mean. A clip that fails scores 0 in lip r, closures and p.",
-        "",
-        "*p / real*: mean over emotions of p(target), over that of real clips; *capped*: mean over emotions of each "
-        "share, at most 1. *identity − real*: cosine to the person's other neutral clips, less that of their real "
-        "emotional clips.",
-        "",
+        f"{_INTRODUCTION[0]} {judges}.",
     ]
+    text += ["", *_INTRODUCTION[1:], ""]
     for name, block in summary["blocks"].items():
         text += [*_block_lines(name, block), *_paired_lines(block)]
     real = ", ".join(f"{name} {_number(value, 3)}" for name, value in summary["real_identity"].items())
     text += [
-        f"Identity of real emotional clips to the same person's neutral clips: {real}; to other people: "
+        f"Identity of real emotional clips to the same person's neutral clips: {real or '–'}; to other people: "
         f"{_number(summary['others_identity'], 3)}.",
         "",
+        *_floor_lines(result.get("floor")),
         *_cell_lines(result["rows"], result["real"]),
     ]
     failed = [row for row in result["rows"] if row["failed"]]
     text += [f"- {row['method']}, {row['source']}, {row['emotion']}: {row['failed']}" for row in failed]
+    text += [f"- {remark}" for remark in result.get("remarks", ())]
+    text += [f"- real clip {name}, left out: {reason}" for name, reason in result.get("unread", {}).items()]
     return "\n".join(text).rstrip() + "\n"
+
+
+def _floor_lines(floor: Row | None) -> list[str]:
+    if not floor or floor["csim"] is None:
+        return []
+    frames = f" at N = {floor['frames'][0]}–{floor['frames'][1]}" if floor["frames"] else ""
+    return [
+        f"Real frames against other real frames of the same person and emotion: FAD {_number(floor['fad'], 3)}{frames} "
+        f"(fewer frames make it larger), CSIM {_number(floor['csim'], 3)}; {len(floor['people'])} people.",
+        "",
+    ]
+
+
+_INTRODUCTION = (
+    "Files as written, decoded again; none of the judges drives an edit:",
+    "Means over people, 95 % intervals by bootstrap over people; fear is printed but in no mean. A clip that fails "
+    "scores 0 in lip r, closures and p.",
+    "",
+    "*p / real*: mean over emotions of p(target), over that of real clips; *capped*: mean over emotions of each share, "
+    "at most 1. *identity − real*: cosine to the person's other neutral clips, less that of their real emotional "
+    "clips. *FAD* (lower is better): Fréchet distance of recognition features to real frames of the person in that "
+    "emotion, as many on each side. *CSIM* (higher is better): mean cosine of expression features, raw, over up to "
+    "100 × 100 pairs with them. *Mouth distance* (lower is better): lip landmarks to the person's real take of the "
+    "same words in that emotion, warped to the source's time, in percent of the eyes' distance; beside it that of the "
+    "source itself on the same clips.",
+)

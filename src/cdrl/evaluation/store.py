@@ -1,7 +1,7 @@
 """Observations of files that do not change, kept on disk by content, so that a table is made again in seconds.
 
-The name of an entry is a hash of the file's bytes, the tile looked at, the layout it was seen in, and the judges'
-version.
+The name of an entry is a hash of the file's bytes, the tile looked at, the layout it was seen in, the feature networks,
+and the judges' version.
 """
 
 import hashlib
@@ -13,16 +13,19 @@ import numpy as np
 
 from cdrl.evaluation.clips import Frames, frames_of
 from cdrl.evaluation.geometry import Layout
+from cdrl.evaluation.networks import Networks
 from cdrl.evaluation.observe import Observation, observe
 from cdrl.files import file_sha256
 from cdrl.pretrained import MODELS
 
-_VERSION = "2"  # raise it whenever what a judge sees changes
+_VERSION = "3"  # raise it whenever what a judge sees changes
+_HALF = ("expression",)  # kept in half precision: one vector a frame, whose direction alone counts
 _ARRAYS = tuple(field.name for field in fields(Observation) if field.name != "layout")
 
 
-def _key(content: str, tile: str, layout: Layout | None) -> str:
+def _key(content: str, tile: str, layout: Layout | None, networks: Networks) -> str:
     judges = [model.sha256 for model in MODELS.values() if model.purpose == "judging"]
+    judges += networks.names.values()
     digest = hashlib.sha256("|".join([_VERSION, content, tile, *judges]).encode())
     if layout is not None:
         digest.update(layout.template.astype("<f4").tobytes() + str(layout.face_size).encode())
@@ -31,7 +34,8 @@ def _key(content: str, tile: str, layout: Layout | None) -> str:
 
 def _rounded(observation: Observation) -> dict[str, Any]:
     arrays = {name: np.asarray(getattr(observation, name)) for name in _ARRAYS}
-    arrays = {name: array if array.dtype == np.uint8 else array.astype(np.float32) for name, array in arrays.items()}
+    single = {name: array if array.dtype == np.uint8 else array.astype(np.float32) for name, array in arrays.items()}
+    arrays = {name: array.astype(np.float16) if name in _HALF else array for name, array in single.items()}
     return {**arrays, "template": observation.layout.template.astype(np.float32)}
 
 
@@ -52,11 +56,15 @@ def load(path: Path) -> Observation:
     return Observation(**wide, layout=layout)
 
 
-class Store:
-    """Looks at files through the cache folder; `None` keeps nothing."""
+_EMBEDDED = Networks()
 
-    def __init__(self, folder: Path | None) -> None:
+
+class Store:
+    """Looks at files through the cache folder, `None` keeps nothing; `networks` give the features."""
+
+    def __init__(self, folder: Path | None, networks: Networks = _EMBEDDED) -> None:
         self._folder = folder
+        self._networks = networks
 
     def file(self, path: Path, layout: Layout | None = None) -> Observation:
         """A whole video file, in a layout or its own."""
@@ -68,8 +76,8 @@ class Store:
 
     def _look(self, path: Path, tile: str, frames: Frames, layout: Layout | None) -> Observation:
         if self._folder is None:
-            return observe(frames, layout)
-        entry = self._folder / f"{_key(file_sha256(path), tile, layout)}.npz"
+            return observe(frames, layout, self._networks)
+        entry = self._folder / f"{_key(file_sha256(path), tile, layout, self._networks)}.npz"
         if not entry.is_file():
-            save(observe(frames, layout), entry)
+            save(observe(frames, layout, self._networks), entry)
         return load(entry)

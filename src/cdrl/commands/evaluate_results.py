@@ -1,0 +1,33 @@
+"""`cdrl evaluate results`: any finished files, of any method, judged beside each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from cdrl.errors import OutputError
+from cdrl.evaluation.results import ResultsConfig, evaluate_results
+
+
+@dataclass(frozen=True)
+class Options(ResultsConfig):
+    """Judge finished files of any method on any data set: lips, emotion, identity, FAD, CSIM, flicker, sharpness.
+
+    RESULTS is a table of comma-separated values with the columns method, output, source, emotion; and, where they are
+    known, reference, person, lag (a number of frames, or auto).
+    """
+
+    results: Annotated[Positional[Path], arg(metavar="RESULTS.csv")]
+    """The table of results; relative paths in it are relative to it."""
+
+
+def run(options: Options) -> int:
+    """Judge them all and write what the options ask for."""
+    for path in (options.json, options.markdown):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise OutputError(f"{path}: not a place for a file; name one in a folder that exists")
+    evaluate_results(options)
+    return 0
