@@ -27,6 +27,9 @@ TRANSLATOR = "translator.onnx"
 CONTENT, EMOTION, VLM = "content.safetensors", "emotion.safetensors", "vlm.safetensors"
 """The representations, and the visual-language model beneath the second."""
 
+SYNC = "sync.safetensors"
+"""The lip-sync judge of the evaluation."""
+
 MANIFEST = "manifest.json"
 
 _MAX_BYTES = 1 << 28  # 256 MiB; no file of ours comes near, and a wrong path should not fill the memory

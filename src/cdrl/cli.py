@@ -31,6 +31,7 @@ COMMANDS = {
     "train content": ("cdrl.training.content", "train the content representation (CCRL)"),
     "train emotion": ("cdrl.training.emotion", "train the emotion representation (CERL)"),
     "train ned": ("cdrl.training.ned", "train NED's translator, the baseline, with or without supervision"),
+    "train sync": ("cdrl.training.sync", "train the judge of lips and sound"),
     "train translator": ("cdrl.training.translator", "train how people show emotions, under both representations"),
     "evaluate edit": ("cdrl.commands.evaluate_edit", "judge an edited video beside its source"),
     "evaluate table": ("cdrl.commands.evaluate_table", "judge edits of many clips, beside other methods"),
@@ -38,6 +39,10 @@ COMMANDS = {
     "evaluate representation": (
         "cdrl.commands.evaluate_representation",
         "show whether the representations are right on people they never saw",
+    ),
+    "evaluate sync": (
+        "cdrl.commands.evaluate_sync",
+        "show how well the judge of lips and sound tells them apart on people it never saw",
     ),
     "convert": ("cdrl.commands.convert", "make safetensors of a PyTorch checkpoint"),
     "doctor": ("cdrl.doctor", "say what is installed and whether editing can run"),

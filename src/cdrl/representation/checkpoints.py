@@ -65,7 +65,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise InputNotFoundError(f"{path}: no such checkpoint")
     with path.open("rb") as file:
-        if file.read(4).startswith(_PICKLES):
+        begin = file.read(9)
+        # Safetensors begin with the length of their header, whose lowest byte may be a pickle's, and with the header.
+        if begin.startswith(_PICKLES) and begin[8:] != b"{":
             raise InputError(
                 f"{path}: a pickle, which can run any code when it is loaded: make safetensors of it once with "
                 f"`cdrl convert {path}`"
