@@ -193,7 +193,8 @@ def _resampled(footage: Footage) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
 
 def _cut(footage: Footage, squares: Array) -> Iterator[NDArray[np.uint8]]:
     for rgb, (left, top, side) in zip(footage.frames(), squares, strict=True):
-        pad = int(side)
+        pad = max(int(side), 1)
         wide = cv2.copyMakeBorder(rgb, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=_GREY)
-        x, y = max(int(left) + pad, 0), max(int(top) + pad, 0)
+        # A face that has left the picture is cut out as near to it as there are pixels.
+        y, x = (int(np.clip(int(v) + pad, 0, n - pad)) for v, n in zip((top, left), wide.shape[:2], strict=True))
         yield np.asarray(cv2.resize(wide[y : y + pad, x : x + pad], (SIDE, SIDE)), np.uint8)
