@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -118,7 +119,10 @@ WRONG = [
     (["edti"], r"unknown command 'edti' \(did you mean edit\?\)"),
     (["train"], "needs one of: prior"),
     (["evaluate", "nothing"], "needs one of: edit, table"),
-    (["edit"], "missing: SOURCE -o FILE, --output FILE; see cdrl edit --help"),
+    (["edit"], "missing: -o FILE, --output FILE; see cdrl edit --help"),
+    (["edit", "-o", "b.mp4", "--emotion", "happy"], "missing: SOURCE"),
+    ([*EDIT, "--emotion", "happy", "--project", "p.json"], "--project and --emotion are both given"),
+    ([*EDIT, "--emotion", "happy", "--save-project", "./a.mp4"], "--save-project a.mp4 is the source"),
     (["edit", "a.mp4", "--emotion", "happy"], "missing: -o FILE, --output FILE"),
     (EDIT, "nothing is asked for"),
     ([*EDIT, "--emotion"], "--emotion"),
@@ -181,13 +185,26 @@ def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
     assert (str(asked["source"]), str(asked["path"])) == ("a.flv", "b.mp4")
     assert (asked["emotion"], asked["intensity"], asked["face"]) == ("happy:0.6+sad:0.4", 0.8, "left")
     assert asked["regions"] == ("brows", "eyes")
-    assert asked["enroll"] == {"angry": "c.jpg"}
+    assert asked["enroll"] == {"angry": Path("c.jpg")}
     assert (asked["overwrite"], asked["side_by_side"], asked["preview"], asked["progress"]) == (True, True, None, None)
     assert asked["measure_lips"] is True
     assert asked["encoder"].quality == 20
     assert asked["limits"].max_seconds == 9
     assert json.loads(report.read_text()) == {"frames": 3}
     assert list(tmp_path.iterdir()) == [report]
+
+
+def test_a_saved_project_asks_for_the_same_again(editor, capsys, tmp_path):
+    kept, talk, other = tmp_path / "kept.json", tmp_path / "talk.mp4", tmp_path / "other.mp4"
+    words = f"edit {talk} --segments 0-1:happy,1-:reference --reference {tmp_path}/r.jpg --face 2 --enroll sad=s.png"
+    assert main([*words.split(), "-o", "b.mp4", "--save-project", str(kept)]) == 0
+    first = dict(editor.asked)
+    assert main(["edit", "--project", str(kept), "-o", "b.mp4"]) == 0
+    assert editor.asked == {**first, "enroll": {"sad": Path.cwd() / "s.png"}}
+    assert main(["edit", str(other), "--project", str(kept), "-o", "b.mp4"]) == 0
+    assert editor.asked["source"] == other
+    assert main(["edit", str(other), "--emotion", "sad", "-o", "b.mp4", "--save-project", str(kept)]) == 5
+    assert "exists already" in complaint(capsys)
 
 
 def test_warnings_are_one_line_each(editor, capsys):

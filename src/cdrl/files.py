@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from cdrl.errors import OutputError
+from cdrl.errors import InputError, InputNotFoundError, LimitError, OutputError
 
 
 def write_whole(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
@@ -39,3 +40,29 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def small_text(path: Path, most: int, what: str) -> str:
+    """The UTF-8 text of a file that somebody else may have written, at most `most` bytes; `what` it is, for messages.
+
+    Raises InputNotFoundError, InputError (a folder, a device, no permission, not UTF-8) and LimitError.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path} is no regular file: give a {what}'s name")
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        text = content.decode("utf-8-sig")  # spreadsheets put a mark in front
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path}: no such {what}; check the name and the folder") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no {what}: it is not UTF-8 text") from None
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(path)[:200]!r} cannot be read ({why}); check its name and permissions") from None
+    if len(content) > most:
+        raise LimitError(f"{path} is too large for a {what}: at most {most:,} bytes are read")
+    return text

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +15,10 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.emotions import EMOTIONS, parse_emotion
 from cdrl.errors import OutputError, OutputExistsError, UsageError
-from cdrl.manipulation.plan import REGIONS, EditPlan
+from cdrl.manipulation.plan import REGIONS
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
+from cdrl.project import Project
 
 Progress = Callable[[int, int | None], None]
 
@@ -28,16 +29,16 @@ BY_PRIOR = "(default: prior)"
 WHOLE_FACE = "(default: the whole face)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Change the emotion a talking head shows and keep its speech.
 
-    Give one of --emotion, --reference and --segments. The sound is copied untouched, and so is everything around the
-    head up to the encoding.
+    Give one of --emotion, --reference, --segments and --project. The sound is copied untouched, and so is everything
+    around the head up to the encoding.
     """
 
-    source: Annotated[Positional[Path], arg(metavar="SOURCE")]
-    """The video to edit; it is never changed."""
+    source: Annotated[Positional[Path | None], arg(metavar="SOURCE", help_behavior_hint="")] = None
+    """The video to edit; it is never changed. With --project it may be left out, or stands in for the project's."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
     """Where to write the result; its ending chooses the container."""
     emotion: Annotated[str | None, arg(metavar="EMOTION", help=EMOTION_HELP, help_behavior_hint="")] = None
@@ -63,27 +64,23 @@ class Options:
     model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint=BY_PRIOR)] = None
     enroll: Annotated[tuple[str, ...], arg(metavar="EMOTION=FILE", help_behavior_hint="")] = ()
     """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg."""
+    project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
+    """Carry out a project that --save-project wrote; it stands for SOURCE, and for all that says what to show."""
+    save_project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
+    """Also write what was asked for, to be carried out again, changed or sent."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     limits: Limits = field(default_factory=Limits)
 
 
 def run(options: Options) -> int:
     """Edit, write, and say what a user must know; warnings go to stderr, one line each."""
-    wish: dict[str, Any] = {
-        "emotion": options.emotion,
-        "reference": options.reference,
-        "intensity": options.intensity,
-        "regions": () if options.regions is None else tuple(options.regions.split(",")),
-        "segments": options.segments,
-    }
-    EditPlan.parse(**wish)  # before the networks load, so that a slip of the fingers is told at once
-    enroll = _enrolled(options.enroll)
-    _check_extra_outputs(options)
+    project = project_of(options)  # before the networks load, so that a slip of the fingers is told at once
+    _check_extra_outputs(options, project)
 
     import cdrl  # loads the networks' runtime
 
-    editor = cdrl.load(options.prior, options.model)
-    job = editor.edit(options.source, **wish, enroll=enroll, face=options.face, limits=options.limits)
+    editor = cdrl.load(project.prior, project.model)
+    job = editor.edit(project.source, **project.wish, limits=options.limits)
     with _progress() as progress:
         report = job.save(
             options.output,
@@ -98,33 +95,54 @@ def run(options: Options) -> int:
         print("cdrl: warning:", " ".join(warning.split()), file=sys.stderr)
     if options.report is not None:
         _write_report(options.report, report.to_json())
+    if options.save_project is not None:
+        project.write(options.save_project)
     if sys.stderr.isatty():
         print(report.summary(), file=sys.stderr)
     return 0
 
 
-def _enrolled(texts: tuple[str, ...]) -> dict[str, str]:
+def project_of(options: Options) -> Project:
+    """What the options ask for, read from the project file where one is named. Raises UsageError."""
+    names = [entry.name for entry in fields(Project) if entry.name not in ("source", "version")]
+    if options.project is not None:
+        for entry in fields(Options):
+            if entry.name in names and getattr(options, entry.name) != entry.default:
+                raise UsageError(f"--project and --{entry.name} are both given: drop one, or change the project file")
+        project = Project.read(options.project)
+        return project if options.source is None else project.of(options.source)
+    if options.source is None:
+        raise UsageError("missing: SOURCE, the video to edit; see cdrl edit --help")
+    wish = {name: getattr(options, name) for name in names}
+    wish["regions"] = () if options.regions is None else tuple(options.regions.split(","))
+    return Project(options.source, **wish | {"enroll": enrolled(options.enroll)})
+
+
+def enrolled(texts: Iterable[str]) -> dict[str, Path]:
+    """Emotion → file of texts such as `angry=photo.jpg`. Raises UsageError."""
     found = {}
     for text in texts:
         name, equals, path = text.partition("=")
         if not equals or not path:
             raise UsageError(f"--enroll {text!r}: write EMOTION=FILE, as in angry=photo.jpg")
-        found[parse_emotion(name)] = path
+        found[parse_emotion(name)] = Path(path)
     return found
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def _check_extra_outputs(options: Options) -> None:
-    """Refuse names for the report and the preview that cannot be written or that would hit another file of ours.
+def _check_extra_outputs(options: Options, project: Project) -> None:
+    """Refuse names for the report, preview and project that cannot be written or that would hit another file of ours.
 
     Done before the work, not after a long film has been edited.
     """
     if options.preview is not None and options.preview.suffix.lower() not in PICTURES:
         raise UsageError(f"--preview {options.preview} is no picture: end its name in {', '.join(PICTURES)}")
-    taken = {"the source": options.source, "the reference": options.reference, "the output": options.output}
-    for flag, path in {"--preview": options.preview, "--report": options.report}.items():
+    taken = {"the source": project.source, "the reference": project.reference, "the output": options.output}
+    taken |= {"--project": options.project} | {f"--enroll {name}": path for name, path in project.enroll.items()}
+    extra = {"--preview": options.preview, "--report": options.report, "--save-project": options.save_project}
+    for flag, path in extra.items():
         if path is None:
             continue
         for what, other in taken.items():
