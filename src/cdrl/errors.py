@@ -63,7 +63,7 @@ class TrainingError(CdrlError, ArithmeticError):
 class JobsFailedError(CdrlError, RuntimeError):
     """Some jobs of a batch failed; the others are done."""
 
-    exit_code = 9
+    exit_code = 10
 
 
 class Interrupted(CdrlError, KeyboardInterrupt):

@@ -6,7 +6,6 @@ codec) costs only itself. Who stops listening ends what is at work: it unwinds, 
 
 from __future__ import annotations
 
-import _thread
 import multiprocessing
 import os
 import signal
@@ -30,6 +29,10 @@ _AHEAD = 2  # items handed out per worker: one at work, one waiting
 _UNWINDING = 10.0  # seconds in which work that is given up has to clean up behind itself
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DIED = "the process that worked on it died (out of memory, or a crash in a library)"
+_STOPPED = "it was told to stop"
+
+# Of a process of a pool: whether an item is at work, and whether nothing is to be begun any more.
+_WORKING, _STOPPING = threading.Event(), threading.Event()
 
 
 @dataclass(frozen=True)
@@ -207,9 +210,13 @@ def _attempt(function: Callable[[Item], Result], index: int, item: Item) -> Outc
 
 def _attempt_in_pool(function: Callable[[Item], Result], index: int, item: Item) -> Outcome[Result]:
     try:
-        return _attempt(function, index, item)
-    except SystemExit:  # told to end, and the item has unwound; the pool would begin the next one
-        os._exit(1)
+        _WORKING.set()
+        return Outcome(index, None, _STOPPED) if _STOPPING.is_set() else _attempt(function, index, item)
+    except SystemExit:
+        # Not passed on: a pool kills its other processes when one ends, and they have to unwind, too.
+        return Outcome(index, None, _STOPPED)
+    finally:
+        _WORKING.clear()
 
 
 def _first_line(error: BaseException) -> str:
@@ -223,7 +230,7 @@ def _begin(stop: Any) -> None:
     """
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, lambda number, frame: sys.exit(1))
+    signal.signal(signal.SIGUSR1, lambda number, frame: sys.exit(1) if _WORKING.is_set() else None)
     threading.Thread(target=_obey, args=(stop,), daemon=True).start()
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -232,7 +239,8 @@ def _begin(stop: Any) -> None:
 
 def _obey(stop: Any) -> None:
     stop.wait()
-    _thread.interrupt_main(signal.SIGUSR1)
+    _STOPPING.set()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)  # a real one: it also ends a wait
     time.sleep(_UNWINDING)
     os._exit(1)
 
