@@ -73,9 +73,10 @@ class Batch:
         with self._journal as journal:
             if journal.damaged:
                 self.summary.notes.append(f"{journal.path}: {journal.damaged} damaged lines were passed over")
-            self._tasks = [
-                Task(key_of(job, self._encoder, self._sha256), job.name, job.project, job.output) for job in self._jobs
-            ]
+            for job in self._jobs:
+                progress(0, len(self._jobs), job.name, "")  # long films take a while to read
+                key = key_of(job, self._encoder, self._sha256)
+                self._tasks.append(Task(key, job.name, job.project, job.output))
             for staging in {*journal.begun()} - {task.staging for task in self._tasks}:
                 discard(staging)  # asked for by an earlier list, killed, and not asked for any more
             self._refuse_foreign(overwrite)

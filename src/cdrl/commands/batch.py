@@ -31,20 +31,18 @@ MEMORY = 300_000_000
 class Options:
     """Edit many videos: those that a list names, or those in a folder.
 
-    A run that was stopped, by whatever, goes on when the same command is given again: what is done is not redone, what
-    has changed is. A job that fails does not hold up the others; failures are listed at the end.
+    What to show is said by a list's rows, and by the options for rows that say nothing. A run that was stopped, by
+    whatever, goes on when the same command is given again: what is done is not redone, what has changed is. A job that
+    fails does not hold up the others; failures are listed at the end.
     """
 
     jobs_from: Annotated[Positional[Path], arg(metavar="JOBS.CSV|FOLDER")]
-    """A list whose first row names its columns (source, output, emotion, reference, segments, project, intensity,
-    regions, face, enroll, model, prior), or a folder of clips."""
+    """A folder of clips, or a list as CSV, whose first row names columns; see docs/guides/batch.md."""
     output_folder: Annotated[Path | None, arg(aliases=["-o"], metavar="DIR", help_behavior_hint="")] = None
-    """Where the results go, and none leads out of; needed for a folder. Without it a list's outputs are relative to
-    the list."""
+    """Where the results go, and none leads out of; for a list that names outputs it may be left out."""
     emotion: Annotated[str | None, arg(metavar="EMOTION", help=EMOTION_HELP, help_behavior_hint="")] = None
     reference: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """A clip or photo of anyone, whose expression is to be shown. This and what follows is for clips whose row in the
-    list does not say otherwise."""
+    """A clip or photo of anyone, whose expression is to be shown."""
     segments: Annotated[str | None, arg(metavar="SEGMENTS", help_behavior_hint="")] = None
     """Emotions over time; see cdrl edit."""
     project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
