@@ -73,6 +73,7 @@ KINDS = [
     (errors.LimitError, 6),
     (errors.AssetError, 7),
     (errors.TrainingError, 8),
+    (errors.ProvenanceError, 9),
     (errors.Interrupted, 130),
     (errors.CdrlError, 1),
 ]

@@ -60,6 +60,12 @@ class TrainingError(CdrlError, ArithmeticError):
     exit_code = 8
 
 
+class ProvenanceError(CdrlError, ValueError):
+    """What a video says about its making is missing, damaged, or does not fit it."""
+
+    exit_code = 9
+
+
 class Interrupted(CdrlError, KeyboardInterrupt):
     """Stopped by the user (Ctrl-C) or by SIGTERM."""
 
