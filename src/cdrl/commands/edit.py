@@ -9,15 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from cdrl.commands.consent import require_consent
 from cdrl.emotions import EMOTIONS, parse_emotion
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.manipulation.plan import REGIONS, EditPlan
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
+
+if TYPE_CHECKING:
+    from cdrl.provenance import Credentials
 
 Progress = Callable[[int, int | None], None]
 
@@ -26,6 +30,28 @@ REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
 MODEL_HELP = "What fits emotions to the person: prior (nothing), translator, or a FILE trained for your prior."
 BY_PRIOR = "(default: prior)"
 WHOLE_FACE = "(default: the whole face)"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the result says about its making; see docs/responsible-use.md."""
+
+    no_provenance: FlagCreatePairsOff[bool] = False
+    """Write neither labels nor a sidecar that say the video was edited; that they are left out is reported."""
+    c2pa_certificate: Annotated[Path | None, arg(metavar="PEM", help_behavior_hint="")] = None
+    """Sign the result (C2PA, MP4 and MOV) as the owner of this certificate chain."""
+    c2pa_key: Annotated[Path | None, arg(metavar="PEM", help_behavior_hint="")] = None
+    """The private key of the certificate."""
+    c2pa_tsa: Annotated[str | None, arg(metavar="URL", help_behavior_hint="")] = None
+    """A time stamp authority to ask; without one no network is reached."""
+
+    def __post_init__(self) -> None:
+        if (self.c2pa_certificate is None) != (self.c2pa_key is None):
+            raise UsageError("signing takes both: give --c2pa-certificate and --c2pa-key")
+        if self.c2pa_tsa is not None and self.c2pa_certificate is None:
+            raise UsageError("--c2pa-tsa stamps a signature: give --c2pa-certificate and --c2pa-key, too")
+        if self.no_provenance and self.c2pa_certificate is not None:
+            raise UsageError("--no-provenance and --c2pa-certificate are both given: choose one")
 
 
 @dataclass(frozen=True)
@@ -63,6 +89,9 @@ class Options:
     model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint=BY_PRIOR)] = None
     enroll: Annotated[tuple[str, ...], arg(metavar="EMOTION=FILE", help_behavior_hint="")] = ()
     """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg."""
+    i_have_consent: FlagCreatePairsOff[bool] = False
+    """You have the consent of the people shown; needed once on a machine, where no terminal is there to ask at."""
+    provenance: Provenance = field(default_factory=Provenance)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     limits: Limits = field(default_factory=Limits)
 
@@ -79,6 +108,7 @@ def run(options: Options) -> int:
     EditPlan.parse(**wish)  # before the networks load, so that a slip of the fingers is told at once
     enroll = _enrolled(options.enroll)
     _check_extra_outputs(options)
+    require_consent(options.i_have_consent)
 
     import cdrl  # loads the networks' runtime
 
@@ -93,6 +123,8 @@ def run(options: Options) -> int:
             side_by_side=options.side_by_side,
             progress=progress,
             measure_lips=options.report is not None,  # a second look at every frame, only for who wants to read it
+            provenance=not options.provenance.no_provenance,
+            c2pa=_credentials(options.provenance),
         )
     for warning in report.warnings:
         print("cdrl: warning:", " ".join(warning.split()), file=sys.stderr)
@@ -101,6 +133,14 @@ def run(options: Options) -> int:
     if sys.stderr.isatty():
         print(report.summary(), file=sys.stderr)
     return 0
+
+
+def _credentials(wish: Provenance) -> Credentials | None:
+    if wish.c2pa_certificate is None or wish.c2pa_key is None:
+        return None
+    from cdrl.provenance.signing import Credentials
+
+    return Credentials(wish.c2pa_certificate, wish.c2pa_key, wish.c2pa_tsa)
 
 
 def _enrolled(texts: tuple[str, ...]) -> dict[str, str]:
@@ -124,6 +164,8 @@ def _check_extra_outputs(options: Options) -> None:
     if options.preview is not None and options.preview.suffix.lower() not in PICTURES:
         raise UsageError(f"--preview {options.preview} is no picture: end its name in {', '.join(PICTURES)}")
     taken = {"the source": options.source, "the reference": options.reference, "the output": options.output}
+    # As `cdrl.provenance.sidecar_path`, which would load what decodes films only to refuse a name.
+    taken["the output's sidecar"] = options.output.with_name(options.output.name + ".provenance.json")
     for flag, path in {"--preview": options.preview, "--report": options.report}.items():
         if path is None:
             continue
