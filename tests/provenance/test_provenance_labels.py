@@ -108,6 +108,12 @@ def test_a_sidecar_that_cannot_be_written_leaves_no_video(clip, sealed, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
 
 
+def test_a_name_that_leaves_no_room_for_the_sidecars_is_refused_at_once(clip, sealed, tmp_path):
+    with pytest.raises(OutputError, match="name too long"):
+        sealed(clip(), tmp_path / f"{'a' * 240}.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.mp4"]
+
+
 @pytest.mark.parametrize("full", ["append_box", "encoded"])
 def test_a_disk_that_fills_up_at_the_end_leaves_nothing(clip, sealed, tmp_path, monkeypatch, full):
     def no_space(*arguments):

@@ -120,8 +120,31 @@ def test_a_damaged_sidecar(edited, capsys, content):
     assert "happy.mp4.provenance.json is damaged" in refused(capsys, "happy.mp4")[1]
 
 
+FORGED = {
+    "no list": "{}",
+    "numbers": "[1, null]",
+    "text": '[{"segments": "abc", "regions": 5, "version": []}]',
+    "too large": '[{"segments": [{"amounts": {"sad": 1%s}, "start": 0, "end": 0}], "regions": [], "version": 1}]'
+    % ("0" * 400),
+    "deep": "[" * 60 + "]" * 60,
+    "deeper": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("edits", FORGED.values(), ids=FORGED)
+def test_a_forged_record_is_said_to_be_none(clip, capsys, edits):
+    out, err = refused(capsys, str(clip("forged.mkv", metadata={"CDRL_EDITS": edits})), "--json")
+    assert json.loads(out)["status"] in {"unproven", "unmarked"}
+    assert "has no provenance" in err or "does not understand" in err
+
+
+def test_a_link_to_a_video_finds_its_sidecar(edited, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.mp4").symlink_to(edited)
+    assert main(["verify", "elsewhere/link.mp4"]) == 0
+
+
 def test_nothing_in_a_forged_label_reaches_the_terminal(clip, capsys):
-    clip("forged.mkv", metadata={"comment": "edited with cdrl \x1b[2J\rall is well"})
     _, err = refused(capsys, str(clip("forged.mkv", metadata={"comment": "edited with cdrl \x1b[2Jall is well"})))
     assert "\x1b" not in err
 

@@ -92,7 +92,8 @@ class Writer:
         self._final = Path(os.path.realpath(self.path))
         check_output(self.path, self._final, self.info.path, self.overwrite)
         if self.seal is not None:
-            check_output(self.seal.companion, self.seal.companion, self.info.path, self.overwrite)
+            with self._reported():  # a name may fit, and with what a companion adds be too long
+                check_output(self.seal.companion, self.seal.companion, self.info.path, self.overwrite)
         self._temporary = self._final.with_name(f".{secrets.token_hex(6)}.part{self._final.suffix}")
         with self._stack:
             with self._reported():

@@ -11,7 +11,7 @@ from typing import Any
 from cdrl.media import Limits
 from cdrl.media.opening import check_path, opened
 from cdrl.provenance import xmp
-from cdrl.provenance.record import BEGINNING
+from cdrl.provenance.record import BEGINNING, parsed
 
 XMP_CONTAINERS = {"mp4", "mov"}  # muxers; Matroska and WebM hold labels of any name instead
 SOURCE_TYPE_LABEL, EDITS_LABEL = "DIGITAL_SOURCE_TYPE", "CDRL_EDITS"
@@ -45,9 +45,9 @@ def read_mark(path: str | Path, limits: Limits = Limits()) -> Mark:  # noqa: B00
     if not edits:
         source_type = source_type or known.get(SOURCE_TYPE_LABEL)
         try:
-            listed = json.loads(known.get(EDITS_LABEL, "[]")[: xmp.LARGEST])
+            listed = parsed(known.get(EDITS_LABEL, "[]")[: xmp.LARGEST])
             edits = listed if isinstance(listed, list) else []
-        except (ValueError, RecursionError):
+        except ValueError:
             edits = []
     comments = (known.get(key, "") for key in ("COMMENT", "DESCRIPTION"))
     return Mark(source_type, edits, next((text for text in comments if text.startswith(BEGINNING)), ""), labels)

@@ -42,7 +42,10 @@ class Seal:
         self.frames = (0, 0)
         """Edited and all frames; set before the writer ends."""
         self._output = output.name
-        self._reference = plan.reference
+        reference = plan.reference
+        self._reference = (
+            {} if reference is None else {"reference": {"name": reference.name, "sha256": file_sha256(reference)}}
+        )
         self._edit = edit_record(plan, enrolled, beside)
         self._words = in_words(self._edit)
         # An intensity of 0 leaves every pixel as decoded: that is no composite.
@@ -81,9 +84,8 @@ class Seal:
             "edit": self._edit,
             "frames": {"edited": self.frames[0], "total": self.frames[1]},
             "c2pa": self._signing is not None,
+            **self._reference,
         }
-        if self._reference is not None:
-            content["reference"] = {"name": self._reference.name, "sha256": file_sha256(self._reference)}
         return encoded(content)
 
     def _source_sha256(self) -> str:

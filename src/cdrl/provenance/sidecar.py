@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cdrl.errors import ProvenanceError
+from cdrl.provenance.record import parsed
 
 FORMAT = "cdrl-provenance/1"
 LARGEST = 1 << 20  # bytes; one of a thousand segments has a tenth of it
@@ -30,7 +31,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError("it is far too large")
-        content = json.loads(path.read_bytes())
+        content = parsed(path.read_bytes())
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r:.40}, not {FORMAT}")
         for part in ("input", "output"):
@@ -42,8 +43,6 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise _damaged(path, f"{error} is missing") from None
     except TypeError:
         raise _damaged(path, "its parts are not what they should be") from None
-    except RecursionError:
-        raise _damaged(path, "it is nested too deeply") from None
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from None
     except ValueError as error:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cdrl.errors import CdrlError, ProvenanceError
+from cdrl.errors import CdrlError, InputError, ProvenanceError
 from cdrl.files import file_sha256
 from cdrl.media import Limits
 from cdrl.media.opening import check_path
@@ -48,6 +48,8 @@ class Verdict:
     def lines(self) -> list[str]:
         """What was found in plain words, with nothing in it that a terminal would obey."""
         said = [f"{self.path}: {self.status}", *(f"  {_sentence(edit)}" for edit in self.edits)]
+        if self.manifest is not None and not self.edits:
+            said.append("  nothing says that cdrl edited it")
         if self.source_type is not None:
             said.append(f"  digital source type: {self.source_type}")
         if self.sidecar is not None:
@@ -76,13 +78,15 @@ def verify(
     """
     checked = check_path(path, limits)
     beside = sidecar_path(checked)
+    if not beside.exists():
+        beside = sidecar_path(checked.resolve())  # where a link leads to
     sidecar: dict[str, Any] | None = None
     if beside.exists():
         try:
             sidecar = read_sidecar(beside)
         except ProvenanceError as error:
             return Verdict(checked, "damaged", str(error), *_told(checked, limits))
-        if file_sha256(checked) != sidecar["output"]["sha256"]:
+        if _sha256(checked) != sidecar["output"]["sha256"]:
             problem = f"{path} is not the file that {beside.name} speaks of: it was changed or cut off after the edit"
             return Verdict(checked, "changed", problem, *_told(checked, limits), sidecar=sidecar)
     mark = read_mark(checked, limits)
@@ -117,7 +121,7 @@ def _compared(source: Path, sidecar: Mapping[str, Any] | None, beside: Path) -> 
     """Whether `source` is what the sidecar says the video was made of."""
     if sidecar is None:
         return "unproven", f"{source}: there is no {beside.name} that tells the SHA-256 of the source: fetch it"
-    if file_sha256(source) != sidecar["input"]["sha256"]:
+    if _sha256(source) != sidecar["input"]["sha256"]:
         return "changed", f"{source} is not the file that the video was made of: its SHA-256 is not the one told"
     return "verified", ""
 
@@ -131,10 +135,17 @@ def _told(path: Path, limits: Limits) -> tuple[list[Any], str | None]:
     return mark.edits, mark.source_type
 
 
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
 def _sentence(edit: Any) -> str:
     try:
         return in_words(edit)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
         return "an edit that is told in a way this version does not understand"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
-from cdrl.provenance.record import BEGINNING
+from cdrl.provenance.record import BEGINNING, parsed
 
 BOX = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac")
 LARGEST = 1 << 20  # bytes; a packet is a few thousand
@@ -96,8 +96,8 @@ def told_by(text: str) -> tuple[str | None, list[Any]]:
     edits = []
     for item in root.iterfind(f".//{_EDITS}/{{{_RDF}}}Seq/{{{_RDF}}}li"):
         try:
-            edits.append(json.loads(item.text or ""))
-        except (ValueError, RecursionError):
+            edits.append(parsed(item.text or ""))
+        except ValueError:
             continue
     return source_type, edits
 
