@@ -32,6 +32,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from cdrl.provenance import sidecar_path
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "examples" / "1001_DFA_NEU_XX.flv"
 FRAMES, SIDE = 12, 128
@@ -60,7 +62,7 @@ class Step:
     outputs: int
     """Results in place."""
     whole: int
-    """Of these, those that decode to all their frames and that the journal knows by their SHA-256."""
+    """Of these, those that decode to all their frames, and of whose SHA-256 the journal and the sidecar speak."""
     redone: int
     """Results of earlier steps that are another file now."""
     lost: int
@@ -97,11 +99,19 @@ class Bench:
         """Results in place."""
         return sorted(self.out.glob("job*.mp4"))
 
+    def expected(self) -> set[Path]:
+        """Results and what says beside each that it was edited."""
+        return {path for result in self.results() for path in (result, sidecar_path(result))}
+
     def step(self, blow: str, strike: Callable[[psutil.Process], None]) -> Step:
         """Run the command, `strike` it, wait for its end, look at what there is."""
         begin = time.monotonic()
         with subprocess.Popen(
-            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            self.command,
+            env={**os.environ, "CDRL_I_HAVE_CONSENT": "1"},  # of the sample's actor, who is the one that is edited
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         ) as process:
             self.session = process.pid
             with suppress(psutil.NoSuchProcess):
@@ -116,7 +126,7 @@ class Bench:
             whole=sum(self.is_whole(path) for path in self.results()),
             redone=sum(now[name] != known for name, known in self.seen.items() if name in now),
             lost=len(self.seen.keys() - now.keys()),
-            left=len({*self.out.iterdir()} - {*self.results(), self.out / JOURNAL, self.out / BALLAST}),
+            left=len({*self.out.iterdir()} - {self.out / JOURNAL, self.out / BALLAST} - self.expected()),
             seconds=time.monotonic() - begin,
         )
         self.seen = now
@@ -141,8 +151,13 @@ class Bench:
         """Whether a result has all its frames and is the file the journal says."""
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with suppress(av.FFmpegError), av.open(str(path)) as container:
-            return sum(1 for _ in container.decode(video=0)) == FRAMES and (str(path), digest) in self.noted()
+            return sum(1 for _ in container.decode(video=0)) == FRAMES and self.is_known(path, digest)
         return False
+
+    def is_known(self, path: Path, digest: str) -> bool:
+        """Whether the journal and the sidecar both speak of that very file."""
+        said = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+        return (str(path), digest) in self.noted() and said["output"] == {"name": path.name, "sha256": digest}
 
     def noted(self) -> list[tuple[str, str]]:
         """Outputs that the journal says are done and their SHA-256, as often as it does."""

@@ -1,5 +1,6 @@
 """What more than one test needs: where the repository is, and the bundled sample."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import settings
 # How long an example takes says more about what else the machine does than about us.
 settings.register_profile("cdrl", deadline=None)
 settings.load_profile("cdrl")
+
+
+# The people in the test clips agreed to be recorded for research; what asks a user is tested by itself.
+os.environ["CDRL_I_HAVE_CONSENT"] = "1"
 
 
 @pytest.fixture(scope="session")

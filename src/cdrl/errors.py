@@ -60,6 +60,12 @@ class TrainingError(CdrlError, ArithmeticError):
     exit_code = 8
 
 
+class ProvenanceError(CdrlError, ValueError):
+    """What a video says about its making is missing, damaged, or does not fit it."""
+
+    exit_code = 9
+
+
 class JobsFailedError(CdrlError, RuntimeError):
     """Some jobs of a batch failed; the others are done."""
 

@@ -64,6 +64,8 @@ class Report:
     notes: list[str] = field(default_factory=list)
     stages: StageClock = field(default_factory=StageClock)
     openings: list[tuple[float, float]] = field(default_factory=list)
+    sidecar: str | None = None
+    """The file beside the output that says what was done; None where provenance was turned off."""
 
     def conclude(self) -> None:
         """Adds the warnings that only the whole clip can tell."""
@@ -101,6 +103,7 @@ class Report:
             "source_emotion": {name: round(amount, 3) for name, amount in self.shown.items()},
             "lip_opening_r": None if self.lip_opening_r is None else round(self.lip_opening_r, 4),
             "stages_ms": {k: round(1000 * s / max(self.total, 1), 2) for k, s in self.stages.seconds.items()},
+            "provenance": "turned off" if self.sidecar is None else self.sidecar,
             "warnings": self.warnings,
         }
 

@@ -8,12 +8,11 @@ import pytest
 from cdrl.batch import running
 from cdrl.batch.jobs import Job
 from cdrl.batch.running import Batch
-from cdrl.batch.work import MARK, Result
+from cdrl.batch.work import MARK, Making, Result
 from cdrl.datasets.executor import Inline
 from cdrl.errors import InputError, OutputError, OutputExistsError
 from cdrl.files import file_sha256
 from cdrl.media.encoding import EncoderOptions
-from cdrl.media.limits import Limits
 from cdrl.project import Project
 
 
@@ -21,7 +20,7 @@ from cdrl.project import Project
 def work(monkeypatch):
     """What jobs do instead of an edit; `work.done` has their names in order, `work.fails` those to fail."""
 
-    def carry_out(task, encoder, limits):
+    def carry_out(task, making):
         carry_out.done.append(task.name)
         if task.name in carry_out.fails:
             return Result("no face is found")
@@ -51,7 +50,7 @@ def jobs(desk, names="abc", emotion="happy"):
 
 
 def run(desk, wanted=None, overwrite=False, **encoder):
-    batch = Batch(wanted or jobs(desk), desk / "out" / "journal.jsonl", EncoderOptions(**encoder), Limits())
+    batch = Batch(wanted or jobs(desk), desk / "out" / "journal.jsonl", Making(EncoderOptions(**encoder)))
     batch.run(lambda count: Inline(), overwrite, lambda *told: None)
     return [entry["state"] for entry in batch.summary.entries]
 
@@ -85,7 +84,7 @@ def test_a_failure_holds_up_nobody_and_is_tried_again(desk, work):
 
 def test_stopped_by_the_user(desk, work):
     work.stops = "b"
-    batch = Batch(jobs(desk), desk / "out" / "journal.jsonl", EncoderOptions(), Limits())
+    batch = Batch(jobs(desk), desk / "out" / "journal.jsonl", Making())
     with pytest.raises(KeyboardInterrupt):
         batch.run(lambda count: Inline(), False, lambda *told: None)
     assert [entry["state"] for entry in batch.summary.entries] == ["done", "not done", "not done"]
@@ -170,7 +169,7 @@ def test_only_one_batch_at_a_time_and_no_other_file_as_journal(desk, work):
                 run(desk)
             return super().run(function, items)
 
-    batch = Batch(jobs(desk), desk / "out" / "journal.jsonl", EncoderOptions(), Limits())
+    batch = Batch(jobs(desk), desk / "out" / "journal.jsonl", Making())
     batch.run(lambda count: Nosy(), False, lambda *told: None)
     for content in ("a,b\n", "mine", '{"event": "done"}\n'):
         (desk / "out" / "journal.jsonl").write_text(content)

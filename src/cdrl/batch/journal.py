@@ -94,6 +94,10 @@ class Journal:
         """Whether a job, this one or another, left the file `output` with that content."""
         return (str(output), sha256) in self._left
 
+    def left(self, output: Path) -> bool:
+        """Whether a job has left a file of that name at any time."""
+        return any(entry.get("output") == str(output) for entry in self._done.values())
+
     def begun(self) -> Iterable[Path]:
         """Folders in which jobs that were asked for did or do their work."""
         return [Path(str(entry.get("staging", ""))) for entry in self._asked.values()]

@@ -18,12 +18,11 @@ from typing import Any
 
 from cdrl.batch.jobs import Job, identity
 from cdrl.batch.journal import Journal
-from cdrl.batch.work import Result, Task, carry_out, discard
+from cdrl.batch.work import Making, Result, Task, carry_out, discard
 from cdrl.datasets.executor import Executor
 from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
-from cdrl.media.encoding import EncoderOptions
-from cdrl.media.limits import Limits
 from cdrl.project import MODELS
+from cdrl.provenance import sidecar_path
 
 Progress = Callable[[int, int, str, str], None]
 """Called with the number of jobs that have ended, their number, the last one's name, and its failure if it failed."""
@@ -51,15 +50,14 @@ class Summary:
 class Batch:
     """Jobs with the journal that says what is done of them. `summary` is right at any time."""
 
-    def __init__(self, jobs: Sequence[Job], journal: Path, encoder: EncoderOptions, limits: Limits) -> None:
+    def __init__(self, jobs: Sequence[Job], journal: Path, making: Making) -> None:
         self.summary = Summary([
             {"name": job.name, "source": str(job.project.source), "output": str(job.output), "state": LEFT}
             for job in jobs
         ])  # fmt: skip
         self._jobs = jobs
         self._journal = Journal(journal)
-        self._encoder = encoder
-        self._limits = limits
+        self._making = making
         self._tasks: list[Task] = []
 
     def run(self, executor: Callable[[int], Executor], overwrite: bool, progress: Progress) -> Summary:
@@ -75,7 +73,7 @@ class Batch:
                 self.summary.notes.append(f"{journal.path}: {journal.damaged} damaged lines were passed over")
             for job in self._jobs:
                 progress(0, len(self._jobs), job.name, "")  # long films take a while to read
-                key = key_of(job, self._encoder, self._sha256)
+                key = key_of(job, self._making, self._sha256)
                 self._tasks.append(Task(key, job.name, job.project, job.output))
             for staging in {*journal.begun()} - {task.staging for task in self._tasks}:
                 discard(staging)  # asked for by an earlier list, killed, and not asked for any more
@@ -91,7 +89,7 @@ class Batch:
         return self.summary
 
     def _work(self, todo: list[int], executor: Executor, overwrite: bool, progress: Progress) -> None:
-        work = partial(carry_out, encoder=self._encoder, limits=self._limits)
+        work = partial(carry_out, making=self._making)
         outcomes = executor.run(work, [self._tasks[index] for index in todo])
         ended = len(self._tasks) - len(todo)
         with closing(outcomes):  # type: ignore[type-var]  # a generator, whatever it is declared as
@@ -170,11 +168,13 @@ class Batch:
 
     def _foreign(self, task: Task) -> bool:
         """Whether something is in the output's place that no job of this journal has left there."""
-        path = task.output
-        return (path.exists() or path.is_symlink()) and not self._journal.ours(path, self._sha256(path))
+        path, beside = task.output, sidecar_path(task.output)
+        if not (path.exists() or path.is_symlink()):
+            return beside.exists() and not self._journal.left(path)
+        return not self._journal.ours(path, self._sha256(path))
 
     def _sha256(self, path: Path) -> str:
-        return self._journal.sha256(path, self._limits.max_bytes)
+        return self._journal.sha256(path, self._making.limits.max_bytes)
 
     def _said(self, index: int, state: str, result: Result) -> None:
         told = {name: value for name, value in asdict(result).items() if value and name != "error"}
@@ -182,14 +182,14 @@ class Batch:
         self.summary.entries[index] |= {"state": state, **reason, **told}
 
 
-def key_of(job: Job, encoder: EncoderOptions, sha256: Callable[[Path], str]) -> str:
+def key_of(job: Job, making: Making, sha256: Callable[[Path], str]) -> str:
     """64 hexadecimal digits of all that decides what a job's output holds, and of the output's name.
 
     Files count by their content, so that a source that was moved or touched is the same, and one that was changed is
     not; those that cannot be read count as empty.
     """
     project = job.project
-    compressed = {name: value for name, value in asdict(encoder).items() if name != "threads"}
+    compressed = {name: value for name, value in asdict(making.encoder).items() if name != "threads"}
     asked = {
         "wish": {name: value for name, value in project.wish.items() if name not in ("reference", "enroll")},
         "source": sha256(project.source),
@@ -198,6 +198,8 @@ def key_of(job: Job, encoder: EncoderOptions, sha256: Callable[[Path], str]) -> 
         "model": project.model if project.model in (None, *MODELS) else sha256(Path(str(project.model))),
         "enroll": {name: sha256(path) for name, path in project.enroll.items()},
         "encoder": compressed,
+        "provenance": making.provenance,
+        "c2pa": making.c2pa and sha256(making.c2pa.certificate),
         "output": str(job.output),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "replace")).hexdigest()

@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +21,25 @@ from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.media.writing import sync
 from cdrl.project import Project
+from cdrl.provenance import drop_sidecar
 
 if TYPE_CHECKING:
     from cdrl.editor import Editor
+    from cdrl.provenance import Credentials
 
 STAGING, MARK = ".cdrl-batch-", "finished.json"
+
+
+@dataclass(frozen=True)
+class Making:
+    """How every result of a batch is made."""
+
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    limits: Limits = field(default_factory=Limits)
+    provenance: bool = True
+    """Whether a result says, inside and beside it, that it was edited."""
+    c2pa: Credentials | None = None
+    """Who signs it."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,8 @@ class Task:
             beside = [path for path in self.staging.iterdir() if path.name not in (MARK, self.output.name)]
             for path in [*beside, self.staged]:
                 path.replace(self.output.parent / path.name)
+            if not beside:
+                drop_sidecar(self.output)
             sync(self.output.parent)
         except OSError as error:
             raise OutputError(f"{self.output} cannot be put in place ({error.strerror}); check its folder") from None
@@ -91,7 +107,7 @@ def discard(staging: Path) -> None:
             staging.unlink() if staging.is_symlink() else shutil.rmtree(staging)
 
 
-def carry_out(task: Task, encoder: EncoderOptions, limits: Limits) -> Result:
+def carry_out(task: Task, making: Making) -> Result:
     """Edit, up to the mark; an error of ours is a result, too. What another process began is not used."""
     finished = task.finished()
     if finished is not None:
@@ -105,14 +121,14 @@ def carry_out(task: Task, encoder: EncoderOptions, limits: Limits) -> Result:
         except OSError as error:
             raise OutputError(f"{task.output} cannot be written ({error.strerror}); check the folder") from None
         project = task.project
-        job = _loaded(project.prior, project.model).edit(project.source, **project.wish, limits=limits)
-        report = job.save(task.staged, encoder=encoder)
+        job = _loaded(project.prior, project.model).edit(project.source, **project.wish, limits=making.limits)
+        report = job.save(task.staged, encoder=making.encoder, provenance=making.provenance, c2pa=making.c2pa)
         result = Result(
             sha256=file_sha256(task.staged),
             frames=report.total,
             edited=report.edited,
             seconds=round(time.monotonic() - begin, 2),
-            warnings=tuple(report.warnings),
+            warnings=tuple(_of_output(warning, task) for warning in report.warnings),
         )
         write_whole(task.staging / MARK, [json.dumps(asdict(result)).encode("utf-8", "replace")])
         whole = True
@@ -120,11 +136,15 @@ def carry_out(task: Task, encoder: EncoderOptions, limits: Limits) -> Result:
     except Interrupted:
         raise
     except CdrlError as error:
-        said = " ".join(str(error).split()).replace(str(task.staged), str(task.output))
-        return Result(said, seconds=round(time.monotonic() - begin, 2))
+        return Result(_of_output(str(error), task), seconds=round(time.monotonic() - begin, 2))
     finally:
         if not whole:
             task.discard()
+
+
+def _of_output(message: str, task: Task) -> str:
+    """One line that names the result as it was asked for, not where it is made."""
+    return " ".join(message.split()).replace(str(task.staged), str(task.output))
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.batch.jobs import COLUMNS, SAYS_WHAT, Desk, Job, found, listed
-from cdrl.commands.edit import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE
+from cdrl.commands.consent import require_consent
+from cdrl.commands.edit import (
+    BY_PRIOR,
+    EMOTION_HELP,
+    MODEL_HELP,
+    REGIONS_HELP,
+    WHOLE_FACE,
+    Provenance,
+    credentials_of,
+)
 from cdrl.errors import JobsFailedError, OutputError, OutputExistsError, UsageError
 from cdrl.files import write_whole
 from cdrl.media.encoding import CONTAINERS, EncoderOptions
@@ -67,6 +76,9 @@ class Options:
     """Also write what became of each job; replaced where it exists."""
     overwrite: FlagCreatePairsOff[bool] = False
     """Replace results that exist and that no run with this journal has written."""
+    i_have_consent: FlagCreatePairsOff[bool] = False
+    """You have the consent of the people shown; needed once on a machine, where no terminal is there to ask at."""
+    provenance: Provenance = field(default_factory=Provenance)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     limits: Limits = field(default_factory=Limits)
 
@@ -76,14 +88,18 @@ def run(options: Options) -> int:
     jobs, journal = _jobs(options), _journal(options)
     _check_names(options, jobs, journal)
     workers = _workers(options, len(jobs))
+    require_consent(options.i_have_consent)
 
     from rich.console import Console
 
     from cdrl.batch.running import Batch
+    from cdrl.batch.work import Making
     from cdrl.commands.progress import ends
 
     threads = options.encoder.threads or max(1, available_cores() // workers)
-    batch = Batch(jobs, journal, replace(options.encoder, threads=threads), options.limits)
+    marked = not options.provenance.no_provenance
+    encoder = replace(options.encoder, threads=threads)
+    batch = Batch(jobs, journal, Making(encoder, options.limits, marked, credentials_of(options.provenance)))
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         with ends(console, "editing", "clips", "failed") as progress:

@@ -9,16 +9,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from cdrl.commands.consent import require_consent
 from cdrl.emotions import EMOTIONS, parse_emotion
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.manipulation.plan import REGIONS
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.project import Project
+
+if TYPE_CHECKING:
+    from cdrl.provenance import Credentials
 
 Progress = Callable[[int, int | None], None]
 
@@ -27,6 +31,28 @@ REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
 MODEL_HELP = "What fits emotions to the person: prior (nothing), translator, or a FILE trained for your prior."
 BY_PRIOR = "(default: prior)"
 WHOLE_FACE = "(default: the whole face)"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the result says about its making; see docs/responsible-use.md."""
+
+    no_provenance: FlagCreatePairsOff[bool] = False
+    """Write neither labels nor a sidecar that say the video was edited; that they are left out is reported."""
+    c2pa_certificate: Annotated[Path | None, arg(metavar="PEM", help_behavior_hint="")] = None
+    """Sign the result (C2PA, MP4 and MOV) as the owner of this certificate chain."""
+    c2pa_key: Annotated[Path | None, arg(metavar="PEM", help_behavior_hint="")] = None
+    """The private key of the certificate."""
+    c2pa_tsa: Annotated[str | None, arg(metavar="URL", help_behavior_hint="")] = None
+    """A time stamp authority to ask; without one no network is reached."""
+
+    def __post_init__(self) -> None:
+        if (self.c2pa_certificate is None) != (self.c2pa_key is None):
+            raise UsageError("signing takes both: give --c2pa-certificate and --c2pa-key")
+        if self.c2pa_tsa is not None and self.c2pa_certificate is None:
+            raise UsageError("--c2pa-tsa stamps a signature: give --c2pa-certificate and --c2pa-key, too")
+        if self.no_provenance and self.c2pa_certificate is not None:
+            raise UsageError("--no-provenance and --c2pa-certificate are both given: choose one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +94,9 @@ class Options:
     """Carry out a project that --save-project wrote; it stands for SOURCE, and for all that says what to show."""
     save_project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """Also write what was asked for, to be carried out again, changed or sent."""
+    i_have_consent: FlagCreatePairsOff[bool] = False
+    """You have the consent of the people shown; needed once on a machine, where no terminal is there to ask at."""
+    provenance: Provenance = field(default_factory=Provenance)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     limits: Limits = field(default_factory=Limits)
 
@@ -76,6 +105,7 @@ def run(options: Options) -> int:
     """Edit, write, and say what a user must know; warnings go to stderr, one line each."""
     project = project_of(options)  # before the networks load, so that a slip of the fingers is told at once
     _check_extra_outputs(options, project)
+    require_consent(options.i_have_consent)
 
     import cdrl  # loads the networks' runtime
 
@@ -90,6 +120,8 @@ def run(options: Options) -> int:
             side_by_side=options.side_by_side,
             progress=progress,
             measure_lips=options.report is not None,  # a second look at every frame, only for who wants to read it
+            provenance=not options.provenance.no_provenance,
+            c2pa=credentials_of(options.provenance),
         )
     for warning in report.warnings:
         print("cdrl: warning:", " ".join(warning.split()), file=sys.stderr)
@@ -100,6 +132,15 @@ def run(options: Options) -> int:
     if sys.stderr.isatty():
         print(report.summary(), file=sys.stderr)
     return 0
+
+
+def credentials_of(wish: Provenance) -> Credentials | None:
+    """Who signs, where anybody does."""
+    if wish.c2pa_certificate is None or wish.c2pa_key is None:
+        return None
+    from cdrl.provenance.signing import Credentials
+
+    return Credentials(wish.c2pa_certificate, wish.c2pa_key, wish.c2pa_tsa)
 
 
 def project_of(options: Options) -> Project:
@@ -141,6 +182,8 @@ def _check_extra_outputs(options: Options, project: Project) -> None:
         raise UsageError(f"--preview {options.preview} is no picture: end its name in {', '.join(PICTURES)}")
     taken = {"the source": project.source, "the reference": project.reference, "the output": options.output}
     taken |= {"--project": options.project} | {f"--enroll {name}": path for name, path in project.enroll.items()}
+    # As `cdrl.provenance.sidecar_path`, which would load what decodes films only to refuse a name.
+    taken["the output's sidecar"] = options.output.with_name(options.output.name + ".provenance.json")
     extra = {"--preview": options.preview, "--report": options.report, "--save-project": options.save_project}
     for flag, path in extra.items():
         if path is None:

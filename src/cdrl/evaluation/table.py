@@ -42,6 +42,7 @@ from cdrl.evaluation.targets import Cells, Targets, floor
 from cdrl.evaluation.tiles import TiledClip, estimate_lag, motion, read_peers, tile_frames, write_source
 from cdrl.files import write_whole
 from cdrl.pretrained import cache_folder, find_model, missing_models
+from cdrl.provenance import sidecar_path
 
 if TYPE_CHECKING:
     from cdrl.evaluation.ned import NedEdit
@@ -246,7 +247,7 @@ def _judge_task(bench: Bench, task: Task, methods: Sequence[Method]) -> Iterator
 def _judge_method(bench: Bench, task: Task, source: Observation, method: Method, emotion: str) -> Row:
     safe = "".join(letter if letter.isalnum() else "_" for letter in f"{task.source.stem} {emotion} {method.name}")
     output = bench.folder / f"{safe}.mp4"
-    output.unlink(missing_ok=True)
+    _drop(output)
     sys.stderr.write(f"{method.name}: {task.source.name} → {emotion}\n")
     try:
         method(task.source, emotion, output, task.person)
@@ -258,8 +259,14 @@ def _judge_method(bench: Bench, task: Task, source: Observation, method: Method,
     facts = _facts(task, method.name, emotion, 0)
     row = _row(bench, task, facts, source, seen)
     if bench.config.keep is None:
-        output.unlink()
+        _drop(output)
     return row
+
+
+def _drop(video: Path) -> None:
+    """Remove a video and the sidecar that an edit has put beside it."""
+    video.unlink(missing_ok=True)
+    sidecar_path(video).unlink(missing_ok=True)
 
 
 def _facts(task: Task, method: str, emotion: str, lag: int) -> Row:

@@ -81,6 +81,7 @@ def opened(path: Path, limits: Limits) -> Iterator[InputContainer]:
     if PLAYLIST.match(head):
         raise InputError(f"{path} is a playlist, not a video: name the video file it points to")
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels)}
+    options["export_xmp"] = "1"  # MP4 and MOV: the XMP packet is among the labels
     demuxer = photo_demuxer(head)
     try:
         container = av.open(f"file:{path}", "r", format=demuxer, options=options, metadata_errors="replace")

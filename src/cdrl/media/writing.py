@@ -6,17 +6,18 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import av
 from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
 from cdrl.media.decoding import words
 from cdrl.media.encoding import EncoderOptions, check_encoder, codec_of, container_of, encoder_settings, target_format
 from cdrl.media.frames import Frame, PixelFormat
@@ -31,7 +32,18 @@ FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FINEST_SOUND = 48_000  # Hz
 # Labels every player of MP4 knows; others need the newer way of labelling, which some players do not read.
 COMMON_LABELS = {"title", "artist", "album", "composer", "genre", "date", "comment", "description", "copyright"}
-FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brands", "creation_time"}
+FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brands", "creation_time", "xmp"}
+
+
+class Seal(Protocol):
+    """What is put on a whole clip before it gets its name, and what is told beside it."""
+
+    companion: Path
+    """A file that appears with the clip, or not at all."""
+
+    def close(self, whole: Path) -> bytes:
+        """Complete the clip in `whole`; returns the companion's content."""
+        ...
 
 
 class Writer:
@@ -39,7 +51,8 @@ class Writer:
 
     `info` is the clip the frames come from: its times, colour tags, audio, subtitles and labels go with them.
     `size` (width, height) where the frames written are not of the clip's own size. `metadata` adds labels (title,
-    comment, ...). `notes` says what was changed or left out, complete after the exit.
+    comment, ...); `seal` completes the clip and gives it a companion. `notes` says what was changed or left out,
+    complete after the exit.
     Raises UsageError, OutputExistsError, OutputError.
     """
 
@@ -52,6 +65,7 @@ class Writer:
         size: tuple[int, int] | None = None,
         overwrite: bool = False,
         metadata: Mapping[str, str] | None = None,
+        seal: Seal | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         self.path = Path(path)
@@ -60,6 +74,7 @@ class Writer:
         self.size = size or (info.width, info.height)
         self.overwrite = overwrite
         self.metadata = dict(metadata or {})
+        self.seal = seal
         self.notes: list[str] = []
         self._limits = limits
         self._format = container_of(self.path)
@@ -76,6 +91,9 @@ class Writer:
     def __enter__(self) -> Writer:
         self._final = Path(os.path.realpath(self.path))
         check_output(self.path, self._final, self.info.path, self.overwrite)
+        if self.seal is not None:
+            with self._reported():  # a name may fit, and with what a companion adds be too long
+                check_output(self.seal.companion, self.seal.companion, self.info.path, self.overwrite)
         self._temporary = self._final.with_name(f".{secrets.token_hex(6)}.part{self._final.suffix}")
         with self._stack:
             with self._reported():
@@ -131,11 +149,32 @@ class Writer:
                 self._tracks.finish()
             finally:
                 self._output.close()
+            content = None if self.seal is None else self.seal.close(self._temporary)
             sync(self._temporary)
             if not self.overwrite and self._final.exists():
                 raise OutputExistsError(f"{self.path} has appeared meanwhile: choose another name or allow overwriting")
-            self._temporary.replace(self._final)
+            with nullcontext() if content is None or self.seal is None else self._beside(self.seal.companion, content):
+                self._temporary.replace(self._final)
             sync(self._final.parent)
+
+    @contextmanager
+    def _beside(self, companion: Path, content: bytes) -> Iterator[None]:
+        """Write the companion, then do what is inside, which gives the clip its name: where that fails, neither is.
+
+        In this order a clip under its name always has its companion, also after a crash.
+        """
+        existed = companion.exists()
+        partial = self._temporary.with_suffix(".companion")
+        try:
+            partial.write_bytes(content)
+            sync(partial)
+            partial.replace(companion)
+            yield
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            if not existed:
+                companion.unlink(missing_ok=True)
+            raise
 
     def _encode(self, picture: av.VideoFrame, duration: int) -> None:
         assert self._output is not None
@@ -227,7 +266,7 @@ class Writer:
         """FFmpeg's and the system's errors as OutputError, in words."""
         try:
             yield
-        except OutputError:
+        except CdrlError:
             raise
         except (av.FFmpegError, OSError) as error:
             if error.errno in FULL_DISK:

@@ -1,0 +1,55 @@
+"""What the tool is for, said once a machine, and the question whether who is shown agrees."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from platformdirs import user_config_path
+
+from cdrl.errors import OutputError, UsageError
+from cdrl.files import write_whole
+
+VARIABLE = "CDRL_I_HAVE_CONSENT"
+STATEMENT = """\
+cdrl changes the emotion that a person in a video seems to show. It is meant for footage of yourself or of people who
+agreed to the edit; not to deceive, not to harass, not to put an attitude into somebody's mouth. What it writes says
+that it was edited; keep it so, and mind the law where you are. This is asked once on this machine."""
+QUESTION = "Does everybody whose face you edit agree to it? [y/N] "
+
+
+def require_consent(given: bool = False) -> None:
+    """Return when consent was given: now by `--i-have-consent`, by the environment, earlier, or at the terminal.
+
+    Raises UsageError where it is not, or where nobody can be asked.
+    """
+    if os.environ.get(VARIABLE) == "1" or remembered().exists():
+        return
+    if not given:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(
+                "the consent of the people shown is needed, and there is no terminal to ask at: once you have it, add "
+                f"--i-have-consent (remembered on this machine) or set {VARIABLE}=1; see docs/responsible-use.md"
+            )
+        print(STATEMENT, file=sys.stderr)
+        print(QUESTION, end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise UsageError("without the consent of the people shown nothing is edited: ask them first")
+    _remember()
+
+
+def remembered() -> Path:
+    """The file that says that consent was given on this machine; in the user's folder of settings."""
+    return user_config_path("cdrl") / "consent"
+
+
+def _remember() -> None:
+    path = remembered()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, [f"given {datetime.now(UTC).isoformat(timespec='seconds')}\n".encode()])
+    except (OSError, OutputError):
+        where = path.parent
+        print(f"cdrl: warning: consent cannot be remembered in {where}: it will be asked for again", file=sys.stderr)

@@ -1,0 +1,67 @@
+"""The labels inside a video: which are written into what container, and reading them again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cdrl.media import Limits
+from cdrl.media.opening import check_path, opened
+from cdrl.provenance import xmp
+from cdrl.provenance.record import BEGINNING, parsed
+
+XMP_CONTAINERS = {"mp4", "mov"}  # muxers; Matroska and WebM hold labels of any name instead
+SOURCE_TYPE_LABEL, EDITS_LABEL = "DIGITAL_SOURCE_TYPE", "CDRL_EDITS"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a file says about itself."""
+
+    source_type: str | None
+    """IPTC digital source type."""
+    edits: list[Any]
+    """Records as `edit_record` makes them, oldest first; not checked."""
+    comment: str
+    """Our words in the file's comment, which outlive a conversion; '' for none."""
+    labels: Mapping[str, str]
+    """All labels of the file, as they stand."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether anything here says that this program edited the file."""
+        return bool(self.edits or self.comment)
+
+
+def read_mark(path: str | Path, limits: Limits = Limits()) -> Mark:  # noqa: B008 - frozen
+    """What a local video says about itself. Raises InputError or LimitError as `cdrl.media.probe` does."""
+    with opened(check_path(path, limits), limits) as container:
+        labels = dict(container.metadata)
+    known = {key.upper(): text for key, text in labels.items()}
+    source_type, edits = xmp.told_by(known.get("XMP", ""))
+    if not edits:
+        source_type = source_type or known.get(SOURCE_TYPE_LABEL)
+        try:
+            listed = parsed(known.get(EDITS_LABEL, "[]")[: xmp.LARGEST])
+            edits = listed if isinstance(listed, list) else []
+        except ValueError:
+            edits = []
+    comments = (known.get(key, "") for key in ("COMMENT", "DESCRIPTION"))
+    return Mark(source_type, edits, next((text for text in comments if text.startswith(BEGINNING)), ""), labels)
+
+
+def labels_for(
+    muxer: str, source: Mark, edit: Mapping[str, Any], words: str, source_type: str | None
+) -> dict[str, str]:
+    """The labels to mux into a new file, beside the source's own, of which none is replaced but our own."""
+    said = {key.lower() for key, text in source.labels.items() if text and not text.startswith(BEGINNING)}
+    free = next((key for key in ("comment", "description") if key not in said), None)
+    labels = {} if free is None else {free: words}
+    if muxer in XMP_CONTAINERS:
+        return labels
+    if source_type is not None:
+        labels[SOURCE_TYPE_LABEL] = source_type
+    return labels | {EDITS_LABEL: json.dumps([*source.edits, edit], ensure_ascii=False)}

@@ -1,0 +1,74 @@
+"""The first `cdrl edit` on a machine states what it is for and asks once; scripts say it by a flag or a variable."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+WORDS = [sys.executable, "-m", "cdrl", "edit", "nowhere.mp4", "--emotion", "happy", "-o", "out.mp4"]
+ASKED = "Does everybody whose face you edit agree to it?"
+NO_SUCH_FILE = 3  # the edit has begun: consent was given
+
+
+@pytest.fixture
+def edit(tmp_path):
+    """`edit(..., answer=)`: exit code and what was said, at a terminal where there is an answer."""
+
+    def run(*more, answer=None, **variables):
+        kept = {key: value for key, value in os.environ.items() if key != "CDRL_I_HAVE_CONSENT"}
+        environment = {**kept, "XDG_CONFIG_HOME": str(tmp_path / "settings"), **variables}
+        how = {"cwd": tmp_path, "env": environment, "text": True, "timeout": 60}
+        if answer is None:
+            done = subprocess.run([*WORDS, *more], stdin=subprocess.DEVNULL, capture_output=True, **how, check=False)
+            return done.returncode, done.stderr
+        ours, theirs = os.openpty()
+        os.write(ours, f"{answer}\n".encode())
+        done = subprocess.run([*WORDS, *more], stdin=theirs, stdout=theirs, stderr=theirs, **how, check=False)
+        said = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        os.close(theirs)
+        return done.returncode, said
+
+    return run
+
+
+def test_asked_once_at_a_terminal(edit):
+    code, said = edit(answer="y")
+    assert code == NO_SUCH_FILE
+    assert "footage of yourself or of people who" in said
+    assert ASKED in said
+    code, said = edit(answer="")
+    assert code == NO_SUCH_FILE
+    assert ASKED not in said
+    assert edit()[0] == NO_SUCH_FILE  # and what runs without a terminal later
+
+
+@pytest.mark.parametrize("answer", ["n", "", "maybe"])
+def test_anything_but_yes_is_no_and_is_asked_again(edit, answer):
+    for _ in range(2):
+        code, said = edit(answer=answer)
+        assert code == 2
+        assert ASKED in said
+        assert "nothing is edited" in said
+
+
+def test_without_a_terminal_it_is_needed_once(edit):
+    code, said = edit()
+    assert code == 2
+    assert said.count("\n") == 1
+    assert "--i-have-consent" in said
+    assert edit("--i-have-consent")[0] == NO_SUCH_FILE
+    assert edit()[0] == NO_SUCH_FILE
+
+
+def test_the_variable_is_for_this_run_alone(edit):
+    assert edit(CDRL_I_HAVE_CONSENT="1")[0] == NO_SUCH_FILE
+    assert edit()[0] == 2
+
+
+def test_where_it_cannot_be_remembered_the_edit_goes_on(edit, tmp_path):
+    (tmp_path / "settings").write_text("a file where the folder should be")
+    code, said = edit("--i-have-consent")
+    assert code == NO_SUCH_FILE
+    assert "cannot be remembered" in said
