@@ -70,6 +70,14 @@ def probability_share(rows: Sequence[Row], real: Sequence[Row], emotion: str) ->
     return {"p": p, "real": target, "share": p / target, "own": names, "people": sorted(edited)}
 
 
+def share_of_means(shares: Sequence[Row]) -> float:
+    """p(target) over that of real clips, several emotions (`probability_share` of each); NaN for none.
+
+    A ratio of means: where the network hardly sees one person's real emotion, a mean of ratios would be that person's.
+    """
+    return sum(s["p"] for s in shares) / sum(s["real"] for s in shares) if shares else float("nan")
+
+
 def _summary(rows: Sequence[Row], real: Sequence[Row]) -> Row:
     counted = [row for row in rows if row["emotion"] not in APART]
     result: Row = {"clips": len(counted), "failed": sum(row["failed"] is not None for row in counted), "measures": {}}
@@ -83,9 +91,7 @@ def _summary(rows: Sequence[Row], real: Sequence[Row]) -> Row:
     shares = {emotion: probability_share(rows, real, emotion) for emotion in (*EMOTIONS, *APART)}
     result["emotions"] = {emotion: share for emotion, share in shares.items() if share is not None}
     counting = [share for emotion, share in result["emotions"].items() if emotion not in APART]
-    # A ratio of means: where the network hardly sees one person's real emotion, a mean of ratios would be that
-    # person's.
-    result["share"] = sum(s["p"] for s in counting) / sum(s["real"] for s in counting) if counting else float("nan")
+    result["share"] = share_of_means(counting)
     result["share_capped"] = float(np.mean([min(s["share"], 1) for s in counting])) if counting else float("nan")
     own = real_identity(real)
     margins = {who: cell - own[who] for who, cell in _identity_of(result).items() if who in own}

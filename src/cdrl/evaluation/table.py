@@ -21,7 +21,8 @@ import tyro
 
 from cdrl.datasets.splits import read_people
 from cdrl.errors import AssetError, CdrlError, Interrupted, UsageError
-from cdrl.evaluation import measures, report
+from cdrl.evaluation import html, measures, report
+from cdrl.evaluation.clips import frames_of
 from cdrl.evaluation.judges import EMOTIONS as CLASSES
 from cdrl.evaluation.methods import Edit, Method, PlainCopy
 from cdrl.evaluation.observe import Observation
@@ -36,6 +37,7 @@ from cdrl.evaluation.people import (
     sentence_number,
 )
 from cdrl.evaluation.score import compare
+from cdrl.evaluation.sheets import Faces
 from cdrl.evaluation.store import Store
 from cdrl.evaluation.tiles import TiledClip, estimate_lag, motion, read_peers, tile_frames, write_source
 from cdrl.pretrained import cache_folder, find_model, missing_models
@@ -63,11 +65,13 @@ class TableConfig:
     json: Path | None = None
     """Where every number goes."""
     markdown: Path | None = None
-    """Where the table goes (standard output when neither is given)."""
+    """Where the table goes (standard output when no file is asked for)."""
+    html: Path | None = None
+    """Where the report with plots and faces goes, one file that needs nothing else."""
     cache: Path | None = None
     """Folder for what the judges saw of files that do not change; the user's cache by default."""
     keep: Path | None = None
-    """Folder that keeps the edited files, to be looked at."""
+    """Folder that keeps the edited files, to be looked at, and the faces of the report."""
     emotions: tuple[str, ...] = (*EMOTIONS, *APART)
     """Emotions to ask for."""
     intensity: float = 1.0
@@ -101,6 +105,8 @@ class Bench:
     folder: Path
     clips: list[ClipRow]
     identity: dict[tuple[str, str], Any] = field(default_factory=dict)
+    faces: Faces | None = None
+    """Where faces for the report are kept; None where nobody asked for one."""
 
     def reference(self, person: str, sentence: str, source: Observation | None) -> tuple[Any, str]:
         """Recognition vectors [N,128] of a person's neutral clips of other sentences (all, where it is empty)."""
@@ -126,10 +132,14 @@ def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> di
     unknown = set(config.emotions) - set(CLASSES)
     if unknown:
         raise UsageError(f"unknown emotion {', '.join(sorted(unknown))}: the judge knows {', '.join(CLASSES)}")
+    if config.html is not None:
+        html.check(config.html)
     clips = read_clips(config.data)
     store = Store(config.cache if config.cache is not None else cache_folder() / "observations")
     with tempfile.TemporaryDirectory(prefix="cdrl-table-") as work:
         bench = Bench(config, store, config.keep if config.keep is not None else Path(work), clips)
+        if config.html is not None or config.keep is not None:
+            bench.faces = Faces()
         bench.folder.mkdir(parents=True, exist_ok=True)
         tasks = list(_tasks(bench))
         if methods is None:
@@ -143,7 +153,7 @@ def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> di
         "real": real,
     }
     result["summary"] = report.summarise(rows, real)
-    _write(config, result)
+    _write(config, result, bench.faces)
     return result
 
 
@@ -200,6 +210,9 @@ def _tasks(bench: Bench) -> Iterator[Task]:
 
 def _judge_task(bench: Bench, task: Task, methods: Sequence[Method]) -> Iterator[Row]:
     source = bench.store.file(task.source)
+    if bench.faces is not None:
+        for emotion in task.emotions:
+            bench.faces.add_source(task.person, emotion, _name(task), frames_of(task.source), source)
     for method in methods:
         for emotion in task.emotions:
             yield _judge_method(bench, task, source, method, emotion)
@@ -212,6 +225,8 @@ def _judge_task(bench: Bench, task: Task, methods: Sequence[Method]) -> Iterator
         lag = estimate_lag(moves, motion(tile_frames(peer, name)))
         output = bench.store.tile(peer.path, name, tile_frames(peer, name), own.layout)
         facts = _facts(task, name, emotion, lag)
+        if bench.faces is not None:
+            bench.faces.add_edit(facts, tile_frames(peer, name))
         yield _row(bench, task, facts, compare(own, output, emotion, lag), output)
 
 
@@ -229,19 +244,24 @@ def _judge_method(bench: Bench, task: Task, source: Observation, method: Method,
         return {**_facts(task, method.name, emotion, 0), "failed": str(error), "measures": dict(report.MISS)}
     facts = _facts(task, method.name, emotion, 0)
     row = _row(bench, task, facts, compare(source, seen, emotion), seen)
+    if bench.faces is not None:
+        bench.faces.add_edit(row, frames_of(output))
     if bench.config.keep is None:
         output.unlink()
     return row
 
 
+def _name(task: Task) -> str:
+    return task.peer.path.name if task.peer is not None else task.source.name
+
+
 def _facts(task: Task, method: str, emotion: str, lag: int) -> Row:
-    source = task.peer.path.name if task.peer is not None else task.source.name
     return {
         "method": method,
         "block": task.block,
         "person": task.person,
         "emotion": emotion,
-        "source": source,
+        "source": _name(task),
         "failed": None,
         "lag": lag,
     }
@@ -259,6 +279,8 @@ def _judge_real(bench: Bench) -> list[Row]:
     rows = []
     for clip in real_clips(bench.clips):
         seen = bench.store.file(clip.path)
+        if bench.faces is not None:
+            bench.faces.add_real(clip.person, clip.emotion, frames_of(clip.path), seen)
         reference, _ = bench.reference(clip.person, "", None)
         others = [
             measures.identity_cosine(seen.identity, vectors)
@@ -278,13 +300,17 @@ def _judge_real(bench: Bench) -> list[Row]:
     return rows
 
 
-def _write(config: TableConfig, result: dict[str, Any]) -> None:
+def _write(config: TableConfig, result: dict[str, Any], faces: Faces | None) -> None:
     text = report.markdown(result)
     if config.json is not None:
         config.json.write_text(json.dumps(result, indent=1, allow_nan=True) + "\n", encoding="utf-8")
     if config.markdown is not None:
         config.markdown.write_text(text, encoding="utf-8")
-    if config.json is None and config.markdown is None:
+    if faces is not None and config.keep is not None:
+        faces.save(config.keep)
+    if config.html is not None:
+        html.write(result, faces, config.html)
+    if config.json is None and config.markdown is None and config.html is None:
         sys.stdout.write(text)
 
 
