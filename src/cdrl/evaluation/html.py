@@ -95,10 +95,6 @@ def _shown(measure: str, value: float | None) -> str:
     return "–" if value is None else _number(value, _digits(measure, value))
 
 
-def _signed(measure: str, value: float) -> str:
-    return ("+" if value >= 0 else "") + _shown(measure, value)
-
-
 def _measures(cells: Sequence[Row]) -> list[str]:
     """Every measure that some method has: the known ones in the table's order, then whatever else there is."""
     found = dict.fromkeys(measure for cell in cells for measure in cell)
@@ -112,20 +108,19 @@ def _block(name: str, block: Row, result: Row) -> Row:
     measures = _measures([summary["measures"] for summary in methods.values()])
     lines = []
     for method, summary in methods.items():
-        cells = []
+        cells = [(_number(summary[key]), "") for key in ("share", "share_capped")]
+        cells.append((_number(summary["identity_margin"], 3), ""))
         for measure in measures:
             cell = summary["measures"].get(measure) or {}
             span = [_shown(measure, cell[end]) for end in ("low", "high") if cell.get(end) is not None]
-            cells.append((_shown(measure, cell.get("mean")), " to ".join(span)))
-        cells += [(_number(summary[key]), "") for key in ("share", "share_capped")]
-        cells.append((_number(summary["identity_margin"], 3), ""))
+            cells.append((_shown(measure, cell.get("mean")), (" to " if "−" in "".join(span) else "–").join(span)))
         people = max((len(cell["people"]) for cell in summary["measures"].values()), default=0)
         lines.append((method, [people, summary["clips"], summary["failed"]], cells))
     slug = re.sub(r"\W", "-", name)
     return {
         "slug": slug,
         "title": _BLOCKS.get(name, name),
-        "header": [*map(pretty, measures), "p / real", "capped", "identity − real"],
+        "header": ["p / real", "capped", "identity − real", *map(pretty, measures)],
         "lines": lines,
         "measures": list(_measure_figures(methods, measures, slug)),
         "trade_off": _trade_off(name, methods, result, slug),
@@ -147,11 +142,12 @@ def _direction(measure: str) -> str:
 def _dots(measure: str, cells: dict[str, Row], salt: str, paired: bool = False) -> str:
     from cdrl.evaluation import plots  # noqa: PLC0415  matplotlib
 
-    shown = _signed if paired else _shown
-    lines = [
-        plots.Line(name, cell["mean"], cell.get("low"), cell.get("high"), cell["people"], shown(measure, cell["mean"]))
-        for name, cell in cells.items()
-    ]
+    lines = []
+    for name, cell in cells.items():
+        label = _shown(measure, cell["mean"])
+        if paired:
+            label = f"{'+' * (cell['mean'] >= 0)}{label} ({cell['better']}/{len(cell['people'])})"
+        lines.append(plots.Line(name, cell["mean"], cell.get("low"), cell.get("high"), cell["people"], label))
     title = f"{'Difference in ' * paired}{pretty(measure)}: " + ", ".join(f"{line.name} {line.label}" for line in lines)
     return plots.dots(lines, title, salt, zero=paired)
 
@@ -176,8 +172,7 @@ def _paired_figures(paired: dict[str, Row], slug: str) -> Iterator[Row]:
         cells = _with(measure, paired)
         if cells:
             svg = _dots(measure, cells, f"{slug}-paired-{measure}", paired=True)
-            better = ", ".join(f"{name} {cell['better']}/{len(cell['people'])}" for name, cell in cells.items())
-            yield _figure(svg, f"{pretty(measure)}{_direction(measure)}. People for whom cdrl is better: {better}")
+            yield _figure(svg, pretty(measure) + _direction(measure))
 
 
 def _emotion_figures(methods: dict[str, Row], slug: str) -> Iterator[Row]:

@@ -23,6 +23,7 @@ _VARIABLES = {_INK: "ink", _QUIET: "quiet", _LINE: "line", _ACCENT: "accent", _P
 _HUES = ("#3b82c4", "#e07b28", "#2f9e5a", "#d64545", "#8f6bc9", "#a0694e", "#d466ac", "#7d8590", "#a3a021", "#20a3b3")
 _WIDTH = 5.0  # inches of 72 pixels: one phone's width
 _ROW = 0.36  # inches a method
+_WIDE, _NARROW = 0.53, 0.47  # of the axes, shares of the figure: beside them stands a number, or two
 _LETTERS = 9.5
 _NAME = 21  # letters of a method's name in a line
 _TITLED = "title:"  # an element so named gets a title, which browsers show under the pointer
@@ -78,11 +79,11 @@ def _style(salt: str) -> Iterator[None]:
         yield
 
 
-def _panel(names: Sequence[str]) -> tuple[Figure, Any]:
-    """A figure with a row for each name, the first on top."""
+def _panel(names: Sequence[str], width: float) -> tuple[Figure, Any]:
+    """A figure with a row for each name, the first on top; `width` of the axes, shares of the figure's."""
     height = _ROW * len(names) + 0.42
     figure = Figure(figsize=(_WIDTH, height))
-    axes = figure.add_axes((0.34, 0.32 / height, 0.53, (height - 0.4) / height))
+    axes = figure.add_axes((0.34, 0.32 / height, width, (height - 0.4) / height))
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), ["\n".join(textwrap.wrap(name, _NAME)[:3]) for name in names])
     axes.tick_params(length=0)
@@ -100,7 +101,7 @@ def _beside(axes: Any, row: int, text: str) -> None:
 def dots(lines: Sequence[Line], title: str, salt: str, zero: bool = False) -> str:
     """A row a method: one dot a person, the mean as a diamond, its interval as a line; `zero` marks no difference."""
     with _style(salt):
-        figure, axes = _panel([line.name for line in lines])
+        figure, axes = _panel([line.name for line in lines], _NARROW if zero else _WIDE)
         if zero:
             axes.axvline(0, color=_QUIET, linewidth=1.2)
         for row, line in enumerate(lines):
@@ -118,7 +119,7 @@ def dots(lines: Sequence[Line], title: str, salt: str, zero: bool = False) -> st
 def bars(values: Sequence[Bar], title: str, salt: str) -> str:
     """A bar a method from 0 to p; the upright mark is p of real clips of the same people."""
     with _style(salt):
-        figure, axes = _panel([bar.name for bar in values])
+        figure, axes = _panel([bar.name for bar in values], _NARROW)
         for row, bar in enumerate(values):
             axes.barh(row, bar.p, height=0.55, color=_ACCENT, alpha=0.75)
             axes.plot([bar.real, bar.real], [row - 0.38, row + 0.38], color=_INK, linewidth=2)
