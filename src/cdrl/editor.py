@@ -14,11 +14,12 @@ from cdrl.errors import FaceError, InputError, UsageError
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track, parse_face
-from cdrl.manipulation.edit import Manipulator, reference_pattern
+from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import MOST_CLOSED, SURVEY, Person, expression_model, survey
 from cdrl.manipulation.personal import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Example, Pattern
+from cdrl.manipulation.reference import reference_pattern
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
 from cdrl.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.provenance import Credentials, Seal, drop_sidecar, models_used

@@ -20,8 +20,7 @@ MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet
 LEAST_SHADING = 0.3  # share of the shading that a face without any relief gets
 _SOME = 0.05  # sum of amounts below which there is nothing to divide by
 _UNSHADE = 0.35  # share of the shading of an emotion that is taken out with it
-_CAUTION = 2.0  # how much larger an expression is than the cautious estimate of it
-_MOST = 1.0  # largest sum of amounts of a reference's emotions
+CAUTION = 2.0  # how much larger an expression is than the cautious estimate of it
 
 
 class Manipulator:
@@ -81,24 +80,9 @@ def shown_pattern(person: Person, prior: EmotionPrior) -> Pattern:
     Of the shading only a part: what is a fold in one face is a beauty spot in another, and taking out too much of it
     leaves lights where there were folds.
     """
-    strength = min(_CAUTION, 1 / max(sum(person.shown.values()), _SOME))
+    strength = min(CAUTION, 1 / max(sum(person.shown.values()), _SOME))
     blend = prior.pattern(person.shown)
     own = strength * without_apertures(person.mean - person.neutral)
     return Pattern(
         own.astype(np.float32), strength * blend.lip_opening, blend.lid_ratio**strength, _UNSHADE * blend.gain
     )
-
-
-def reference_pattern(person: Person, prior: EmotionPrior) -> Pattern:
-    """The expression of a reference, at full strength.
-
-    The estimate of one clip or photo is cautious: it takes half of an expression for the person's own face. That is
-    made up for, up to what people usually show. Half of the offset is the person's own, half that of the emotions it is
-    read as, which others show more plainly; apertures and shading, which a photo or other words can't give, are theirs.
-    """
-    total = sum(person.shown.values())
-    strength = min(_CAUTION, _MOST / total) if total > 0 else 1.0
-    blend = prior.pattern({name: strength * amount for name, amount in person.shown.items()})
-    own = strength * without_apertures(person.mean - person.neutral)
-    offset = (own + blend.offset) / 2 if total > 0 else own
-    return Pattern(offset.astype(np.float32), blend.lip_opening, blend.lid_ratio, blend.gain)

@@ -26,6 +26,7 @@ MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by les
 LOW_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
 BROW_ROOM, BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
 LEAST_OPENING = 0.05  # cm: openings are not divided by less
+_WHOLE = {"mean", "reading", "emphasis", "belief", "following"}  # arrays that are kept as float32
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
 
@@ -41,7 +42,8 @@ class EmotionPrior:
     one standard deviation, and an orthonormal basis of expressions with `expression_deviation` [c] along it.
     `reading` [53, e]: linear map from mean blendshapes (and a one) to amounts of emotion.
     `emphasis` [e, regions]: how much stronger than measured the offset is, region by region. `belief` [2, regions]: how
-    far a photo and a clip of a person are believed over the offset.
+    far a photo and a clip of a person are believed over the offset. `following` [3, regions]: what makes up the offset
+    of a reference; see `manipulation.reference`.
     `sha256`: of the file it was read from.
     """
 
@@ -56,13 +58,16 @@ class EmotionPrior:
     reading: Floats
     emphasis: Floats
     belief: Floats
+    following: Floats
     sha256: str = ""
 
     def save(self, path: Path) -> None:
         """Writes the arrays as float16 where that loses nothing that can be seen."""
         arrays = {name: getattr(self, name) for name in array_names()}
         small = {
-            name: array.astype(np.float32 if name in {"mean", "reading", "emphasis", "belief"} else np.float16)
+            name: array.astype(
+                np.float32 if name in {"mean", "reading", "emphasis", "belief", "following"} else np.float16
+            )
             for name, array in arrays.items()
         }
         np.savez_compressed(path, allow_pickle=False, **small)
@@ -90,6 +95,7 @@ class EmotionPrior:
             "reading": (len(BLENDSHAPES) + 1, emotions),
             "emphasis": (emotions, len(region_weights())),
             "belief": (2, len(region_weights())),
+            "following": (3, len(region_weights())),
         }
         if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
             raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")

@@ -97,7 +97,7 @@ def enrolment_table(seen: Sequence[Observation], prior: EmotionPrior) -> Table:
     examples, sums, nearer = enrolments(seen, photo=True), [], 0
     for person, emotion in sorted({(item.person, item.emotion) for item in examples}):
         mine = [item for item in examples if (item.person, item.emotion) == (person, emotion)]
-        far = [[_rms(offset - item.own) for offset in (item.others, enrolled(examples, item))] for item in mine]
+        far = [[rms(offset - item.own) for offset in (item.others, enrolled(examples, item))] for item in mine]
         neutral, shown = (_codes(seen, person, name, prior) for name in ("neutral", emotion))
         none, own = np.zeros_like(mine[0].own), mine[0].own
         moved = [[none], [mine[0].others], [enrolled(examples, item) for item in mine], [own]]
@@ -113,7 +113,7 @@ def enrolment_table(seen: Sequence[Observation], prior: EmotionPrior) -> Table:
     return table
 
 
-def _rms(offset: Floats) -> float:
+def rms(offset: Floats) -> float:
     """Root mean square length of an offset [478, 3] cm, in mm."""
     return 10 * float(np.sqrt(np.square(offset).sum(1).mean()))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -23,7 +23,8 @@ from cdrl.face.mesh import POINTS
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.rendering.texture import skin_mask
 from cdrl.training.changes import EMPHASIS, changes, laid_on, people_with_emotions
-from cdrl.training.enrolment import belief, enrolment_table
+from cdrl.training.enrolment import belief, believed, enrolment_table
+from cdrl.training.following import HALVES, Followed, followed, following, following_table
 from cdrl.training.observations import Observation, observe_all, read_table
 
 LICENCE = "CC-BY-NC-SA-4.0"
@@ -72,7 +73,9 @@ def run(options: Options) -> int:
             seen.append(item)
     if options.validate:
         console.print(validation(seen))
-        console.print(enrolment_table(seen, fit(seen)))
+        console.print(enrolment_table(seen, _fitted(seen, ())))
+        if shown := as_references(seen):
+            console.print(following_table(shown))
     left = sorted(people_with_emotions(seen)) if options.leave == "each" else []
     for person in left:
         path = options.output.with_name(f"prior_without_{person}.npz")
@@ -92,6 +95,24 @@ def run(options: Options) -> int:
 
 def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrior:
     """The prior over all people but those left out."""
+    fitted = _fitted(seen, leave)
+    return replace(fitted, belief=belief(seen, leave), following=following(as_references(seen, leave)))
+
+
+def as_references(seen: Sequence[Observation], leave: Collection[str] = ()) -> list[Followed]:
+    """Every labelled clip as a reference, by a prior without its person; people without whom there is none are left
+    out."""
+    found = []
+    for person in sorted(people_with_emotions(seen) - set(leave)):
+        try:
+            found += followed(seen, person, _fitted(seen, {*leave, person}))
+        except UsageError:
+            continue
+    return found
+
+
+def _fitted(seen: Sequence[Observation], leave: Collection[str]) -> EmotionPrior:
+    """All but what is learned from people who are left out in turn."""
     offsets: list[Floats] = []
     lip, lid, gains = [], [], []
     for emotion in EXPRESSIVE:
@@ -109,10 +130,11 @@ def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrio
         gain = cv2.GaussianBlur(gain.astype(np.float32), (0, 0), _SMOOTH)
         gains.append(_GAIN_LIMIT * np.tanh(gain / _GAIN_LIMIT))
     mean, identity, expression, deviation = _modes(seen, leave, np.array(offsets))
+    stronger = np.array([EMPHASIS[emotion].regions for emotion in EXPRESSIVE], np.float32)
     return EmotionPrior(
         np.array(offsets, np.float32), np.array(lip, np.float32), np.array(lid, np.float32),
         np.array(gains, np.float32), mean, identity, expression, deviation, reading(seen, leave),
-        np.array([EMPHASIS[emotion].regions for emotion in EXPRESSIVE], np.float32), belief(seen, leave),
+        stronger, np.tile(believed([]), (2, 1)), HALVES,
     )  # fmt: skip
 
 
