@@ -13,19 +13,13 @@ from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from cdrl.emotions import EMOTIONS, parse_emotion
+from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE, enrolled
 from cdrl.errors import OutputError, OutputExistsError, UsageError
-from cdrl.manipulation.plan import REGIONS, EditPlan
+from cdrl.manipulation.plan import EditPlan
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
 
 Progress = Callable[[int, int | None], None]
-
-EMOTION_HELP = f"{', '.join(EMOTIONS)}, or a blend such as happy:0.6+surprised:0.4."
-REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
-MODEL_HELP = "What fits emotions to the person: prior (nothing), translator, or a FILE trained for your prior."
-BY_PRIOR = "(default: prior)"
-WHOLE_FACE = "(default: the whole face)"
 
 
 @dataclass(frozen=True)
@@ -77,14 +71,14 @@ def run(options: Options) -> int:
         "segments": options.segments,
     }
     EditPlan.parse(**wish)  # before the networks load, so that a slip of the fingers is told at once
-    enroll = _enrolled(options.enroll)
+    enroll = enrolled(options.enroll)
     _check_extra_outputs(options)
 
     import cdrl  # loads the networks' runtime
 
     editor = cdrl.load(options.prior, options.model)
     job = editor.edit(options.source, **wish, enroll=enroll, face=options.face, limits=options.limits)
-    with _progress() as progress:
+    with progress_bar("editing") as progress:
         report = job.save(
             options.output,
             overwrite=options.overwrite,
@@ -101,16 +95,6 @@ def run(options: Options) -> int:
     if sys.stderr.isatty():
         print(report.summary(), file=sys.stderr)
     return 0
-
-
-def _enrolled(texts: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for text in texts:
-        name, equals, path = text.partition("=")
-        if not equals or not path:
-            raise UsageError(f"--enroll {text!r}: write EMOTION=FILE, as in angry=photo.jpg")
-        found[parse_emotion(name)] = path
-    return found
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -152,7 +136,7 @@ def _write_report(path: Path, content: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress | None]:
+def progress_bar(task_name: str) -> Iterator[Progress | None]:
     """A bar on a terminal; None where nobody would see it."""
     if not sys.stderr.isatty():
         yield None
@@ -162,5 +146,5 @@ def _progress() -> Iterator[Progress | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("editing", total=None)
+        task = bar.add_task(task_name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
