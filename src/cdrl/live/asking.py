@@ -76,8 +76,9 @@ class Asked:
 
 def _number(words: list[str]) -> float:
     try:
-        number = float(*words)
-    except (ValueError, TypeError):
+        (word,) = words
+        number = float(word)
+    except ValueError:
         number = -1.0
     if not 0 <= number <= MAX_INTENSITY:
         raise UsageError(f"intensity {' '.join(words)!r}: give one number from 0 to {MAX_INTENSITY:g}")

@@ -24,6 +24,8 @@ from cdrl.media.probing import check_pixels
 
 STDIN = "-"
 _BEHIND = 0.1  # seconds that decoding a file may lag before the pretended camera is taken to be slower than the file
+# FFmpeg would look at seconds of a stream before it gives the first frame; its first bytes say what it is.
+_AT_ONCE = {"formatprobesize": "32768", "probesize": "32768", "fpsprobesize": "0"}
 _DEVICE = re.compile(r"\d{1,3}|/dev/video\d{1,3}")
 
 
@@ -69,7 +71,7 @@ def standard_input(limits: Limits) -> Capture:
     """Frames of a stream on standard input: Y4M, MJPEG, Matroska, whatever says itself what it is."""
     # Unbuffered: a full buffer must not be waited for while half of a frame is there.
     stream = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
-    options = {"format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels), "fflags": "nobuffer"}
+    options = {"format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels), **_AT_ONCE}
     with _told("standard input is no video stream", "send Y4M, MJPEG or Matroska, as from ffmpeg -f yuv4mpegpipe -"):
         container = av.open(stream, "r", options=options, metadata_errors="replace")
     return _decoded(container, "standard input", limits)
@@ -119,6 +121,8 @@ def _frames(container: InputContainer, name: str, limits: Limits) -> Capture:
             moment = Fraction(round((at - begin) * 1000), 1000)
             planes = planes_of(picture, form, Turn())
             yield Captured(Frame(planes, form, round(moment * 1000), index=index, time=moment), at)
+    if begin is None:
+        raise InputError(f"{name} holds no frame: check what sends it")
 
 
 @contextmanager

@@ -61,7 +61,7 @@ class LiveEditor:
         shot = track.shot
         met = self._met.get(shot)
         if met is not None and met.left:
-            passing = between(met.person, met.target, 1 / met.left)
+            passing = between(met.person, met.target, 1 / met.left) if met.left > 1 else met.target
             met = replace(met, person=passing, left=met.left - 1)
         if frame.time >= self._due and self._survey.looks(shot) < DESCRIBED[-1]:
             self._due = frame.time + LOOK_EVERY

@@ -18,7 +18,7 @@ from cdrl.live.screens import Screen
 from cdrl.media import Frame
 
 _REMEMBERED = 100_000  # latencies: an hour at 30 frames a second
-_GOODBYE = 2.0  # seconds that a camera gets to close
+_GOODBYE = 1.0  # seconds that a camera gets to close
 
 
 @dataclass
