@@ -3,8 +3,10 @@
 import json
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from math import ceil
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -168,6 +170,34 @@ def test_command_writes_source_and_edited(sample, tmp_path, capfd):
     assert max(rounded) <= 2e-6
     assert source.missing == 0
     assert capfd.readouterr().out == ""
+
+
+def half_empty(sample, path, faces):
+    """Ten frames of grey, after `faces` frames of the sample."""
+    with av.open(str(path), "w") as output, av.open(str(sample)) as source:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 480, 360, "yuv420p"
+        seen = [frame.to_ndarray(format="rgb24") for frame in islice(source.decode(video=0), faces)]
+        for picture in [*seen, *[np.full((360, 480, 3), 128, np.uint8)] * 10]:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        output.mux(stream.encode(None))
+
+
+def test_frames_without_a_face_are_counted_and_kept(sample, tmp_path, capfd):
+    half_empty(sample, tmp_path / "half.mp4", 5)
+    assert main(["export", str(tmp_path / "half.mp4"), "-o", str(tmp_path / "half.json")]) == 0
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert "no face in 10 of 15 frames; those are null" in err
+    faces = read_json(tmp_path / "half.json")[0].faces
+    assert [face is None for face in faces] == [False] * 5 + [True] * 10
+
+
+def test_a_clip_without_a_face_is_refused(sample, tmp_path, capfd):
+    half_empty(sample, tmp_path / "empty.mp4", 0)
+    assert main(["export", str(tmp_path / "empty.mp4"), "-o", str(tmp_path / "empty.csv")]) == 4
+    assert "no face in any of 10 frames" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.mp4"]
 
 
 @pytest.mark.parametrize(

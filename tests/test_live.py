@@ -21,12 +21,12 @@ from cdrl.live.asking import Asked
 from cdrl.live.cameras import Captured, file_as_camera
 from cdrl.live.editing import DESCRIBED, FADE_IN, LiveEditor
 from cdrl.live.mailbox import Mailbox
-from cdrl.live.screens import Nowhere, Y4mPipe, simple
+from cdrl.live.screens import Nowhere, Window, Y4mPipe, simple
 from cdrl.live.session import Measures, run_live
 from cdrl.manipulation.person import LOOK_EVERY
 from cdrl.manipulation.plan import EditPlan
 from cdrl.media import Frame, Limits, PixelFormat, read
-from cdrl.report import NO_FACE
+from cdrl.report import NO_FACE, NOT_ASKED
 
 
 def blank(index=0, form=PixelFormat(), size=(32, 24)):  # noqa: B008 - frozen
@@ -225,6 +225,42 @@ def test_a_file_as_a_camera_gives_edited_frames_at_its_own_pace(editor, sample):
         frames = list(container.decode(video=0))
     assert len(frames) == measures.shown
     assert (frames[0].width, frames[0].height, frames[0].format.name) == (480, 360, "yuv420p")
+
+
+def test_who_comes_after_a_while_is_a_stranger(editor, sample):
+    frames = list(read(sample))[:40]
+    live = live_editor(editor, {"happy": 1.0})
+
+    def last(begin):
+        return [live.step(replace(frame, time=begin + Fraction(index, 30))) for index, frame in enumerate(frames)][-1]
+
+    assert last(Fraction(0)).skipped is None
+    grey = replace(frames[0].copy(), planes=tuple(np.full_like(plane, 128) for plane in frames[0].planes))
+    shot = live.step(replace(frames[0], time=Fraction(2))).track.shot
+    assert live.step(replace(grey, time=Fraction(3))).track is None
+    again = [live.step(replace(frames[0], time=Fraction(6) + Fraction(index, 30))) for index in range(20)]
+    assert again[-1].track is not None
+    assert again[-1].track.shot >= shot
+    assert again[-1].skipped == NOT_ASKED
+
+
+def test_a_window_shows_and_listens(monkeypatch):
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    window = Window()
+    window.title("happy")
+    window.show(blank())
+    for key in (pygame.K_5, pygame.K_UP, pygame.K_0, pygame.K_q, pygame.K_x):
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
+    assert window.commands() == ["happy", "+", "off", "quit"]
+    assert pygame.display.get_caption()[0] == "happy"
+    window.close()
+
+
+def test_without_pygame_a_window_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    with pytest.raises(UsageError, match=r"cdrl\[live\].*--output -"):
+        Window()
 
 
 @pytest.mark.parametrize(

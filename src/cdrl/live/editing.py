@@ -18,6 +18,7 @@ from cdrl.media import Frame
 DESCRIBED = (8, 16, 32)
 """Looks after which the person is described (anew): one, two and four seconds of them, as many as a clip gets."""
 FADE_IN = Fraction(1)  # seconds over which the edit comes, once the person is known
+FORGOTTEN = Fraction(2)  # seconds without a face after which the next one may be somebody else's
 _PASSING = 8  # steps, a frame each, in which one description passes into the next: no jump is seen
 
 
@@ -39,9 +40,16 @@ class LiveEditor:
         self._frame_editor = FrameEditor(manipulator)
         self._detector = BundleDetector()
         self._tracker = FaceTracker(self._detector, face)
-        self._survey = Survey(editor.model)
-        self._met: dict[int, _Met] = {}
+        self._model = editor.model
+        self._forget(0)
+        self._seen = Fraction(0)
         self._due = Fraction(0)
+
+    def _forget(self, shot: int) -> None:
+        """Who comes now is a stranger."""
+        self._shot = shot
+        self._survey = Survey(self._model)
+        self._met: _Met | None = None
 
     def step(self, frame: Frame) -> Edited:
         """The frame edited as is asked for at its time."""
@@ -58,18 +66,19 @@ class LiveEditor:
 
     def _meet(self, frame: Frame, track: Track) -> _Met | None:
         """Who is seen, as far as is known after a look at this frame; None for a stranger."""
-        shot = track.shot
-        met = self._met.get(shot)
+        if track.shot != self._shot or frame.time - self._seen > FORGOTTEN:
+            self._forget(track.shot)
+        self._seen = frame.time
+        met = self._met
         if met is not None and met.left:
             passing = between(met.person, met.target, 1 / met.left) if met.left > 1 else met.target
             met = replace(met, person=passing, left=met.left - 1)
-        if frame.time >= self._due and self._survey.looks(shot) < DESCRIBED[-1]:
+        before = self._survey.looks(self._shot)
+        if frame.time >= self._due and before < DESCRIBED[-1]:
             self._due = frame.time + LOOK_EVERY
-            before = self._survey.looks(shot)
             self._survey.look(frame, track, self._detector.blendshapes)
-            if self._survey.looks(shot) > before and before + 1 in DESCRIBED:
-                person = self._survey.person(shot)
+            if self._survey.looks(self._shot) > before and before + 1 in DESCRIBED:
+                person = self._survey.person(self._shot)
                 met = _Met(frame.time, person, person) if met is None else replace(met, target=person, left=_PASSING)
-        if met is not None:
-            self._met = {shot: met}  # a shot that is over does not come again
+        self._met = met
         return met
