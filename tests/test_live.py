@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -292,6 +293,25 @@ def test_standard_input_to_standard_output(tmp_path):
     assert frames["in"] == 8 == frames["out"] + frames["dropped"]
     with av.open(io.BytesIO(done.stdout)) as container:
         assert sum(1 for _ in container.decode(video=0)) == frames["out"]
+
+
+def test_what_is_no_stream_on_standard_input_is_refused_in_one_line():
+    words = [sys.executable, "-m", "cdrl", "live", "--input", "-", "--output", "none"]
+    done = subprocess.run(words, input=b"nothing to see " * 5000, capture_output=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"cdrl: error: standard input")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_control_c_while_nothing_has_come_yet_is_no_error():
+    words = [sys.executable, "-m", "cdrl", "live", "--input", "-", "--output", "none", "--measure"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) in {(0, b""), (130, err)}, err  # 130: a slow machine was still loading
+    assert b"Traceback" not in err
+    assert process.returncode or json.loads(out)["frames"]["in"] == 0
 
 
 REFUSED = [

@@ -64,17 +64,20 @@ def camera(name: str, mode: CameraMode, limits: Limits) -> Capture:
     options = {"video_size": f"{mode.width}x{mode.height}", "framerate": str(mode.rate)}
     with _told(f"the camera {path} cannot be used", "close other programs that use it, or try another --size"):
         container = av.open(str(path), "r", format="v4l2", options=options)
-    return _decoded(container, str(path), limits)
+    return _frames(container, str(path), limits)
 
 
 def standard_input(limits: Limits) -> Capture:
-    """Frames of a stream on standard input: Y4M, MJPEG, Matroska, whatever says itself what it is."""
+    """Frames of a stream on standard input: Y4M, MJPEG, Matroska, whatever says itself what it is.
+
+    It is opened with the first frame, in the thread that asks for it: nobody knows how long that waits.
+    """
     # Unbuffered: a full buffer must not be waited for while half of a frame is there.
     stream = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
     options = {"format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels), **_AT_ONCE}
     with _told("standard input is no video stream", "send Y4M, MJPEG or Matroska, as from ffmpeg -f yuv4mpegpipe -"):
         container = av.open(stream, "r", options=options, metadata_errors="replace")
-    return _decoded(container, "standard input", limits)
+    yield from _frames(container, "standard input", limits)
 
 
 def file_as_camera(path: Path, limits: Limits) -> Capture:
@@ -100,14 +103,10 @@ def _played(path: Path, limits: Limits) -> Capture:
             yield Captured(frame, due)
 
 
-def _decoded(container: InputContainer, name: str, limits: Limits) -> Capture:
+def _frames(container: InputContainer, name: str, limits: Limits) -> Capture:
     if not container.streams.video:
         container.close()
         raise InputError(f"{name} has no picture: send a video stream")
-    return _frames(container, name, limits)
-
-
-def _frames(container: InputContainer, name: str, limits: Limits) -> Capture:
     stream = container.streams.video[0]
     stream.codec_context.thread_type = ThreadType.SLICE  # whole frames side by side would come a few frames late
     begin: float | None = None
