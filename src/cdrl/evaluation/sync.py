@@ -124,15 +124,16 @@ def scores_of(distances: Array) -> SyncScores:
     return SyncScores(least, float(np.median(distances)) - least, float(best))
 
 
-def sync_scores(path: Path, judge: SyncJudge | None, reach: int = REACH) -> SyncScores:
+def sync_scores(path: Path, judge: SyncJudge | None, reach: int = REACH, points: Array | None = None) -> SyncScores:
     """Judge a written file: decoded again, face found again, its own sound heard.
 
     Where there is nothing to judge (no judge, no sound, silence, no face, too short) the numbers are NaN and `reason`
-    says why. Raises InputError where the file is no video that can be read.
+    says why. `points` [T, 468, 2]: the face, where it was found already.
+    Raises InputError where the file is no video that can be read.
     """
     if judge is None:
         return SyncScores(reason="no lip-sync judge is available")
-    footage = footage_of(path)
+    footage = footage_of(path, points)
     try:
         samples = read_samples(path)
     except InputError as error:
@@ -144,19 +145,21 @@ def sync_scores(path: Path, judge: SyncJudge | None, reach: int = REACH) -> Sync
     return scores_of(shift_distances(judge.video(footage), judge.sound(samples), reach, judge.padded))
 
 
-def footage_of(path: Path) -> Footage:
-    """A file's frames by the project's reader, on the clock of its sound, and the face that the judges' finder sees."""
-    times: list[float] = []
+def footage_of(path: Path, points: Array | None = None) -> Footage:
+    """A file's frames by the project's reader, on the clock of its sound, and the face that the judges' finder sees
+    (`points`, where it looked already)."""
 
     def frames() -> Iterator[Image]:
-        times.clear()
         with read(path) as reader:
             for frame in reader:
-                times.append(float(frame.time))
                 yield frame.rgb()
 
-    points = find_points(frames)
-    return Footage(frames, np.array(times), points)
+    with read(path) as reader:
+        times = np.array([float(frame.time) for frame in reader])
+    found = find_points(frames) if points is None else points
+    # Files whose last frames nobody could judge: what has no landmarks is not seen.
+    count = min(len(times), len(found))
+    return Footage(frames, times[:count], found[:count])
 
 
 def sync_judge(spec: str = "cdrl") -> SyncJudge:

