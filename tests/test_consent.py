@@ -1,4 +1,4 @@
-"""The first `cdrl edit` on a machine states what it is for and asks once; scripts say it by a flag or a variable."""
+"""The first edit on a machine states what it is for and asks once; scripts say it by a flag or a variable."""
 
 import os
 import subprocess
@@ -9,6 +9,14 @@ import pytest
 WORDS = [sys.executable, "-m", "cdrl", "edit", "nowhere.mp4", "--emotion", "happy", "-o", "out.mp4"]
 ASKED = "Does everybody whose face you edit agree to it?"
 NO_SUCH_FILE = 3  # the edit has begun: consent was given
+EDITING = [
+    ("edit", "nowhere.mp4", "--emotion", "happy", "-o", "out.mp4"),
+    ("batch", "folder", "--emotion", "happy", "-o", "out"),
+    ("export", "nowhere.mp4", "--emotion", "happy", "-o", "out.csv"),
+    ("live", "--input", "nowhere.mp4", "--emotion", "happy", "--output", "none"),
+]
+NOT_REFUSED = {"edit": NO_SUCH_FILE, "export": NO_SUCH_FILE, "live": NO_SUCH_FILE, "batch": 10}
+"""Exit codes for clips that are none, once there is consent."""
 
 
 @pytest.fixture
@@ -65,6 +73,19 @@ def test_without_a_terminal_it_is_needed_once(edit):
 def test_the_variable_is_for_this_run_alone(edit):
     assert edit(CDRL_I_HAVE_CONSENT="1")[0] == NO_SUCH_FILE
     assert edit()[0] == 2
+
+
+@pytest.mark.parametrize("words", EDITING, ids=lambda words: words[0])
+def test_every_command_that_edits_asks(words, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "clip.mp4").write_bytes(b"nothing to see")
+    kept = {key: value for key, value in os.environ.items() if key != "CDRL_I_HAVE_CONSENT"}
+    how = {"cwd": tmp_path, "env": {**kept, "XDG_CONFIG_HOME": str(tmp_path / "settings")}, "timeout": 60}
+    for more, code in (((), 2), (("--i-have-consent",), NOT_REFUSED[words[0]])):
+        line = [sys.executable, "-m", "cdrl", *words, *more]
+        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, **how, check=False)
+        assert done.returncode == code
+        assert ("--i-have-consent" in done.stderr) == (not more)
 
 
 def test_where_it_cannot_be_remembered_the_edit_goes_on(edit, tmp_path):

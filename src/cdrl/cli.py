@@ -24,6 +24,8 @@ from cdrl.errors import CdrlError, Interrupted, UsageError
 COMMANDS = {
     "edit": ("cdrl.commands.edit", "change the emotion of a video"),
     "batch": ("cdrl.commands.batch", "edit many videos, resumable"),
+    "export": ("cdrl.commands.export", "write a performance for an avatar, as Live Link Face or as JSON"),
+    "live": ("cdrl.commands.live", "change the emotion of a camera's picture while it runs"),
     "verify": ("cdrl.commands.verify", "say what was edited in a video, and check it"),
     "data check": ("cdrl.commands.data_check", "read a data set's layout and name what is broken or missing"),
     "data prepare": ("cdrl.commands.data_prepare", "detect, align and pack a data set for training"),

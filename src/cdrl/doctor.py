@@ -26,6 +26,7 @@ NEEDED = {
 }
 # What else there is: distribution → what for, and how to get it.
 OPTIONAL = {
+    "pygame-ce": "the window of cdrl live (pip install 'cdrl[live]')",
     "torch": "training (pip install 'cdrl[train]')",
     "transformers": "training with the paper's encoders (pip install 'cdrl[train]')",
     "moderngl": "making synthetic heads (pip install 'cdrl[synthetic]')",

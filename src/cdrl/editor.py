@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -11,11 +11,12 @@ import numpy as np
 
 from cdrl.emotions import parse_emotion
 from cdrl.errors import FaceError, InputError, UsageError
+from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
-from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track, parse_face
+from cdrl.frame_editor import Edited, FrameEditor
 from cdrl.manipulation.edit import Manipulator
-from cdrl.manipulation.person import MOST_CLOSED, SURVEY, Person, expression_model, survey
+from cdrl.manipulation.person import SURVEY, Person, expression_model, survey
 from cdrl.manipulation.personal import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Example, Pattern
@@ -23,13 +24,11 @@ from cdrl.manipulation.reference import reference_pattern
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
 from cdrl.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.provenance import Credentials, Seal, drop_sidecar, models_used
-from cdrl.rendering.render import render
-from cdrl.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE, Report, StageClock, lip_opening
+from cdrl.report import NO_FACE, Report, StageClock, lip_opening
 
 Progress = Callable[[int, int | None], None]
 
 _QUEUE = 3  # frames between two stages
-_PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
 
 
 PRIOR_ALONE, SHIPPED = "prior", "translator"
@@ -80,10 +79,14 @@ class Editor:
         info = probe(source, limits)
         if info.photo:
             raise InputError(f"{source} is a photo: give a video (photos serve as --reference)")
+        manipulator = self.manipulator(plan, enroll or {}, limits)
+        enrolled = tuple(parse_emotion(name) for name in enroll or {})
+        return Job(self, Path(source), plan, manipulator, face, limits, enrolled)
+
+    def manipulator(self, plan: EditPlan, enroll: Mapping[str, str | Path], limits: Limits) -> Manipulator:
+        """What turns a plan's amounts into patterns, once the reference and the examples of `enroll` are looked at."""
         pattern = None if plan.reference is None else self.expression_of(plan.reference, limits)
-        examples = self._examples(enroll or {}, limits)
-        manipulator = Manipulator(self.prior, plan, pattern, self._personal(examples))
-        return Job(self, Path(source), plan, manipulator, face, limits, tuple(example.emotion for example in examples))
+        return Manipulator(self.prior, plan, pattern, self._personal(self._examples(enroll, limits)))
 
     def expression_of(self, reference: Path, limits: Limits) -> Pattern:
         """The expression of a clip or photo of anyone, against that person's own neutral shape."""
@@ -111,16 +114,6 @@ class Editor:
         return PersonalPrior(self.prior, self._translator, examples)
 
 
-@dataclass(frozen=True)
-class Edited:
-    """One frame before and after (the same object where nothing was changed), and the face in it."""
-
-    source: Frame
-    frame: Frame
-    track: Track | None
-    skipped: str | None
-
-
 class Job:
     """An edit, ready to run. Each call of `frames` or `save` runs it anew."""
 
@@ -137,7 +130,7 @@ class Job:
         self.plan = plan
         self.source = source
         self._editor = editor
-        self._manipulator = manipulator
+        self._frame_editor = FrameEditor(manipulator)
         self._face = face
         self._limits = limits
         self._enrolled = enrolled
@@ -256,7 +249,8 @@ class Job:
 
     def _edited(self, reader: FrameReader, report: Report) -> Generator[Edited, None, None]:
         """The stages: decode and track ahead in threads, edit here."""
-        people = self._survey(report.stages)
+        with report.stages.measure("survey"):
+            people = self.people()
         for person in people.values():
             report.shown = report.shown or person.shown
         frames = report.stages.timed("decode", iter(reader))
@@ -274,11 +268,18 @@ class Job:
             edited.close()
             tracked.close()
 
-    def _survey(self, clock: StageClock) -> dict[int, Person]:
+    def people(self) -> dict[int, Person]:
+        """The person in each shot of the first seconds, by the shot's number; nobody where nothing is changed."""
         if self.plan.changes_nothing:
             return {}
-        with clock.measure("survey"), read(self.source, self._limits, stop=SURVEY) as frames:
+        with read(self.source, self._limits, stop=SURVEY) as frames:
             return survey(frames, FaceTracker(BundleDetector(), self._face), self._editor.model)
+
+    def moved(self, time: Fraction, track: Track, person: Person | None) -> Floats:
+        """The face's landmarks [478, 3] after the edit, in pixels, at a moment of the clip; nothing is rendered."""
+        weights = self.plan.weights(time)
+        move = self._frame_editor.move(track, weights, person) if weights else None
+        return track.points if move is None else track.points + move.displacement
 
     def _tracked(
         self, frames: Generator[Frame, None, None], clock: StageClock
@@ -295,21 +296,6 @@ class Job:
     def _edit(self, frame: Frame, track: Track | None, people: dict[int, Person], report: Report) -> Edited:
         with report.stages.measure("edit"):
             weights = self.plan.weights(frame.time)
-            if not weights:
-                return Edited(frame, frame, track, NOT_ASKED)
-            if track is None:
-                return Edited(frame, frame, None, NO_FACE)
-            report.smallest_face = min(report.smallest_face, float(np.ptp(track.points[:, 0])))
-            pose = estimate_pose(track.points)
-            seen = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
-            if seen == 0:
-                return Edited(frame, frame, track, PROFILE)
-            person = people.get(track.shot)
-            pattern = self._manipulator.pattern(weights, person)
-            shape, closed = pose.normalise(track.points), person.closed if person else MOST_CLOSED
-            moved = pose.to_image(pattern.displacement(shape, closed))[:, :2] * seen
-            result = frame.copy()
-            teeth = person.teeth if person else None
-            if not render(result, track.points[:, :2], moved.astype(np.float32), pattern.gain * seen, teeth):
-                return Edited(frame, frame, track, OUTSIDE)
-            return Edited(frame, result, track, None)
+            if weights and track is not None:
+                report.smallest_face = min(report.smallest_face, float(np.ptp(track.points[:, 0])))
+            return self._frame_editor.edit(frame, track, weights, None if track is None else people.get(track.shot))

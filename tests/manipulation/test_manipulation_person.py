@@ -8,7 +8,7 @@ import pytest
 
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
-from cdrl.manipulation.person import expression_model, survey
+from cdrl.manipulation.person import between, expression_model, survey
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import read
 
@@ -76,3 +76,12 @@ def test_shots_are_counted_as_in_the_whole_clip(frames, model):
     whole = tracker()
     tracks = [whole.step(frame) for frame in fade_in]
     assert set(survey(fade_in, tracker(), model)) == {track.shot for track in tracks if track is not None}
+
+
+def test_one_description_of_a_person_passes_into_a_better_one(frames, model, repository):
+    (neutral,) = survey(frames, tracker(), model).values()
+    (happy,) = survey(read(repository / "examples" / "1001_DFA_HAP_XX.flv"), tracker(), model).values()
+    halfway = between(neutral, happy, 0.5)
+    np.testing.assert_allclose(halfway.mean, (neutral.mean + happy.mean) / 2, atol=1e-5)
+    assert halfway.shown["happy"] == pytest.approx((neutral.shown.get("happy", 0) + happy.shown["happy"]) / 2)
+    assert between(neutral, happy, 1.0).relief == happy.relief

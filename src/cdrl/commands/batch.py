@@ -12,16 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.batch.jobs import COLUMNS, SAYS_WHAT, Desk, Job, found, listed
-from cdrl.commands.consent import require_consent
-from cdrl.commands.edit import (
-    BY_PRIOR,
-    EMOTION_HELP,
-    MODEL_HELP,
-    REGIONS_HELP,
-    WHOLE_FACE,
-    Provenance,
-    credentials_of,
-)
+from cdrl.commands.consent import ConsentGiven, require_consent
+from cdrl.commands.edit import Provenance, credentials_of
+from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE
 from cdrl.errors import JobsFailedError, OutputError, OutputExistsError, UsageError
 from cdrl.files import write_whole
 from cdrl.media.encoding import CONTAINERS, EncoderOptions
@@ -76,8 +69,7 @@ class Options:
     """Also write what became of each job; replaced where it exists."""
     overwrite: FlagCreatePairsOff[bool] = False
     """Replace results that exist and that no run with this journal has written."""
-    i_have_consent: FlagCreatePairsOff[bool] = False
-    """You have the consent of the people shown; needed once on a machine, where no terminal is there to ask at."""
+    i_have_consent: ConsentGiven = False
     provenance: Provenance = field(default_factory=Provenance)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     limits: Limits = field(default_factory=Limits)

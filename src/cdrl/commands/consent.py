@@ -6,17 +6,24 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 from platformdirs import user_config_path
+from tyro.conf import FlagCreatePairsOff, arg
 
 from cdrl.errors import OutputError, UsageError
 from cdrl.files import write_whole
 
+GIVEN_HELP = "You have the consent of the people shown; needed once on a machine, where no terminal is there to ask at."
+ConsentGiven = Annotated[FlagCreatePairsOff[bool], arg(help=GIVEN_HELP)]
+"""The option `--i-have-consent` of every command that edits."""
+
 VARIABLE = "CDRL_I_HAVE_CONSENT"
 STATEMENT = """\
 cdrl changes the emotion that a person in a video seems to show. It is meant for footage of yourself or of people who
-agreed to the edit; not to deceive, not to harass, not to put an attitude into somebody's mouth. What it writes says
-that it was edited; keep it so, and mind the law where you are. This is asked once on this machine."""
+agreed to the edit; not to deceive, not to harass, not to put an attitude into somebody's mouth. A video file that it
+writes says that it was edited: keep it so. A live picture and an avatar's performance cannot: tell who sees them. Mind
+the law where you are. This is asked once on this machine."""
 QUESTION = "Does everybody whose face you edit agree to it? [y/N] "
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from cdrl.commands.consent import require_consent
-from cdrl.emotions import EMOTIONS, parse_emotion
+from cdrl.commands.consent import ConsentGiven, require_consent
+from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE, enrolled
 from cdrl.errors import OutputError, OutputExistsError, UsageError
-from cdrl.manipulation.plan import REGIONS
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.project import Project
@@ -25,12 +24,6 @@ if TYPE_CHECKING:
     from cdrl.provenance import Credentials
 
 Progress = Callable[[int, int | None], None]
-
-EMOTION_HELP = f"{', '.join(EMOTIONS)}, or a blend such as happy:0.6+surprised:0.4."
-REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
-MODEL_HELP = "What fits emotions to the person: prior (nothing), translator, or a FILE trained for your prior."
-BY_PRIOR = "(default: prior)"
-WHOLE_FACE = "(default: the whole face)"
 
 
 @dataclass(frozen=True)
@@ -94,8 +87,7 @@ class Options:
     """Carry out a project that --save-project wrote; it stands for SOURCE, and for all that says what to show."""
     save_project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """Also write what was asked for, to be carried out again, changed or sent."""
-    i_have_consent: FlagCreatePairsOff[bool] = False
-    """You have the consent of the people shown; needed once on a machine, where no terminal is there to ask at."""
+    i_have_consent: ConsentGiven = False
     provenance: Provenance = field(default_factory=Provenance)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     limits: Limits = field(default_factory=Limits)
@@ -111,7 +103,7 @@ def run(options: Options) -> int:
 
     editor = cdrl.load(project.prior, project.model)
     job = editor.edit(project.source, **project.wish, limits=options.limits)
-    with _progress() as progress:
+    with progress_bar("editing") as progress:
         report = job.save(
             options.output,
             overwrite=options.overwrite,
@@ -159,17 +151,6 @@ def project_of(options: Options) -> Project:
     return Project(options.source, **wish | {"enroll": enrolled(options.enroll)})
 
 
-def enrolled(texts: Iterable[str]) -> dict[str, Path]:
-    """Emotion → file of texts such as `angry=photo.jpg`. Raises UsageError."""
-    found = {}
-    for text in texts:
-        name, equals, path = text.partition("=")
-        if not equals or not path:
-            raise UsageError(f"--enroll {text!r}: write EMOTION=FILE, as in angry=photo.jpg")
-        found[parse_emotion(name)] = Path(path)
-    return found
-
-
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -213,7 +194,7 @@ def _write_report(path: Path, content: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress | None]:
+def progress_bar(task_name: str) -> Iterator[Progress | None]:
     """A bar on a terminal; None where nobody would see it."""
     if not sys.stderr.isatty():
         yield None
@@ -223,5 +204,5 @@ def _progress() -> Iterator[Progress | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("editing", total=None)
+        task = bar.add_task(task_name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,14 +12,14 @@ from cdrl.face.apertures import lips
 from cdrl.face.bundle import Floats
 from cdrl.face.expression import ExpressionModel
 from cdrl.face.pose import estimate_pose
-from cdrl.face.tracking import FaceTracker
+from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
 from cdrl.rendering.mouth import Donor, donor
 from cdrl.rendering.texture import log_texture, relief
 
 SURVEY = Fraction(4)  # seconds of a clip that are looked at
-_EVERY = Fraction(1, 8)  # seconds between two looks
+LOOK_EVERY = Fraction(1, 8)  # seconds between two looks
 _RELIEF_EVERY = 8  # looks between two measurements of shading
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
 RELIEF = 0.155
@@ -51,33 +51,57 @@ def expression_model(prior: EmotionPrior) -> ExpressionModel:
     )
 
 
+class Survey:
+    """Looks at people, a few times a second, and says who they are: the more looks, the better it knows."""
+
+    def __init__(self, model: ExpressionModel) -> None:
+        self._model = model
+        self._shapes: dict[int, list[Floats]] = {}
+        self._shown: dict[int, list[Floats]] = {}
+        self._teeth: dict[int, Donor] = {}
+        self._reliefs: dict[int, list[float]] = {}
+
+    def look(self, frame: Frame, track: Track, blendshapes: Callable[[Floats], Floats]) -> None:
+        """Take in a frame and the face in it; one that is turned too far tells nothing."""
+        pose = estimate_pose(track.points)
+        if abs(pose.yaw) > _FRONTAL:
+            return
+        shapes = self._shapes.setdefault(track.shot, [])
+        shapes.append(pose.normalise(track.points))
+        self._shown.setdefault(track.shot, []).append(blendshapes(track.points))
+        if len(shapes) % _RELIEF_EVERY == 1:
+            self._reliefs.setdefault(track.shot, []).append(_relief(frame, track.points))
+        found = donor(frame, track.points[:, :2])
+        if found is not None and (track.shot not in self._teeth or found.score > self._teeth[track.shot].score):
+            self._teeth[track.shot] = found
+
+    def looks(self, shot: int) -> int:
+        """How many looks at the person of a shot have told something."""
+        return len(self._shapes.get(shot, ()))
+
+    def person(self, shot: int) -> Person:
+        """The person of a shot that was looked at, as far as is known by now."""
+        shapes, shown = np.array(self._shapes[shot]), np.mean(self._shown[shot], 0)
+        return describe(shapes, shown, self._model, float(np.median(self._reliefs[shot])), self._teeth.get(shot))
+
+    def people(self) -> dict[int, Person]:
+        """The person of each shot, by the shot's number."""
+        return {shot: self.person(shot) for shot in self._shapes}
+
+
 def survey(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel) -> dict[int, Person]:
     """The person in each shot of a clip's first seconds, by the shot's number. Shots without a face are missing."""
-    shapes: dict[int, list[Floats]] = {}
-    shown: dict[int, list[Floats]] = {}
-    teeth: dict[int, Donor] = {}
-    reliefs: dict[int, list[float]] = {}
+    found = Survey(model)
     due = Fraction(0)
     for frame in frames:
         if frame.time < due:
             tracker.skip(frame)
             continue
-        due = frame.time + _EVERY
+        due = frame.time + LOOK_EVERY
         track = tracker.step(frame)
         if track is not None:
-            pose = estimate_pose(track.points)
-            if abs(pose.yaw) <= _FRONTAL:
-                shapes.setdefault(track.shot, []).append(pose.normalise(track.points))
-                shown.setdefault(track.shot, []).append(tracker.detector.blendshapes(track.points))
-                if len(shapes[track.shot]) % _RELIEF_EVERY == 1:
-                    reliefs.setdefault(track.shot, []).append(_relief(frame, track.points))
-                found = donor(frame, track.points[:, :2])
-                if found is not None and (track.shot not in teeth or found.score > teeth[track.shot].score):
-                    teeth[track.shot] = found
-    return {
-        shot: describe(np.array(seen), np.mean(shown[shot], 0), model, float(np.median(reliefs[shot])), teeth.get(shot))
-        for shot, seen in shapes.items()
-    }
+            found.look(frame, track, tracker.detector.blendshapes)
+    return found.people()
 
 
 def _relief(frame: Frame, points: Floats) -> float:
@@ -94,3 +118,16 @@ def describe(
     shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
     closed = float(np.percentile(lips().opening(shapes), _CLOSED)) + _SLACK
     return Person(mean, neutral, shown, float(np.clip(closed, LEAST_CLOSED, MOST_CLOSED)), teeth, shading)
+
+
+def between(first: Person, second: Person, share: float) -> Person:
+    """One person as known first, and better later: `share` 0..1 of the way from the one description to the other."""
+    names = first.shown.keys() | second.shown.keys()
+    return Person(
+        first.mean + share * (second.mean - first.mean),
+        first.neutral + share * (second.neutral - first.neutral),
+        {name: (1 - share) * first.shown.get(name, 0.0) + share * second.shown.get(name, 0.0) for name in names},
+        first.closed + share * (second.closed - first.closed),
+        second.teeth,
+        first.relief + share * (second.relief - first.relief),
+    )

@@ -133,14 +133,14 @@ class EditPlan:
         after = self.segments[index + 1] if index + 1 < len(self.segments) else None
         share = 1.0
         if before is not None and before.end == segment.start:
-            share *= _smoothstep(time, *_shared_fade(before, segment))
+            share *= smoothstep(time, *_shared_fade(before, segment))
         elif segment.start > 0:  # before the clip's first frame there is nothing to fade in from
-            share *= _smoothstep(time, segment.start, segment.start + _free_fade(segment))
+            share *= smoothstep(time, segment.start, segment.start + _free_fade(segment))
         if segment.end is None:
             return share
         if after is not None and after.start == segment.end:
-            return share * (1 - _smoothstep(time, *_shared_fade(segment, after)))
-        return share * (1 - _smoothstep(time, segment.end - _free_fade(segment), segment.end))
+            return share * (1 - smoothstep(time, *_shared_fade(segment, after)))
+        return share * (1 - smoothstep(time, segment.end - _free_fade(segment), segment.end))
 
 
 def _check_wish(emotion: str | None, reference: str | Path | None, segments: str | None) -> None:
@@ -218,7 +218,7 @@ def _free_fade(segment: Segment) -> Fraction:
     return CROSS_FADE if segment.length is None else min(CROSS_FADE, segment.length / 2)
 
 
-def _smoothstep(time: Fraction | float, begin: Fraction, end: Fraction) -> float:
+def smoothstep(time: Fraction | float, begin: Fraction, end: Fraction) -> float:
     """0 until `begin`, 1 from `end`, and 3x² − 2x³ between: no jump, and no jump of the speed."""
     x = float((time - begin) / (end - begin))
     if math.isnan(x) or x <= 0:

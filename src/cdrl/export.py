@@ -1,0 +1,246 @@
+"""Performances for avatars: ARKit coefficients, head and eyes of every frame, before and after an edit.
+
+The edited performance is read off the landmarks that the edit moves, so nothing is rendered. Written as Live Link Face
+writes its takes (CSV), or as JSON; docs/guides/avatars.md says what is assumed of either.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cdrl.editor import Job
+from cdrl.errors import FaceError, InputError
+from cdrl.face.bundle import Floats
+from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
+from cdrl.face.pose import estimate_pose
+from cdrl.face.tracking import FaceTracker
+from cdrl.files import write_whole
+from cdrl.media import Limits, VideoInfo, read
+
+# fmt: off
+ARKIT = (
+    "EyeBlinkLeft", "EyeLookDownLeft", "EyeLookInLeft", "EyeLookOutLeft", "EyeLookUpLeft", "EyeSquintLeft",
+    "EyeWideLeft", "EyeBlinkRight", "EyeLookDownRight", "EyeLookInRight", "EyeLookOutRight", "EyeLookUpRight",
+    "EyeSquintRight", "EyeWideRight", "JawForward", "JawRight", "JawLeft", "JawOpen", "MouthClose", "MouthFunnel",
+    "MouthPucker", "MouthRight", "MouthLeft", "MouthSmileLeft", "MouthSmileRight", "MouthFrownLeft", "MouthFrownRight",
+    "MouthDimpleLeft", "MouthDimpleRight", "MouthStretchLeft", "MouthStretchRight", "MouthRollLower", "MouthRollUpper",
+    "MouthShrugLower", "MouthShrugUpper", "MouthPressLeft", "MouthPressRight", "MouthLowerDownLeft",
+    "MouthLowerDownRight", "MouthUpperUpLeft", "MouthUpperUpRight", "BrowDownLeft", "BrowDownRight", "BrowInnerUp",
+    "BrowOuterUpLeft", "BrowOuterUpRight", "CheekPuff", "CheekSquintLeft", "CheekSquintRight", "NoseSneerLeft",
+    "NoseSneerRight", "TongueOut",
+)
+"""The 52 coefficients of ARKit, in [0, 1], in Live Link Face's order; left and right are the person's own."""
+ANGLES = (
+    "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch",
+    "RightEyeRoll",
+)
+"""Radians. Positive yaw: to the person's own left; pitch: up; roll: the head leans to the person's right shoulder."""
+# fmt: on
+COLUMNS = ARKIT + ANGLES
+"""What is known of a face in a frame: 61 numbers."""
+
+_LOOK = np.radians([30.0, 25.0])  # what an eye turns sideways, and up or down, when its coefficient is 1
+_USUAL_RATE = Fraction(25)  # frames a second, where a file says nothing
+_TIMECODE = re.compile(r"(\d{2,}):([0-5]\d):([0-5]\d):(\d{2,})(?:\.(\d{3}))?")
+_JSON_FORMAT = "cdrl performance 1"
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What a face does over a clip."""
+
+    rate: Fraction
+    """Frames a second, for timecodes; `times` are exact whatever it is."""
+    times: tuple[Fraction, ...]
+    """Seconds from the clip's start, one a frame."""
+    faces: tuple[Floats | None, ...]
+    """[61] a frame, in the order of `COLUMNS`; None where no face is seen."""
+
+    @property
+    def missing(self) -> int:
+        """Frames without a face."""
+        return sum(face is None for face in self.faces)
+
+
+def performances(
+    source: Path, job: Job | None, face: str, limits: Limits, progress: Progress | None = None
+) -> tuple[Performance, Performance | None]:
+    """The source's performance, and the edited one of `job`, which edits that source.
+
+    Raises as `cdrl.media.read` does, and FaceError where no frame shows a face.
+    """
+    detector = BundleDetector()
+    tracker = FaceTracker(detector, face)
+    people = {} if job is None else job.people()
+    times: list[Fraction] = []
+    before: list[Floats | None] = []
+    after: list[Floats | None] = []
+    with read(source, limits) as frames:
+        for frame in frames:
+            track = tracker.step(frame)
+            times.append(frame.time)
+            if track is None:
+                before.append(None)
+                after.append(None)
+            else:
+                coefficients = arkit(detector.blendshapes(track.points))
+                angles = head_and_eyes(track.points, coefficients)
+                before.append(np.concatenate([coefficients, angles]))
+                if job is not None:
+                    moved = job.moved(frame.time, track, people.get(track.shot))
+                    # An edit turns neither the head nor the eyes.
+                    after.append(np.concatenate([arkit(detector.blendshapes(moved)), angles]))
+            if progress is not None:
+                progress(len(times), frames.info.frame_count)
+        rate = clip_rate(frames.info)
+    performance = Performance(rate, tuple(times), tuple(before))
+    if performance.missing == len(times):
+        raise FaceError(f"{source}: no face in any of {len(times)} frames, so there is no performance to write")
+    return performance, None if job is None else Performance(rate, tuple(times), tuple(after))
+
+
+def clip_rate(info: VideoInfo) -> Fraction:
+    """Frames a second; the standard rate that is meant where a clock of milliseconds has blurred it."""
+    rate = info.rate or _USUAL_RATE
+    nominal = max(round(rate), 1)
+    meant = (Fraction(nominal), Fraction(nominal * 1000, 1001))
+    return next((standard for standard in meant if abs(rate / standard - 1) < Fraction(1, 10_000)), rate)
+
+
+@cache
+def _sources() -> tuple[int | None, ...]:
+    """For each of `ARKIT`, its place in `BLENDSHAPES`; None for the tongue, which the bundle does not tell."""
+    places = {name.lower(): place for place, name in enumerate(BLENDSHAPES)}
+    return tuple(places.get(name.lower()) for name in ARKIT)
+
+
+def arkit(blendshapes: Floats) -> Floats:
+    """The bundle's coefficients [52] in the order of `ARKIT`; `TongueOut` is 0."""
+    return np.array([0.0 if place is None else blendshapes[place] for place in _sources()], np.float32)
+
+
+def head_and_eyes(points: Floats, coefficients: Floats) -> Floats:
+    """[9] radians in the order of `ANGLES`, of landmarks [478, 3] in pixels and their coefficients [52] as `arkit`
+    gives them, which tell how the eyes are turned in the head; their roll is not known and 0."""
+    pose = estimate_pose(points)
+    head = np.radians([-pose.yaw, pose.pitch, -pose.roll])  # landmarks look along z, into the picture
+    known = dict(zip(ARKIT, coefficients, strict=True))
+
+    def turned(side: str, leftwards: str, rightwards: str) -> Floats:
+        look = [known[f"EyeLook{way}{side}"] for way in (leftwards, rightwards, "Up", "Down")]
+        angles: Floats = np.array([look[0] - look[1], look[2] - look[3]]) * _LOOK
+        return angles
+
+    return np.array([*head, *turned("Left", "Out", "In"), 0, *turned("Right", "In", "Out"), 0], np.float32)
+
+
+def timecode(time: Fraction, rate: Fraction) -> str:
+    """HH:MM:SS:FF.mmm: frames since the clip's start counted without dropping numbers, and thousandths of a frame.
+
+    Frames are counted, not seconds: at 30000/1001 frames a second 00:00:01:00 is the thirtieth frame, 1.001 s in, so a
+    reader who knows the rate is never off by more than half a thousandth of a frame, however long the clip.
+    """
+    whole, thousandths = divmod(round(max(time, Fraction(0)) * rate * 1000), 1000)
+    seconds, frame = divmod(whole, ceil(rate))
+    minutes, second = divmod(seconds, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}:{frame:02d}.{thousandths:03d}"
+
+
+def parse_timecode(text: str, rate: Fraction) -> Fraction:
+    """Seconds of a timecode at that rate; ValueError for anything else."""
+    match = _TIMECODE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no timecode HH:MM:SS:FF.mmm")
+    hours, minutes, seconds, frame, thousandths = (int(part or 0) for part in match.groups())
+    if frame >= ceil(rate):
+        raise ValueError(f"{text!r} has a frame number that {float(rate):.5g} frames a second do not have")
+    whole = ((hours * 60 + minutes) * 60 + seconds) * ceil(rate) + frame
+    return (whole + Fraction(thousandths, 1000)) / rate
+
+
+def write_livelink(path: Path, performance: Performance) -> None:
+    """A CSV as Live Link Face records it. A frame without a face is a row of zeros. Raises OutputError."""
+    write_whole(path, _livelink_lines(performance))
+
+
+def _livelink_lines(performance: Performance) -> Iterator[bytes]:
+    yield ",".join(("Timecode", "BlendShapeCount", *COLUMNS)).encode() + b"\n"
+    nobody = np.zeros(len(COLUMNS), np.float32)
+    for time, face in zip(performance.times, performance.faces, strict=True):
+        values = ",".join(f"{value:.6f}" for value in (nobody if face is None else face))
+        yield f"{timecode(time, performance.rate)},{len(COLUMNS)},{values}\n".encode()
+
+
+def read_livelink(path: Path, rate: Fraction) -> Performance:
+    """A Live Link Face CSV recorded at `rate`, which the file itself does not say. InputError for any other file."""
+    times: list[Fraction] = []
+    faces: list[Floats | None] = []
+    number = 1
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        header = [word.strip().lower() for word in lines[0].split(",")] if lines else []
+        places = [header.index(name.lower()) for name in COLUMNS]
+        for number, line in enumerate(lines[1:], 2):  # noqa: B007 - the complaint names the line
+            words = line.split(",")
+            values = np.array([float(words[place]) for place in places], np.float32)
+            if not np.isfinite(values).all():
+                raise ValueError("a value is not a finite number")
+            times.append(parse_timecode(words[0], rate))
+            faces.append(values if values.any() else None)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from None
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{path}, line {number}: not as Live Link Face writes it ({error}); export it again") from None
+    return Performance(rate, tuple(times), tuple(faces))
+
+
+def write_json(path: Path, source: Performance, edited: Performance | None = None) -> None:
+    """Both performances in one JSON file; a frame without a face is null. Raises OutputError."""
+    content = {
+        "format": _JSON_FORMAT,
+        "rate": str(source.rate),
+        "names": COLUMNS,
+        "times": [str(time) for time in source.times],
+        "source": _rows(source),
+        "edited": None if edited is None else _rows(edited),
+    }
+    write_whole(path, [json.dumps(content).encode() + b"\n"])
+
+
+def _rows(performance: Performance) -> list[list[float] | None]:
+    return [None if face is None else [round(float(value), 6) for value in face] for face in performance.faces]
+
+
+def read_json(path: Path) -> tuple[Performance, Performance | None]:
+    """What `write_json` wrote: the source's performance and the edited one. InputError for any other file."""
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format"] != _JSON_FORMAT or tuple(content["names"]) != COLUMNS:
+            raise ValueError(f"it does not say that it is {_JSON_FORMAT!r}")
+        rate, times = Fraction(content["rate"]), tuple(Fraction(time) for time in content["times"])
+        source = Performance(rate, times, _faces(content["source"], len(times)))
+        edited = content["edited"]
+        return source, None if edited is None else Performance(rate, times, _faces(edited, len(times)))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from None
+    except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
+        raise InputError(f"{path}: not a performance that cdrl export wrote ({error}); export it again") from None
+
+
+def _faces(rows: list[Any], count: int) -> tuple[Floats | None, ...]:
+    faces = tuple(None if row is None else np.array(row, np.float32) for row in rows)
+    if len(faces) != count or any(face is not None and face.shape != (len(COLUMNS),) for face in faces):
+        raise ValueError("its rows do not fit its times and names")
+    return faces

@@ -1,0 +1,69 @@
+"""One frame's edit: where its points go, and the picture with them there. What clips and cameras have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cdrl.face.bundle import Floats
+from cdrl.face.pose import estimate_pose
+from cdrl.face.tracking import Track
+from cdrl.manipulation.edit import Manipulator
+from cdrl.manipulation.person import MOST_CLOSED, Person
+from cdrl.media import Frame
+from cdrl.rendering.render import render
+from cdrl.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE
+
+_PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
+
+
+@dataclass(frozen=True)
+class Edited:
+    """One frame before and after (the same object where nothing was changed), and the face in it."""
+
+    source: Frame
+    frame: Frame
+    track: Track | None
+    skipped: str | None
+
+
+@dataclass(frozen=True)
+class Move:
+    """What an edit does to a face: `displacement` [478, 3] in pixels, and `gain` [SIZE, SIZE], log of luma."""
+
+    displacement: Floats
+    gain: Floats
+
+
+class FrameEditor:
+    """Edits frames one by one, in any order; it remembers nothing of the frames before."""
+
+    def __init__(self, manipulator: Manipulator) -> None:
+        self._manipulator = manipulator
+
+    def move(self, track: Track, weights: Mapping[str, float], person: Person | None) -> Move | None:
+        """What `weights` (emotion → amount) do to the face; None where it is turned too far to be edited."""
+        pose = estimate_pose(track.points)
+        seen = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
+        if seen == 0:
+            return None
+        pattern = self._manipulator.pattern(weights, person)
+        shape, closed = pose.normalise(track.points), person.closed if person else MOST_CLOSED
+        return Move(pose.to_image(pattern.displacement(shape, closed)) * seen, pattern.gain * seen)
+
+    def edit(self, frame: Frame, track: Track | None, weights: Mapping[str, float], person: Person | None) -> Edited:
+        """The frame with what `weights` ask for; `skipped` says why nothing was done."""
+        if not weights:
+            return Edited(frame, frame, track, NOT_ASKED)
+        if track is None:
+            return Edited(frame, frame, None, NO_FACE)
+        move = self.move(track, weights, person)
+        if move is None:
+            return Edited(frame, frame, track, PROFILE)
+        result = frame.copy()
+        moved = move.displacement[:, :2].astype(np.float32)
+        if not render(result, track.points[:, :2], moved, move.gain, person.teeth if person else None):
+            return Edited(frame, frame, track, OUTSIDE)
+        return Edited(frame, result, track, None)

@@ -1,0 +1,63 @@
+"""Room for one item between two threads: what is not fetched in time is dropped, so nothing ever waits in a queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+IDLE = 0.05  # seconds without an item after which the consumer asks whether to go on
+
+
+class Mailbox(Generic[Item]):
+    """One thread puts, another takes the newest. `given` and `dropped` count items; the rest has been taken."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.dropped = 0
+        self._changed = threading.Condition()
+        self._item: Item | None = None
+        self._ended = False
+        self._error: BaseException | None = None
+        self._left = False
+
+    def put(self, item: Item) -> bool:
+        """Leave `item`, in place of the one that is still there; False when nobody takes any more."""
+        with self._changed:
+            if self._left:
+                return False
+            self.given += 1
+            self.dropped += self._item is not None
+            self._item = item
+            self._changed.notify()
+            return True
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more will come; `error` is raised in the consumer, after the last item."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify()
+
+    def leave(self) -> None:
+        """Nobody takes any more; what is left counts as dropped."""
+        with self._changed:
+            self._left = True
+            self.dropped += self._item is not None
+            self._item = None
+
+    def newest(self, over: Callable[[], bool] = lambda: False) -> Iterator[Item]:
+        """The items that are there when asked, until the end, or until `over`, which is asked while there is none."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._item is not None or self._ended, IDLE)
+                item, self._item = self._item, None
+                through = item is None and self._ended
+            if item is not None:
+                yield item
+            elif through:
+                if self._error is not None:
+                    raise self._error
+                return
+            elif over():
+                return

@@ -1,0 +1,142 @@
+"""Where live frames go: a window, a pipe, or nowhere."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from typing import IO, Any, Protocol
+
+import av
+
+from cdrl.emotions import EMOTIONS
+from cdrl.errors import OutputError, UsageError
+from cdrl.live.asking import OFF, QUIT
+from cdrl.media import Frame, PixelFormat
+from cdrl.media.layout import rearranged, view
+
+
+class Screen(Protocol):
+    """Shows frames, and hands on what is typed at it."""
+
+    def show(self, frame: Frame) -> None:
+        """Show the frame; returns when it is out of our hands."""
+        ...
+
+    def commands(self) -> list[str]:
+        """What was asked for since the last call, as `Asked.command` takes it."""
+        ...
+
+    def title(self, text: str) -> None:
+        """Say what is shown."""
+        ...
+
+    def close(self) -> None:
+        """Put everything back."""
+        ...
+
+
+class Nowhere:
+    """No picture at all, for measurements."""
+
+    def show(self, frame: Frame) -> None:
+        """See `Screen`."""
+
+    def commands(self) -> list[str]:
+        """See `Screen`."""
+        return []
+
+    def title(self, text: str) -> None:
+        """See `Screen`."""
+
+    def close(self) -> None:
+        """See `Screen`."""
+
+
+class Y4mPipe(Nowhere):
+    """Y4M, 8-bit 4:2:0, to a stream: what FFmpeg, ffplay, mpv and GStreamer read from a pipe."""
+
+    def __init__(self, stream: IO[bytes], rate: Fraction) -> None:
+        self._stream = stream
+        self._rate = rate
+        self._size: tuple[int, int] | None = None
+
+    def show(self, frame: Frame) -> None:
+        """See `Screen`. BrokenPipeError where the reader has gone."""
+        size = frame.width, frame.height
+        if self._size is None:
+            full = " XCOLORRANGE=FULL" if frame.format.full_range else " XCOLORRANGE=LIMITED"
+            rate = f"{self._rate.numerator}:{self._rate.denominator}"
+            self._stream.write(f"YUV4MPEG2 W{size[0]} H{size[1]} F{rate} Ip A1:1 C420jpeg{full}\n".encode())
+            self._size = size
+        if size != self._size:
+            raise OutputError(
+                f"the picture changed from {self._size} to {size} pixels, which Y4M cannot say: start again"
+            )
+        self._stream.write(b"FRAME\n" + b"".join(plane.tobytes() for plane in simple(frame).planes))
+        self._stream.flush()
+
+
+def simple(frame: Frame) -> Frame:
+    """The frame as 8-bit 4:2:0; itself where it is that already."""
+    form = frame.format
+    if (form.depth, form.sx, form.sy, form.grey) == (8, 2, 2, False):
+        return frame
+    picture = av.VideoFrame(frame.width, frame.height, form.name)
+    for plane, samples in zip(picture.planes, frame.planes, strict=True):
+        view(plane, form)[:] = samples
+    target = PixelFormat("yuv420p", 8, 2, 2, form.full_range, form.matrix)
+    planes = tuple(view(plane, target).copy() for plane in rearranged(picture, target).planes)
+    return Frame(planes, target, frame.pts, frame.time_base, frame.index, frame.duration, frame.time)
+
+
+class Window:
+    """A window by SDL. Keys: 1–7 the emotions, 0 off, up and down the intensity, q or escape the end."""
+
+    def __init__(self) -> None:
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it would greet on standard output
+        try:
+            import pygame  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise UsageError(
+                "a window needs pygame-ce: pip install 'cdrl[live]', or pipe to a player with --output - | ffplay -i -"
+            ) from None
+        self._pygame: Any = pygame
+        try:
+            pygame.display.init()
+        except pygame.error as error:
+            raise OutputError(f"no window can be opened ({error}): run it at a screen, or give --output -") from None
+        self._surface: Any = None
+        self._title = "cdrl live"
+
+    def show(self, frame: Frame) -> None:
+        """See `Screen`."""
+        size = frame.width, frame.height
+        if self._surface is None or self._surface.get_size() != size:
+            self._surface = self._pygame.display.set_mode(size)
+            self.title(self._title)
+        picture = self._pygame.image.frombuffer(frame.rgb().tobytes(), size, "RGB")
+        self._surface.blit(picture, (0, 0))
+        self._pygame.display.flip()
+
+    def commands(self) -> list[str]:
+        """See `Screen`."""
+        pygame = self._pygame
+        keys = {pygame.K_q: QUIT, pygame.K_ESCAPE: QUIT, pygame.K_UP: "+", pygame.K_DOWN: "-", pygame.K_0: OFF}
+        keys |= {pygame.K_1 + place: name for place, name in enumerate(EMOTIONS)}
+        said = []
+        for event in pygame.event.get():
+            if event.type == pygame.QUIT:
+                said.append(QUIT)
+            elif event.type == pygame.KEYDOWN and event.key in keys:
+                said.append(keys[event.key])
+        return said
+
+    def title(self, text: str) -> None:
+        """See `Screen`."""
+        self._title = text
+        if self._surface is not None:
+            self._pygame.display.set_caption(text)
+
+    def close(self) -> None:
+        """See `Screen`."""
+        self._pygame.display.quit()

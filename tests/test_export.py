@@ -1,0 +1,239 @@
+"""Performances for avatars: both formats give back what went in, at any rate, and faces that are not seen are said."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from itertools import islice
+from math import ceil
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cdrl
+from cdrl.cli import main
+from cdrl.errors import InputError
+from cdrl.export import (
+    ARKIT,
+    COLUMNS,
+    Performance,
+    arkit,
+    clip_rate,
+    head_and_eyes,
+    parse_timecode,
+    performances,
+    read_json,
+    read_livelink,
+    timecode,
+    write_json,
+    write_livelink,
+)
+from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
+from cdrl.face.mesh import canonical_points
+from cdrl.face.tracking import FaceTracker
+from cdrl.media import Limits, probe, read
+
+NTSC = Fraction(30000, 1001)
+RATES = [Fraction(24), Fraction(25), Fraction(24000, 1001), NTSC, Fraction(60000, 1001), Fraction(120)]
+
+
+def made(rate=NTSC, frames=40):
+    """A performance of known numbers, the third frame without a face."""
+    random = np.random.default_rng(0)
+    faces = [random.random(61).round(6).astype(np.float32) for _ in range(frames)]
+    return Performance(rate, tuple(index / rate for index in range(frames)), (*faces[:2], None, *faces[3:]))
+
+
+def same(first, second):
+    assert first.times == second.times
+    assert [face is None for face in first.faces] == [face is None for face in second.faces]
+    for one, other in zip(first.faces, second.faces, strict=True):
+        np.testing.assert_allclose(np.zeros(0) if one is None else one, [] if other is None else other, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_livelink_gives_back_what_went_in(rate, tmp_path):
+    write_livelink(tmp_path / "take.csv", made(rate))
+    same(read_livelink(tmp_path / "take.csv", rate), made(rate))
+
+
+def test_json_gives_back_what_went_in(tmp_path):
+    source = replace(made(), times=tuple(Fraction(index**2, 7) for index in range(40)))  # any times, exactly
+    edited = replace(source, faces=source.faces[::-1])
+    write_json(tmp_path / "take.json", source, edited)
+    for one, other in zip(read_json(tmp_path / "take.json"), (source, edited), strict=True):
+        same(one, other)
+    write_json(tmp_path / "alone.json", source)
+    assert read_json(tmp_path / "alone.json")[1] is None
+
+
+def test_livelink_header_and_a_row(tmp_path):
+    write_livelink(tmp_path / "take.csv", made())
+    header, *rows = [line.split(",") for line in (tmp_path / "take.csv").read_text().splitlines()]
+    assert header[:3] == ["Timecode", "BlendShapeCount", "EyeBlinkLeft"]
+    assert header[53:] == ["TongueOut", "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch",
+                           "LeftEyeRoll", "RightEyeYaw", "RightEyePitch", "RightEyeRoll"]  # fmt: skip
+    assert {len(row) for row in rows} == {63}
+    assert rows[31][:2] == ["00:00:01:01.000", "61"]
+    assert set(rows[2][2:]) == {"0.000000"}, "a frame without a face keeps its row"
+
+
+@given(index=st.integers(0, 120 * 3600 * 10), rate=st.sampled_from(RATES))
+def test_a_timecode_names_its_frame_however_long_the_clip(index, rate):
+    code = timecode(index / rate, rate)
+    assert parse_timecode(code, rate) == index / rate
+    assert int(code.split(":")[3].split(".")[0]) == index % ceil(rate)
+
+
+@given(time=st.fractions(0, 36000, max_denominator=90000), rate=st.sampled_from(RATES))
+def test_a_timecode_is_never_off_by_more_than_half_a_thousandth_of_a_frame(time, rate):
+    assert abs(parse_timecode(timecode(time, rate), rate) - time) * rate <= Fraction(1, 2000)
+
+
+def test_the_rate_is_the_one_that_a_clock_of_milliseconds_has_blurred(sample):
+    info = probe(sample)
+    assert info.rate == Fraction(989, 33)
+    assert clip_rate(info) == NTSC
+    assert clip_rate(replace(info, rate=Fraction(17, 2))) == Fraction(17, 2)
+
+
+def test_coefficients_are_matched_by_name():
+    given = np.arange(52, dtype=np.float32)
+    found = dict(zip(ARKIT, arkit(given), strict=True))
+    assert found.pop("TongueOut") == 0
+    assert {BLENDSHAPES[int(value)].lower(): 0 for value in found.values()} == {name.lower(): 0 for name in found}
+    assert len(set(ARKIT)) == 52
+
+
+@pytest.mark.parametrize(("axis", "sign"), [(0, -1), (1, 1), (2, -1)])
+def test_the_head_turns_as_it_is_documented(axis, sign):
+    """A canonical face turned by 0.3 about an axis of the picture (x right, y down, z away from the viewer)."""
+    sine, cosine = np.sin(0.3), np.cos(0.3)
+    yaw = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])  # towards the picture's left
+    pitch = np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])  # up
+    roll = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])  # clockwise on the screen
+    points = 20 * canonical_points() @ (yaw, pitch, roll)[axis].T + 100
+    wanted = np.zeros(3)
+    wanted[axis] = sign * 0.3
+    np.testing.assert_allclose(head_and_eyes(points, np.zeros(52))[:3], wanted, atol=1e-4)
+
+
+def test_eyes_turn_towards_where_they_look():
+    look = {"EyeLookOutLeft": 1, "EyeLookInRight": 1, "EyeLookUpLeft": 1, "EyeLookUpRight": 1}  # the person's left, up
+    angles = head_and_eyes(canonical_points(), np.array([look.get(name, 0) for name in ARKIT]))
+    assert (angles[[3, 4, 6, 7]] > 0.3).all()
+
+
+@pytest.fixture(scope="module")
+def happy(sample, tmp_path_factory):
+    """The sample's performances, and the edited clip's own, seen anew after it was rendered."""
+    job = cdrl.load().edit(sample, emotion="happy")
+    path = tmp_path_factory.mktemp("export") / "happy.mp4"
+    job.save(path)
+    return *performances(sample, job, "largest", Limits()), performances(path, None, "largest", Limits())[0]
+
+
+def coefficients(performance):
+    return np.array([face[:52] for face in performance.faces])
+
+
+def test_the_edited_performance_is_about_what_the_rendered_clip_shows(happy):
+    source, edited, rendered = map(coefficients, happy)
+    assert np.abs(edited - rendered).mean() <= 0.04 < 0.05 <= np.abs(source - rendered).mean()
+    change, shown = (edited - source).mean(0), (rendered - source).mean(0)
+    assert np.corrcoef(change, shown)[0, 1] >= 0.9
+    smile = [ARKIT.index("MouthSmileLeft"), ARKIT.index("MouthSmileRight")]
+    assert change[smile].mean() >= 0.25
+
+
+def test_an_edit_turns_neither_head_nor_eyes_and_keeps_the_times(happy, sample):
+    source, edited, _ = happy
+    assert source.times == edited.times == tuple(frame.time for frame in read(sample))
+    np.testing.assert_array_equal(np.array(source.faces)[:, len(ARKIT) :], np.array(edited.faces)[:, len(ARKIT) :])
+
+
+def test_the_source_performance_is_what_the_detector_says(happy, sample):
+    detector = BundleDetector()
+    track = FaceTracker(detector).step(next(read(sample)))
+    np.testing.assert_allclose(happy[0].faces[0][:52], arkit(detector.blendshapes(track.points)))
+
+
+def test_command_writes_source_and_edited(sample, tmp_path, capfd):
+    assert main(["export", str(sample), "--emotion", "sad", "-o", str(tmp_path / "take.csv")]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["take.csv", "take.source.csv"]
+    assert main(["export", str(sample), "--emotion", "sad", "-o", str(tmp_path / "take.json")]) == 0
+    source, edited = read_json(tmp_path / "take.json")
+    rounded = [np.abs(np.subtract(one, other)).max() for one, other in zip(
+        read_livelink(tmp_path / "take.csv", NTSC).faces, edited.faces, strict=True)]  # fmt: skip
+    assert max(rounded) <= 2e-6
+    assert source.missing == 0
+    assert capfd.readouterr().out == ""
+
+
+def half_empty(sample, path, faces):
+    """Ten frames of grey, after `faces` frames of the sample."""
+    with av.open(str(path), "w") as output, av.open(str(sample)) as source:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 480, 360, "yuv420p"
+        seen = [frame.to_ndarray(format="rgb24") for frame in islice(source.decode(video=0), faces)]
+        for picture in [*seen, *[np.full((360, 480, 3), 128, np.uint8)] * 10]:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        output.mux(stream.encode(None))
+
+
+def test_frames_without_a_face_are_counted_and_kept(sample, tmp_path, capfd):
+    half_empty(sample, tmp_path / "half.mp4", 5)
+    assert main(["export", str(tmp_path / "half.mp4"), "-o", str(tmp_path / "half.json")]) == 0
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert "no face in 10 of 15 frames; those are null" in err
+    faces = read_json(tmp_path / "half.json")[0].faces
+    assert [face is None for face in faces] == [False] * 5 + [True] * 10
+
+
+def test_a_clip_without_a_face_is_refused(sample, tmp_path, capfd):
+    half_empty(sample, tmp_path / "empty.mp4", 0)
+    assert main(["export", str(tmp_path / "empty.mp4"), "-o", str(tmp_path / "empty.csv")]) == 4
+    assert "no face in any of 10 frames" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("nowhere.mp4 -o a.csv", 3, "nowhere.mp4"),
+        ("{sample} -o a.txt", 2, "--format"),
+        ("{sample} -o a.csv --intensity 0.5", 2, "--emotion"),
+        ("{sample} -o a.csv --emotion hapy", 2, "hapy"),
+        ("{sample} -o nowhere/a.csv", 5, "nowhere"),
+        ("{sample} -o {sample} --format json --overwrite", 5, "input itself"),
+    ],
+)
+def test_refused_in_one_line(words, code, said, sample, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", *words.format(sample=sample).split()]) == code
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Timecode,BlendShapeCount\n", ",".join(("Timecode", "BlendShapeCount", *COLUMNS)) + "\nnow,61,1\n"]
+)
+def test_other_files_are_no_performance(text, tmp_path):
+    (tmp_path / "other").write_text(text)
+    with pytest.raises(InputError, match="other"):
+        read_livelink(tmp_path / "other", NTSC)
+    with pytest.raises(InputError, match="other"):
+        read_json(tmp_path / "other")
+
+
+def test_json_of_another_shape_is_refused(tmp_path):
+    write_json(tmp_path / "take.json", made())
+    content = json.loads((tmp_path / "take.json").read_text())
+    (tmp_path / "take.json").write_text(json.dumps(content | {"times": ["1/0"]}))
+    with pytest.raises(InputError, match=r"take\.json"):
+        read_json(tmp_path / "take.json")
