@@ -11,6 +11,7 @@ import pytest
 
 from cdrl.errors import AssetError, InputError, OutputError
 from cdrl.evaluation import geometry, html, report
+from cdrl.evaluation.columns import MISS
 from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import APART, EMOTIONS
 from cdrl.evaluation.sheets import FILE, Faces, most_open
@@ -34,7 +35,7 @@ def row(method: str, person: str, emotion: str, failed: str | None = None) -> di
         "source": f"{person}.mp4",
         "failed": failed,
         "lag": 0,
-        "measures": dict(report.MISS) if failed else numbers,
+        "measures": dict(MISS) if failed else numbers,
     }
 
 
@@ -53,7 +54,7 @@ def result() -> dict[str, Any]:
     made = {"set": "tune", "judges": {"emotion": "one & only"}, "rows": rows, "real": real}
     made["summary"] = report.summarise(rows, real)
     for cell in made["summary"]["blocks"]["neutral"]["methods"].values():
-        cell["measures"]["lse_d"] = {"mean": 7.5, "low": 7.0, "high": 8.0, "people": {"a": 7.0, "b": 8.0}}
+        cell["measures"]["not_yet_known"] = {"mean": 7.5, "low": 7.0, "high": 8.0, "people": {"a": 7.0, "b": 8.0}}
     return made
 
 
@@ -66,7 +67,7 @@ def seen(frames: int = 12) -> Observation:
     points[:, [33, 133]], points[:, [362, 263]] = [80, 90], [120, 90]
     none = np.empty((frames, 0))
     thumbs = np.zeros((frames, 64, 64), np.uint8)
-    return Observation(points, none, none, none, none, thumbs, none, none, geometry.layout_of(points))
+    return Observation(points, none, none, none, none, thumbs, none, none, none, geometry.layout_of(points))
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_the_page_is_whole_and_needs_nothing_else(text: str) -> None:
     assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", re.sub(r"base64,[^\"]*", "", text))
     assert len(page.identities) == len(set(page.identities))
     words = " ".join(page.words)
-    assert all(word in words for word in (*METHODS, *EMOTIONS, *APART, "one & only", "lip flow r", "lse d"))
+    assert all(word in words for word in (*METHODS, *EMOTIONS, *APART, "one & only", "lip flow r", "LSE-D", "not yet known"))
 
 
 def test_a_hostile_name_is_text(text: str) -> None:
