@@ -138,7 +138,9 @@ def test_the_page_is_whole_and_needs_nothing_else(text: str) -> None:
     assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", re.sub(r"base64,[^\"]*", "", text))
     assert len(page.identities) == len(set(page.identities))
     words = " ".join(page.words)
-    assert all(word in words for word in (*METHODS, *EMOTIONS, *APART, "one & only", "lip flow r", "LSE-D", "not yet known"))
+    assert all(
+        word in words for word in (*METHODS, *EMOTIONS, *APART, "one & only", "lip flow r", "LSE-D", "not yet known")
+    )
 
 
 def test_a_hostile_name_is_text(text: str) -> None:
