@@ -255,7 +255,7 @@ class Job:
             report.shown = report.shown or person.shown
         frames = report.stages.timed("decode", iter(reader))
         tracked = prefetch(self._tracked(prefetch(frames, _QUEUE), report.stages), _QUEUE)
-        edited = prefetch((self._edit(frame, track, people, report) for frame, track in tracked), _QUEUE)
+        edited = prefetch(self._edited_ahead(tracked, people, report), _QUEUE)
         try:
             for item in edited:
                 report.total += 1
@@ -265,8 +265,7 @@ class Job:
                     report.skipped[item.skipped] += 1
                 yield item
         finally:
-            edited.close()
-            tracked.close()
+            edited.close()  # which ends its thread, which closes the stage before it, and so on
 
     def people(self) -> dict[int, Person]:
         """The person in each shot of the first seconds, by the shot's number; nobody where nothing is changed."""
@@ -292,6 +291,15 @@ class Job:
                 yield frame, track
         finally:
             frames.close()
+
+    def _edited_ahead(
+        self, tracked: Generator[tuple[Frame, Track | None], None, None], people: dict[int, Person], report: Report
+    ) -> Generator[Edited, None, None]:
+        try:
+            for frame, track in tracked:
+                yield self._edit(frame, track, people, report)
+        finally:
+            tracked.close()
 
     def _edit(self, frame: Frame, track: Track | None, people: dict[int, Person], report: Report) -> Edited:
         with report.stages.measure("edit"):

@@ -1,5 +1,7 @@
 """The producer runs ahead, but never further than it may, and ends when its consumer does."""
 
+import os
+import signal
 import threading
 import time
 
@@ -75,6 +77,41 @@ def test_dropping_it_is_closing_it():
     next(items)
     del items
     assert wait_until(lambda: source.closed)
+
+
+def test_an_interruption_while_the_thread_starts_leaves_none_behind(monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    source, before = Source(count=10**9), threading.active_count()
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(prefetch(source(), 2))
+    assert threading.active_count() == before
+
+
+def test_an_interruption_while_it_closes_comes_out_when_the_producer_has_ended():
+    ended = threading.Event()
+
+    def slow():
+        try:
+            while True:
+                yield 0
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            ended.set()
+
+    inner = slow()
+    items = prefetch(inner, 2)
+    next(items)
+    with pytest.raises(KeyboardInterrupt):
+        items.close()
+    assert ended.is_set()
+    inner.close()  # "generator already executing" while the thread still runs it
 
 
 def test_a_producer_that_waits_for_room_stops_promptly():

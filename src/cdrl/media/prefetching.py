@@ -31,20 +31,42 @@ def prefetch(iterable: Iterable[Item], depth: int) -> Generator[Item, None, None
 
 def _prefetched(iterable: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     ready: queue.Queue[Item | _End] = queue.Queue(depth)
-    stopping = threading.Event()
-    thread = threading.Thread(target=_produce, args=(iterable, ready, stopping), name="prefetch", daemon=True)
-    thread.start()
+    stopping, turn = threading.Event(), threading.RLock()
+    arguments = (iterable, ready, stopping, turn)
+    thread = threading.Thread(target=_produce, args=arguments, name="prefetch", daemon=True)
+    interruption: KeyboardInterrupt | None = None
     try:
+        thread.start()  # a signal may come in here, too, when the thread runs already
         while not isinstance(item := ready.get(), _End):
             yield item
         if item.error is not None:
             raise item.error
     finally:
-        stopping.set()
-        thread.join()
+        # Nobody may close what the thread still runs, so a signal that comes meanwhile has to wait until it has ended.
+        # Inline, because calling a function is a moment for signals.
+        while True:
+            try:
+                stopping.set()
+                with turn:  # the producer has ended, or will not begin any more
+                    pass
+                if thread.is_alive():
+                    thread.join()
+                break
+            except KeyboardInterrupt as caught:
+                interruption = caught
+        if interruption is not None:
+            raise interruption
 
 
-def _produce(iterable: Iterable[Item], ready: queue.Queue[Item | _End], stopping: threading.Event) -> None:
+def _produce(
+    iterable: Iterable[Item], ready: queue.Queue[Item | _End], stopping: threading.Event, turn: threading.RLock
+) -> None:
+    with turn:
+        if not stopping.is_set():
+            _run_ahead(iterable, ready, stopping)
+
+
+def _run_ahead(iterable: Iterable[Item], ready: queue.Queue[Item | _End], stopping: threading.Event) -> None:
     error: BaseException | None = None
     iterator = iter(iterable)
     try:

@@ -172,7 +172,7 @@ class Writer:
             yield
         except BaseException:
             partial.unlink(missing_ok=True)
-            if not existed:
+            if not existed and self._temporary.exists():  # else a signal came when the clip had its name already
                 companion.unlink(missing_ok=True)
             raise
 
