@@ -76,8 +76,18 @@ class Editor:
         if info.photo:
             raise InputError(f"{source} is a photo: give a video (photos serve as --reference)")
         pattern = None if plan.reference is None else self.expression_of(plan.reference, limits)
-        personal = self._personal(self._examples(enroll or {}, limits))
-        return Job(self, Path(source), plan, Manipulator(self.prior, plan, pattern, personal), face, limits)
+        return Job(self, Path(source), plan, self.manipulator(plan, pattern, enroll, limits), face, limits)
+
+    def manipulator(
+        self,
+        plan: EditPlan,
+        reference: Pattern | None = None,
+        enroll: Mapping[str, str | Path] | None = None,
+        limits: Limits | None = None,
+    ) -> Manipulator:
+        """What carries out `plan` on anybody's face; `reference`: what `expression_of` gives for the plan's own."""
+        personal = self._personal(self._examples(enroll or {}, limits or Limits()))
+        return Manipulator(self.prior, plan, reference, personal)
 
     def expression_of(self, reference: Path, limits: Limits) -> Pattern:
         """The expression of a clip or photo of anyone, against that person's own neutral shape."""
@@ -193,6 +203,7 @@ class Job:
                 again = lips.step(edited.frame)
                 if again is not None and edited.track is not None and edited.skipped is None:
                     report.openings.append((lip_opening(edited.track.points), lip_opening(again.points)))
+                    report.moments.append(float(edited.frame.time))
             if progress is not None:
                 progress(report.total, total)
 
@@ -214,6 +225,7 @@ class Job:
         try:
             for item in edited:
                 report.total += 1
+                report.amounts.append((float(item.frame.time), self.plan.weights(item.frame.time)))
                 if item.skipped is None:
                     report.edited += 1
                 else:
@@ -249,16 +261,22 @@ class Job:
             if track is None:
                 return Edited(frame, frame, None, NO_FACE)
             report.smallest_face = min(report.smallest_face, float(np.ptp(track.points[:, 0])))
-            pose = estimate_pose(track.points)
-            seen = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
-            if seen == 0:
-                return Edited(frame, frame, track, PROFILE)
-            person = people.get(track.shot)
-            pattern = self._manipulator.pattern(weights, person)
-            shape, closed = pose.normalise(track.points), person.closed if person else MOST_CLOSED
-            moved = pose.to_image(pattern.displacement(shape, closed))[:, :2] * seen
-            result = frame.copy()
-            teeth = person.teeth if person else None
-            if not render(result, track.points[:, :2], moved.astype(np.float32), pattern.gain * seen, teeth):
-                return Edited(frame, frame, track, OUTSIDE)
-            return Edited(frame, result, track, None)
+            return edit_frame(frame, track, weights, people.get(track.shot), self._manipulator)
+
+
+def edit_frame(
+    frame: Frame, track: Track, weights: Mapping[str, float], person: Person | None, manipulator: Manipulator
+) -> Edited:
+    """One frame whose face shows what `weights` (emotion → amount) ask for; the frame given stays as it is."""
+    pose = estimate_pose(track.points)
+    seen = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
+    if seen == 0:
+        return Edited(frame, frame, track, PROFILE)
+    pattern = manipulator.pattern(weights, person)
+    shape, closed = pose.normalise(track.points), person.closed if person else MOST_CLOSED
+    moved = pose.to_image(pattern.displacement(shape, closed))[:, :2] * seen
+    result = frame.copy()
+    teeth = person.teeth if person else None
+    if not render(result, track.points[:, :2], moved.astype(np.float32), pattern.gain * seen, teeth):
+        return Edited(frame, frame, track, OUTSIDE)
+    return Edited(frame, result, track, None)
