@@ -130,5 +130,5 @@ def progress(done: int, total: int | None) -> str:
 
 def sentence(text: str, alarm: bool = False) -> str:
     """One line for the user; an alarm is read out at once."""
-    kind = ("alert", "cdrl-alarm") if alarm else ("status", "cdrl-note")
+    kind, text = ("alert", "cdrl-alarm") if alarm else ("status", "cdrl-note"), text[:1].upper() + text[1:]
     return f'<p role="{kind[0]}" class="{kind[1]}">{escape(text)}</p>' if text else ""

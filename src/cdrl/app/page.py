@@ -83,8 +83,14 @@ class Page:
 
 def theme() -> Any:
     """Quiet colours, and fonts that need no network."""
-    return gr.themes.Default(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=FONTS,
-                             font_mono=("ui-monospace", "monospace"))  # fmt: skip
+    return gr.themes.Default(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=FONTS,
+        font_mono=("ui-monospace", "monospace"),
+    ).set(
+        # White on the hue's usual step is too faint to read.
+        button_primary_background_fill="*primary_700", button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800", button_primary_background_fill_hover_dark="*primary_800",
+    )  # fmt: skip
 
 
 @contextmanager
@@ -105,10 +111,10 @@ def layout(limits: Limits) -> Iterator[tuple[Any, Page]]:
 
 
 def _inputs(made: dict[str, Any], limits: Limits) -> None:
-    size = f"up to {limits.max_bytes >> 20} MB and {limits.max_seconds // 60} minutes"
+    size = f"at most {limits.max_bytes / 1e6:,.0f} MB, {limits.max_seconds} s"
     with gr.Tabs():
         with gr.Tab("Upload"):
-            made["clip"] = gr.File(label=f"A clip of someone talking, {size}", height=200, elem_id="clip")
+            made["clip"] = gr.File(label=f"A talking person, {size}", height=200, elem_id="clip")
         with gr.Tab("Record"):
             made["camera"] = gr.Video(
                 sources=["webcam"], label="Record yourself", height=260,
@@ -138,8 +144,9 @@ def _stage(made: dict[str, Any]) -> None:
 
 def _plot(title: str, y: str, highest: float | None, colours: dict[str, str]) -> Any:
     return gr.LinePlot(
-        x="s", y=y, color="line", color_map=colours, color_title=" ", y_lim=highest and [0, highest], title=title, y_title=y,
-        x_title="seconds", visible=False, height=220, min_width=280, buttons=[], elem_id=f"plot-{y}",
+        x="s", y=y, color="line", color_map=colours, color_title=" ", title=title, y_title=y,
+        y_lim=highest and [0, highest], x_title="seconds", visible=False, height=220, min_width=280, buttons=[],
+        elem_id=f"plot-{y}",
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,7 +23,30 @@ from cdrl.media import VideoInfo
 
 IDLE = 3600.0  # seconds without a call after which a session is closed; a page that is open calls when it is used
 _ROOT = "cdrl-app-"
+SESSION = "session-"
+"""How the folders of sessions begin."""
 _LONGEST_NAME = 80  # characters of an upload's name that are kept
+
+
+class Uploads:
+    """Uploads as Gradio keeps them: in one file for all who sent the same content, which goes with the last of them."""
+
+    def __init__(self) -> None:
+        self._held: Counter[Path] = Counter()
+        self._lock = threading.Lock()
+
+    def hold(self, upload: Path) -> None:
+        """One more has it."""
+        with self._lock:
+            self._held[upload] += 1
+
+    def release(self, upload: Path) -> None:
+        """One has done with it."""
+        with self._lock:
+            self._held[upload] -= 1
+            if self._held[upload] <= 0:
+                del self._held[upload]
+                shutil.rmtree(upload.parent, ignore_errors=True)
 
 
 @dataclass
@@ -30,6 +54,9 @@ class Session:
     """The state of one open page. `lock` is held while it is read or changed; `cancelled` stops a running edit."""
 
     folder: Path
+    uploads: Uploads
+    taken: dict[Path, Path] = field(default_factory=dict)
+    """File of ours → the upload it was."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     cancelled: threading.Event = field(default_factory=threading.Event)
     used: float = field(default_factory=time.monotonic)
@@ -48,10 +75,7 @@ class Session:
     closed: bool = False
 
     def take(self, upload: str | Path) -> Path:
-        """The uploaded file under a harmless name in this session's folder.
-
-        Uploads with the same content share a file, which another session's end must not take away. Raises InputError.
-        """
+        """The uploaded file under a harmless name in this session's folder. Raises InputError."""
         given = Path(upload)
         name = re.sub(r"[^\w.-]+", "_", given.name)[-_LONGEST_NAME:].lstrip(".-") or "clip"
         kept = self.folder / secrets.token_hex(8) / name
@@ -63,14 +87,29 @@ class Session:
                 shutil.copyfile(given, kept)
         except OSError as error:
             raise InputError(f"{name} did not arrive ({error.strerror}): upload it again") from None
+        self.uploads.hold(given)
+        self.taken[kept] = given
         return kept
+
+    def drop(self, kept: Path) -> None:
+        """Remove what was taken."""
+        if kept in self.taken:
+            self.uploads.release(self.taken.pop(kept))
+        shutil.rmtree(kept.parent, ignore_errors=True)
 
     def drop_clip(self) -> None:
         """Forget the clip and remove everything made of it."""
+        if self.info is not None:
+            self.drop(self.info.path)
+        if self.result is not None:
+            shutil.rmtree(self.result, ignore_errors=True)
         self.info = self.scene = self.timeline = self.played = self.result = None
-        for path in self.folder.iterdir():
-            if self.reference is None or path != self.reference.parent:
-                shutil.rmtree(path, ignore_errors=True)
+
+    def end(self) -> None:
+        """Remove everything, for good."""
+        for kept in list(self.taken):
+            self.drop(kept)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def said(self, error: BaseException) -> str:
         """An error's sentence for the page: files by the names their user knows, not by where we keep them."""
@@ -84,6 +123,7 @@ class Sessions:
     def __init__(self) -> None:
         remove_left_behind()
         self.root = Path(tempfile.mkdtemp(prefix=f"{_ROOT}{os.getpid()}-"))
+        self._uploads = Uploads()
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -97,7 +137,7 @@ class Sessions:
             session = self._open.get(key)
             if session is None:
                 try:
-                    session = Session(Path(tempfile.mkdtemp(dir=self.root)))
+                    session = Session(Path(tempfile.mkdtemp(prefix=SESSION, dir=self.root)), self._uploads)
                 except OSError as error:
                     raise OutputError(f"no room for uploads ({error.strerror}): free space on {self.root}") from None
                 self._open[key] = session
@@ -136,7 +176,7 @@ def at_work(session: Session) -> Iterator[None]:
         with session.lock:
             session.running -= 1
             if session.closed and not session.running:
-                shutil.rmtree(session.folder, ignore_errors=True)
+                session.end()
 
 
 def _remove(session: Session) -> None:
@@ -144,7 +184,7 @@ def _remove(session: Session) -> None:
     with session.lock:
         session.closed = True
         if not session.running:
-            shutil.rmtree(session.folder, ignore_errors=True)
+            session.end()
 
 
 def remove_left_behind() -> None:

@@ -65,12 +65,16 @@ class Studio:
         """Makes the upload the session's clip, and surveys the largest face. Raises any CdrlError."""
         session.cancelled.set()  # an edit of the clip before is of no use any more
         with at_work(session), session.lock:
+            path = session.take(upload)  # before the old one goes: it may be the same
             session.drop_clip()
-            path = session.take(upload)
-            info = probe(path, self.limits)
-            if info.photo:
-                raise InputError(f"{path} is a photo: give a video (photos serve as references)")
-            session.scene = Scene.look(path, self.editor, "largest", self.limits)
+            try:
+                info = probe(path, self.limits)
+                if info.photo:
+                    raise InputError(f"{path} is a photo: give a video (photos serve as references)")
+                session.scene = Scene.look(path, self.editor, "largest", self.limits)
+            except BaseException:
+                session.drop(path)
+                raise
             session.info = info
 
     def look_through(self, session: Session) -> None:
@@ -98,13 +102,17 @@ class Studio:
     def refer(self, session: Session, upload: str | Path | None) -> None:
         """Makes the upload the clip or photo whose expression is to be shown; None forgets it. Raises any CdrlError."""
         with at_work(session), session.lock:
+            path = None if upload is None else session.take(upload)  # before the old one goes: it may be the same
             before, session.reference = session.reference, None
             if before is not None:
                 session.patterns.pop(before, None)
-                shutil.rmtree(before.parent, ignore_errors=True)
-            if upload is not None:
-                path = session.take(upload)
-                session.patterns[path] = self.editor.expression_of(path, self.limits)
+                session.drop(before)
+            if path is not None:
+                try:
+                    session.patterns[path] = self.editor.expression_of(path, self.limits)
+                except BaseException:
+                    session.drop(path)
+                    raise
                 session.reference = path
 
     def preview(self, session: Session, wish: Project, moment: float = 0.0) -> Edited:

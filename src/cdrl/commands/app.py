@@ -32,7 +32,7 @@ class Options:
     model: Annotated[str | None, arg(metavar="MODEL", help_behavior_hint="(default: prior)")] = None
     """What fits emotions to the person: prior (nothing), translator, or a FILE trained for your prior."""
     limits: Limits = field(
-        default_factory=lambda: Limits(max_bytes=1 << 30, max_seconds=600, max_pixels=4096 * 2304, max_streams=16)
+        default_factory=lambda: Limits(max_bytes=1_000_000_000, max_seconds=600, max_pixels=4096 * 2304, max_streams=16)
     )
 
     def __post_init__(self) -> None:
