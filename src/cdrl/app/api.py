@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import gradio as gr
@@ -28,7 +28,7 @@ class Api:
         with gr.Row(visible=False):
             clip, reference, button = gr.File(label="clip"), gr.File(label="reference"), gr.Button()
             wish = [
-                gr.Textbox("happy", label="emotion"),
+                gr.Textbox(label="emotion"),
                 gr.Textbox(label="segments"),
                 gr.Number(1.0, label="intensity", maximum=MAX_INTENSITY),
                 gr.CheckboxGroup(list(REGIONS), value=[], label="regions"),
@@ -59,24 +59,46 @@ class Api:
             size = {"width": info.width, "height": info.height}
             return {"name": info.path.name, **size, "seconds": timeline.seconds, "faces": len(scene.faces)}
 
-    def preview(self, request: gr.Request, *values: Any) -> Any:
+    def preview(
+        self,
+        request: gr.Request,
+        emotion: str | None = None,
+        segments: str | None = None,
+        intensity: float = 1.0,
+        regions: Sequence[str] = (),
+        face: str = "largest",
+        reference: str | None = None,
+        moment: float = 0.0,
+    ) -> Any:
         """The frame nearest to `moment` as it will be: RGB [H, W, 3]."""
         session = self.sessions.of(request.session_hash)
         with _plainly(session):
-            wish = self._wish(session, *values[:-1])
+            wish = self._wish(session, emotion, segments, intensity, regions, face, reference)
             self.studio.choose_face(session, wish.face)
-            return self.studio.preview(session, wish, float(values[-1])).frame.rgb()
+            return self.studio.preview(session, wish, float(moment)).frame.rgb()
 
-    def edit(self, request: gr.Request, *values: Any) -> Generator[Any, None, None]:
+    def edit(
+        self,
+        request: gr.Request,
+        emotion: str | None = None,
+        segments: str | None = None,
+        intensity: float = 1.0,
+        regions: Sequence[str] = (),
+        face: str = "largest",
+        reference: str | None = None,
+        consent: bool = False,
+    ) -> Generator[Any, None, None]:
         """The edited clip, its report and its project."""
         session = self.sessions.of(request.session_hash)
         with _plainly(session):
-            self.studio.begin(session, bool(values[-1]))
-            for step in self.studio.edit(session, self._wish(session, *values[:-1])):
-                if isinstance(step, Progress):
-                    yield None, None, None  # where a client that has left is noticed
-                else:
-                    yield str(step.video), str(step.report), str(step.project)
+            self.studio.begin(session, bool(consent))
+            wish = self._wish(session, emotion, segments, intensity, regions, face, reference)
+            with closing(self.studio.edit(session, wish)) as steps:
+                for step in steps:
+                    if isinstance(step, Progress):
+                        yield None, None, None  # where a client that has left is noticed
+                    else:
+                        yield str(step.video), str(step.report), str(step.project)
 
     def cancel(self, request: gr.Request) -> str:
         """Stops the session's edit."""
@@ -89,7 +111,7 @@ class Api:
         emotion: str | None,
         segments: str | None,
         intensity: float,
-        regions: list[str],
+        regions: Sequence[str],
         face: str,
         reference: str | None,
     ) -> Project:

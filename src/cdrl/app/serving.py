@@ -105,17 +105,37 @@ def _launched(blocks: Any, studio: Studio, host: str, port: int) -> str:
     return str(address).rstrip("/")
 
 
+SERVED = {
+    "app_id", "call", "cancel", "config", "heartbeat", "info", "queue", "reset", "startup-events", "upload",
+    "upload_progress",
+}  # fmt: skip
+"""What a page and a client need of Gradio's own interface; the rest would run code, fetch addresses or record."""
+
+
+def is_served(path: str) -> bool:
+    """Whether anybody may call this path."""
+    parts = path.lstrip("/").split("/")
+    if parts[0] != "gradio_api":
+        return True
+    return len(parts) > 1 and (parts[1] in SERVED or parts[1].startswith("file="))
+
+
 class Guarded:
-    """ASGI middleware that sends the content policy with every page."""
+    """ASGI middleware that sends the content policy with every page, and answers only where it should."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.responses import PlainTextResponse  # noqa: PLC0415
+
         async def with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
                 policy = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer")]
                 message = message | {"headers": [*message.get("headers", []), *policy]}
             await send(message)
 
-        await self._app(scope, receive, with_policy if scope["type"] == "http" else send)
+        if scope["type"] == "http" and not is_served(scope["path"]):
+            await PlainTextResponse("not served", 404)(scope, receive, send)
+        else:
+            await self._app(scope, receive, with_policy if scope["type"] == "http" else send)

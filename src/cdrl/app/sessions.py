@@ -22,6 +22,7 @@ from cdrl.manipulation.prior import Pattern
 from cdrl.media import VideoInfo
 
 IDLE = 3600.0  # seconds without a call after which a session is closed; a page that is open calls when it is used
+BROKEN_OFF = 120.0  # seconds without a new byte after which an upload is given up
 _ROOT = "cdrl-app-"
 SESSION = "session-"
 """How the folders of sessions begin."""
@@ -144,7 +145,15 @@ class Sessions:
             session.used = time.monotonic()
         for old in gone:
             _remove(old)
+        self._remove_broken_off()
         return session
+
+    def _remove_broken_off(self) -> None:
+        """Uploads that were too large, or whose sender has left: Gradio leaves what has arrived of them."""
+        for path in self.root.glob("tmp*"):
+            with suppress(OSError):
+                if path.is_file() and time.time() - path.stat().st_mtime > BROKEN_OFF:
+                    path.unlink()
 
     def close(self, key: str | None) -> None:
         """The page is closed: stop what it asked for, remove its files."""
