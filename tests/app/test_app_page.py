@@ -8,7 +8,7 @@ import pytest
 
 from cdrl.project import Project
 
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 30_000  # milliseconds
 
 
 @pytest.fixture

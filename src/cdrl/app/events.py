@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from cdrl.app import markup
 from cdrl.app.form import OVER_TIME, Form
-from cdrl.app.page import PREVIEW, RESULT, SHOWN, Page
+from cdrl.app.page import DOWNLOADS, PREVIEW, RESULT, SHOWN, Page
 from cdrl.app.plots import curves, lips
 from cdrl.app.sessions import Session, Sessions
 from cdrl.app.studio import Progress, Result, Studio
@@ -36,9 +37,9 @@ class Events:
         """Ties the handlers to the page; at most `edits` clips are edited at the same time."""
         page, private = self.page, {"api_visibility": "private", "show_progress": "hidden"}
         looks = {"concurrency_limit": 2, "concurrency_id": "look"} | private
-        opened = [page.notice, page.studio, page.stage, page.preview, page.note, page.source, page.result, page.video,
-                  page.report, page.project, page.lips, page.curves, page.timeline, page.moment, page.rows, page.faces,
-                  page.face, page.status]  # fmt: skip
+        result = [page.result, *page.downloads, page.lips, page.curves, page.stage, page.status]
+        opened = [page.notice, page.studio, page.preview, page.note, page.source, page.timeline, page.moment, page.faces,
+                  page.face, *result]  # fmt: skip
         waiting = [page.notice]
         for field, event in ((page.clip, page.clip.upload), (page.camera, page.camera.stop_recording)):
             event(_wait, None, waiting, queue=False, **private).then(
@@ -55,11 +56,10 @@ class Events:
         page.face.input(self.choose_face, page.face, page.note, **looks).then(self.preview, values, shown, **follows)
         gr.on([page.reference.upload, page.reference.clear], self.refer, page.reference, page.reference_note,
               **looks).then(self.preview, values, shown, **follows)  # fmt: skip
-        buttons = [page.edit, page.cancel, page.status]
-        finished = [page.result, page.video, page.report, page.project, page.lips, page.curves, page.stage]
+        buttons = [page.edit, page.cancel]
         # The next clip's edit waits for its turn; what is cancelled meanwhile does not begin.
-        page.edit.click(self.begin, page.consent, buttons, queue=False, **private).success(
-            self.edit, page.form, buttons + finished, concurrency_limit=edits, concurrency_id="edit", **private
+        page.edit.click(self.begin, page.consent, [*buttons, page.status], queue=False, **private).success(
+            self.edit, page.form, buttons + result, concurrency_limit=edits, concurrency_id="edit", **private
         ).then(None, None, None, js=_SHOW_RESULT, **private)
         page.cancel.click(self.cancel, None, page.status, queue=False, **private)
 
@@ -94,7 +94,7 @@ class Events:
             page.faces: gr.update(visible=several, value=markup.portraits(faces) if several else ""),
             page.face: gr.update(visible=several, choices=choices, value="largest"),
             page.status: "",
-            **dict.fromkeys((page.video, page.report, page.project, page.lips, page.curves), gone),
+            **dict.fromkeys((*page.downloads, page.lips, page.curves), gone),
         }
 
     def look_through(self, request: gr.Request, *form: Any) -> Update:
@@ -203,9 +203,7 @@ class Events:
         return {
             page.status: markup.sentence(said),
             page.result: markup.videos(session.played or result.played, result.played),
-            page.video: gr.update(visible=True, value=str(result.video)),
-            page.report: gr.update(visible=True, value=str(result.report)),
-            page.project: gr.update(visible=True, value=str(result.project)),
+            **{getattr(page, name): _offered(getattr(result, name)) for name in DOWNLOADS},
             page.lips: gr.update(visible=True, value=lips(result.summary)),
             page.curves: gr.update(visible=True, value=curves(result.summary)),
             page.stage: gr.update(selected=RESULT),
@@ -219,6 +217,10 @@ class Events:
     def close(self, request: gr.Request) -> None:
         """The page was closed or loaded anew."""
         self.sessions.close(request.session_hash)
+
+
+def _offered(file: Path | None) -> Any:
+    return gr.update(visible=file is not None, value=None if file is None else str(file))
 
 
 def _one_more(rows: list[list[str]]) -> list[list[str]]:

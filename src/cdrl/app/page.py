@@ -29,6 +29,8 @@ COLOURS = {
 }  # fmt: skip
 """Of the lines in plots."""
 
+DOWNLOADS = {"video": "Video", "report": "Report", "project": "Project", "record": "Record"}
+
 PREVIEW, SOURCE, RESULT = "preview", "source", "result"
 """Tabs of the stage."""
 
@@ -50,6 +52,7 @@ class Page:
     video: Any
     report: Any
     project: Any
+    record: Any
     lips: Any
     curves: Any
     timeline: Any
@@ -71,6 +74,11 @@ class Page:
     edit: Any
     cancel: Any
     status: Any
+
+    @property
+    def downloads(self) -> list[Any]:
+        """What a finished edit gives."""
+        return [getattr(self, name) for name in DOWNLOADS]
 
     @property
     def form(self) -> list[Any]:
@@ -133,7 +141,7 @@ def _stage(made: dict[str, Any]) -> None:
         with gr.Tab("Result", id=RESULT):
             made["result"] = gr.HTML("<p class='cdrl-note'>Nothing is edited yet.</p>", elem_id="result")
             with gr.Row():
-                for name, label in (("video", "Video"), ("report", "Report"), ("project", "Project")):
+                for name, label in DOWNLOADS.items():
                     made[name] = gr.DownloadButton(
                         f"↓ {label}", visible=False, size="md", min_width=90, elem_id=f"get-{name}"
                     )

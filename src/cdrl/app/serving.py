@@ -106,7 +106,7 @@ def _launched(blocks: Any, studio: Studio, host: str, port: int) -> str:
 
 
 SERVED = {
-    "app_id", "call", "cancel", "config", "heartbeat", "info", "queue", "reset", "startup-events", "upload",
+    "app_id", "call", "cancel", "config", "heartbeat", "info", "queue", "reset", "run", "startup-events", "upload",
     "upload_progress",
 }  # fmt: skip
 """What a page and a client need of Gradio's own interface; the rest would run code, fetch addresses or record."""

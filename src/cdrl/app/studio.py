@@ -29,6 +29,8 @@ PURPOSE = (
     "For film, dubbing, avatars and research: change how a talking person seems to feel, keep what they say. "
     "Not for deceiving anyone about what somebody felt or did."
 )
+SIDECAR = ".provenance.json"
+"""What a record of how a video was made has after the video's name."""
 _TICK = 0.2  # seconds between two looks at how far an edit is
 
 
@@ -39,6 +41,8 @@ class Result:
     video: Path
     report: Path
     project: Path
+    record: Path | None
+    """The sidecar that says how the video was made, where one is written."""
     played: Path
     summary: Report
     notes: tuple[str, ...]
@@ -157,12 +161,14 @@ class Studio:
         # The project lies beside its clip wherever it is downloaded to, so it names files without folders.
         facts = report.to_json() | {"source": wish.source.name, "output": video.name}
         facts["warnings"] = [line.replace(f"{wish.source}: ", "") for line in report.warnings]
-        text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(facts, indent=2, ensure_ascii=False).replace(f"{folder}/", "") + "\n"
         told_by, project = video.with_suffix(".report.json"), video.with_suffix(".project.json")
         write_whole(told_by, [text.encode()])
         reference = None if wish.reference is None else folder / wish.reference.name
         replace(wish, source=folder / wish.source.name, reference=reference, model=self._model).write(project)
-        return Result(video, told_by, project, self._playable(video, told), report, tuple(facts["warnings"]))
+        sidecar = video.with_name(f"{video.name}{SIDECAR}")
+        record = sidecar if sidecar.exists() else None
+        return Result(video, told_by, project, record, self._playable(video, told), report, tuple(facts["warnings"]))
 
     def _playable(self, video: Path, told: Callable[[int, int | None], None]) -> Path:
         info = probe(video, self.limits)
