@@ -74,6 +74,7 @@ KINDS = [
     (errors.LimitError, 6),
     (errors.AssetError, 7),
     (errors.TrainingError, 8),
+    (errors.JobsFailedError, 10),
     (errors.Interrupted, 130),
     (errors.CdrlError, 1),
 ]

@@ -22,12 +22,13 @@ def blocks(language):
 COMMANDS = [line for body in blocks("sh") for line in body.splitlines() if line and not line.startswith("#")]
 
 
-@pytest.fixture
-def desk(tmp_path, sample):
-    """A folder as a reader of the README has it: a video, and one of somebody angry."""
-    (tmp_path / "talk.mp4").symlink_to(sample)
-    (tmp_path / "angry.mp4").symlink_to(sample.with_name("1001_DFA_ANG_XX.flv"))
-    return tmp_path
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory, sample):
+    """A folder as a reader of the README has it: a video, one of somebody angry, and what the commands before made."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "talk.mp4").symlink_to(sample)
+    (folder / "angry.mp4").symlink_to(sample.with_name("1001_DFA_ANG_XX.flv"))
+    return folder
 
 
 def run(words, folder):

@@ -24,6 +24,7 @@ from cdrl.errors import CdrlError, Interrupted, UsageError
 COMMANDS = {
     "edit": ("cdrl.commands.edit", "change the emotion of a video"),
     "app": ("cdrl.commands.app", "edit in a browser, on this machine alone"),
+    "batch": ("cdrl.commands.batch", "edit many videos, resumable"),
     "data check": ("cdrl.commands.data_check", "read a data set's layout and name what is broken or missing"),
     "data prepare": ("cdrl.commands.data_prepare", "detect, align and pack a data set for training"),
     "data synth": ("cdrl.commands.data_synth", "make talking heads that say the same words in different emotions"),

@@ -60,6 +60,12 @@ class TrainingError(CdrlError, ArithmeticError):
     exit_code = 8
 
 
+class JobsFailedError(CdrlError, RuntimeError):
+    """Some jobs of a batch failed; the others are done."""
+
+    exit_code = 10
+
+
 class Interrupted(CdrlError, KeyboardInterrupt):
     """Stopped by the user (Ctrl-C) or by SIGTERM."""
 

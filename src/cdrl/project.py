@@ -13,7 +13,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from cdrl.emotions import parse_emotion
@@ -66,7 +65,7 @@ class Project:
         EditPlan.parse(self.emotion, self.reference, self.intensity, self.regions, self.segments)
         parse_face(self.face)
         enroll = {parse_emotion(name): path for name, path in self.enroll.items()}
-        object.__setattr__(self, "enroll", MappingProxyType(enroll))
+        object.__setattr__(self, "enroll", enroll)
 
     @property
     def wish(self) -> dict[str, Any]:
@@ -144,12 +143,12 @@ class Project:
         write_whole(path, [text.encode()])
 
 
-def local_path(text: str, folder: Path, within: Path | None = None) -> Path:
+def local_path(text: str, folder: Path, within: Path | None = None, *, stays: bool = True) -> Path:
     """The local file that somebody else's `text` names, where relative names begin at `folder`.
 
-    A relative name does not lead out of `folder`, be it by `..` or by a symbolic link; an absolute one says openly
-    where it leads. With `within` neither leads out of that folder. Raises UsageError, also for addresses and protocols
-    (`http:`, `concat:`, `pipe:`; a file called so is `./http:`).
+    A relative name that `stays` does not lead out of `folder`, be it by `..` or by a symbolic link; an absolute one
+    says openly where it leads. With `within` neither leads out of that folder. Raises UsageError, also for addresses
+    and protocols (`http:`, `concat:`, `pipe:`; a file called so is `./http:`).
     """
     if not text or "\x00" in text:
         raise UsageError(f"{text!r} is no file's name")
@@ -158,7 +157,7 @@ def local_path(text: str, folder: Path, within: Path | None = None) -> Path:
     path = folder / text
     try:
         real = path.resolve()
-        inside = Path(text).is_absolute() or real.is_relative_to(folder.resolve())
+        inside = not stays or Path(text).is_absolute() or real.is_relative_to(folder.resolve())
         allowed = within is None or real.is_relative_to(within.resolve())
     except (OSError, RuntimeError, ValueError):
         raise UsageError(f"{text!r:.200} is not a usable file name") from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +36,24 @@ def test_a_process_that_dies():
 def test_at_least_one_worker():
     with pytest.raises(UsageError, match="--workers 0"):
         executor(0)
+
+
+def hold(path: str) -> None:
+    if path:
+        try:
+            Path(path).write_text("half")
+            time.sleep(60)
+        finally:
+            Path(path).unlink(missing_ok=True)
+
+
+def test_who_stops_listening_ends_what_is_at_work(tmp_path):
+    paths = [str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "c")]
+    outcomes = Processes(2).run(hold, [*paths[:1], "", *paths[1:]])
+    assert next(outcomes).index == 1
+    while not (tmp_path / "a").exists():
+        time.sleep(0.01)
+    begin = time.monotonic()
+    outcomes.close()
+    assert time.monotonic() - begin < 9
+    assert list(tmp_path.iterdir()) == []

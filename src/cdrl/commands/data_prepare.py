@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -45,6 +43,9 @@ class Options:
 
 def run(options: Options) -> int:
     """The command."""
+    from rich.console import Console
+
+    from cdrl.commands.progress import ends
     from cdrl.datasets.executor import executor
     from cdrl.datasets.packing import prepare
     from cdrl.datasets.preparation import Settings
@@ -55,7 +56,12 @@ def run(options: Options) -> int:
     settings = Settings(options.speech, options.every, options.max_rate, options.max_seconds)
     workers = executor(options.workers, options.ray)
     table = read_dataset(options.folder, options.layout)
-    with _progress() as progress:
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    with ends(console, "preparing", "clips", "left out") as told:
+
+        def progress(done: int, total: int, failure: str) -> None:
+            told(done, total, "", failure)
+
         summary = prepare(table, options.output, settings, workers, progress, options.restart)
     seconds = time.monotonic() - begin
     for remark, count in summary.remarks.items():
@@ -71,27 +77,3 @@ def run(options: Options) -> int:
         f"{seconds:.0f} s"
     )
     return 0
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on a terminal, a line now and then elsewhere; failures are said at once."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("preparing", total=None)
-        said = time.monotonic()
-
-        def told(done: int, total: int, failure: str) -> None:
-            nonlocal said
-            bar.update(task, completed=done, total=total)
-            if failure:
-                console.print(f"left out: {failure}")
-            if not console.is_terminal and (time.monotonic() - said > 20 or done == total):
-                said = time.monotonic()
-                console.print(f"{done} of {total} clips")
-
-        yield told

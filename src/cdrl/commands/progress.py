@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,3 +24,27 @@ def steps(console: Console) -> Iterator[Step]:
             return lambda count: progress.advance(task, count)
 
         yield step
+
+
+@contextmanager
+def ends(console: Console, doing: str, things: str, failed: str) -> Iterator[Callable[[int, int, str, str], None]]:
+    """Counts things that end, in any order: a bar on a terminal, a line now and then elsewhere.
+
+    What it yields takes how many have ended, of how many, the last one's name, and its failure, which is said at once
+    after the word `failed`.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(doing, total=None)
+        said = time.monotonic()
+
+        def told(done: int, total: int, name: str, failure: str) -> None:
+            nonlocal said
+            bar.update(task, completed=done, total=total, description=f"{doing} {name[-40:]}".strip())
+            if failure:
+                console.print(f"{failed}: {failure}")
+            if not console.is_terminal and (time.monotonic() - said > 20 or done == total):
+                said = time.monotonic()
+                console.print(f"{done} of {total} {things}")
+
+        yield told

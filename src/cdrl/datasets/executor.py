@@ -1,15 +1,18 @@
 """The same work on many items: in this process, in several of this machine, or on a Ray cluster.
 
 Whatever runs it, outcomes come back as they are ready, and an item whose process dies (out of memory, a crash in a
-codec) costs only itself.
+codec) costs only itself. Who stops listening ends what is at work: it unwinds, so that it leaves nothing half done.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,8 +26,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AHEAD = 2  # items handed out per worker: one at work, one waiting
+_UNWINDING = 10.0  # seconds in which work that is given up has to clean up behind itself
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DIED = "the process that worked on it died (out of memory, or a crash in a library)"
+_STOPPED = "it was told to stop"
+
+# Of a process of a pool: whether an item is at work, and whether nothing is to be begun any more.
+_WORKING, _STOPPING = threading.Event(), threading.Event()
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Executor(Protocol):
 
     def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Result]]:
         """Outcomes in the order in which they are ready. `function`, items and results must pickle. Closing the
-        iterator gives up what is not begun."""
+        iterator, or an exception while it is asked (Ctrl-C), gives up what is not begun and interrupts what is."""
         ...
 
 
@@ -82,21 +90,28 @@ class Processes:
         workers: int,
     ) -> Iterator[Outcome[Result]]:
         """One pool's life: takes items off `waiting`; when a process dies, those at work go to `suspects`."""
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
+        context = multiprocessing.get_context("spawn")
+        stop = context.Event()
+        pool = ProcessPoolExecutor(workers, context, _begin, (stop,))
         running: dict[Future[Outcome[Result]], int] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < _AHEAD * workers:
                     index = waiting.pop()
-                    running[pool.submit(_attempt, function, index, items[index])] = index
+                    running[pool.submit(_attempt_in_pool, function, index, items[index])] = index
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     outcome = future.result()
                     del running[future]
                     yield outcome
         except BrokenProcessPool:
             suspects += running.values()
+            running.clear()
+            pool.shutdown(wait=True)  # its other processes are killed now; none is to work beside its successor
         finally:
+            if running:
+                stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            wait(running, _UNWINDING + 1)
 
 
 class RayCluster:
@@ -111,10 +126,11 @@ class RayCluster:
         """See `Executor`."""
         ray = self._connected()
         try:
+            running = dict[Any, int]()
             remote = ray.remote(_attempt).options(num_cpus=1, max_retries=1)
             most = _AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
             shared = ray.put(function)
-            waiting, running = list(range(len(items)))[::-1], dict[Any, int]()
+            waiting = list(range(len(items)))[::-1]
             while waiting or running:
                 while waiting and len(running) < most:
                     index = waiting.pop()
@@ -127,6 +143,10 @@ class RayCluster:
                         outcome = Outcome(index, None, f"{_DIED}: {_first_line(error)}")
                     yield outcome
         finally:
+            for reference in running:
+                ray.cancel(reference)
+            if running:
+                ray.wait(list(running), num_returns=len(running), timeout=_UNWINDING)
             ray.shutdown()
 
     def _connected(self) -> Any:
@@ -188,16 +208,41 @@ def _attempt(function: Callable[[Item], Result], index: int, item: Item) -> Outc
         return Outcome(index, None, f"unexpected {type(error).__name__}: {_first_line(error)}")
 
 
+def _attempt_in_pool(function: Callable[[Item], Result], index: int, item: Item) -> Outcome[Result]:
+    try:
+        _WORKING.set()
+        return Outcome(index, None, _STOPPED) if _STOPPING.is_set() else _attempt(function, index, item)
+    except SystemExit:
+        # Not passed on: a pool kills its other processes when one ends, and they have to unwind, too.
+        return Outcome(index, None, _STOPPED)
+    finally:
+        _WORKING.clear()
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _begin() -> None:
-    """In a new process: one thread each, and an end with the process that began it, however that one ends."""
+def _begin(stop: Any) -> None:
+    """In a new process: one thread each, and an end with the process that began it, however that one ends.
+
+    Ctrl-C reaches every process of a terminal; the one that began us decides, and sets `stop`.
+    """
     os.environ.update(dict.fromkeys(_THREADS, "1"))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, lambda number, frame: sys.exit(1) if _WORKING.is_set() else None)
+    threading.Thread(target=_obey, args=(stop,), daemon=True).start()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _obey(stop: Any) -> None:
+    stop.wait()
+    _STOPPING.set()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)  # a real one: it also ends a wait
+    time.sleep(_UNWINDING)
+    os._exit(1)
 
 
 def _follow(parent: Any) -> None:

@@ -1,0 +1,296 @@
+"""What `cdrl batch` loses where its processes are killed, the disk is full and the user stops it: counted, as a table.
+
+python benchmarks/batch_reliability.py             100 jobs
+python benchmarks/batch_reliability.py --jobs 8    what the tests run
+
+The jobs are tiny: twelve frames of 128 x 128 cut from the bundled sample. After each blow the same command is given
+again; at the end every output is decoded, and compared with what was there after each step. The disk is full in earnest
+where this may mount a small one (root), else the workers may write no file as large as a result.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import av
+import numpy as np
+import psutil
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "examples" / "1001_DFA_NEU_XX.flv"
+FRAMES, SIDE = 12, 128
+RESULT = 9_000  # bytes of one, roughly
+JOURNAL, BALLAST = "batch.journal.jsonl", "ballast"
+EMOTIONS = ("angry", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
+PATIENCE = 600  # seconds for one step
+
+
+@dataclass(frozen=True)
+class Options:
+    """Kill, fill and cancel a batch of tiny edits, resume it each time, and count what is whole, lost and left over."""
+
+    jobs: int = 100
+    """Number of edits."""
+    workers: int = 2
+    """Processes."""
+
+
+@dataclass
+class Step:
+    """One run of the command and what was found after it."""
+
+    blow: str
+    code: int
+    outputs: int
+    """Results in place."""
+    whole: int
+    """Of these, those that decode to all their frames and that the journal knows by their SHA-256."""
+    redone: int
+    """Results of earlier steps that are another file now."""
+    lost: int
+    """Results of earlier steps that are gone."""
+    left: int
+    """Files and folders that are neither results nor the journal."""
+    seconds: float
+
+
+@dataclass
+class Bench:
+    """The folder of a benchmark."""
+
+    folder: Path
+    options: Options
+    mounted: bool = False
+    session: int = 0
+    """Of the command's processes, also of those that outlive it."""
+    seen: dict[str, tuple[int, int]] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def out(self) -> Path:
+        """Where the results go."""
+        return self.folder / "out"
+
+    @property
+    def command(self) -> list[str]:
+        """The command, the same each time."""
+        jobs = ["batch", str(self.folder / "jobs.csv"), "--output-folder", str(self.out)]
+        return [sys.executable, "-m", "cdrl", *jobs, "--jobs", str(self.options.workers)]
+
+    def results(self) -> list[Path]:
+        """Results in place."""
+        return sorted(self.out.glob("job*.mp4"))
+
+    def step(self, blow: str, strike: Callable[[psutil.Process], None]) -> Step:
+        """Run the command, `strike` it, wait for its end, look at what there is."""
+        begin = time.monotonic()
+        with subprocess.Popen(
+            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        ) as process:
+            self.session = process.pid
+            with suppress(psutil.NoSuchProcess):
+                strike(psutil.Process(process.pid))
+            code = process.wait(PATIENCE)
+        wait_for(lambda: not self.at_work())
+        now = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in self.results()}
+        step = Step(
+            blow,
+            code,
+            outputs=len(now),
+            whole=sum(self.is_whole(path) for path in self.results()),
+            redone=sum(now[name] != known for name, known in self.seen.items() if name in now),
+            lost=len(self.seen.keys() - now.keys()),
+            left=len({*self.out.iterdir()} - {*self.results(), self.out / JOURNAL, self.out / BALLAST}),
+            seconds=time.monotonic() - begin,
+        )
+        self.seen = now
+        self.steps.append(step)
+        return step
+
+    def at_work(self) -> list[psutil.Process]:
+        """Processes of the command that live, whoever began them."""
+        found = []
+        for one in psutil.process_iter():
+            with suppress(OSError, psutil.Error):
+                if os.getsid(one.pid) == self.session and one.status() != psutil.STATUS_ZOMBIE:
+                    found.append(one)
+        return found
+
+    def until(self, more: int) -> None:
+        """Wait until `more` results have come since the last step, or the command has ended."""
+        enough = min(len(self.seen) + more, self.options.jobs)
+        wait_for(lambda: len(self.results()) >= enough or not self.at_work())
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether a result has all its frames and is the file the journal says."""
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with suppress(av.FFmpegError), av.open(str(path)) as container:
+            return sum(1 for _ in container.decode(video=0)) == FRAMES and (str(path), digest) in self.noted()
+        return False
+
+    def noted(self) -> list[tuple[str, str]]:
+        """Outputs that the journal says are done and their SHA-256, as often as it does."""
+        lines = (self.out / JOURNAL).read_text(encoding="utf-8").splitlines()
+        return [(entry["output"], entry["sha256"]) for entry in map(json.loads, lines) if entry["event"] == "done"]
+
+
+def main(options: Options) -> int:
+    """Make the jobs, strike, resume, print; 1 where anything was lost, redone, broken or left."""
+    with TemporaryDirectory(prefix="cdrl-batch-") as folder:
+        bench = Bench(Path(folder).resolve(), options)
+        make(bench)
+        try:
+            blows(bench)
+            twice = len(bench.noted()) - len({output for output, _ in bench.noted()})
+        finally:
+            if bench.mounted:
+                subprocess.run(["umount", str(bench.out)], check=True)
+    show(bench, twice)
+    last = bench.steps[-1]
+    faults = sum(step.redone + step.lost + step.outputs - step.whole for step in bench.steps)
+    killed = ("worker and command killed",)  # what nobody could clean up, the next step does
+    left = sum(step.left for step in bench.steps if step.blow not in killed)
+    return int(bool(faults or left or twice or last.code or last.whole != options.jobs))
+
+
+def blows(bench: Bench) -> None:
+    """All that happens to the batch, in order."""
+    part = max(1, bench.options.jobs // 6)
+
+    def a_worker(command: psutil.Process) -> None:
+        bench.until(part)
+        kill_worker(command)
+        bench.until(part + 1)
+
+    def all_at_once(command: psutil.Process) -> None:
+        a_worker(command)
+        command.kill()
+
+    def cancel(command: psutil.Process) -> None:
+        bench.until(part)
+        os.killpg(command.pid, signal.SIGINT)  # as a terminal does: to every process of the command
+
+    def once_more(command: psutil.Process) -> None:
+        bench.until(1)
+        kill_worker(command)
+
+    bench.step("worker and command killed", all_at_once)
+    ballast = fill(bench)
+    bench.step("disk full", (lambda command: None) if ballast else limit_workers)
+    if ballast:
+        ballast.unlink()
+    bench.step("cancelled (Ctrl-C)", cancel)
+    bench.step("worker killed, went on to the end", once_more)
+    bench.step("given once more", lambda command: None)
+
+
+def make(bench: Bench) -> None:
+    """The sources, each its own file, the list of jobs, and a disk of its own for the results where that may be."""
+    clip = tiny_clip(bench.folder / "clip.mp4")
+    bench.out.mkdir()
+    size = f"size={bench.options.jobs * 6 * RESULT + 2**20}"
+    mount = ["mount", "-t", "tmpfs", "-o", size, "cdrl-batch", str(bench.out)]
+    with suppress(OSError):
+        bench.mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    with (bench.folder / "jobs.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("source", "output", "emotion"))
+        for number in range(bench.options.jobs):
+            name = f"job{number:03}.mp4"
+            # A free box at the end makes each file another one to whoever looks at its bytes.
+            (bench.folder / name).write_bytes(clip + b"\0\0\0\x0cfree" + number.to_bytes(4, "big"))
+            rows.writerow((name, name, EMOTIONS[number % len(EMOTIONS)]))
+
+
+def tiny_clip(path: Path) -> bytes:
+    """The sample's first frames, cut square and small."""
+    with av.open(str(SAMPLE)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=30)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv420p"
+        for _, frame in zip(range(FRAMES), source.decode(video=0), strict=False):
+            spare = (frame.width - frame.height) // 2
+            square = np.array(frame.to_ndarray(format="rgb24")[:, spare : frame.width - spare], np.uint8)
+            picture = av.VideoFrame.from_ndarray(square, format="rgb24").reformat(SIDE, SIDE, "yuv420p")
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def fill(bench: Bench) -> Path | None:
+    """Leave room for the journal and a few results on the disk of its own; None where there is none."""
+    if not bench.mounted:
+        return None
+    room = os.statvfs(bench.out)
+    leave = 400 * bench.options.jobs + 6 * RESULT
+    ballast = bench.out / BALLAST
+    ballast.write_bytes(b"\0" * (room.f_bavail * room.f_frsize - leave))
+    return ballast
+
+
+def workers_of(command: psutil.Process) -> list[psutil.Process]:
+    """The processes that edit, once there are any."""
+    found: list[psutil.Process] = []
+
+    def there() -> bool:
+        found[:] = [one for one in command.children() if "spawn_main" in " ".join(one.cmdline())]
+        return bool(found) or not command.is_running()
+
+    wait_for(there)
+    return found
+
+
+def kill_worker(command: psutil.Process) -> None:
+    """SIGKILL one process that edits."""
+    with suppress(psutil.NoSuchProcess, IndexError):
+        workers_of(command)[0].kill()
+
+
+def limit_workers(command: psutil.Process) -> None:
+    """The full disk of who is not root: no file of the workers may grow as large as a result."""
+    for worker in workers_of(command):
+        worker.rlimit(psutil.RLIMIT_FSIZE, (RESULT // 2, resource.RLIM_INFINITY))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look every hundredth of a second."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with suppress(psutil.NoSuchProcess):
+            if condition():
+                return
+        time.sleep(0.01)
+    raise SystemExit("the batch does not go on")
+
+
+def show(bench: Bench, twice: int) -> None:
+    """The table for people and for docs/reliability.md."""
+    full = "a disk of its own" if bench.mounted else "a limit on the workers' files"
+    title = f"{bench.options.jobs} jobs, {bench.options.workers} workers, full: {full}; noted as done twice: {twice}"
+    table = Table(title=title, title_justify="left")
+    for heading in ("what happened", "exit code", "in place", "whole", "redone", "lost", "left over", "seconds"):
+        table.add_column(heading)
+    for step in bench.steps:
+        counts = (step.code, step.outputs, step.whole, step.redone, step.lost, step.left)
+        table.add_row(step.blow, *map(str, counts), f"{step.seconds:.1f}")
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options)))

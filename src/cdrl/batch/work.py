@@ -1,0 +1,135 @@
+"""One job, as a process of its own carries it out: into a folder beside its output, from where it is put in place.
+
+A name in that folder appears when its file is whole, and the mark appears last: what has a mark is finished, what has
+none is begun anew. So a process may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cdrl.errors import CdrlError, Interrupted, OutputError
+from cdrl.files import file_sha256, write_whole
+from cdrl.media.encoding import EncoderOptions
+from cdrl.media.limits import Limits
+from cdrl.media.writing import sync
+from cdrl.project import Project
+
+if TYPE_CHECKING:
+    from cdrl.editor import Editor
+
+STAGING, MARK = ".cdrl-batch-", "finished.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a job: an `error` in one line, or a file of that SHA-256."""
+
+    error: str = ""
+    sha256: str = ""
+    frames: int = 0
+    edited: int = 0
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job under its key: 64 hexadecimal digits that tell it from every other that could be asked for."""
+
+    key: str
+    name: str
+    project: Project
+    output: Path
+
+    @property
+    def staging(self) -> Path:
+        """The folder of its work, beside the output, so that putting it in place is one step."""
+        return self.output.parent / f"{STAGING}{self.key[:16]}"
+
+    @property
+    def staged(self) -> Path:
+        """The result before it is put in place."""
+        return self.staging / self.output.name
+
+    def finished(self) -> Result | None:
+        """What came of it where it is whole and only has to be put in place."""
+        try:
+            said = json.loads((self.staging / MARK).read_bytes())
+            result = Result(**said | {"warnings": tuple(said["warnings"])})
+            return result if self.staged.is_file() and file_sha256(self.staged) == result.sha256 else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def put_in_place(self) -> None:
+        """Give the finished result its name, whatever was written beside it first. Raises OutputError."""
+        try:
+            beside = [path for path in self.staging.iterdir() if path.name not in (MARK, self.output.name)]
+            for path in [*beside, self.staged]:
+                path.replace(self.output.parent / path.name)
+            sync(self.output.parent)
+        except OSError as error:
+            raise OutputError(f"{self.output} cannot be put in place ({error.strerror}); check its folder") from None
+        self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing of the work."""
+        discard(self.staging)
+
+
+def discard(staging: Path) -> None:
+    """Remove a folder of work; never what a link in its place leads to."""
+    if staging.name.startswith(STAGING):
+        with suppress(OSError):
+            staging.unlink() if staging.is_symlink() else shutil.rmtree(staging)
+
+
+def carry_out(task: Task, encoder: EncoderOptions, limits: Limits) -> Result:
+    """Edit, up to the mark; an error of ours is a result, too. What another process began is not used."""
+    finished = task.finished()
+    if finished is not None:
+        return finished
+    task.discard()
+    begin = time.monotonic()
+    whole = False
+    try:
+        try:
+            task.staging.mkdir()
+        except OSError as error:
+            raise OutputError(f"{task.output} cannot be written ({error.strerror}); check the folder") from None
+        project = task.project
+        job = _loaded(project.prior, project.model).edit(project.source, **project.wish, limits=limits)
+        report = job.save(task.staged, encoder=encoder)
+        result = Result(
+            sha256=file_sha256(task.staged),
+            frames=report.total,
+            edited=report.edited,
+            seconds=round(time.monotonic() - begin, 2),
+            warnings=tuple(report.warnings),
+        )
+        write_whole(task.staging / MARK, [json.dumps(asdict(result)).encode("utf-8", "replace")])
+        whole = True
+        return result
+    except Interrupted:
+        raise
+    except CdrlError as error:
+        said = " ".join(str(error).split()).replace(str(task.staged), str(task.output))
+        return Result(said, seconds=round(time.monotonic() - begin, 2))
+    finally:
+        if not whole:
+            task.discard()
+
+
+@lru_cache(maxsize=1)
+def _loaded(prior: Path | None, model: str | None) -> Editor:
+    """The networks, kept from job to job."""
+    from cdrl import editor  # noqa: PLC0415 - the networks' runtime, which who hands out the work does not need
+
+    return editor.load(prior, model)

@@ -1,0 +1,141 @@
+"""A batch is checked as a whole before anything is begun: names, wishes, and that no job hits another one's files."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cdrl.batch.jobs import Desk, found, listed
+from cdrl.cli import main
+from cdrl.errors import CdrlError, InputError, UsageError
+from cdrl.project import Project
+
+
+def desk(folder=None, **defaults):
+    return Desk(defaults, folder, ".mp4")
+
+
+def jobs(folder: Path, text: str, output_folder: Path | None = None, **defaults):
+    (folder / "jobs.csv").write_text(text, encoding="utf-8-sig")  # as spreadsheets do
+    return listed(folder / "jobs.csv", desk(output_folder, **defaults))
+
+
+def test_a_row_says_what_it_says_and_takes_the_rest_from_the_command(tmp_path):
+    text = (
+        "source,output,emotion,segments,intensity,regions,enroll\n"
+        'a.mp4,A.mp4,sad,,0.5,"brows, eyes",angry=x.jpg;fear=y.jpg\n'
+        "b.mp4,B.mkv,,0-1:fear,,,\n"
+        "\n"
+        "../c.mp4,C.mp4,,,,,\n"
+    )
+    one, two, three = jobs(tmp_path, text, emotion="happy", intensity="1.2", face="left")
+    assert one.project == Project(
+        tmp_path / "a.mp4",
+        "sad",
+        intensity=0.5,
+        regions=("brows", "eyes"),
+        face="left",
+        enroll={"angry": tmp_path / "x.jpg", "fear": tmp_path / "y.jpg"},
+    )
+    assert (two.project.emotion, two.project.segments, two.project.intensity) == (None, "0-1:fear", 1.2)
+    assert (three.project.source.resolve(), three.project.emotion) == (tmp_path.parent / "c.mp4", "happy")
+    assert [job.output for job in (one, two, three)] == [tmp_path / name for name in ("A.mp4", "B.mkv", "C.mp4")]
+
+
+def test_a_row_may_name_a_project(tmp_path):
+    Project(tmp_path / "a.mp4", "sad", intensity=0.3).write(tmp_path / "edit.json")
+    one, two = jobs(tmp_path, "project,source,output\nedit.json,,A.mp4\nedit.json,b.mp4,B.mp4\n")
+    assert (one.project.source, two.project.source) == (tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert one.project.intensity == two.project.intensity == 0.3
+
+
+def test_clips_of_a_folder(tmp_path):
+    for name in ("b.MOV", "a.mp4", ".hidden.mp4", "notes.txt", "-o.mkv"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "deeper.mp4").mkdir()
+    made = found(tmp_path, desk(tmp_path / "out", emotion="happy"))
+    assert [(job.name, job.output.name) for job in made] == [
+        ("-o.mkv", "-o.mp4"),
+        ("a.mp4", "a.mp4"),
+        ("b.MOV", "b.mp4"),
+    ]
+    with pytest.raises(UsageError, match="another one"):
+        found(tmp_path, desk(tmp_path / "." / "", emotion="happy"))
+    with pytest.raises(InputError, match="holds no clip"):
+        found(tmp_path / "deeper.mp4", desk(tmp_path, emotion="happy"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("source,output,emotion\na.mp4,x.mp4,hapy\n", "line 2: .*did you mean happy"),
+        ("source,output,emotion\na.mp4,x.mp4,\n", "nothing is asked for"),
+        ("source,output,emotion\na.mp4,x.mp4,sad,more\n", "line 2 has more values"),
+        ("source,output,emotion,intensity\na.mp4,x.mp4,sad,strong\n", "is no number"),
+        ("source,output,emotion,enroll\na.mp4,x.mp4,sad,x.jpg\n", "write EMOTION=FILE"),
+        ("source,output,emotion\na.mp4,x.txt,sad\n", "unknown output type"),
+        ("source,output,emotion\na.mp4,,sad\n", "no output is named"),
+        ("source,output,emotion\n,x.mp4,sad\n", "no source is named"),
+        ("source,emotion,colour\na.mp4,sad,red\n", "unknown column 'colour'"),
+        ("source,source\na,b\n", "named twice"),
+        ("output,emotion\nx.mp4,sad\n", "no column is called source"),
+        ("source,output,emotion\n", "lists no job"),
+        ("", "no column"),
+        ('source,output,emotion\n"a.mp4,x.mp4,sad\n', "no comma-separated values"),
+        ("source,output,emotion\nhttp://host/a.mp4,x.mp4,sad\n", "is an address"),
+        ("source,output,emotion\nconcat:a.mp4|b.mp4,x.mp4,sad\n", "is an address"),
+        ("source,output,emotion\na.mp4,pipe:1.mp4,sad\n", "is an address"),
+        ("source,output,emotion\na.mp4,../x.mp4,sad\n", "leads out"),
+        ("source,output,emotion\na.mp4,away/x.mp4,sad\n", "leads out"),
+        ("source,output,emotion\na.mp4,away.mp4,sad\n", "leads out"),
+        ("source,output,emotion\na.mp4,none/x.mp4,sad\n", "there is no folder"),
+        ("source,output,emotion\na.mp4,x.mp4,sad\nb.mp4,./x.mp4,sad\n", "both be written"),
+        ("source,output,emotion\na.mp4,x.mp4,sad\nx.mp4,y.mp4,sad\n", "is an input of x.mp4"),
+        ("source,output,emotion\na.mp4,hard.mp4,sad\n", "is an input of a.mp4"),
+        ("source,output,reference\na.mp4,b.mp4,b.mp4\n", "is an input of a.mp4"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_line(tmp_path, text, said):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "away").symlink_to(tmp_path)
+    (inner / "away.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (inner / "a.mp4").write_bytes(b"x")
+    os.link(inner / "a.mp4", inner / "hard.mp4")
+    with pytest.raises(CdrlError, match=said) as error:
+        jobs(inner, text)
+    assert str(error.value).count("\n") == 0
+
+
+@pytest.mark.parametrize("name", ["../x.mp4", "{root}/x.mp4", "link/x.mp4", "/x.mp4"])
+def test_nothing_leads_out_of_the_output_folder(tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "link").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="leads out"):
+        jobs(tmp_path, f"source,output,emotion\na.mp4,{name.format(root=tmp_path)},sad\n", out)
+    assert jobs(tmp_path, "source,output,emotion\na.mp4,new/x.mp4,sad\n", out)[0].output == out / "new" / "x.mp4"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--emotion", "sad"], 2, "--output-folder"),
+        (["-o", "out"], 2, "nothing is asked for"),
+        (["-o", "out", "--emotion", "sad", "--segments", "0-:sad"], 2, "both given"),
+        (["-o", "out", "--emotion", "sad", "--jobs", "0"], 2, "at least one"),
+        (["-o", "out", "--emotion", "sad", "--ending", ".exe"], 2, "--ending"),
+        (["-o", "out", "--emotion", "sad", "--report", "src/a.json"], 2, "end its name|another use"),
+        (["-o", "src/a.mp4", "--emotion", "sad"], 5, "is a file"),
+    ],
+)
+def test_the_command_refuses_before_any_work(tmp_path, monkeypatch, capsys, words, code, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.mp4").write_bytes(b"x")
+    (tmp_path / "src" / "a.json").symlink_to("a.mp4")
+    assert main(["batch", "src", *words]) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert __import__("re").search(said, err)
+    assert not (tmp_path / "out" / "a.mp4").exists()
