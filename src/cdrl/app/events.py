@@ -38,8 +38,8 @@ class Events:
         page, private = self.page, {"api_visibility": "private", "show_progress": "hidden"}
         looks = {"concurrency_limit": 2, "concurrency_id": "look"} | private
         result = [page.result, *page.downloads, page.lips, page.curves, page.stage, page.status]
-        opened = [page.notice, page.studio, page.preview, page.note, page.source, page.timeline, page.moment, page.faces,
-                  page.face, *result]  # fmt: skip
+        opened = [page.notice, page.studio, page.preview, page.note, page.source, page.timeline, page.moment,
+                  page.faces, page.face, *result]  # fmt: skip
         waiting = [page.notice]
         for field, event in ((page.clip, page.clip.upload), (page.camera, page.camera.stop_recording)):
             event(_wait, None, waiting, queue=False, **private).then(
