@@ -13,6 +13,7 @@ from cdrl.app.studio import Studio
 from cdrl.media import Limits
 
 LIMITS = Limits(max_bytes=3_000_000, max_seconds=20, max_pixels=1280 * 720)
+CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -45,7 +46,7 @@ def browser():
     if program is None:
         pytest.skip(f"no browser is found (one of {', '.join(BROWSERS)})")
     with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        started = driver.chromium.launch(executable_path=program, args=["--no-sandbox", *CAMERA])
         yield started
         started.close()
 

@@ -169,6 +169,16 @@ def test_segments_are_seen_on_the_timeline(visit, sample):
     assert page.locator("#timeline .cdrl-bands span").all_inner_texts() == ["happy", "surprised"]
 
 
+def test_a_recording_reaches_the_studio(visit):
+    page = visit(permissions=["camera", "microphone"])
+    page.get_by_role("tab", name="Record").click()
+    page.click("#camera button")  # asks for the camera
+    page.locator("#camera button", has_text="Record").first.click()
+    page.wait_for_timeout(1000)
+    page.locator("#camera button", has_text="Stop").first.click()
+    assert "no face is seen" in page.inner_text("#notice [role=alert]")  # the browser's own test picture
+
+
 def test_closing_the_page_removes_its_files(visit, sample, uploads):
     page = visit()
     upload(page, sample)

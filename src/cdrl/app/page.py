@@ -31,6 +31,8 @@ COLOURS = {
 
 DOWNLOADS = {"video": "Video", "report": "Report", "project": "Project", "record": "Record"}
 
+_CAMERA = {"video": {"width": {"ideal": 1280}, "height": {"ideal": 720}}, "audio": True}
+
 PREVIEW, SOURCE, RESULT = "preview", "source", "result"
 """Tabs of the stage."""
 
@@ -125,8 +127,8 @@ def _inputs(made: dict[str, Any], limits: Limits) -> None:
             made["clip"] = gr.File(label=f"A talking person, {size}", height=200, elem_id="clip")
         with gr.Tab("Record"):
             made["camera"] = gr.Video(
-                sources=["webcam"], label="Record yourself", height=260,
-                webcam_options=gr.WebcamOptions(mirror=False), elem_id="camera",
+                sources=["webcam"], label="Record yourself", height=260, include_audio=True,
+                webcam_options=gr.WebcamOptions(mirror=False, constraints=_CAMERA), elem_id="camera",
             )  # fmt: skip
     made["notice"] = gr.HTML(elem_id="notice")
 
