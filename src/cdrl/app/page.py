@@ -97,6 +97,7 @@ def theme() -> Any:
         primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=FONTS,
         font_mono=("ui-monospace", "monospace"),
     ).set(
+        body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400",
         # White on the hue's usual step is too faint to read.
         button_primary_background_fill="*primary_700", button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800", button_primary_background_fill_hover_dark="*primary_800",
