@@ -69,8 +69,8 @@ def test_from_upload_to_download(visit, sample, tmp_path):
     assert "consent" in page.inner_text("#status [role=alert]")
     edited(page)
     assert "61 of 61 frames" in page.inner_text("#status")
-    assert page.locator("#plot-opening canvas, #plot-opening svg").count()
-    assert page.locator("#plot-amount canvas, #plot-amount svg").count()
+    for plot in ("opening", "amount"):
+        page.wait_for_selector(f"#plot-{plot} canvas, #plot-{plot} svg.marks")
 
     page.click(".cdrl-play")
     page.wait_for_function("document.querySelectorAll('.cdrl-player video')[1].currentTime > 0.5")
