@@ -1,6 +1,9 @@
 """The app through HTTP, as a program calls it, and what it refuses."""
 
 import json
+import os
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -123,6 +126,16 @@ def test_what_is_not_served(address, path, headers):
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(urllib.request.Request(address + path, headers=headers))
     assert caught.value.code in (400, 403, 404)
+
+
+def test_a_taken_port_is_one_line_and_leaves_nothing(address, tmp_path):
+    command = [sys.executable, "-m", "cdrl", "app", "--no-browser", "--port", address.rpartition(":")[2]]
+    where = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=where, check=False)
+    assert done.returncode == 5
+    assert done.stderr.startswith("cdrl: error: 127.0.0.1:")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.glob("cdrl-app-*")) == []
 
 
 def test_pages_forbid_what_lies_elsewhere(address):

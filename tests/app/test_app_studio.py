@@ -19,6 +19,7 @@ from cdrl.app.timeline import MOMENTS, Spread, plays_in_browsers
 from cdrl.cli import main
 from cdrl.emotions import parse_blend
 from cdrl.errors import InputError, Interrupted, UsageError
+from cdrl.manipulation.plan import REGIONS
 from cdrl.media import probe
 from cdrl.project import Project
 
@@ -127,6 +128,8 @@ def test_forms_say_what_a_project_says(sessions, upload, studio):
     studio.open(session, upload())
     said = {way: replace(FORM, way=way) for way in (EMOTION, BLEND, OVER_TIME)}
     assert said[EMOTION].project(session).emotion == "happy"
+    assert said[EMOTION].project(session).regions == ("brows", "mouth")
+    assert replace(FORM, regions=list(REGIONS)).project(session).regions == ()
     assert parse_blend(said[BLEND].project(session).emotion) == {"happy": 0.6, "surprised": 0.4}
     assert said[OVER_TIME].project(session).segments == "0-1:sad"
     assert isinstance(said[EMOTION].project(session), Project)

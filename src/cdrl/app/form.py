@@ -8,6 +8,7 @@ from typing import Any
 
 from cdrl.app.sessions import Session
 from cdrl.errors import UsageError
+from cdrl.manipulation.plan import REGIONS
 from cdrl.project import Project
 
 EMOTION, BLEND, REFERENCE, OVER_TIME = "Emotion", "Blend", "Reference", "Over time"
@@ -55,7 +56,7 @@ class Form:
             reference=reference,
             segments=segments,
             intensity=float(self.intensity),
-            regions=tuple(self.regions),
+            regions=() if set(self.regions) == set(REGIONS) else tuple(self.regions),
             face=str(self.face or "largest"),
         )
 

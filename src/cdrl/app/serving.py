@@ -100,8 +100,10 @@ def _launched(blocks: Any, studio: Studio, host: str, port: int) -> str:
             theme=theme(), css=STYLE, head=HEAD, app_kwargs={"middleware": middleware, "docs_url": None,
             "redoc_url": None},
         )  # fmt: skip
-    except OSError as error:
-        raise OutputError(f"{host}:{port} cannot be served on ({error}): choose another --port, or 0 for any") from None
+    except OSError:
+        raise OutputError(
+            f"{host}:{port} is taken, or no address of this machine: choose another --port (0 for any) or --host"
+        ) from None
     return str(address).rstrip("/")
 
 
