@@ -167,6 +167,11 @@ def test_segments_are_seen_on_the_timeline(visit, sample):
     page.get_by_label("Over time", exact=True).check()
     page.wait_for_selector("#timeline .cdrl-bands span")
     assert page.locator("#timeline .cdrl-bands span").all_inner_texts() == ["happy", "surprised"]
+    page.locator("#segments [role=gridcell]", has_text="happy").dblclick()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("sad")
+    page.keyboard.press("Enter")
+    page.locator("#timeline .cdrl-bands span", has_text="sad").wait_for()
 
 
 def test_a_recording_reaches_the_studio(visit):
