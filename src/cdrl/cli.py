@@ -23,6 +23,7 @@ from cdrl.errors import CdrlError, Interrupted, UsageError
 
 COMMANDS = {
     "edit": ("cdrl.commands.edit", "change the emotion of a video"),
+    "app": ("cdrl.commands.app", "edit in a browser, on this machine alone"),
     "batch": ("cdrl.commands.batch", "edit many videos, resumable"),
     "export": ("cdrl.commands.export", "write a performance for an avatar, as Live Link Face or as JSON"),
     "live": ("cdrl.commands.live", "change the emotion of a camera's picture while it runs"),

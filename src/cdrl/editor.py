@@ -79,14 +79,25 @@ class Editor:
         info = probe(source, limits)
         if info.photo:
             raise InputError(f"{source} is a photo: give a video (photos serve as --reference)")
-        manipulator = self.manipulator(plan, enroll or {}, limits)
+        manipulator = self.manipulator(plan, enroll, limits)
         enrolled = tuple(parse_emotion(name) for name in enroll or {})
         return Job(self, Path(source), plan, manipulator, face, limits, enrolled)
 
-    def manipulator(self, plan: EditPlan, enroll: Mapping[str, str | Path], limits: Limits) -> Manipulator:
-        """What turns a plan's amounts into patterns, once the reference and the examples of `enroll` are looked at."""
-        pattern = None if plan.reference is None else self.expression_of(plan.reference, limits)
-        return Manipulator(self.prior, plan, pattern, self._personal(self._examples(enroll, limits)))
+    def manipulator(
+        self,
+        plan: EditPlan,
+        enroll: Mapping[str, str | Path] | None = None,
+        limits: Limits | None = None,
+        pattern: Pattern | None = None,
+    ) -> Manipulator:
+        """What turns a plan's amounts into patterns, once the reference and the examples of `enroll` are looked at.
+
+        `pattern`: what `expression_of` gives for the plan's reference, where that is known already.
+        """
+        limits = limits or Limits()
+        if pattern is None and plan.reference is not None:
+            pattern = self.expression_of(plan.reference, limits)
+        return Manipulator(self.prior, plan, pattern, self._personal(self._examples(enroll or {}, limits)))
 
     def expression_of(self, reference: Path, limits: Limits) -> Pattern:
         """The expression of a clip or photo of anyone, against that person's own neutral shape."""
@@ -237,6 +248,7 @@ class Job:
                 again = lips.step(edited.frame)
                 if again is not None and edited.track is not None and edited.skipped is None:
                     report.openings.append((lip_opening(edited.track.points), lip_opening(again.points)))
+                    report.moments.append(float(edited.frame.time))
             if progress is not None:
                 progress(report.total, total)
 
@@ -259,6 +271,7 @@ class Job:
         try:
             for item in edited:
                 report.total += 1
+                report.amounts.append((float(item.frame.time), self.plan.weights(item.frame.time)))
                 if item.skipped is None:
                     report.edited += 1
                 else:

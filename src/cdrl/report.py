@@ -64,6 +64,11 @@ class Report:
     notes: list[str] = field(default_factory=list)
     stages: StageClock = field(default_factory=StageClock)
     openings: list[tuple[float, float]] = field(default_factory=list)
+    """Lip opening of each frame that was looked at again: source, edited."""
+    moments: list[float] = field(default_factory=list)
+    """When each of `openings` was seen, in seconds."""
+    amounts: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+    """Seconds of each frame, and what was asked for then: emotion → amount."""
     sidecar: str | None = None
     """The file beside the output that says what was done; None where provenance was turned off."""
 
@@ -94,6 +99,22 @@ class Report:
             return None
         return float(np.corrcoef(before, after)[0, 1])
 
+    def curves(self) -> dict[str, Any]:
+        """Over time, in seconds: amount of each emotion asked for, and lip opening where it was measured."""
+        names = sorted({name for _, weights in self.amounts for name in weights})
+        before, after = zip(*self.openings, strict=True) if self.openings else ((), ())
+        return {
+            "emotion": {
+                "time_s": [round(time, 3) for time, _ in self.amounts],
+                "amount": {name: [round(w.get(name, 0.0), 3) for _, w in self.amounts] for name in names},
+            },
+            "lip_opening": {
+                "time_s": [round(time, 3) for time in self.moments],
+                "source": [round(opening, 4) for opening in before],
+                "edited": [round(opening, 4) for opening in after],
+            },
+        }
+
     def to_json(self) -> dict[str, Any]:
         """For `--report`."""
         return {
@@ -105,6 +126,7 @@ class Report:
             "stages_ms": {k: round(1000 * s / max(self.total, 1), 2) for k, s in self.stages.seconds.items()},
             "provenance": "turned off" if self.sidecar is None else self.sidecar,
             "warnings": self.warnings,
+            "curves": self.curves(),
         }
 
     def summary(self) -> str:

@@ -1,0 +1,1 @@
+"""`cdrl app`: the editor in a browser, on this machine alone. Needs the extra `app` (Gradio)."""

@@ -1,0 +1,244 @@
+"""What happens when something on the page is touched."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from cdrl.app import markup
+from cdrl.app.form import OVER_TIME, Form
+from cdrl.app.page import DOWNLOADS, PREVIEW, RESULT, SHOWN, Page
+from cdrl.app.plots import curves, lips
+from cdrl.app.sessions import Session, Sessions
+from cdrl.app.studio import Progress, Result, Studio
+from cdrl.errors import CdrlError, Interrupted, UsageError
+from cdrl.manipulation.plan import EditPlan
+
+_SHOW_RESULT = "() => document.querySelector('.cdrl-player')?.scrollIntoView({block: 'nearest', behavior: 'smooth'})"
+
+Update = dict[Any, Any]
+"""Component → its new value or properties."""
+
+
+class Events:
+    """Handlers of one page's components. Each gets the caller's session, and turns errors into one sentence."""
+
+    def __init__(self, page: Page, studio: Studio, sessions: Sessions) -> None:
+        self.page = page
+        self.studio = studio
+        self.sessions = sessions
+
+    def connect(self, edits: int) -> None:
+        """Ties the handlers to the page; at most `edits` clips are edited at the same time."""
+        page, private = self.page, {"api_visibility": "private", "show_progress": "hidden"}
+        looks = {"concurrency_limit": 2, "concurrency_id": "look"} | private
+        result = [page.result, *page.downloads, page.lips, page.curves, page.stage, page.status]
+        opened = [page.notice, page.studio, page.preview, page.note, page.source, page.timeline, page.moment,
+                  page.faces, page.face, *result]  # fmt: skip
+        waiting = [page.notice]
+        for field, event in ((page.clip, page.clip.upload), (page.camera, page.camera.stop_recording)):
+            event(_wait, None, waiting, queue=False, **private).then(
+                self.open, [field, *page.form], opened, **looks
+            ).success(self.look_through, page.form, [page.timeline, page.source, page.moment, page.rows], **looks)
+        page.way.change(self.choose_way, page.way, [getattr(page, name) for name in SHOWN], queue=False, **private)
+        page.add.click(_one_more, page.rows, page.rows, queue=False, **private)
+        page.clip.clear(self.cleared, None, [page.studio, page.notice], queue=False, **private)
+        fields = [field for field in page.form if field is not page.face] + [page.moment]
+        shown = [page.preview, page.note, page.timeline, page.stage]
+        follows = {"trigger_mode": "always_last", "concurrency_limit": 4, "concurrency_id": "preview"} | private
+        values = [*page.form, page.moment]
+        gr.on([field.change for field in fields], self.preview, values, shown, **follows)
+        page.face.input(self.choose_face, page.face, page.note, **looks).then(self.preview, values, shown, **follows)
+        gr.on([page.reference.upload, page.reference.clear], self.refer, page.reference, page.reference_note,
+              **looks).then(self.preview, values, shown, **follows)  # fmt: skip
+        buttons = [page.edit, page.cancel]
+        # The next clip's edit waits for its turn; what is cancelled meanwhile does not begin.
+        page.edit.click(self.begin, page.consent, [*buttons, page.status], queue=False, **private).success(
+            self.edit, page.form, buttons + result, concurrency_limit=edits, concurrency_id="edit", **private
+        ).then(None, None, None, js=_SHOW_RESULT, **private)
+        page.cancel.click(self.cancel, None, page.status, queue=False, **private)
+
+    def open(self, request: gr.Request, upload: str | None, *form: Any) -> Update:
+        """A clip has arrived: survey it and show the first preview."""
+        page, session = self.page, self.sessions.of(request.session_hash)
+        form = (*form[:-1], "largest")
+        with told(
+            session, lambda text: {page.notice: markup.sentence(text, True), page.studio: gr.update(visible=False)}
+        ) as failed:
+            if upload is None:
+                raise UsageError("no clip has arrived: upload or record one")
+            self.studio.open(session, upload)
+            update = self._preview(session, (*form, 0.0))
+            return update | self._fresh(session)
+        return failed
+
+    def _fresh(self, session: Session) -> Update:
+        """The page as it stands when a clip was just opened."""
+        page, faces = self.page, session.scene.faces if session.scene else []
+        several = len(faces) > 1
+        choices = [("Largest", "largest"), *((str(n), str(n)) for n in range(1, len(faces) + 1))]
+        gone = gr.update(visible=False, value=None)
+        return {
+            page.notice: "",
+            page.studio: gr.update(visible=True),
+            page.stage: gr.update(selected=PREVIEW),
+            page.source: markup.sentence("The clip is being read …"),
+            page.result: markup.sentence("Nothing is edited yet."),
+            page.timeline: "",
+            page.moment: gr.update(visible=False, value=0),
+            page.faces: gr.update(visible=several, value=markup.portraits(faces) if several else ""),
+            page.face: gr.update(visible=several, choices=choices, value="largest"),
+            page.status: "",
+            **dict.fromkeys((*page.downloads, page.lips, page.curves), gone),
+        }
+
+    def look_through(self, request: gr.Request, *form: Any) -> Update:
+        """The rest of the clip: timeline, more moments, and a player."""
+        page, session = self.page, self.sessions.of(request.session_hash)
+        with told(session, lambda text: {page.source: markup.sentence(text, True)}) as failed:
+            self.studio.look_through(session)
+            if session.timeline is None or session.played is None:
+                return {page.source: gr.skip()}
+            seconds = session.timeline.seconds
+            half = f"{seconds / 2:.1f}"
+            return {
+                page.timeline: self._timeline(session, form, 0.0),
+                page.source: markup.video(session.played),
+                page.moment: gr.update(maximum=round(seconds, 1), visible=len(session.timeline.moments) > 1),
+                page.rows: [["0", half, "happy", "1"], [half, "", "surprised", "1"]],
+            }
+        return failed
+
+    def cleared(self, request: gr.Request) -> Update:
+        """The clip was taken away."""
+        session = self.sessions.of(request.session_hash)
+        session.cancelled.set()
+        with session.lock:
+            session.drop_clip()
+        return {self.page.studio: gr.update(visible=False), self.page.notice: ""}
+
+    def choose_way(self, way: str) -> Update:
+        """Only the fields that are of use are shown."""
+        return {getattr(self.page, name): gr.update(visible=seen(way)) for name, seen in SHOWN.items()}
+
+    def preview(self, request: gr.Request, *values: Any) -> Update:
+        """The moment as it will be."""
+        session = self.sessions.of(request.session_hash)
+        if session.scene is None:
+            return {self.page.note: ""}
+        with told(session, lambda text: {self.page.note: markup.sentence(text)}) as failed:
+            return self._preview(session, values) | {self.page.stage: gr.update(selected=PREVIEW)}
+        return failed
+
+    def _preview(self, session: Session, values: tuple[Any, ...]) -> Update:
+        page, wish = self.page, Form(*values[:-1]).project(session)
+        found = self.studio.preview(session, wish, float(values[-1]))
+        note = "" if found.skipped is None else f"Not edited at this moment: {found.skipped}."
+        update: Update = {
+            page.preview: markup.pictures(found.source.rgb(), found.frame.rgb()),
+            page.note: markup.sentence(note),
+        }
+        if session.timeline is not None:
+            update[page.timeline] = self._timeline(session, values[:-1], float(found.frame.time))
+        return update
+
+    def _timeline(self, session: Session, form: tuple[Any, ...], moment: float) -> Any:
+        if session.timeline is None:
+            return gr.skip()
+        try:
+            wish = Form(*form).project(session)
+            plan = EditPlan.parse(segments=wish.segments, reference=wish.reference) if form[0] == OVER_TIME else None
+        except UsageError:
+            plan = None
+        return markup.timeline(session.timeline, plan, moment)
+
+    def choose_face(self, request: gr.Request, face: str) -> Update:
+        """Another person is to be edited."""
+        session = self.sessions.of(request.session_hash)
+        with told(session, lambda text: {self.page.note: markup.sentence(text, True)}) as failed:
+            self.studio.choose_face(session, face)
+            return {self.page.note: ""}
+        return failed
+
+    def refer(self, request: gr.Request, upload: str | None) -> Update:
+        """A reference has arrived, or was taken away."""
+        session, note = self.sessions.of(request.session_hash), self.page.reference_note
+        with told(session, lambda text: {note: markup.sentence(text, True)}) as failed:
+            self.studio.refer(session, upload)
+            return {note: ""}
+        return failed
+
+    def begin(self, request: gr.Request, consent: bool) -> Update:
+        """An edit was asked for."""
+        page, session = self.page, self.sessions.of(request.session_hash)
+        self.studio.begin(session, consent)
+        return {
+            page.edit: gr.update(interactive=False),
+            page.cancel: gr.update(visible=True),
+            page.status: markup.sentence("Waiting for its turn …"),
+        }
+
+    def edit(self, request: gr.Request, *form: Any) -> Generator[Update, None, None]:
+        """The whole clip, with progress."""
+        page, session = self.page, self.sessions.of(request.session_hash)
+        ready: Update = {page.edit: gr.update(interactive=True), page.cancel: gr.update(visible=False)}
+        with told(session, lambda text: ready | {page.status: markup.sentence(text, True)}) as failed:
+            with closing(self.studio.edit(session, Form(*form).project(session))) as steps:
+                for step in steps:
+                    if isinstance(step, Progress):
+                        yield {page.status: markup.progress(step.done, step.total)}
+                    else:
+                        yield ready | self._finished(session, step)
+            return
+        yield failed
+
+    def _finished(self, session: Session, result: Result) -> Update:
+        page = self.page
+        said = " ".join([f"{result.summary.edited} of {result.summary.total} frames edited.", *result.notes])
+        return {
+            page.status: markup.sentence(said),
+            page.result: markup.videos(session.played or result.played, result.played),
+            **{getattr(page, name): _offered(getattr(result, name)) for name in DOWNLOADS},
+            page.lips: gr.update(visible=True, value=lips(result.summary)),
+            page.curves: gr.update(visible=True, value=curves(result.summary)),
+            page.stage: gr.update(selected=RESULT),
+        }
+
+    def cancel(self, request: gr.Request) -> Update:
+        """Stop the edit; it says itself when it has stopped."""
+        self.sessions.of(request.session_hash).cancelled.set()
+        return {self.page.status: markup.sentence("Cancelling …")}
+
+    def close(self, request: gr.Request) -> None:
+        """The page was closed or loaded anew."""
+        self.sessions.close(request.session_hash)
+
+
+def _offered(file: Path | None) -> Any:
+    return gr.update(visible=file is not None, value=None if file is None else str(file))
+
+
+def _one_more(rows: list[list[str]]) -> list[list[str]]:
+    return [*rows, ["", "", "", ""]]
+
+
+def _wait() -> str:
+    return markup.sentence("Looking at the clip …")
+
+
+@contextmanager
+def told(session: Session, said: Callable[[str], Update]) -> Iterator[Update]:
+    """Fills the given update with what `said` makes of an error's sentence; nobody sees a traceback."""
+    update: Update = {}
+    try:
+        yield update
+    except (CdrlError, Interrupted) as error:
+        update |= said(session.said(error))
+    except Exception as error:  # noqa: BLE001 - the page's last line of defence; the terminal gets the kind of error
+        print(f"cdrl: error: unexpected {type(error).__name__}: {session.said(error)}", file=sys.stderr)  # noqa: T201
+        update |= said(f"unexpected {type(error).__name__}: {session.said(error)}; please report it")

@@ -1,0 +1,33 @@
+"""A report's curves as tables for the page's plots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from cdrl.report import Report
+
+_MOST = 600  # points of a line; more are not seen
+
+
+def lips(report: Report) -> pd.DataFrame:
+    """Lip opening over time, source and edited."""
+    found = report.curves()["lip_opening"]
+    return _long(found["time_s"], {name: found[name] for name in ("source", "edited")}, "opening")
+
+
+def curves(report: Report) -> pd.DataFrame:
+    """Amount of each emotion over time."""
+    found = report.curves()["emotion"]
+    return _long(found["time_s"], found["amount"], "amount")
+
+
+def _long(times: list[float], lines: dict[str, list[float]], name: str) -> pd.DataFrame:
+    every = max(1, -(-len(times) // _MOST))
+    rows: list[dict[str, Any]] = [
+        {"s": time, name: value, "line": line}
+        for line, values in lines.items()
+        for time, value in list(zip(times, values, strict=True))[::every]
+    ]
+    return pd.DataFrame(rows, columns=["s", name, "line"])

@@ -1,0 +1,143 @@
+"""The app on a port of this machine: no link to it from outside, nothing fetched from outside, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cdrl.app.sessions import Sessions
+from cdrl.app.studio import Studio
+from cdrl.errors import OutputError, UsageError
+
+_LOCAL = {"127.0.0.1", "localhost", "::1"}
+# Whatever a page tries to load from elsewhere is refused by the browser itself.
+POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+_WAITING = 32  # calls in the queue; more are told to come back
+
+
+def environment(folder: Path) -> None:
+    """Settings that Gradio reads when it is imported and when a page is made."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@contextmanager
+def served(studio: Studio, host: str, port: int, edits: int) -> Iterator[str]:
+    """Serves the app until the block ends; gives its address. Port 0 takes a free one.
+
+    Raises UsageError where the extra is not installed, OutputError where the port is taken.
+    """
+    sessions = Sessions()
+    try:
+        environment(sessions.root)
+        try:
+            import gradio  # noqa: F401, PLC0415 - it reads the environment when it is imported
+        except ImportError as error:
+            raise UsageError(f"cdrl app needs Gradio ({error.name} is missing): pip install 'cdrl[app]'") from None
+        blocks = _made(studio, sessions, edits)
+        try:
+            yield _launched(blocks, studio, host, port)
+        finally:
+            blocks.close(verbose=False)
+    finally:
+        sessions.close_all()
+
+
+def _made(studio: Studio, sessions: Sessions, edits: int) -> Any:
+    """The page with its events."""
+    from cdrl.app.api import Api  # noqa: PLC0415
+    from cdrl.app.events import Events  # noqa: PLC0415
+    from cdrl.app.page import layout  # noqa: PLC0415
+
+    with layout(studio.limits) as (blocks, page):
+        Api(studio, sessions).connect(edits)  # first, so that its endpoints get the plain names
+        events = Events(page, studio, sessions)
+        events.connect(edits)
+        blocks.unload(events.close)
+    blocks.queue(max_size=_WAITING)
+    for block in blocks.blocks.values():
+        _refuse_addresses(block)
+    return blocks
+
+
+def _refuse_addresses(block: Any) -> None:
+    """Gradio would fetch an address that a client sends in place of an upload, for any kind of field."""
+    import gradio as gr  # noqa: PLC0415
+
+    move = block.async_move_resource_to_block_cache
+
+    async def only_local(path: str | Path | None) -> str | None:
+        if path is not None and "://" in str(path):
+            raise gr.Error("addresses are not taken: download the file and upload it", print_exception=False)
+        kept: str | None = await move(path)
+        return kept
+
+    block.async_move_resource_to_block_cache = only_local
+
+
+def _launched(blocks: Any, studio: Studio, host: str, port: int) -> str:
+    from starlette.middleware import Middleware  # noqa: PLC0415
+    from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: PLC0415
+
+    from cdrl.app.page import HEAD, STYLE, theme  # noqa: PLC0415
+
+    middleware = [Middleware(Guarded)]
+    if host in _LOCAL:  # a page elsewhere must not reach us under a name of its own that leads here
+        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=sorted(_LOCAL)))
+    try:
+        _, address, _ = blocks.launch(
+            server_name=host, server_port=port or None, share=False, inbrowser=False, quiet=True, show_error=False,
+            prevent_thread_lock=True, max_file_size=studio.limits.max_bytes, enable_monitoring=False, ssr_mode=False,
+            pwa=False, mcp_server=False, run_history=False, footer_links=[], strict_cors=True,
+            theme=theme(), css=STYLE, head=HEAD, app_kwargs={"middleware": middleware, "docs_url": None,
+            "redoc_url": None},
+        )  # fmt: skip
+    except OSError:
+        raise OutputError(
+            f"{host}:{port} is taken, or no address of this machine: choose another --port (0 for any) or --host"
+        ) from None
+    return str(address).rstrip("/")
+
+
+SERVED = {
+    "app_id", "call", "cancel", "config", "heartbeat", "info", "queue", "reset", "run", "startup-events", "upload",
+    "upload_progress",
+}  # fmt: skip
+"""What a page and a client need of Gradio's own interface; the rest would run code, fetch addresses or record."""
+
+
+def is_served(path: str) -> bool:
+    """Whether anybody may call this path."""
+    parts = path.lstrip("/").split("/")
+    if parts[0] != "gradio_api":
+        return True
+    return len(parts) > 1 and (parts[1] in SERVED or parts[1].startswith("file="))
+
+
+class Guarded:
+    """ASGI middleware that sends the content policy with every page, and answers only where it should."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.responses import PlainTextResponse  # noqa: PLC0415
+
+        async def with_policy(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                policy = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer")]
+                message = message | {"headers": [*message.get("headers", []), *policy]}
+            await send(message)
+
+        if scope["type"] == "http" and not is_served(scope["path"]):
+            await PlainTextResponse("not served", 404)(scope, receive, send)
+        else:
+            await self._app(scope, receive, with_policy if scope["type"] == "http" else send)

@@ -1,0 +1,66 @@
+"""One server for all tests of the app, a browser, and clips to upload."""
+
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+import cdrl
+from cdrl.app.studio import Studio
+from cdrl.media import Limits
+
+LIMITS = Limits(max_bytes=3_000_000, max_seconds=20, max_pixels=1280 * 720)
+CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def studio():
+    return Studio(cdrl.load(), LIMITS)
+
+
+@pytest.fixture(scope="session")
+def address(studio):
+    """The running app."""
+    pytest.importorskip("gradio", reason="the extra app is not installed")
+    from cdrl.app.serving import served
+
+    with served(studio, "127.0.0.1", 0, 1) as where:
+        yield where
+
+
+@pytest.fixture
+def uploads(address):
+    """The folder of everything that was uploaded and made."""
+    return Path(os.environ["GRADIO_TEMP_DIR"])
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"no browser is found (one of {', '.join(BROWSERS)})")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=program, args=["--no-sandbox", *CAMERA])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def long_clip(sample, tmp_path_factory):
+    """The sample three times over: an edit that takes long enough to be cancelled."""
+    path = tmp_path_factory.mktemp("clips") / "long.mp4"
+    with av.open(str(sample)) as source, av.open(str(path), "w") as out:
+        pictures = [frame.reformat(format="yuv420p") for frame in source.decode(video=0)]
+        stream = out.add_stream("libx264", rate=30, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"
+        for number, picture in enumerate(3 * pictures):
+            picture.pts, picture.time_base = number, Fraction(1, 30)
+            out.mux(stream.encode(picture))
+        out.mux(stream.encode(None))
+    return path

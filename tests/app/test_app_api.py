@@ -1,0 +1,150 @@
+"""The app through HTTP, as a program calls it, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import av
+import pytest
+
+from cdrl.app.sessions import SESSION
+from cdrl.project import Project
+
+
+@pytest.fixture
+def client(address, tmp_path):
+    """A user of their own."""
+    gradio_client = pytest.importorskip("gradio_client", reason="the extra app is not installed")
+    return gradio_client.Client(address, verbose=False, download_files=str(tmp_path / "downloads"))
+
+
+@pytest.fixture
+def file():
+    gradio_client = pytest.importorskip("gradio_client", reason="the extra app is not installed")
+    return lambda path: gradio_client.handle_file(str(path))
+
+
+def refused(client, *values, **how):
+    """The sentence with which a call is refused."""
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as caught:
+        client.predict(*values, **how)
+    return str(caught.value)
+
+
+def test_open_preview_edit(client, file, sample):
+    assert client.predict(file(sample), api_name="/open") == {
+        "name": sample.name, "width": 480, "height": 360, "seconds": pytest.approx(2.0, abs=0.1), "faces": 1,
+    }  # fmt: skip
+    wish = {"emotion": "sad", "intensity": 0.8, "regions": ["brows", "eyes"]}
+    still = client.predict(**wish, moment=1.0, api_name="/preview")
+    assert Path(still).stat().st_size > 0
+    assert "consent" in refused(client, **wish, consent=False, api_name="/edit")
+    video, report, project = client.predict(**wish, consent=True, api_name="/edit")
+    with av.open(video) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 61
+    assert json.loads(Path(report).read_text())["frames"]["edited"] == 61
+    found = Project.read(project)
+    assert (found.emotion, found.intensity, found.regions) == ("sad", 0.8, ("brows", "eyes"))
+
+
+def test_reference_and_segments(client, file, sample):
+    client.predict(file(sample), api_name="/open")
+    reference = file(sample.with_name("1001_DFA_ANG_XX.flv"))
+    wish = {"segments": "0-1:reference, 1-:happy", "reference": reference}
+    assert Path(client.predict(**wish, moment=0.5, api_name="/preview")).stat().st_size > 0
+
+
+def test_cancel(client, file, long_clip, uploads):
+    client.predict(file(long_clip), api_name="/open")
+    running = client.submit(emotion="happy", consent=True, api_name="/edit")
+    next(iter(running))  # it has begun
+    client.predict(api_name="/cancel")
+    with pytest.raises(Exception, match="cancelled: nothing was written"):
+        running.result(timeout=60)
+    assert list(uploads.glob(f"{SESSION}*/*/*happy*")) == []
+
+
+WRONG = [
+    ({"emotion": "hapy"}, "did you mean happy"),
+    ({"emotion": "happy", "intensity": 1.4e9}, "out of range|maximum"),
+    ({"segments": "0-2:happy,1-3:sad"}, "overlap"),
+    ({"emotion": "happy", "face": "7"}, "no face is seen"),
+]
+
+
+@pytest.mark.parametrize(("wish", "said"), WRONG)
+def test_what_makes_no_sense_is_one_sentence(client, file, sample, wish, said):
+    client.predict(file(sample), api_name="/open")
+    sentence = refused(client, **wish, api_name="/preview")
+    assert any(part in sentence for part in said.split("|")), sentence
+    assert "\n" not in sentence
+    assert "/tmp" not in sentence
+
+
+def test_nothing_is_open_at_first(client):
+    assert "no clip is open" in refused(client, emotion="happy", consent=True, api_name="/edit")
+
+
+def test_bad_uploads_leave_nothing(client, file, tmp_path, uploads):
+    def kept():
+        return {path for path in uploads.rglob("*") if path.is_file() and path.parent != uploads}
+
+    before = kept()
+    text, photo, big = tmp_path / "text.mp4", tmp_path / "photo.png", tmp_path / "big.mp4"
+    text.write_text("#EXTM3U\nhttp://127.0.0.1/talk.mp4\n")
+    photo.write_bytes(_png())
+    assert "playlist" in refused(client, file(text), api_name="/open")
+    assert "photo" in refused(client, file(photo), api_name="/open")
+    big.write_bytes(bytes(3_100_000))
+    with pytest.raises(Exception, match=r"(?i)size|413|large"):
+        client.predict(file(big), api_name="/open")
+    assert kept() == before
+
+
+def test_addresses_are_not_fetched(client, address):
+    sent = {"path": f"{address}/config", "meta": {"_type": "gradio.FileData"}}
+    assert "addresses are not taken" in refused(client, sent, api_name="/open")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/gradio_api/file=/etc/hostname", {}),
+        ("/gradio_api/file=http://localhost/x", {}),
+        ("/gradio_api/vibe-code", {}),
+        ("/gradio_api/proxy=http://localhost/x", {}),
+        ("/", {"Host": "evil.example"}),
+    ],
+)
+def test_what_is_not_served(address, path, headers):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(urllib.request.Request(address + path, headers=headers))
+    assert caught.value.code in (400, 403, 404)
+
+
+def test_a_taken_port_is_one_line_and_leaves_nothing(address, tmp_path):
+    command = [sys.executable, "-m", "cdrl", "app", "--no-browser", "--port", address.rpartition(":")[2]]
+    where = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=where, check=False)
+    assert done.returncode == 5
+    assert done.stderr.startswith("cdrl: error: 127.0.0.1:")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.glob("cdrl-app-*")) == []
+
+
+def test_pages_forbid_what_lies_elsewhere(address):
+    with urllib.request.urlopen(address) as page:
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+
+
+def _png():
+    import cv2
+    import numpy as np
+
+    return cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
