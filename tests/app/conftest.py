@@ -53,13 +53,13 @@ def browser():
 
 @pytest.fixture(scope="session")
 def long_clip(sample, tmp_path_factory):
-    """The sample three times over: an edit that takes long enough to be cancelled."""
+    """The sample twice over: an edit that takes long enough to be cancelled."""
     path = tmp_path_factory.mktemp("clips") / "long.mp4"
     with av.open(str(sample)) as source, av.open(str(path), "w") as out:
         pictures = [frame.reformat(format="yuv420p") for frame in source.decode(video=0)]
         stream = out.add_stream("libx264", rate=30, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"
-        for number, picture in enumerate(3 * pictures):
+        for number, picture in enumerate(2 * pictures):
             picture.pts, picture.time_base = number, Fraction(1, 30)
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))

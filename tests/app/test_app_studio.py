@@ -170,6 +170,18 @@ def test_uploads_keep_harmless_names_and_go_with_the_last_who_has_them(sessions,
         pass
 
 
+def test_an_upload_that_came_again_is_not_for_the_first_to_remove(sessions, upload):
+    given = upload()
+    sessions.of("a").take(given)
+    again = upload()
+    again.replace(given)  # what Gradio does with the same content
+    sessions.close("a")
+    assert given.exists()
+    sessions.of("b").take(given)
+    sessions.close("b")
+    assert not given.exists()
+
+
 def test_uploads_that_broke_off_are_removed(sessions):
     part = sessions.root / "tmp123"
     part.touch()

@@ -30,24 +30,32 @@ _LONGEST_NAME = 80  # characters of an upload's name that are kept
 
 
 class Uploads:
-    """Uploads as Gradio keeps them: in one file for all who sent the same content, which goes with the last of them."""
+    """Uploads as Gradio keeps them: in one file for all who sent the same content, which goes with the last of them.
+
+    Who sends the same again puts a new file in the place of the old one; that is not for those before to remove.
+    """
 
     def __init__(self) -> None:
-        self._held: Counter[Path] = Counter()
+        self._held: Counter[tuple[Path, int]] = Counter()
         self._lock = threading.Lock()
 
-    def hold(self, upload: Path) -> None:
-        """One more has it."""
+    def hold(self, upload: Path) -> tuple[Path, int]:
+        """One more has it; gives what `release` takes. Raises OSError where it is gone."""
         with self._lock:
-            self._held[upload] += 1
+            held = upload, upload.stat().st_ino
+            self._held[held] += 1
+            return held
 
-    def release(self, upload: Path) -> None:
+    def release(self, held: tuple[Path, int]) -> None:
         """One has done with it."""
-        with self._lock:
-            self._held[upload] -= 1
-            if self._held[upload] <= 0:
-                del self._held[upload]
-                shutil.rmtree(upload.parent, ignore_errors=True)
+        upload, number = held
+        with self._lock, suppress(OSError):
+            self._held[held] -= 1
+            if self._held[held] <= 0:
+                del self._held[held]
+                if upload.stat().st_ino == number:
+                    upload.unlink()
+                    upload.parent.rmdir()
 
 
 @dataclass
@@ -56,8 +64,8 @@ class Session:
 
     folder: Path
     uploads: Uploads
-    taken: dict[Path, Path] = field(default_factory=dict)
-    """File of ours → the upload it was."""
+    taken: dict[Path, tuple[Path, int]] = field(default_factory=dict)
+    """File of ours → the upload it was, as `Uploads` knows it."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     cancelled: threading.Event = field(default_factory=threading.Event)
     used: float = field(default_factory=time.monotonic)
@@ -81,6 +89,7 @@ class Session:
         name = re.sub(r"[^\w.-]+", "_", given.name)[-_LONGEST_NAME:].lstrip(".-") or "clip"
         kept = self.folder / secrets.token_hex(8) / name
         try:
+            held = self.uploads.hold(given)
             kept.parent.mkdir()
             try:
                 kept.hardlink_to(given)
@@ -88,8 +97,7 @@ class Session:
                 shutil.copyfile(given, kept)
         except OSError as error:
             raise InputError(f"{name} did not arrive ({error.strerror}): upload it again") from None
-        self.uploads.hold(given)
-        self.taken[kept] = given
+        self.taken[kept] = held
         return kept
 
     def drop(self, kept: Path) -> None:
