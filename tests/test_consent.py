@@ -14,9 +14,10 @@ EDITING = [
     ("batch", "folder", "--emotion", "happy", "-o", "out"),
     ("export", "nowhere.mp4", "--emotion", "happy", "-o", "out.csv"),
     ("live", "--input", "nowhere.mp4", "--emotion", "happy", "--output", "none"),
+    ("app", "--no-browser", "--model", "nowhere.onnx"),
 ]
-NOT_REFUSED = {"edit": NO_SUCH_FILE, "export": NO_SUCH_FILE, "live": NO_SUCH_FILE, "batch": 10}
-"""Exit codes for clips that are none, once there is consent."""
+NOT_REFUSED = {"edit": NO_SUCH_FILE, "export": NO_SUCH_FILE, "live": NO_SUCH_FILE, "batch": 10, "app": 7}
+"""Exit codes for files that are none, once there is consent."""
 
 
 @pytest.fixture
@@ -77,6 +78,8 @@ def test_the_variable_is_for_this_run_alone(edit):
 
 @pytest.mark.parametrize("words", EDITING, ids=lambda words: words[0])
 def test_every_command_that_edits_asks(words, tmp_path):
+    if words[0] == "app":
+        pytest.importorskip("gradio")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "clip.mp4").write_bytes(b"nothing to see")
     kept = {key: value for key, value in os.environ.items() if key != "CDRL_I_HAVE_CONSENT"}

@@ -26,6 +26,7 @@ NEEDED = {
 }
 # What else there is: distribution → what for, and how to get it.
 OPTIONAL = {
+    "gradio": "the editor in a browser (pip install 'cdrl[app]')",
     "pygame-ce": "the window of cdrl live (pip install 'cdrl[live]')",
     "torch": "training (pip install 'cdrl[train]')",
     "transformers": "training with the paper's encoders (pip install 'cdrl[train]')",
