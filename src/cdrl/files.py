@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from cdrl.errors import InputError, InputNotFoundError, LimitError, OutputError
 
@@ -34,6 +36,22 @@ def write_whole(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
         partial.unlink(missing_ok=True)
         raise
     return count, digest.hexdigest()
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Where to write an entry of a cache: it has its name `path` when the block ends, and is gone where it fails.
+
+    Each writer has a file of its own, since several processes may fill one cache with the same entry at once. It ends
+    as `path` does. Makes the folder. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{uuid4().hex}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def file_sha256(path: Path) -> str:

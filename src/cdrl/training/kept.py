@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.errors import OutputError
+from cdrl.files import appearing
 
 
 def kept_array(
@@ -25,14 +26,10 @@ def kept_array(
     except (OSError, ValueError, EOFError):
         pass
     found = compute()
-    partial = path.with_suffix(".partial")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.save(file, found)
-        partial.replace(path)
+        with appearing(path) as partial:
+            np.save(partial, found)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}): free space, or choose another --cache"
         ) from error

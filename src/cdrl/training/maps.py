@@ -21,6 +21,7 @@ from rich.progress import track
 
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.errors import OutputError
+from cdrl.files import appearing
 from cdrl.representation.content import ContentModel
 from cdrl.representation.encoders import as_images
 from cdrl.training.augmentation import Augmentation, augment
@@ -83,10 +84,9 @@ def cached_maps(
     if not path.is_file():
         shape = (sum(len(item.frames) for item in wanted), int(encoder.channels), *model.grid)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _compute(wanted, model, device, console, path, shape)
+            with appearing(path) as partial:
+                _compute(wanted, model, device, console, partial, shape)
         except OSError as error:
-            path.with_suffix(".partial").unlink(missing_ok=True)
             gigabytes = 2 * np.prod(shape) / 1e9
             raise OutputError(
                 f"{path}: cannot be written ({error.strerror or error}); {gigabytes:.1f} GB are needed there: free "
@@ -103,8 +103,7 @@ def _compute(
     path: Path,
     shape: tuple[int, ...],
 ) -> None:
-    partial = path.with_suffix(".partial")
-    values = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+    values = np.lib.format.open_memmap(path, "w+", np.float16, shape)
     at = 0
     for batch in track(
         _batches(wanted), "encoding frames", total=-(-shape[0] // _BATCH), console=console, transient=True
@@ -113,8 +112,6 @@ def _compute(
             values[at : at + len(batch)] = model.maps(as_images(batch, device)).half().cpu().numpy()
         at += len(batch)
     values.flush()
-    del values
-    partial.replace(path)
 
 
 def _batches(wanted: Sequence[Wanted]) -> Iterator[Pictures]:

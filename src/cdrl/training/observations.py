@@ -19,6 +19,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
+from cdrl.files import appearing
 from cdrl.media import read
 from cdrl.rendering.texture import log_texture
 
@@ -90,9 +91,8 @@ def observe_all(clips: list[Clip], cache: Path) -> Iterator[Observation | str]:
             found = _cached(stored)
             if found is None:
                 found = _observe(clip.path, detector)
-                partial = stored.with_suffix(".partial.npz")
-                np.savez(partial, shapes=found[0], texture=found[1], blendshapes=found[2])
-                partial.replace(stored)
+                with appearing(stored) as partial:
+                    np.savez(partial, shapes=found[0], texture=found[1], blendshapes=found[2])
             yield Observation(clip.path.name, clip.person, clip.emotion, *found)
         except (CdrlError, OSError) as error:
             yield f"{clip.path}: left out ({error})"
