@@ -1,4 +1,4 @@
-"""Make the guides' pictures from the bundled clip: `python website/pictures.py`. Each is a row of edits of one moment.
+"""Make the guides' pictures from the bundled clip: `python website/pictures.py`. Each shows edits, mostly of one moment.
 
 The clips are CREMA-D's (ODbL); so are the pictures, and the pages that show them say so.
 """
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import cdrl
 from cdrl.editor import Editor
+from cdrl.emotions import EMOTIONS
 from cdrl.frame_editor import Edited
 from cdrl.media import Frame
 
@@ -27,7 +28,8 @@ TALK, HAPPY = CLIPS / "1001_DFA_NEU_XX.flv", CLIPS / "1001_DFA_HAP_XX.flv"
 MOMENT = Fraction(12, 10)  # seconds; the mouth is open and the eyes are, too
 SIDE = 260  # pixels of one face
 
-ROWS: dict[str, list[tuple[str, dict[str, Any] | None]]] = {
+SHEETS: dict[str, list[tuple[str, dict[str, Any] | None]]] = {
+    "emotions": [("source", None), *((name, {"emotion": name}) for name in EMOTIONS)],
     "edit_intensity": [
         ("source", None),
         ("happy, 0.5", {"emotion": "happy", "intensity": 0.5}),
@@ -58,8 +60,8 @@ ROWS: dict[str, list[tuple[str, dict[str, Any] | None]]] = {
 def main() -> None:
     """Write every picture into docs/pictures."""
     editor = cdrl.load()
-    for name, row in ROWS.items():
-        tiles = [tile(editor, label, wish, MOMENT) for label, wish in row]
+    for name, wishes in SHEETS.items():
+        tiles = [tile(editor, label, wish, MOMENT) for label, wish in wishes]
         if name == "follow":  # what is followed, where its mouth is as open
             tiles[1:1] = [tile(editor, "the reference", None, MOMENT, HAPPY)]
         write(name, tiles)
@@ -94,10 +96,10 @@ def face(edited: Edited, frame: Frame) -> Picture:
 
 
 def write(name: str, tiles: list[Picture]) -> None:
-    """One row of tiles as docs/pictures/NAME.jpg."""
-    cv2.imwrite(
-        str(ROOT / "docs" / "pictures" / f"{name}.jpg"), np.concatenate(tiles, 1), [cv2.IMWRITE_JPEG_QUALITY, 88]
-    )
+    """Rows of four tiles (or one of five) as docs/pictures/NAME.jpg."""
+    across = 5 if len(tiles) == 5 else 4
+    rows = [np.concatenate(tiles[first : first + across], 1) for first in range(0, len(tiles), across)]
+    cv2.imwrite(str(ROOT / "docs" / "pictures" / f"{name}.jpg"), np.concatenate(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 if __name__ == "__main__":
