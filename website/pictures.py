@@ -1,4 +1,4 @@
-"""Make the guides' pictures from the bundled clip: `python website/pictures.py`. Each shows edits, mostly of one moment.
+"""Make the guides' pictures from the bundled clip: `python website/pictures.py`. Edits, mostly of one moment.
 
 The clips are CREMA-D's (ODbL); so are the pictures, and the pages that show them say so.
 """
@@ -80,7 +80,7 @@ def tile(editor: Editor, label: str, wish: dict[str, Any] | None, at: Fraction, 
     edits.close()
     picture = face(edited, edited.source if wish is None else edited.frame)
     for place, colour in (((9, SIDE - 9), (0, 0, 0)), ((8, SIDE - 10), (255, 255, 255))):  # read on any background
-        cv2.putText(picture, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+        cv2.putText(picture, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
     return picture
 
 
