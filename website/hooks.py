@@ -43,7 +43,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links that lead out of docs/ to the published files."""
+    """Turn links that lead out of docs/ to the published files, and let the search find guides before docstrings."""
+    if page.file.src_uri.startswith("api/"):
+        page.meta.setdefault("search", {"boost": 0.5})
 
     def turned(match: re.Match[str]) -> str:
         target = outside(page.file.src_uri, match[0])
