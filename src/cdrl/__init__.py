@@ -1,7 +1,7 @@
 """Change the emotion of a talking-head video and keep its speech.
 
-    >>> import cdrl
-    >>> cdrl.load().edit("talk.mp4", emotion="happy", intensity=0.8).save("happy.mp4")  # doctest: +SKIP
+>>> import cdrl
+>>> cdrl.load().edit("talk.mp4", emotion="happy", intensity=0.8).save("happy.mp4")  # doctest: +SKIP
 """
 
 from __future__ import annotations
