@@ -1,7 +1,11 @@
 """The site's own tools: nothing may be loaded from elsewhere, and links out of docs/ lead to published files."""
 
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +76,23 @@ def test_links_out_of_the_documentation(tmp_path):
     assert hooks.outside("guides/edit.md", "../results.md") is None
     assert hooks.published("LICENSE-DATA") == "repository/LICENSE-DATA.txt"
     assert hooks.published("examples/README.md") == "repository/examples/README.md"
+
+
+@pytest.mark.parametrize("added", ["", "[x](nowhere.md)"])
+def test_make_docs_fails_on_a_link_that_leads_nowhere(repository, tmp_path, added):
+    pytest.importorskip("material")
+    pytest.importorskip("mkdocstrings")
+    (command,) = re.findall(r"/mkdocs (build.*)", (repository / "Makefile").read_text())
+    for name in ("docs", "website", "examples", "src", "requirements"):
+        (tmp_path / name).symlink_to(repository / name)
+    for name in ("mkdocs.yml", "LICENSE", "LICENSE-DATA", "NOTICE"):
+        shutil.copy(repository / name, tmp_path)
+    (tmp_path / "docs").unlink()
+    shutil.copytree(repository / "docs", tmp_path / "docs")
+    with (tmp_path / "docs" / "guides" / "edit.md").open("a") as page:
+        page.write(f"\n{added}\n")
+    words = [sys.executable, "-m", "mkdocs", *command.split()]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (not added), done.stderr
+    assert not added or "WARNING" in done.stderr
