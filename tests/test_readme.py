@@ -1,17 +1,25 @@
-"""The README's commands and Python, run on the bundled sample as they stand there."""
+"""The README's commands and Python, run on the bundled sample as they stand there; those of docs/ are parsed."""
 
 import os
 import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
+from cdrl.cli import COMMANDS as KNOWN
+from cdrl.cli import _find_command, parse_options
 from cdrl.emotions import EMOTIONS
+from cdrl.errors import UsageError
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]}
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 FENCE = re.compile(r"(<!-- not run[^\n]*-->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 
 
@@ -70,6 +78,60 @@ def test_what_make_demo_runs(repository, tmp_path):
     assert str(tmp_path / "contact_sheet.png") in done.stdout
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
-def test_links_lead_somewhere(target, repository):
-    assert "://" in target or (repository / target).exists()
+def shown(text):
+    """The words after `cdrl` of every command that a page shows in a block, and of those it names within a sentence."""
+    whole, named = set(), set(re.findall(r"`cdrl ([^`]+)`", text))
+    for _, kind, body in FENCE.findall(text):
+        for line in body.replace("\\\n", " ").splitlines() if kind == "sh" else ():
+            lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
+            lexer.whitespace_split = True
+            for between, words in groupby(lexer, {"|", "&&", ";"}.__contains__):
+                command = list(words)
+                if not between and "cdrl" in command:
+                    whole.add(tuple(command[command.index("cdrl") + 1 :]))
+    return whole, {tuple(shlex.split(text)) for text in named}
+
+
+SHOWN = [shown(text) for text in PAGES.values()]
+
+
+def parsed(words):
+    """Parse a command as the command line does; what it complains of, "" where it does not."""
+    if words[0].startswith("-"):
+        assert words[0] in {"--help", "--version"}
+        return ""
+    if " ".join(words) in {name.split()[0] for name in KNOWN}:
+        return ""  # a group, as in "the judges of `cdrl evaluate`"
+    name, rest = _find_command([word for word in words if word != "--help"])
+    pytest.importorskip(KNOWN[name][0])
+    try:
+        parse_options(import_module(KNOWN[name][0]).Options, rest, f"cdrl {name}")
+    except UsageError as error:
+        return str(error).removesuffix(f"; see cdrl {name} --help")
+    return ""
+
+
+@pytest.mark.parametrize("words", sorted(set().union(*(whole for whole, _ in SHOWN))), ids=" ".join)
+def test_every_command_that_is_shown_can_be_given(words):
+    assert parsed(words) == ""
+
+
+@pytest.mark.parametrize("words", sorted(set().union(*(named for _, named in SHOWN))), ids=" ".join)
+def test_every_command_that_is_named_exists(words):
+    said = parsed(words)
+    assert re.fullmatch(r"(missing: [^;]*)?", said)  # a sentence need not name the files
+
+
+def test_a_command_that_does_not_exist_is_found_out():
+    whole, named = shown(
+        "```sh\nX=1 cdrl edit a.mp4 --emotoin sad -o 'b|c.mp4' | mpv -  # why\n```\nsee `cdrl edit --fast`"
+    )
+    assert whole == {("edit", "a.mp4", "--emotoin", "sad", "-o", "b|c.mp4")}
+    assert "--emotoin" in parsed(*whole)
+    assert named == {("edit", "--fast")}
+    assert "--fast" in parsed(*named)
+
+
+@pytest.mark.parametrize(("page", "target"), [(p, to) for p, text in PAGES.items() for to in LINK.findall(text)])
+def test_links_lead_somewhere(page, target):
+    assert "://" in target or (page.parent / target).exists()

@@ -3,12 +3,12 @@
 A blend is written `NAME+NAME` (equal shares), `NAME:WEIGHT+NAME:WEIGHT`, and either may end in one more `:INTENSITY`
 that scales all of it. Either every term carries its weight or none does, so a number is never ambiguous:
 
->>> parse_blend("happy")
-{'happy': 1.0}
->>> parse_blend("happy:0.6+surprised:0.4")
-{'happy': 0.6, 'surprised': 0.4}
->>> parse_blend("happy+surprised:1.2")
-{'happy': 0.6, 'surprised': 0.6}
+    >>> parse_blend("happy")
+    {'happy': 1.0}
+    >>> parse_blend("happy:0.6+surprised:0.4")
+    {'happy': 0.6, 'surprised': 0.4}
+    >>> parse_blend("happy+surprised:1.2")
+    {'happy': 0.6, 'surprised': 0.6}
 """
 
 from __future__ import annotations
