@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.batch.jobs import COLUMNS, SAYS_WHAT, Desk, Job, found, listed
+from cdrl.batch.memory import available_memory
 from cdrl.commands.consent import ConsentGiven, require_consent
 from cdrl.commands.edit import Provenance, credentials_of
 from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE
@@ -155,9 +156,7 @@ def _workers(options: Options, jobs: int) -> int:
         if options.jobs < 1:
             raise UsageError(f"--jobs {options.jobs}: at least one is needed")
         return min(options.jobs, jobs)
-    import psutil
-
-    return max(1, min(jobs, available_cores(), int(psutil.virtual_memory().available // MEMORY)))
+    return max(1, min(jobs, available_cores(), available_memory() // MEMORY))
 
 
 def _executor(options: Options, workers: int) -> Callable[[int], Executor]:
