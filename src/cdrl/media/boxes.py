@@ -1,0 +1,80 @@
+"""The tables of an MP4 or MOV, counted before FFmpeg builds them: a few bytes may claim millions of samples.
+
+FFmpeg makes an index entry for each sample that a table tells of, whether or not the file can hold it. A real sample
+has a byte of its own, so a file has fewer samples than bytes. ISO/IEC 14496-12, 8.6 and 8.8.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cdrl.errors import InputError, LimitError
+
+FEWEST = 1 << 21  # samples that any file may tell of: a cut one still has the whole one's tables
+_TABLES = (b"stsz", b"stts", b"ctts", b"trun")
+
+
+def check_tables(path: Path) -> None:
+    """Raises LimitError for a film whose tables tell of more samples than it has bytes, and InputError for one whose
+    tables are compressed, where nobody can count before it is too late. Other files pass."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        most = max(FEWEST, len(data))
+        told = dict.fromkeys(_TABLES, 0)
+        for begin, end in _outside_of_samples(data):
+            for table, place in _found(data, begin, end):
+                told[table] += _samples(data, table, place, end)
+                if told[table] > most:
+                    raise LimitError(f"{path}: its index tells of more samples than the file can hold: export it again")
+            if _compressed(data, begin, end):
+                raise InputError(f"{path}: its index is compressed, which is not read: export it again")
+
+
+def _outside_of_samples(data: mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Begin and end of the boxes that FFmpeg looks into. What is no film has none whose name could be one."""
+    place = 0
+    while place + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, place)
+        if size == 1 and place + 16 <= len(data):
+            (size,) = struct.unpack_from(">Q", data, place + 8)
+        end = min(place + size, len(data)) if size else len(data)
+        if end < place + 8:
+            return
+        if name != b"mdat" and all(32 <= byte < 127 for byte in name):
+            yield place + 8, end
+        place = end
+
+
+def _found(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[bytes, int]]:
+    """The tables, wherever they are nested, each with the place after its name."""
+    for table in _TABLES:
+        place = data.find(table, begin, end)
+        while place >= 0:
+            yield table, place + 4
+            place = data.find(table, place + 4, end)
+
+
+def _samples(data: mmap.mmap, table: bytes, place: int, end: int) -> int:
+    """How many samples a table tells of in fewer bytes than it has samples."""
+    if place + 12 > end:
+        return 0
+    flags, first, second = struct.unpack_from(">III", data, place)
+    if table == b"stsz":  # where the sizes differ, each has its own four bytes
+        return int(second) if first else 0
+    if table == b"trun":  # per sample as many fields as flags say; without one a sample takes no byte
+        return 0 if flags & 0xF00 else int(first)
+    pairs = np.frombuffer(data[place + 8 : min(end, place + 8 + 8 * first)][: (end - place - 8) // 8 * 8], ">u4")
+    return int(pairs[::2].sum(dtype=np.int64))
+
+
+def _compressed(data: mmap.mmap, begin: int, end: int) -> bool:
+    place = data.find(b"cmov", begin, end)
+    while place >= 0:
+        if data[place + 8 : place + 12] == b"dcom":
+            return True
+        place = data.find(b"cmov", place + 4, end)
+    return False
