@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from cdrl.errors import InputError, InputNotFoundError, LimitError, OutputError
 
+_NO_BRACKETS = re.compile(r"[^][{}]+")
 DEEPEST = 50
 """Brackets within brackets in JSON; what we write has at most five."""
 
@@ -82,9 +84,10 @@ def small_bytes(path: Path, most: int, what: str) -> bytes:
 def parsed(text: str | bytes) -> Any:
     """JSON that a stranger may have written. Raises ValueError for what is none, or nested deeper than any of ours."""
     depth = deepest = 0
-    for character in text.decode("utf-8") if isinstance(text, bytes) else text:
-        depth += (character in "[{") - (character in "]}")
+    whole = text.decode("utf-8") if isinstance(text, bytes) else text
+    for bracket in _NO_BRACKETS.sub("", whole):
+        depth += 1 if bracket in "[{" else -1
         deepest = max(deepest, depth)
     if deepest > DEEPEST:
         raise ValueError("it is nested too deeply")
-    return json.loads(text)
+    return json.loads(whole)

@@ -29,8 +29,8 @@ MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by les
 LOW_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
 BROW_ROOM, BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
 LEAST_OPENING = 0.05  # cm: openings are not divided by less
-MAX_BYTES = 1 << 26
-"""Most bytes of a prior's file, and of its arrays; ours has four hundred thousand, and ten times as many unpacked."""
+MAX_BYTES, MAX_UNPACKED = 1 << 23, 1 << 26
+"""Most bytes of a prior's file, and of its arrays; ours has three hundred thousand, and ten times as many unpacked."""
 _WHOLE = {"mean", "reading", "emphasis", "belief", "following"}  # arrays that are kept as float32
 
 # What zip files raise where they are damaged, encrypted, or packed in a way that is not known.
@@ -149,15 +149,15 @@ class EmotionPrior:
 
 
 def _unpacked(data: bytes) -> dict[str, Floats]:
-    """The arrays of an npz, of which no more is unpacked than `MAX_BYTES`: a small file can claim any size."""
-    arrays, left = {}, MAX_BYTES
+    """The arrays of an npz, of which no more is unpacked than `MAX_UNPACKED`: a small file can claim any size."""
+    arrays, left = {}, MAX_UNPACKED
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name in array_names():
             with archive.open(f"{name}.npy") as member:
                 content = member.read(left + 1)
             left -= len(content)
             if left < 0:
-                raise ValueError(f"its arrays take more than {MAX_BYTES:,} bytes")
+                raise ValueError(f"its arrays take more than {MAX_UNPACKED:,} bytes")
             header = io.BytesIO(content)
             read_header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(header)]
             shape, _, kind = read_header(header)

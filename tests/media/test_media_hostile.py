@@ -1,0 +1,135 @@
+"""Files made to cost more than they hold: refused in one line, before the memory or the time is spent."""
+
+import resource
+import struct
+import zlib
+
+import pytest
+
+from cdrl.errors import CdrlError, InputError, LimitError
+from cdrl.media import Limits, opening, probe, read
+from cdrl.speech.audio import read_samples
+
+MANY = 80_000_000  # samples, told of by a film of five kilobytes: FFmpeg would take five gigabytes for them
+
+
+def with_numbers(content: bytes, box: bytes, offset: int, *numbers: int) -> bytes:
+    """`content` with 32-bit numbers written into the first box of that name, `offset` bytes behind it."""
+    changed = bytearray(content)
+    struct.pack_into(f">{len(numbers)}I", changed, content.index(box) + len(box) + offset, *numbers)
+    return bytes(changed)
+
+
+def one_size(film: bytes) -> bytes:
+    film = with_numbers(film, b"stsz", 4, 1, MANY)
+    return with_numbers(film, b"stsc", 12, MANY)
+
+
+def all_at_one_time(film: bytes) -> bytes:
+    return with_numbers(film, b"stts", 8, MANY)
+
+
+def in_a_box_of_any_name(film: bytes) -> bytes:
+    return one_size(film).replace(b"stbl", b"udta")
+
+
+def without_end(film: bytes) -> bytes:
+    """The index in a box that says it is the last and has no size."""
+    film = one_size(film)
+    place = film.index(b"moov") - 4
+    (size,) = struct.unpack_from(">I", film, place)
+    return film[:place] + film[place + size :] + bytes(4) + film[place + 4 : place + size]
+
+
+@pytest.mark.parametrize("bomb", [one_size, all_at_one_time, in_a_box_of_any_name, without_end])
+def test_an_index_of_more_samples_than_bytes(clip, tmp_path, bomb):
+    (tmp_path / "bomb.mp4").write_bytes(bomb(clip().read_bytes()))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(LimitError, match="more samples than the file can hold"):
+        probe(tmp_path / "bomb.mp4")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def test_a_fragment_of_more_samples_than_bytes(tmp_path, clip):
+    whole = clip("whole.mp4")
+    fragmented = tmp_path / "bomb.mp4"
+    with (
+        opening.av.open(str(whole)) as source,
+        opening.av.open(str(fragmented), "w", options={"movflags": "frag_keyframe+empty_moov"}) as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    assert probe(fragmented).width == 64
+    fragmented.write_bytes(with_numbers(fragmented.read_bytes(), b"trun", 0, 1, MANY))
+    with pytest.raises(LimitError, match="more samples than the file can hold"):
+        probe(fragmented)
+
+
+def test_a_compressed_index_is_not_unpacked(tmp_path):
+    def box(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(content), name) + content
+
+    packed = zlib.compress(bytes(1 << 20))
+    index = box(b"cmov", box(b"dcom", b"zlib") + box(b"cmvd", struct.pack(">I", 1 << 30) + packed))
+    (tmp_path / "bomb.mov").write_bytes(box(b"ftyp", b"qt  " + bytes(8)) + box(b"moov", index))
+    with pytest.raises(InputError, match="index is compressed"):
+        probe(tmp_path / "bomb.mov")
+
+
+def test_ffmpeg_takes_no_larger_block_than_it_may(clip, tmp_path, monkeypatch):
+    """What is not counted beforehand ends here: in MXF, say, or where a frame is larger than its header says."""
+    (tmp_path / "bomb.mp4").write_bytes(one_size(clip().read_bytes()))
+    monkeypatch.setattr(opening, "check_tables", lambda path: None)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CdrlError):
+        probe(tmp_path / "bomb.mp4")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2_000_000  # kilobytes
+    assert probe(tmp_path / "clip.mp4").width == 64  # and small ones as before
+
+
+def test_frames_are_counted_where_times_stand_still(clip):
+    with pytest.raises(LimitError, match="more than 5 frames: raise max_frames"):
+        list(read(clip(), Limits(max_frames=5)))
+    assert sum(1 for _ in read(clip(), Limits(max_frames=12))) == 12
+
+
+def test_sound_is_counted_where_times_begin_anew(clip, tmp_path):
+    once = clip("once.ts", codec="mpeg2video", audio=["mp2"], frames=20)
+    assert len(read_samples(once, Limits(max_seconds=1)))
+    (tmp_path / "again.ts").write_bytes(once.read_bytes() * 3)
+    with pytest.raises(LimitError, match="longer than the limit"):
+        read_samples(tmp_path / "again.ts", Limits(max_seconds=1))
+
+
+def test_packets_without_a_picture_are_given_up(clip, tmp_path):
+    """A decoder that is fed and says nothing, neither picture nor error, is not fed for ever."""
+    source = clip("in.mkv", frames=40)
+    with pytest.raises(InputError, match="no frame can be decoded"):
+        probe(source, Limits(max_damaged_packets=1))  # it gives its first picture after some more
+
+
+@pytest.mark.parametrize("name", ["-i.mp4", "file:x.mp4", "subfile,,start,0,end,9,,:x.mp4", "data:,x.mp4", "a|b.mp4"])
+def test_a_name_is_never_more_than_a_name(clip, tmp_path, monkeypatch, name):
+    """Options and protocols open the file of that name, or nothing."""
+    content = clip("x.mp4").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError):
+        probe(name)
+    (tmp_path / name).write_bytes(content)
+    assert probe(name).width == 64
+
+
+def test_a_numbering_pattern_opens_no_series(clip, tmp_path):
+    for index in (1, 2):
+        clip(f"img{index:03}.png", codec="png", layout="rgb24", frames=1)
+    pattern = tmp_path / "img%03d.png"
+    with pytest.raises(InputError, match="no such file"):
+        probe(pattern)
+    pattern.write_bytes(b"no picture at all")
+    with pytest.raises(InputError, match="not a video"):
+        probe(pattern)
+    pattern.write_bytes((tmp_path / "img001.png").read_bytes())
+    assert sum(1 for _ in read(pattern)) == 1
