@@ -106,6 +106,8 @@ class EmotionPrior:
         }
         if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
             raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
+        if not all(_plausible(name, array) for name, array in arrays.items()):
+            raise AssetError(f"{path or PRIOR}: its numbers are no face's; fit it again with `cdrl train prior`")
         return cls(**arrays, sha256=hashlib.sha256(data).hexdigest())
 
     def adapted(self, change: Adaptation) -> EmotionPrior:
@@ -163,8 +165,16 @@ def _unpacked(data: bytes) -> dict[str, Floats]:
             shape, _, kind = read_header(header)
             if math.prod(shape) * kind.itemsize != len(content) - header.tell():
                 raise ValueError(f"{name} is not as large as it says")
-            arrays[name] = np.load(io.BytesIO(content), allow_pickle=False).astype(np.float32)
+            with np.errstate(over="ignore"):  # what is too large is no number, and refused as such
+                arrays[name] = np.load(io.BytesIO(content), allow_pickle=False).astype(np.float32)
     return arrays
+
+
+def _plausible(name: str, array: Floats) -> bool:
+    """Whether numbers are of the size that faces have, many times over: what is beyond ends in no numbers at all."""
+    if name == "lid_ratio":
+        return bool((array > 0.05).all() and (array < 20).all())
+    return bool((np.abs(array) < {"gain": 5, "offset": 20, "lip_opening": 20}.get(name, 100)).all())
 
 
 def region_table() -> Floats:

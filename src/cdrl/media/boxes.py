@@ -16,6 +16,7 @@ import numpy as np
 from cdrl.errors import InputError, LimitError
 
 FEWEST = 1 << 21  # samples that any file may tell of: a cut one still has the whole one's tables
+_FILM = (b"moov", b"mvhd", b"cmov")  # without one of them FFmpeg finds no index; other boxes may hide it
 _TABLES = (b"stsz", b"stts", b"ctts", b"trun")
 
 
@@ -25,7 +26,10 @@ def check_tables(path: Path) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         most = max(FEWEST, len(data))
         told = dict.fromkeys(_TABLES, 0)
-        for begin, end in _outside_of_samples(data):
+        boxes = list(_outside_of_samples(data))
+        if not any(data.find(name, begin, end) >= 0 for begin, end in boxes for name in _FILM):
+            return  # raw pictures hold every word there is
+        for begin, end in boxes:
             for table, place in _found(data, begin, end):
                 told[table] += _samples(data, table, place, end)
                 if told[table] > most:
@@ -35,7 +39,7 @@ def check_tables(path: Path) -> None:
 
 
 def _outside_of_samples(data: mmap.mmap) -> Iterator[tuple[int, int]]:
-    """Begin and end of the boxes that FFmpeg looks into. What is no film has none whose name could be one."""
+    """Begin and end of the boxes that FFmpeg may look into; in what is no film, of what looks like some."""
     place = 0
     while place + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, place)
@@ -44,8 +48,8 @@ def _outside_of_samples(data: mmap.mmap) -> Iterator[tuple[int, int]]:
         end = min(place + size, len(data)) if size else len(data)
         if end < place + 8:
             return
-        if name != b"mdat" and all(32 <= byte < 127 for byte in name):
-            yield place + 8, end
+        if end > place + 8 and name != b"mdat" and all(32 <= byte < 127 for byte in name):
+            yield place + 4, end
         place = end
 
 
