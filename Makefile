@@ -1,6 +1,7 @@
 # make demo   edit the bundled clip in every emotion; results in demo/
 # make test   lint, types, import contracts, tests
 # make bench  speed and memory; results in runs/
+# make fuzz   thousands of damaged and hostile inputs; the table goes into docs/reliability.md
 #
 # Each makes .venv where there is none. PYTHON=... chooses the interpreter (3.11 or newer).
 
@@ -9,7 +10,7 @@ BIN := .venv/bin
 # Twice quiet: pip's remarks on a machine's own settings are not the reader's concern; errors still show.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench fuzz clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.cdrl
@@ -23,6 +24,9 @@ test: .venv/.cdrl-dev
 
 bench: .venv/.cdrl-dev
 	@$(BIN)/python benchmarks/speed.py
+
+fuzz: .venv/.cdrl-dev
+	@$(BIN)/python benchmarks/fuzz.py --write
 
 clean:
 	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -241,7 +241,7 @@ def judged(case: Case, ended: Ended, said: str) -> str:
     if case.words[0] == "verify":  # its verdict is what it is asked for
         lines = [line for line in lines if line.startswith("cdrl:")]
     errors = sum(line.startswith("cdrl: error:") for line in lines)
-    odd = [line for line in lines if not SAID.fullmatch(line) or "unexpected" in line or "Traceback" in line]
+    odd = [line for line in lines if not SAID.fullmatch(line) or line.startswith("cdrl: error: unexpected ")]
     if odd or ended.code not in {0} | REFUSALS or errors != (ended.code != 0):
         return "unexpected error"
     if case.expected == ("refusal" if ended.code == 0 else "success"):

@@ -51,6 +51,15 @@ def test_a_prior_that_is_a_bomb(tmp_path, kind):
         EmotionPrior.load(path)
 
 
+@pytest.mark.parametrize(("name", "number"), [("lid_ratio", 0), ("gain", 1e30), ("offset", -1e4), ("mean", np.nan)])
+def test_a_prior_whose_numbers_are_no_face_s(tmp_path, name, number):
+    prior = EmotionPrior.load()
+    arrays = {key: getattr(prior, key) for key in array_names()} | {name: np.full_like(getattr(prior, name), number)}
+    np.savez(tmp_path / "prior.npz", **arrays)
+    with pytest.raises(AssetError):
+        EmotionPrior.load(tmp_path / "prior.npz")
+
+
 @pytest.fixture
 def graph(tmp_path):
     """`graph(node, ...)`: a translator for the prior that ships, but for what its graph does."""

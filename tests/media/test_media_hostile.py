@@ -79,6 +79,14 @@ def test_a_compressed_index_is_not_unpacked(tmp_path):
         probe(tmp_path / "bomb.mov")
 
 
+def test_raw_pictures_may_hold_every_word(clip, tmp_path):
+    """What looks like a table, and like a box around it, is none where there is no film."""
+    raw = clip("raw.y4m", codec="rawvideo", frames=3)
+    content = raw.read_bytes()
+    (tmp_path / "words.y4m").write_bytes(content[:500] + b"stts" + b"\x30" * 2000 + content[2504:])
+    assert sum(1 for _ in read(tmp_path / "words.y4m")) == 3
+
+
 def test_ffmpeg_takes_no_larger_block_than_it_may(clip, tmp_path, monkeypatch):
     """What is not counted beforehand ends here: in MXF, say, or where a frame is larger than its header says."""
     (tmp_path / "bomb.mp4").write_bytes(one_size(clip().read_bytes()))
