@@ -208,3 +208,13 @@ def test_a_checkpoint_s_facts_are_checked(tmp_path, facts):
     save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", {"facts": facts})
     with pytest.raises(CdrlError):
         load_model(tmp_path / "x.safetensors", "x")
+
+
+def test_the_judges_follow_no_playlist(tmp_path, sample):
+    from cdrl.evaluation.clips import decode
+
+    (tmp_path / "talk.mp4").write_bytes(sample.read_bytes())
+    (tmp_path / "result.mp4").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{tmp_path}/talk.mp4\n")
+    assert next(decode(tmp_path / "talk.mp4")).shape == (360, 480, 3)
+    with pytest.raises(InputError, match="playlist"):
+        next(decode(tmp_path / "result.mp4"))

@@ -24,7 +24,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
-from cdrl.files import parsed, small_bytes, write_whole
+from cdrl.files import parsed, small_bytes, small_text, write_whole
 from cdrl.media import Limits, VideoInfo, read
 
 # fmt: off
@@ -191,7 +191,7 @@ def read_livelink(path: Path, rate: Fraction) -> Performance:
     faces: list[Floats | None] = []
     number = 1
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = small_text(path, _MAX_BYTES, "take").splitlines()
         header = [word.strip().lower() for word in lines[0].split(",")] if lines else []
         places = [header.index(name.lower()) for name in COLUMNS]
         for number, line in enumerate(lines[1:], 2):  # noqa: B007 - the complaint names the line
@@ -201,8 +201,8 @@ def read_livelink(path: Path, rate: Fraction) -> Performance:
                 raise ValueError("a value is not a finite number")
             times.append(parse_timecode(words[0], rate))
             faces.append(values if values.any() else None)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from None
+    except (InputError, LimitError):
+        raise
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}, line {number}: not as Live Link Face writes it ({error}); export it again") from None
     return Performance(rate, tuple(times), tuple(faces))
