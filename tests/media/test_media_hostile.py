@@ -2,6 +2,7 @@
 
 import resource
 import struct
+import time
 import zlib
 
 import pytest
@@ -77,6 +78,24 @@ def test_a_compressed_index_is_not_unpacked(tmp_path):
     (tmp_path / "bomb.mov").write_bytes(box(b"ftyp", b"qt  " + bytes(8)) + box(b"moov", index))
     with pytest.raises(InputError, match="index is compressed"):
         probe(tmp_path / "bomb.mov")
+
+
+def test_boxes_without_end(tmp_path):
+    (tmp_path / "boxes.mp4").write_bytes(b"\0\0\0\x14ftypisom\0\0\0\0isom" + b"\0\0\0\x08free" * (1 << 20))
+    with pytest.raises(LimitError, match="more than 1,048,576 parts"):
+        probe(tmp_path / "boxes.mp4")
+
+
+def test_tables_that_lie_over_each_other(tmp_path):
+    """Each says that it goes on to the end, and counts nothing: to read them all would take the square of the time."""
+    table = b"stts" + bytes(4) + b"\x7f\xff\xff\xff" + bytes(4)
+    tables = table * (1 << 17)
+    film = struct.pack(">I4s", 8 + len(tables), b"moov") + tables
+    (tmp_path / "tables.mp4").write_bytes(b"\0\0\0\x14ftypisom\0\0\0\0isom" + film)
+    begin = time.process_time()
+    with pytest.raises(LimitError, match="more samples than the file can hold"):
+        probe(tmp_path / "tables.mp4")
+    assert time.process_time() - begin < 1
 
 
 def test_raw_pictures_may_hold_every_word(clip, tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 from cdrl.errors import InputError, LimitError
 
 FEWEST = 1 << 21  # samples that any file may tell of: a cut one still has the whole one's tables
+MOST_BOXES = 1 << 20  # side by side; two for each fragment of a film
 _FILM = (b"moov", b"mvhd", b"cmov")  # without one of them FFmpeg finds no index; other boxes may hide it
 _TABLES = (b"stsz", b"stts", b"ctts", b"trun")
 
@@ -25,32 +26,39 @@ def check_tables(path: Path) -> None:
     tables are compressed, where nobody can count before it is too late. Other files pass."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         most = max(FEWEST, len(data))
-        told = dict.fromkeys(_TABLES, 0)
-        boxes = list(_outside_of_samples(data))
+        told, looked_at = dict.fromkeys(_TABLES, 0), 0
+        boxes = _outside_of_samples(path, data)
         if not any(data.find(name, begin, end) >= 0 for begin, end in boxes for name in _FILM):
             return  # raw pictures hold every word there is
         for begin, end in boxes:
             for table, place in _found(data, begin, end):
-                told[table] += _samples(data, table, place, end)
-                if told[table] > most:
+                samples, length = _samples(data, table, place, end)
+                told[table] += samples
+                looked_at += length
+                if told[table] > most or looked_at > len(data):  # tables that lie over each other are none
                     raise LimitError(f"{path}: its index tells of more samples than the file can hold: export it again")
             if _compressed(data, begin, end):
                 raise InputError(f"{path}: its index is compressed, which is not read: export it again")
 
 
-def _outside_of_samples(data: mmap.mmap) -> Iterator[tuple[int, int]]:
-    """Begin and end of the boxes that FFmpeg may look into; in what is no film, of what looks like some."""
-    place = 0
+def _outside_of_samples(path: Path, data: mmap.mmap) -> list[tuple[int, int]]:
+    """Stretches of boxes that FFmpeg may look into; in what is no film, of what looks like some. Raises LimitError."""
+    place, count = 0, 0
+    found: list[tuple[int, int]] = []
     while place + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, place)
         if size == 1 and place + 16 <= len(data):
             (size,) = struct.unpack_from(">Q", data, place + 8)
         end = min(place + size, len(data)) if size else len(data)
         if end < place + 8:
-            return
-        if end > place + 8 and name != b"mdat" and all(32 <= byte < 127 for byte in name):
-            yield place + 4, end
-        place = end
+            break
+        if name != b"mdat" and name.isascii() and name.decode("ascii").isprintable():
+            begin = found.pop()[0] if found and found[-1][1] == place else place
+            found.append((begin, end))
+        place, count = end, count + 1
+        if count > MOST_BOXES:
+            raise LimitError(f"{path}: has more than {MOST_BOXES:,} parts: export it again")
+    return found
 
 
 def _found(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[bytes, int]]:
@@ -62,17 +70,18 @@ def _found(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[bytes, int]]
             place = data.find(table, place + 4, end)
 
 
-def _samples(data: mmap.mmap, table: bytes, place: int, end: int) -> int:
-    """How many samples a table tells of in fewer bytes than it has samples."""
+def _samples(data: mmap.mmap, table: bytes, place: int, end: int) -> tuple[int, int]:
+    """How many samples a table tells of in fewer bytes than it has samples, and the bytes that had to be read."""
     if place + 12 > end:
-        return 0
+        return 0, 0
     flags, first, second = struct.unpack_from(">III", data, place)
     if table == b"stsz":  # where the sizes differ, each has its own four bytes
-        return int(second) if first else 0
+        return int(second) if first else 0, 12
     if table == b"trun":  # per sample as many fields as flags say; without one a sample takes no byte
-        return 0 if flags & 0xF00 else int(first)
-    pairs = np.frombuffer(data[place + 8 : min(end, place + 8 + 8 * first)][: (end - place - 8) // 8 * 8], ">u4")
-    return int(pairs[::2].sum(dtype=np.int64))
+        return 0 if flags & 0xF00 else int(first), 12
+    length = min(8 * first, (end - place - 8) // 8 * 8)
+    pairs = np.frombuffer(data[place + 8 : place + 8 + length], ">u4")
+    return int(pairs[::2].sum(dtype=np.int64)), length
 
 
 def _compressed(data: mmap.mmap, begin: int, end: int) -> bool:
