@@ -1,6 +1,6 @@
 """What cdrl does with files that are damaged, disguised or made to hurt: thousands of them, counted, as a table.
 
-python benchmarks/fuzz.py                     2,400 inputs, about a quarter of an hour on one core
+python benchmarks/fuzz.py                     3,000 inputs, about a quarter of an hour on one core
 python benchmarks/fuzz.py --inputs 24         one of each kind, or nearly
 python benchmarks/fuzz.py --write             ... and puts the table into docs/reliability.md
 python benchmarks/fuzz.py --replay FILE       one input again, as a failure kept it
@@ -24,24 +24,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
 import fuzz_clips
 import fuzz_files
 import tyro
+from fuzz_calls import CALLS, called
 from fuzz_shelf import ROOT, Case, Shelf, build
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from cdrl.cli import main as cdrl_main
-from cdrl.errors import CdrlError
 from cdrl.media import read
 
 PATIENCE = 60  # seconds for one input
-MOST_MEMORY = 1024  # MiB that one input may take beyond what is loaded already
+MOST_MEMORY = 512  # MiB that one input may take beyond what is loaded already
 GUARD = 3 << 30  # bytes of addresses beyond those in use, so that a bomb does not take the machine with it
+LOADED = ("editor", "commands.edit", "commands.batch", "commands.verify", "commands.convert", "app.studio")
 REFUSALS = {2, 3, 4, 5, 6, 7, 9, 10}  # exit codes of cdrl.errors that a bad input may have
 BROKEN = 97  # exit code of our own: a result that does not decode
 FAULTS = ("crash", "unexpected error", "hang", "too much memory", "left over", "input changed", "wrong outcome")
@@ -53,7 +55,7 @@ PAGE, BEGIN, END = ROOT / "docs" / "reliability.md", "<!-- fuzz: made by benchma
 class Options:
     """Run cdrl on thousands of damaged, disguised and hostile inputs, and count what becomes of them."""
 
-    inputs: int = 2400
+    inputs: int = 3000
     """Number of inputs, spread over all kinds."""
     seed: int = 5
     """Other seeds give other inputs."""
@@ -103,6 +105,8 @@ def main(options: Options) -> int:
         outcome = run(Case.load(options.replay))
         print(f"{outcome.word}\n{outcome.said}")
         return int(outcome.word in FAULTS)
+    for name in (*(f"cdrl.{module}" for module in LOADED), "onnxruntime"):
+        import_module(name)  # once, and not in each process
     rows: dict[str, Row] = {}
     console = Console(width=150)
     begin = time.monotonic()
@@ -154,24 +158,12 @@ def run(case: Case) -> Outcome:
 def carry_out(case: Case, folder: Path) -> None:
     """In the child: the command, then a look at what it made. Leaves with its exit code."""
     os.chdir(folder)
-    code = loaded(case.words[1]) if case.words[0] == "load" else cdrl_main(case.words)
+    code = called(case.words) if case.words[0] in CALLS else cdrl_main(case.words)
     if code == 0:
         for path in folder.rglob("*"):
             if any(fnmatch.fnmatch(str(path.relative_to(folder)), name) for name in case.results) and video(path):
                 code = code if sum(1 for _ in read(path)) else BROKEN
     os._exit(code)
-
-
-def loaded(name: str) -> int:
-    """Read a checkpoint as training and evaluation do; the command line has no command for that alone."""
-    from cdrl.representation.checkpoints import load_model  # noqa: PLC0415 - torch
-
-    try:
-        load_model(Path(name), "content")
-    except CdrlError as error:
-        print(f"cdrl: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
-    return 0
 
 
 def video(path: Path) -> bool:

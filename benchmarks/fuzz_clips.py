@@ -25,13 +25,14 @@ SIZES = (0, 1, 2, 15, 17, 4096, 8192, 16384, 65535)
 
 
 def damaged(kind: str, mutation: Mutation) -> Callable[[Random, Shelf, int], Case]:
-    """A kind of input: any clip of the shelf, changed."""
+    """A kind of input: any clip of the shelf, changed; every fifth is sent to the app."""
 
     def make(random: Random, shelf: Shelf, index: int) -> Case:
         names = list(shelf.clips)
         name = names[index % len(names)]
         content = mutation(random, name, shelf.clips[name])
-        return Case(kind, index, ["edit", name, *EDIT], {name: content})
+        words = ["upload", name] if index % 5 == 4 else ["edit", name, *EDIT]
+        return Case(kind, index, words, {name: content})
 
     return make
 

@@ -51,7 +51,7 @@ class Case:
     kind: str
     index: int
     words: list[str]
-    """The command line, without `cdrl`."""
+    """The command line, without `cdrl`; or a call of `fuzz_calls`."""
     files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     pipes: list[str] = field(default_factory=list)
