@@ -51,10 +51,13 @@ def test_a_prior_that_is_a_bomb(tmp_path, kind):
         EmotionPrior.load(path)
 
 
-@pytest.mark.parametrize(("name", "number"), [("lid_ratio", 0), ("gain", 1e30), ("offset", -1e4), ("mean", np.nan)])
+@pytest.mark.parametrize(
+    ("name", "number"), [("lid_ratio", 0), ("gain", 1e30), ("offset", -1e4), ("mean", np.nan), ("identity", None)]
+)
 def test_a_prior_whose_numbers_are_no_face_s(tmp_path, name, number):
     prior = EmotionPrior.load()
-    arrays = {key: getattr(prior, key) for key in array_names()} | {name: np.full_like(getattr(prior, name), number)}
+    array = np.full_like(getattr(prior, name), number) if number is not None else getattr(prior, name)[:0]
+    arrays = {key: getattr(prior, key) for key in array_names()} | {name: array}
     np.savez(tmp_path / "prior.npz", **arrays)
     with pytest.raises(AssetError):
         EmotionPrior.load(tmp_path / "prior.npz")

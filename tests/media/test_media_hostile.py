@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from cdrl.errors import CdrlError, InputError, LimitError
-from cdrl.media import Limits, opening, probe, read
+from cdrl.errors import CdrlError, InputError, LimitError, OutputError
+from cdrl.media import Limits, Writer, opening, probe, read
 from cdrl.speech.audio import read_samples
 
 MANY = 80_000_000  # samples, told of by a film of five kilobytes: FFmpeg would take five gigabytes for them
@@ -147,6 +147,17 @@ def test_a_name_is_never_more_than_a_name(clip, tmp_path, monkeypatch, name):
         probe(name)
     (tmp_path / name).write_bytes(content)
     assert probe(name).width == 64
+
+
+def test_a_result_always_has_its_picture(clip, tmp_path):
+    """Times that no MP4 can hold make the muxer leave the picture out, and say nothing."""
+    film = clip("in.mov", audio=["pcm_s16le"]).read_bytes()
+    film = with_numbers(with_numbers(film, b"mdhd", 12, 2**31 - 1), b"stts", 12, 2**31)
+    (tmp_path / "in.mov").write_bytes(film)
+    frames, message = read(tmp_path / "in.mov"), "do not fit into MP4"
+    with pytest.raises(OutputError, match=message), Writer(tmp_path / "out.mp4", frames.info) as writer:
+        writer.write(next(frames))
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_a_numbering_pattern_opens_no_series(clip, tmp_path):

@@ -65,7 +65,9 @@ class OnnxTranslator:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session: Any = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
             inputs = {item.name: item.shape for item in self._session.get_inputs()}
             wide = self._session.get_outputs()[0].shape
         except Exception as error:  # onnxruntime's errors have no common class of their own

@@ -172,6 +172,8 @@ def _unpacked(data: bytes) -> dict[str, Floats]:
 
 def _plausible(name: str, array: Floats) -> bool:
     """Whether numbers are of the size that faces have, many times over: what is beyond ends in no numbers at all."""
+    if not array.size:
+        return False
     if name == "lid_ratio":
         return bool((array > 0.05).all() and (array < 20).all())
     return bool((np.abs(array) < {"gain": 5, "offset": 20, "lip_opening": 20}.get(name, 100)).all())
