@@ -171,3 +171,33 @@ def test_a_numbering_pattern_opens_no_series(clip, tmp_path):
         probe(pattern)
     pattern.write_bytes((tmp_path / "img001.png").read_bytes())
     assert sum(1 for _ in read(pattern)) == 1
+
+
+def test_a_film_whose_pictures_lie_in_another_file(clip, tmp_path):
+    """QuickTime's data references: this one's index is whole, its pictures are zeros, and an alias leads elsewhere."""
+    secret = clip("secret.mov")
+    film = bytearray(secret.read_bytes())
+    begin = film.index(b"mdat") + 4
+    film[begin : film.index(b"moov") - 4] = bytes(film.index(b"moov") - 4 - begin)
+    (tmp_path / "film.mov").write_bytes(with_alias(bytes(film), b"secret.mov"))
+    with opening.av.open(str(tmp_path / "film.mov"), options={"enable_drefs": "1"}) as followed:
+        assert len(list(followed.decode(video=0))) == 12  # the alias is one
+    with pytest.raises(InputError, match="no frame can be decoded"):
+        list(read(tmp_path / "film.mov"))
+
+
+def with_alias(film: bytes, name: bytes) -> bytes:
+    """The film with its reference to itself, in `dref`, made an alias to a file beside it."""
+    path = b"/" + name
+    volume, file = bytes([6]) + b"volume".ljust(27, b"\0"), bytes([len(name)]) + name.ljust(63, b"\0")
+    told = struct.pack(">HH", 2, len(path)) + path + bytes(len(path) % 2) + struct.pack(">hH", -1, 0)
+    content = bytes(4) + bytes(10) + volume + bytes(12) + file + bytes(16) + struct.pack(">hh", 1, 1) + bytes(16) + told
+    alias = struct.pack(">I4s", 8 + len(content), b"alis") + content
+    place = film.index(b"dref") + 12
+    longer = len(alias) - 12  # than the reference to itself: a size, a name and flags
+    changed = bytearray(film[:place] + alias + film[place + 12 :])
+    for box in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
+        where = changed.index(box) - 4
+        (size,) = struct.unpack_from(">I", changed, where)
+        struct.pack_into(">I", changed, where, size + longer)
+    return bytes(changed)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cdrl.errors import InputError, LimitError
+from cdrl.media.decoding import words
 
 FEWEST = 1 << 21  # samples that any file may tell of: a cut one still has the whole one's tables
 MOST_BOXES = 1 << 20  # side by side; two for each fragment of a film
@@ -24,7 +25,7 @@ _TABLES = (b"stsz", b"stts", b"ctts", b"trun")
 def check_tables(path: Path) -> None:
     """Raises LimitError for a film whose tables tell of more samples than it has bytes, and InputError for one whose
     tables are compressed, where nobody can count before it is too late. Other files pass."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _mapped(path) as data:
         most = max(FEWEST, len(data))
         told, looked_at = dict.fromkeys(_TABLES, 0), 0
         boxes = _outside_of_samples(path, data)
@@ -39,6 +40,15 @@ def check_tables(path: Path) -> None:
                     raise LimitError(f"{path}: its index tells of more samples than the file can hold: export it again")
             if _compressed(data, begin, end):
                 raise InputError(f"{path}: its index is compressed, which is not read: export it again")
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """The file's bytes, which are read where they are looked at. Raises InputError."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # also where it has become empty, or where it lies knows no mapping
+        raise InputError(f"{path}: cannot be read ({words(error)}); copy it to a disk of this machine") from None
 
 
 def _outside_of_samples(path: Path, data: mmap.mmap) -> list[tuple[int, int]]:
