@@ -221,3 +221,13 @@ def test_the_judges_follow_no_playlist(tmp_path, sample):
     assert next(decode(tmp_path / "talk.mp4")).shape == (360, 480, 3)
     with pytest.raises(InputError, match="playlist"):
         next(decode(tmp_path / "result.mp4"))
+
+
+def test_a_translator_whose_words_are_no_text(graph):
+    """The runtime decodes them only when it is asked."""
+    onnx = pytest.importorskip("onnx")
+    path = graph([onnx.helper.make_node("Identity", ["traits"], ["change"])])
+    for word in (b"prior_sha256", b"change"):
+        (path.parent / "bad.onnx").write_bytes(path.read_bytes().replace(word, b"\xb0" * len(word)))
+        with pytest.raises(AssetError):
+            OnnxTranslator(EmotionPrior.load(), path.parent / "bad.onnx")

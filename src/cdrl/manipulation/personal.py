@@ -70,6 +70,8 @@ class OnnxTranslator:
             )
             inputs = {item.name: item.shape for item in self._session.get_inputs()}
             wide = self._session.get_outputs()[0].shape
+            self.prior_sha256 = str(self._session.get_modelmeta().custom_metadata_map.get("prior_sha256", ""))
+            """Of the prior that it was trained for."""
         except Exception as error:  # onnxruntime's errors have no common class of their own
             raise AssetError(f"{name}: not a translator; train one with `cdrl train translator`") from error
         count, modes = len(EXPRESSIVE), len(prior.expression_deviation)
@@ -82,11 +84,6 @@ class OnnxTranslator:
                 "used: give the one it was trained for with --prior, or train it again"
             )
         self._prior, self._name = prior, name
-
-    @property
-    def prior_sha256(self) -> str:
-        """Of the prior that it was trained for."""
-        return str(self._session.get_modelmeta().custom_metadata_map.get("prior_sha256", ""))
 
     def __call__(self, person: Person) -> Adaptation:
         """See the class."""
