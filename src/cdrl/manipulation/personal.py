@@ -70,8 +70,8 @@ class OnnxTranslator:
             )
             inputs = {item.name: item.shape for item in self._session.get_inputs()}
             wide = self._session.get_outputs()[0].shape
+            # Of the prior that it was trained for; read here, for a damaged model's words may be no text.
             self.prior_sha256 = str(self._session.get_modelmeta().custom_metadata_map.get("prior_sha256", ""))
-            """Of the prior that it was trained for."""
         except Exception as error:  # onnxruntime's errors have no common class of their own
             raise AssetError(f"{name}: not a translator; train one with `cdrl train translator`") from error
         count, modes = len(EXPRESSIVE), len(prior.expression_deviation)
