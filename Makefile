@@ -2,6 +2,7 @@
 # make test   lint, types, import contracts, tests
 # make bench  speed and memory; results in runs/
 # make docs   the documentation as a site, in site/
+# make fuzz   thousands of damaged and hostile inputs; the table goes into docs/reliability.md
 #
 # Each makes .venv where there is none. PYTHON=... chooses the interpreter (3.11 or newer).
 
@@ -10,7 +11,7 @@ BIN := .venv/bin
 # Twice quiet: pip's remarks on a machine's own settings are not the reader's concern; errors still show.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test bench docs clean
+.PHONY: demo test bench docs fuzz clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.cdrl
@@ -29,6 +30,9 @@ bench: .venv/.cdrl-dev
 docs: .venv/.cdrl-docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@$(BIN)/python website/check.py site
+
+fuzz: .venv/.cdrl-dev
+	@$(BIN)/python benchmarks/fuzz.py --write
 
 clean:
 	rm -rf demo site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

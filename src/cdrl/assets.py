@@ -13,7 +13,8 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cdrl.errors import AssetError
+from cdrl.errors import AssetError, InputError, InputNotFoundError, LimitError
+from cdrl.files import parsed, small_bytes
 
 LANDMARKS = "face_landmarker_v2.task"
 """Detector, 478 landmarks and blendshapes, in one bundle."""
@@ -33,6 +34,7 @@ SYNC = "sync.safetensors"
 MANIFEST = "manifest.json"
 
 _MAX_BYTES = 1 << 28  # 256 MiB; no file of ours comes near, and a wrong path should not fill the memory
+_MAX_LIST_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,7 +64,7 @@ def listed(where: Path | None = None) -> dict[str, Asset]:
     """
     path = (where or folder()) / MANIFEST
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parsed(small_bytes(path, _MAX_LIST_BYTES, "list of model files"))
         assets = {name: Asset(name, **entry) for name, entry in entries.items()}
     except FileNotFoundError as error:
         raise AssetError(f"the list of model files {path} is missing: reinstall cdrl") from error
@@ -101,8 +103,8 @@ def verified_path(name: str, where: Path | None = None) -> Path:
     return where / name
 
 
-def user_bytes(path: str | Path) -> bytes:
-    """The content of a data file that the user points to (`--prior FILE`).
+def user_bytes(path: str | Path, most: int = _MAX_BYTES) -> bytes:
+    """The content of a data file that the user or a project points to (`--prior FILE`), at most `most` bytes.
 
     Where a list beside the file names it, its SHA-256 must agree; a file that no list names is taken as it is. Raises
     AssetError when it is missing or differs from the list.
@@ -110,7 +112,7 @@ def user_bytes(path: str | Path) -> bytes:
     path = Path(path)
     if (path.parent / MANIFEST).is_file() and path.name in listed(path.parent):
         return verified_bytes(path.name, path.parent)
-    return _content(path)
+    return _content(path, most)
 
 
 def record(path: Path, licence: str, origin: str) -> Asset:
@@ -132,12 +134,10 @@ def record(path: Path, licence: str, origin: str) -> Asset:
     return asset
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, most: int = _MAX_BYTES) -> bytes:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise AssetError(f"{path} is larger than any model file of cdrl: check the path")
-        return path.read_bytes()
-    except FileNotFoundError as error:
+        return small_bytes(path, most, "model or data file")
+    except InputNotFoundError as error:
         raise AssetError(f"the model or data file {path} is missing: reinstall cdrl, or check the path") from error
-    except OSError as error:
-        raise AssetError(f"the model or data file {path} cannot be read ({error.strerror}): check the path") from error
+    except (InputError, LimitError) as error:
+        raise AssetError(str(error)) from error

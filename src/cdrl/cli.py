@@ -19,7 +19,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
 
-from cdrl.errors import CdrlError, Interrupted, UsageError
+from cdrl.errors import CdrlError, Interrupted, UsageError, one_line
 
 COMMANDS = {
     "edit": ("cdrl.commands.edit", "change the emotion of a video"),
@@ -208,7 +208,7 @@ def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
     """Say what went wrong in one line on stderr, after the traceback where that is wanted; returns `code`."""
     if debug:
         traceback.print_exception(error)
-    print("cdrl: error:", " ".join(message.split()), file=sys.stderr)
+    print("cdrl: error:", one_line(message), file=sys.stderr)
     return code
 
 

@@ -3,6 +3,15 @@
 Each error is also the built-in a Python caller would catch (`FileNotFoundError`, `ValueError`, ...).
 """
 
+LONGEST = 2000  # characters of a message; a file may name something that has a million
+
+
+def one_line(text: str) -> str:
+    """A message for a terminal: in one line, not endless, and with nothing in it that the terminal would obey, for it
+    may quote a file's name or what somebody wrote into a file."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 6]} [...]"
+
 
 class CdrlError(Exception):
     """Base of everything cdrl raises on purpose."""

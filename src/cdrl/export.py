@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from cdrl.editor import Job
-from cdrl.errors import FaceError, InputError
+from cdrl.errors import FaceError, InputError, LimitError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
-from cdrl.files import write_whole
+from cdrl.files import parsed, small_bytes, small_text, write_whole
 from cdrl.media import Limits, VideoInfo, read
 
 # fmt: off
@@ -52,6 +52,8 @@ COLUMNS = ARKIT + ANGLES
 _LOOK = np.radians([30.0, 25.0])  # what an eye turns sideways, and up or down, when its coefficient is 1
 _USUAL_RATE = Fraction(25)  # frames a second, where a file says nothing
 _TIMECODE = re.compile(r"(\d{2,}):([0-5]\d):([0-5]\d):(\d{2,})(?:\.(\d{3}))?")
+_FRACTION = re.compile(r"-?\d{1,30}(?:/\d{1,30})?")
+_MAX_BYTES = 1 << 29  # of a performance; one of an hour has some fifty million
 _JSON_FORMAT = "cdrl performance 1"
 
 Progress = Callable[[int, int | None], None]
@@ -189,7 +191,7 @@ def read_livelink(path: Path, rate: Fraction) -> Performance:
     faces: list[Floats | None] = []
     number = 1
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = small_text(path, _MAX_BYTES, "take").splitlines()
         header = [word.strip().lower() for word in lines[0].split(",")] if lines else []
         places = [header.index(name.lower()) for name in COLUMNS]
         for number, line in enumerate(lines[1:], 2):  # noqa: B007 - the complaint names the line
@@ -199,8 +201,8 @@ def read_livelink(path: Path, rate: Fraction) -> Performance:
                 raise ValueError("a value is not a finite number")
             times.append(parse_timecode(words[0], rate))
             faces.append(values if values.any() else None)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from None
+    except (InputError, LimitError):
+        raise
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}, line {number}: not as Live Link Face writes it ({error}); export it again") from None
     return Performance(rate, tuple(times), tuple(faces))
@@ -226,17 +228,24 @@ def _rows(performance: Performance) -> list[list[float] | None]:
 def read_json(path: Path) -> tuple[Performance, Performance | None]:
     """What `write_json` wrote: the source's performance and the edited one. InputError for any other file."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parsed(small_bytes(path, _MAX_BYTES, "performance"))
         if content["format"] != _JSON_FORMAT or tuple(content["names"]) != COLUMNS:
             raise ValueError(f"it does not say that it is {_JSON_FORMAT!r}")
-        rate, times = Fraction(content["rate"]), tuple(Fraction(time) for time in content["times"])
+        rate, times = _fraction(content["rate"]), tuple(_fraction(time) for time in content["times"])
         source = Performance(rate, times, _faces(content["source"], len(times)))
         edited = content["edited"]
         return source, None if edited is None else Performance(rate, times, _faces(edited, len(times)))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from None
+    except (InputError, LimitError):
+        raise
     except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
         raise InputError(f"{path}: not a performance that cdrl export wrote ({error}); export it again") from None
+
+
+def _fraction(text: str) -> Fraction:
+    """A time as `write_json` writes it; others, as 1e999999999, can take for ever to read."""
+    if not _FRACTION.fullmatch(text):
+        raise ValueError(f"{text!r:.40} is no fraction")
+    return Fraction(text)
 
 
 def _faces(rows: list[Any], count: int) -> tuple[Floats | None, ...]:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from cdrl.errors import InputError, InputNotFoundError, LimitError, OutputError
+
+_NO_BRACKETS = re.compile(r"[^][{}]+")
+DEEPEST = 50
+"""Brackets within brackets in JSON; what we write has at most five."""
 
 
 def write_whole(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
@@ -20,7 +27,8 @@ def write_whole(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
     partial = path.with_name(path.name + ".partial")
     digest, count = hashlib.sha256(), 0
     try:
-        with partial.open("wb") as file:
+        partial.unlink(missing_ok=True)  # what somebody put there may be a link to something else
+        with partial.open("xb") as file:
             for piece in pieces:
                 file.write(piece)
                 digest.update(piece)
@@ -61,9 +69,17 @@ def file_sha256(path: Path) -> str:
 
 
 def small_text(path: Path, most: int, what: str) -> str:
-    """The UTF-8 text of a file that somebody else may have written, at most `most` bytes; `what` it is, for messages.
+    """The UTF-8 text of a file that somebody else may have written; raises as `small_bytes`, and InputError."""
+    try:
+        return small_bytes(path, most, what).decode("utf-8-sig")  # spreadsheets put a mark in front
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no {what}: it is not UTF-8 text") from None
 
-    Raises InputNotFoundError, InputError (a folder, a device, no permission, not UTF-8) and LimitError.
+
+def small_bytes(path: Path, most: int, what: str) -> bytes:
+    """A file that somebody else may have written, at most `most` bytes; `what` it is, for messages.
+
+    Raises InputNotFoundError, InputError (a folder, a pipe, a device, no permission) and LimitError.
     """
     try:
         status = path.stat()
@@ -71,11 +87,8 @@ def small_text(path: Path, most: int, what: str) -> str:
             raise InputError(f"{path} is no regular file: give a {what}'s name")
         with path.open("rb") as file:
             content = file.read(most + 1)
-        text = content.decode("utf-8-sig")  # spreadsheets put a mark in front
     except FileNotFoundError:
         raise InputNotFoundError(f"{path}: no such {what}; check the name and the folder") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is no {what}: it is not UTF-8 text") from None
     except InputError:
         raise
     except (OSError, ValueError) as error:
@@ -83,4 +96,16 @@ def small_text(path: Path, most: int, what: str) -> str:
         raise InputError(f"{str(path)[:200]!r} cannot be read ({why}); check its name and permissions") from None
     if len(content) > most:
         raise LimitError(f"{path} is too large for a {what}: at most {most:,} bytes are read")
-    return text
+    return content
+
+
+def parsed(text: str | bytes) -> Any:
+    """JSON that a stranger may have written. Raises ValueError for what is none, or nested deeper than any of ours."""
+    depth = deepest = 0
+    whole = text.decode("utf-8") if isinstance(text, bytes) else text
+    for bracket in _NO_BRACKETS.sub("", whole):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST:
+        raise ValueError("it is nested too deeply")
+    return json.loads(whole)

@@ -112,6 +112,19 @@ def test_addresses_are_not_fetched(client, address):
     assert "addresses are not taken" in refused(client, sent, api_name="/open")
 
 
+@pytest.mark.parametrize("name", ["{sample}", "/etc/hostname", "/dev/zero", "{uploads}/../x"])
+def test_files_of_the_machine_are_no_uploads(address, sample, uploads, name):
+    """Not by a client that sends a path of ours in place of a file."""
+    sent = [{"path": name.format(sample=sample, uploads=uploads), "meta": {"_type": "gradio.FileData"}}]
+    call = f"{address}/gradio_api/call/open"
+    header = {"Content-Type": "application/json"}
+    asked = urllib.request.Request(call, json.dumps({"data": sent}).encode(), header)
+    event = json.loads(urllib.request.urlopen(asked).read())["event_id"]
+    said = urllib.request.urlopen(f"{call}/{event}").read().decode()
+    assert "event: error" in said
+    assert "seconds" not in said
+
+
 @pytest.mark.parametrize(
     ("path", "headers"),
     [

@@ -26,7 +26,7 @@ def test_a_row_says_what_it_says_and_takes_the_rest_from_the_command(tmp_path):
         'a.mp4,A.mp4,sad,,0.5,"brows, eyes",angry=x.jpg;fear=y.jpg\n'
         "b.mp4,B.mkv,,0-1:fear,,,\n"
         "\n"
-        "../c.mp4,C.mp4,,,,,\n"
+        "c.mp4,C.mp4,,,,,\n"
     )
     one, two, three = jobs(tmp_path, text, emotion="happy", intensity="1.2", face="left")
     assert one.project == Project(
@@ -38,7 +38,7 @@ def test_a_row_says_what_it_says_and_takes_the_rest_from_the_command(tmp_path):
         enroll={"angry": tmp_path / "x.jpg", "fear": tmp_path / "y.jpg"},
     )
     assert (two.project.emotion, two.project.segments, two.project.intensity) == (None, "0-1:fear", 1.2)
-    assert (three.project.source.resolve(), three.project.emotion) == (tmp_path.parent / "c.mp4", "happy")
+    assert (three.project.source, three.project.emotion) == (tmp_path / "c.mp4", "happy")
     assert [job.output for job in (one, two, three)] == [tmp_path / name for name in ("A.mp4", "B.mkv", "C.mp4")]
 
 
@@ -88,6 +88,14 @@ def test_clips_of_a_folder(tmp_path):
         ("source,output,emotion\na.mp4,../x.mp4,sad\n", "leads out"),
         ("source,output,emotion\na.mp4,away/x.mp4,sad\n", "leads out"),
         ("source,output,emotion\na.mp4,away.mp4,sad\n", "leads out"),
+        ("source,output,emotion\n../a.mp4,x.mp4,sad\n", "leads out"),
+        ("source,output,emotion\naway.mp4,x.mp4,sad\n", "leads out"),
+        ("source,output,reference\na.mp4,x.mp4,away/b.jpg\n", "leads out"),
+        ("source,output,emotion,enroll\na.mp4,x.mp4,sad,angry=../b.jpg\n", "leads out"),
+        ("source,output,emotion,model\na.mp4,x.mp4,sad,../m.onnx\n", "leads out"),
+        ("source,output,emotion,prior\na.mp4,x.mp4,sad,../p.npz\n", "leads out"),
+        ("source,output,project\na.mp4,x.mp4,../edit.json\n", "leads out"),
+        (f"source,output,emotion,face\na.mp4,x.mp4,sad,{'9' * 5000}\n", "unknown face"),
         ("source,output,emotion\na.mp4,none/x.mp4,sad\n", "there is no folder"),
         ("source,output,emotion\na.mp4,x.mp4,sad\nb.mp4,./x.mp4,sad\n", "both be written"),
         ("source,output,emotion\na.mp4,x.mp4,sad\nx.mp4,y.mp4,sad\n", "is an input of x.mp4"),
@@ -105,6 +113,21 @@ def test_what_makes_no_sense_is_refused_with_its_line(tmp_path, text, said):
     with pytest.raises(CdrlError, match=said) as error:
         jobs(inner, text)
     assert str(error.value).count("\n") == 0
+
+
+def test_a_folder_s_links_lead_nowhere_else(tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "secret.mp4").write_bytes(b"x")
+    (tmp_path / "clips" / "talk.mp4").symlink_to(tmp_path / "secret.mp4")
+    with pytest.raises(UsageError, match="leads out"):
+        found(tmp_path / "clips", desk(tmp_path / "out", emotion="happy"))
+
+
+def test_what_the_command_says_may_lie_anywhere(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (job,) = jobs(tmp_path, "source,output\na.mp4,A.mp4\n", reference="../smile.jpg")
+    assert job.project.reference.resolve() == tmp_path / "smile.jpg"
 
 
 @pytest.mark.parametrize("name", ["../x.mp4", "{root}/x.mp4", "link/x.mp4", "/x.mp4"])

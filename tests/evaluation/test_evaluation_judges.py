@@ -122,7 +122,7 @@ def test_unreadable_files_and_unknown_emotions_are_refused(happy: Observation, t
     with pytest.raises(InputNotFoundError, match="no such file"):
         list(decode(tmp_path / "none.mp4"))
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(InputError, match="cannot judge"):
+    with pytest.raises(InputError, match="not a video"):
         list(decode(tmp_path / "text.mp4"))
     with pytest.raises(UsageError, match="bored"):
         compare(happy, happy, "bored")

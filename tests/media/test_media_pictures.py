@@ -1,8 +1,10 @@
 """What the numbers in the planes are, on the way in and after writing."""
 
+import struct
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from made_clips import picture, round_trip
@@ -255,3 +257,14 @@ def test_from_rgb_and_back():
     twin = frame.copy()
     twin.planes[0][:] = 0
     assert frame.planes[0].max() > 0
+
+
+def test_a_photo_of_a_telephone(tmp_path):
+    """It carries EXIF, which PyAV has no name for, and in it how the telephone was held."""
+    photo = cv2.imencode(".jpg", np.full((40, 64, 3), 99, np.uint8))[1].tobytes()
+    turned = struct.pack("<HHII", 0x0112, 3, 1, 6)  # the orientation: to be turned clockwise
+    exif = b"Exif\0\0" + struct.pack("<2sHIH", b"II", 42, 8, 1) + turned + bytes(4)
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif
+    (tmp_path / "photo.jpg").write_bytes(photo[:2] + segment + photo[2:])
+    info = probe(tmp_path / "photo.jpg")
+    assert (info.rotation, info.width, info.height) == (90, 40, 64)

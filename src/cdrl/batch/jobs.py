@@ -54,8 +54,8 @@ class Desk:
 def listed(path: Path, desk: Desk) -> list[Job]:
     """The jobs of a CSV file; its first row names columns out of `COLUMNS`.
 
-    Relative names of sources, references, ... begin at the list's folder. Raises InputNotFoundError, InputError,
-    LimitError, and UsageError with the line's number.
+    Relative names of sources, references, ... begin at the list's folder and stay in it, as a project's do. Raises
+    InputNotFoundError, InputError, LimitError, and UsageError with the line's number.
     """
     text = small_text(path, MAX_LIST_BYTES, "list of jobs")
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -127,23 +127,25 @@ def _job(row: Mapping[str, str], folder: Path, desk: Desk) -> Job:
 
 def _project(texts: Mapping[str, str], defaults: Mapping[str, str], folder: Path) -> Project:
     """The project of a row, be it named or spelt out."""
-    source = local_path(texts["source"], folder, stays=False) if "source" in texts else None
+    source = local_path(texts["source"], folder) if "source" in texts else None
     if "project" in texts or "project" in defaults:
         beside = [name for name in COLUMNS[2:] if name in {**texts, **defaults} and name != "project"]
         if beside:
             raise UsageError(f"project and {beside[0]} are both given: a project says all but source and output")
-        begin = folder if "project" in texts else Path.cwd()
-        project = Project.read(local_path({**defaults, **texts}["project"], begin, stays=False))
+        own = "project" in texts
+        begin = folder if own else Path.cwd()
+        project = Project.read(local_path({**defaults, **texts}["project"], begin, stays=own))
         return project if source is None else project.of(source)
     if source is None:
         raise UsageError("no source is named")
     here = {name: text for name, text in defaults.items() if name not in texts}
-    wish = _wish(here, Path.cwd()) | _wish(texts, folder)
+    wish = _wish(here, Path.cwd(), stays=False) | _wish(texts, folder, stays=True)
     return Project(source, **wish)  # type: ignore[arg-type]
 
 
-def _wish(texts: Mapping[str, str], folder: Path) -> dict[str, object]:
-    """Texts of columns as `Project` takes them; relative names begin at `folder`."""
+def _wish(texts: Mapping[str, str], folder: Path, stays: bool) -> dict[str, object]:
+    """Texts of columns as `Project` takes them; relative names begin at `folder`, and stay in it where a list says
+    them: what the command says is the user's own choice."""
     wish: dict[str, object] = {name: texts[name] for name in ("emotion", "segments", "face", "model") if name in texts}
     if "intensity" in texts:
         wish["intensity"] = _number(texts["intensity"])
@@ -151,11 +153,11 @@ def _wish(texts: Mapping[str, str], folder: Path) -> dict[str, object]:
         wish["regions"] = tuple(word for word in re.split(r"[,;\s]+", texts["regions"]) if word)
     for name in ("reference", "prior"):
         if name in texts:
-            wish[name] = local_path(texts[name], folder, stays=False)
+            wish[name] = local_path(texts[name], folder, stays=stays)
     if "model" in texts and texts["model"] not in MODELS:
-        wish["model"] = str(local_path(texts["model"], folder, stays=False))
+        wish["model"] = str(local_path(texts["model"], folder, stays=stays))
     if "enroll" in texts:
-        wish["enroll"] = _enrolled(texts["enroll"], folder)
+        wish["enroll"] = _enrolled(texts["enroll"], folder, stays)
     return wish
 
 
@@ -166,11 +168,11 @@ def _number(text: str) -> float:
         raise UsageError(f"intensity {text!r:.40} is no number") from None
 
 
-def _enrolled(text: str, folder: Path) -> dict[str, Path]:
+def _enrolled(text: str, folder: Path, stays: bool) -> dict[str, Path]:
     pairs = [pair.strip().partition("=") for pair in text.split(";") if pair.strip()]
     if not all(equals for _, equals, _ in pairs):
         raise UsageError(f"enroll {text!r:.60}: write EMOTION=FILE, several with ; between them")
-    return {name: local_path(path, folder, stays=False) for name, _, path in pairs}
+    return {name: local_path(path, folder, stays=stays) for name, _, path in pairs}
 
 
 def _checked(jobs: list[Job], otherwise: str, desk: Desk) -> list[Job]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cdrl.errors import CdrlError, Interrupted, OutputError
-from cdrl.files import file_sha256, write_whole
+from cdrl.files import file_sha256, parsed, small_bytes, write_whole
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.media.writing import sync
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cdrl.provenance import Credentials
 
 STAGING, MARK = ".cdrl-batch-", "finished.json"
+_MAX_MARK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Task:
     def finished(self) -> Result | None:
         """What came of it where it is whole and only has to be put in place."""
         try:
-            said = json.loads((self.staging / MARK).read_bytes())
+            said = parsed(small_bytes(self.staging / MARK, _MAX_MARK, "mark"))
             result = Result(**said | {"warnings": tuple(said["warnings"])})
             return result if self.staged.is_file() and file_sha256(self.staged) == result.sha256 else None
         except (OSError, ValueError, TypeError, KeyError):

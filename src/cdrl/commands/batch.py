@@ -16,7 +16,7 @@ from cdrl.batch.memory import available_memory
 from cdrl.commands.consent import ConsentGiven, require_consent
 from cdrl.commands.edit import Provenance, credentials_of
 from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE
-from cdrl.errors import JobsFailedError, OutputError, OutputExistsError, UsageError
+from cdrl.errors import JobsFailedError, OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import write_whole
 from cdrl.media.encoding import CONTAINERS, EncoderOptions
 from cdrl.media.limits import Limits
@@ -170,14 +170,14 @@ def _tell(summary: Summary, options: Options) -> None:
     """Warnings, failures and counts on stderr; the report in its file."""
     for entry in summary.entries:
         for warning in entry.get("warnings", ()):
-            print("cdrl: warning:", " ".join(warning.split()), file=sys.stderr)
+            print("cdrl: warning:", one_line(warning), file=sys.stderr)
     for note in summary.notes:
-        print("cdrl: warning:", note, file=sys.stderr)
+        print("cdrl: warning:", one_line(note), file=sys.stderr)
     failures = [entry for entry in summary.entries if entry["state"] == "failed"]
     if failures:
         print("failed:", file=sys.stderr)
     for entry in failures:
-        print(f"  {entry['name']} → {entry['output']}: {entry['reason']}", file=sys.stderr)
+        print(" ", one_line(f"{entry['name']} → {entry['output']}: {entry['reason']}"), file=sys.stderr)
     if sys.stderr.isatty() or failures:
         said = summary.to_json()["counts"].items()
         print(", ".join(f"{count} {state}" for state, count in said if count), file=sys.stderr)

@@ -15,7 +15,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.commands.consent import ConsentGiven, require_consent
 from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE, enrolled
-from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.errors import OutputError, OutputExistsError, UsageError, one_line
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.project import Project
@@ -116,7 +116,7 @@ def run(options: Options) -> int:
             c2pa=credentials_of(options.provenance),
         )
     for warning in report.warnings:
-        print("cdrl: warning:", " ".join(warning.split()), file=sys.stderr)
+        print("cdrl: warning:", one_line(warning), file=sys.stderr)
     if options.report is not None:
         _write_report(options.report, report.to_json())
     if options.save_project is not None:

@@ -12,7 +12,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from cdrl.commands.consent import ConsentGiven, require_consent
 from cdrl.commands.edit import progress_bar
 from cdrl.commands.wish import Wish
-from cdrl.errors import UsageError
+from cdrl.errors import UsageError, one_line
 from cdrl.manipulation.plan import EditPlan
 from cdrl.media.limits import Limits
 
@@ -97,6 +97,6 @@ def _format(options: Options) -> str:
 def _tell(options: Options, total: int, missing: int, as_what: str) -> None:
     if missing:
         said = f"{options.source}: no face in {missing} of {total} frames; those are {as_what}"
-        print("cdrl: warning:", said, file=sys.stderr)
+        print("cdrl: warning:", one_line(said), file=sys.stderr)
     if sys.stderr.isatty():
         print(f"{options.output}: {total - missing} of {total} frames with a face", file=sys.stderr)

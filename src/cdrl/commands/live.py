@@ -18,7 +18,7 @@ from tyro.conf import FlagCreatePairsOff, arg
 
 from cdrl.commands.consent import ConsentGiven, require_consent
 from cdrl.commands.wish import Wish
-from cdrl.errors import UsageError
+from cdrl.errors import UsageError, one_line
 from cdrl.manipulation.plan import REFERENCE, EditPlan
 from cdrl.media.limits import Limits
 
@@ -149,7 +149,7 @@ def _over(asked: Asked, screen: Screen, typed: queue.SimpleQueue[str], seconds: 
             try:
                 asked.command(line)
             except UsageError as error:
-                print("cdrl: warning:", " ".join(str(error).split()), file=sys.stderr)
+                print("cdrl: warning:", one_line(str(error)), file=sys.stderr)
         if said:
             screen.title(_title(asked))
         return asked.over or (end is not None and time.monotonic() >= end)

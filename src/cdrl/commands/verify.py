@@ -40,5 +40,5 @@ def run(options: Options) -> int:
     else:
         print("\n".join(found.lines()))
     if found.problem:
-        raise ProvenanceError("".join(c if c.isprintable() else "?" for c in found.problem))
+        raise ProvenanceError(found.problem)
     return 0

@@ -1,14 +1,18 @@
 """Frames of a file for the judges: decoded again from what was written, never taken from an editor's memory."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from numpy.typing import NDArray
 
-from cdrl.errors import InputError, InputNotFoundError
+from cdrl.errors import InputError
+from cdrl.media import Limits
+from cdrl.media.opening import check_path, opened
 
 Image = NDArray[np.uint8]
 Frames = Callable[[], Iterator[Image]]  # a fresh pass over the same RGB frames each call: [H,W,3]
@@ -18,10 +22,8 @@ _FALLBACK_RATE = Fraction(25)
 
 def decode(path: Path) -> Iterator[Image]:
     """RGB frames [H,W,3] of the first video stream, upright (a rotation flag is obeyed)."""
-    if not path.is_file():
-        raise InputNotFoundError(f"cannot judge {path}: there is no such file")
     try:
-        with av.open(str(path)) as container:
+        with _opened(path) as container:
             if not container.streams.video:
                 raise InputError(f"cannot judge {path}: it has no video stream")
             for frame in container.decode(video=0):
@@ -31,6 +33,11 @@ def decode(path: Path) -> Iterator[Image]:
         raise InputError(f"cannot judge {path}: {error.strerror or error}") from error
 
 
+def _opened(path: Path) -> AbstractContextManager[InputContainer]:
+    """The file alone, within the usual limits: what others made may be no video but lead elsewhere."""
+    return opened(check_path(path, Limits()), Limits())
+
+
 def frames_of(path: Path) -> Frames:
     """A source of passes over the file's frames."""
     return lambda: decode(path)
@@ -38,7 +45,7 @@ def frames_of(path: Path) -> Frames:
 
 def frame_rate(path: Path) -> Fraction:
     """Average frames per second, exact."""
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         return container.streams.video[0].average_rate or _FALLBACK_RATE
 
 
@@ -47,7 +54,7 @@ def plain_copy(source: Path, output: Path, crf: int = 18) -> None:
 
     Odd sizes lose their last row or column, as 4:2:0 asks. Timestamps stay the source's.
     """
-    with av.open(str(source)) as inside, av.open(str(output), "w", format="mp4") as outside:
+    with _opened(source) as inside, av.open(str(output), "w", format="mp4") as outside:
         stream = inside.streams.video[0]
         rate = stream.average_rate or _FALLBACK_RATE
         encoder = outside.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "medium"})

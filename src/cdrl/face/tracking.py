@@ -13,6 +13,7 @@ from cdrl.media import PixelFormat
 
 FACES = ("largest", "left", "right")
 _CUT = 0.11  # mean change of luma between two frames (of its range) that only a cut makes
+_DIGITS = 6  # of a face's number; Python does not read thousands of them
 _LOOK_AGAIN = 5  # frames between two searches while there is no face
 _THUMBNAIL = 24  # rows and columns of the picture that cuts are looked for in
 
@@ -41,7 +42,7 @@ def parse_face(face: str) -> str | int:
     text = str(face).strip().lower()
     if text in FACES:
         return text
-    if text.isdecimal() and int(text) >= 1:
+    if text.isdecimal() and len(text) <= _DIGITS and int(text) >= 1:
         return int(text)
     raise UsageError(f"unknown face {face!r}: choose largest, left, right, or a number from 1 (counted from the left)")
 

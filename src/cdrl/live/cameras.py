@@ -75,6 +75,7 @@ def standard_input(limits: Limits) -> Capture:
     # Unbuffered: a full buffer must not be waited for while half of a frame is there.
     stream = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
     options = {"format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels), **_AT_ONCE}
+    options["protocol_whitelist"] = "none"  # what comes in opens nothing else
     with _told("standard input is no video stream", "send Y4M, MJPEG or Matroska, as from ffmpeg -f yuv4mpegpipe -"):
         container = av.open(stream, "r", options=options, metadata_errors="replace")
     yield from _frames(container, "standard input", limits)

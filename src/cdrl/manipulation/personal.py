@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ from cdrl.errors import AssetError
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior, Example
 from cdrl.manipulation.traits import FURTHER, adaptation, traits
+
+MAX_BYTES = 1 << 24
+"""Most bytes of a translator; ours has a hundred and thirty thousand."""
+MAX_MEMORY = 1 << 28
+"""Most bytes that a translator may take to compute, whatever its graph asks for."""
+MAX_SECONDS = 10
+"""Most seconds that it may take for one person; ours takes a thousandth."""
+_ELSEWHERE = b"location"  # a key that ONNX files have only where they name other files
 
 
 class PersonalPrior:
@@ -46,14 +55,23 @@ class OnnxTranslator:
         import onnxruntime  # noqa: PLC0415  a quarter of a second that nothing else needs
 
         name = path or TRANSLATOR
-        data = verified_bytes(TRANSLATOR) if path is None else user_bytes(path)
+        data = verified_bytes(TRANSLATOR) if path is None else user_bytes(path, MAX_BYTES)
+        if _ELSEWHERE in data:
+            raise AssetError(f"{name}: keeps its numbers in other files, which are not read: export it as one file")
         options = onnxruntime.SessionOptions()
+        _limit_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # runs nothing yet
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session: Any = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
             inputs = {item.name: item.shape for item in self._session.get_inputs()}
             wide = self._session.get_outputs()[0].shape
+            # Of the prior that it was trained for; read here, for a damaged model's words may be no text.
+            self.prior_sha256 = str(self._session.get_modelmeta().custom_metadata_map.get("prior_sha256", ""))
         except Exception as error:  # onnxruntime's errors have no common class of their own
             raise AssetError(f"{name}: not a translator; train one with `cdrl train translator`") from error
         count, modes = len(EXPRESSIVE), len(prior.expression_deviation)
@@ -65,14 +83,35 @@ class OnnxTranslator:
                 f"{name}: was trained for another prior (SHA-256 {self.prior_sha256[:12]}...) than the one that is "
                 "used: give the one it was trained for with --prior, or train it again"
             )
-        self._prior = prior
-
-    @property
-    def prior_sha256(self) -> str:
-        """Of the prior that it was trained for."""
-        return str(self._session.get_modelmeta().custom_metadata_map.get("prior_sha256", ""))
+        self._prior, self._name = prior, name
 
     def __call__(self, person: Person) -> Adaptation:
         """See the class."""
-        change = self._session.run(None, {"traits": traits(person, self._prior)[None]})[0][0]
+        import onnxruntime  # noqa: PLC0415
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        stop = threading.Timer(MAX_SECONDS, setattr, (options, "terminate", True))
+        stop.start()
+        try:
+            change = self._session.run(None, {"traits": traits(person, self._prior)[None]}, options)[0][0]
+        except Exception as error:  # onnxruntime's errors have no common class of their own
+            raise AssetError(
+                f"{self._name}: does not run within {MAX_SECONDS} s and {MAX_MEMORY:,} bytes; train it again with "
+                "`cdrl train translator`"
+            ) from error
+        finally:
+            stop.cancel()
+        if not np.isfinite(change).all():
+            raise AssetError(f"{self._name}: gives no numbers; train it again with `cdrl train translator`")
         return adaptation(np.asarray(change, np.float32))
+
+
+@cache
+def _limit_memory() -> None:
+    """The arena that every translator of this process computes in."""
+    import onnxruntime  # noqa: PLC0415
+
+    kind = (onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
+    arena = onnxruntime.OrtArenaCfg({"max_mem": MAX_MEMORY})
+    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kind), arena)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from cdrl.assets import PRIOR, user_bytes, verified_bytes
 from cdrl.emotions import EMOTIONS
@@ -26,7 +29,12 @@ MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by les
 LOW_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
 BROW_ROOM, BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
 LEAST_OPENING = 0.05  # cm: openings are not divided by less
+MAX_BYTES, MAX_UNPACKED = 1 << 23, 1 << 26
+"""Most bytes of a prior's file, and of its arrays; ours has three hundred thousand, and ten times as many unpacked."""
 _WHOLE = {"mean", "reading", "emphasis", "belief", "following"}  # arrays that are kept as float32
+
+# What zip files raise where they are damaged, encrypted, or packed in a way that is not known.
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError)
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
 
@@ -76,10 +84,9 @@ class EmotionPrior:
     def load(cls, path: Path | None = None) -> EmotionPrior:
         """The prior in `path`, or the shipped one. `AssetError` when it is missing or not a prior."""
         try:
-            data = verified_bytes(PRIOR) if path is None else user_bytes(path)
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                arrays = {name: file[name].astype(np.float32) for name in array_names()}
-        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            data = verified_bytes(PRIOR) if path is None else user_bytes(path, MAX_BYTES)
+            arrays = _unpacked(data)
+        except (OSError, ValueError, KeyError, EOFError, TypeError, *_ZIP_ERRORS) as error:
             name = path or PRIOR
             raise AssetError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
         emotions, people, modes = len(EXPRESSIVE), arrays["identity"].shape[:1], arrays["expression_deviation"].size
@@ -99,6 +106,8 @@ class EmotionPrior:
         }
         if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
             raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
+        if not all(_plausible(name, array) for name, array in arrays.items()):
+            raise AssetError(f"{path or PRIOR}: its numbers are no face's; fit it again with `cdrl train prior`")
         return cls(**arrays, sha256=hashlib.sha256(data).hexdigest())
 
     def adapted(self, change: Adaptation) -> EmotionPrior:
@@ -139,6 +148,35 @@ class EmotionPrior:
             float(np.exp(weights @ np.log(self.lid_ratio))),
             np.tensordot(weights, self.gain, 1),
         )
+
+
+def _unpacked(data: bytes) -> dict[str, Floats]:
+    """The arrays of an npz, of which no more is unpacked than `MAX_UNPACKED`: a small file can claim any size."""
+    arrays, left = {}, MAX_UNPACKED
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in array_names():
+            with archive.open(f"{name}.npy") as member:
+                content = member.read(left + 1)
+            left -= len(content)
+            if left < 0:
+                raise ValueError(f"its arrays take more than {MAX_UNPACKED:,} bytes")
+            header = io.BytesIO(content)
+            read_header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(header)]
+            shape, _, kind = read_header(header)
+            if math.prod(shape) * kind.itemsize != len(content) - header.tell():
+                raise ValueError(f"{name} is not as large as it says")
+            with np.errstate(over="ignore"):  # what is too large is no number, and refused as such
+                arrays[name] = np.load(io.BytesIO(content), allow_pickle=False).astype(np.float32)
+    return arrays
+
+
+def _plausible(name: str, array: Floats) -> bool:
+    """Whether numbers are of the size that faces have, many times over: what is beyond ends in no numbers at all."""
+    if not array.size:
+        return False
+    if name == "lid_ratio":
+        return bool((array > 0.05).all() and (array < 20).all())
+    return bool((np.abs(array) < {"gain": 5, "offset": 20, "lip_opening": 20}.get(name, 100)).all())
 
 
 def region_table() -> Floats:

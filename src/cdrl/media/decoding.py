@@ -38,19 +38,18 @@ class Damage:
 
 def decoded(container: InputContainer, stream: VideoStream, damage: Damage, limits: Limits) -> Iterator[av.VideoFrame]:
     """Pictures of `stream` in order of showing, never an error of FFmpeg's; `damage` is counted up on the way."""
-    in_a_row = 0
+    in_a_row, reason = 0, ""
     for packet in demuxed(container, stream, damage=damage):
         try:
             pictures = stream.codec_context.decode(packet)
         except av.FFmpegError as error:
             damage.packets += 1
-            in_a_row += 1
-            if in_a_row >= limits.max_damaged_packets:
-                damage.broken = f"{in_a_row} damaged packets in a row, {words(error)}"
-                return
-            continue
-        damage.frames += packet.is_corrupt
-        in_a_row = 0 if pictures else in_a_row
+            pictures, reason = [], words(error)
+        damage.frames += bool(pictures) and packet.is_corrupt
+        in_a_row = 0 if pictures else in_a_row + 1
+        if in_a_row >= limits.max_damaged_packets:
+            damage.broken = f"{in_a_row} packets in a row without a picture{reason and ', '}{reason}"
+            return
         for picture in pictures:
             damage.frames += picture.is_corrupt
             yield picture

@@ -13,7 +13,11 @@ class Limits:
     """Longest clip, in seconds."""
     max_pixels: int = 8192 * 4352
     """Most pixels in a frame (width × height); the default is a little over 8K."""
+    max_frames: int = 4 * 3600 * 120
+    """Most frames in a clip, for files whose times stand still; the default is four hours at 120 frames a second."""
     max_streams: int = 64
     """Most streams (video, audio, subtitles, data together) in one file."""
     max_damaged_packets: int = 10_000
-    """Damaged packets in a row after which a file is given up rather than searched further."""
+    """Packets in a row that give no picture, after which a file is given up rather than searched further."""
+    max_wait: int = 60
+    """Seconds that opening a file, or reading one packet of it, may take."""

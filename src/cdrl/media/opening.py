@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import re
 import stat
 from collections.abc import Iterator
@@ -9,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+import av._core
 from av.container import InputContainer
 
 from cdrl.errors import InputError, InputNotFoundError, LimitError
+from cdrl.media.boxes import check_tables
 from cdrl.media.decoding import words
 from cdrl.media.limits import Limits
 
@@ -32,6 +36,10 @@ PLAYLIST = re.compile(
     rb"(\xef\xbb\xbf)?\s*(#EXTM3U|ffconcat|v=0\r?\n|\[playlist\]|(<\?xml[^>]*>\s*)?<(MPD|smil|asx)|FILE \")",
     re.IGNORECASE,
 )
+LARGEST_BLOCK = 384 << 20
+"""Bytes that FFmpeg may take in one piece: a frame of 8K in 16-bit RGB, or an index of sixteen million samples."""
+_PIXEL_BYTES = 9  # of a packed pixel, with what is put around a picture
+_LIBRARY = ctypes.CDLL(av._core.__file__)  # finds FFmpeg's functions, too, of which PyAV offers not all
 ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -75,17 +83,29 @@ def photo_demuxer(head: bytes) -> str | None:
 def opened(path: Path, limits: Limits) -> Iterator[InputContainer]:
     """An open container of a checked path, closed at the end.
 
-    Raises InputError for what is no video file, LimitError for too many streams.
+    Raises InputError for what is no video file, LimitError for too many streams, and for an index that is too large.
     """
     head = _first_bytes(path)
     if PLAYLIST.match(head):
         raise InputError(f"{path} is a playlist, not a video: name the video file it points to")
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels)}
     options["export_xmp"] = "1"  # MP4 and MOV: the XMP packet is among the labels
+    options["max_streams"] = str(limits.max_streams + 1)  # each is looked into before we can count them
     demuxer = photo_demuxer(head)
+    check_tables(path)
+    _LIBRARY.av_max_alloc(ctypes.c_size_t(max(LARGEST_BLOCK, _PIXEL_BYTES * limits.max_pixels)))
     try:
-        container = av.open(f"file:{path}", "r", format=demuxer, options=options, metadata_errors="replace")
+        container = av.open(
+            f"file:{path}",
+            format=demuxer,
+            options=options,
+            metadata_errors="replace",
+            timeout=(float(limits.max_wait), float(limits.max_wait)),
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:
+            bounds = f"{limits.max_streams} streams (max_streams) and {LARGEST_BLOCK:,} bytes for any part of it"
+            raise LimitError(f"{path}: asks for more than the limits of {bounds}: export it again") from error
         raise InputError(
             f"{path}: not a video that can be read ({words(error)}); play it to see whether it is whole"
         ) from error

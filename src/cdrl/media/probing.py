@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import av
 from av.container import InputContainer
@@ -201,6 +201,16 @@ def side_data(picture: av.VideoFrame) -> dict[SideDataType, bytes]:
     """What travels beside the pixels of a decoded picture, by type."""
     entries = cast(Iterable[SideData], picture.side_data)
     return {entry.type: bytes(entry) for entry in entries}
+
+
+def _unnamed(kind: Any, value: int) -> Any:
+    """A type that FFmpeg has and PyAV has no name for: a photo's EXIF, without which no side data could be read."""
+    member = object.__new__(kind)
+    member._name_, member._value_ = f"TYPE_{value}", value
+    return member
+
+
+SideDataType._missing_ = classmethod(_unnamed)  # type: ignore[assignment]
 
 
 def _start(container: InputContainer, stream: VideoStream, first: av.VideoFrame, time_base: Fraction) -> Fraction:

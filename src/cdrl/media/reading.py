@@ -74,6 +74,8 @@ class FrameReader(Iterator[Frame]):
                     raise LimitError(
                         f"{info.path} lasts longer than {limits.max_seconds} s, the limit: raise max_seconds"
                     )
+                if frame.index >= limits.max_frames:
+                    raise LimitError(f"{info.path} has more than {limits.max_frames:,} frames: raise max_frames")
                 yield frame
         if frame is None:
             raise InputError(

@@ -17,14 +17,14 @@ from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
+from cdrl.errors import CdrlError, InputError, OutputError, OutputExistsError, UsageError
 from cdrl.media.decoding import words
 from cdrl.media.encoding import EncoderOptions, check_encoder, codec_of, container_of, encoder_settings, target_format
 from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.layout import layout_name, rearranged, view
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, opened
-from cdrl.media.probing import VideoInfo
+from cdrl.media.probing import VideoInfo, main_video
 from cdrl.media.reading import usual_duration
 from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels
 
@@ -149,6 +149,7 @@ class Writer:
                 self._tracks.finish()
             finally:
                 self._output.close()
+            self._check_picture()
             content = None if self.seal is None else self.seal.close(self._temporary)
             sync(self._temporary)
             if not self.overwrite and self._final.exists():
@@ -156,6 +157,17 @@ class Writer:
             with nullcontext() if content is None or self.seal is None else self._beside(self.seal.companion, content):
                 self._temporary.replace(self._final)
             sync(self._final.parent)
+
+    def _check_picture(self) -> None:
+        """Raises OutputError where the muxer has left the picture out without a word: damaged times may not fit."""
+        try:
+            with opened(self._temporary, self._limits) as written:
+                main_video(written, self._temporary)
+        except InputError:
+            raise OutputError(
+                f"{self.path}: the times of {self.info.path} do not fit into {self._format.name}: choose another "
+                "ending, or repair the source first"
+            ) from None
 
     @contextmanager
     def _beside(self, companion: Path, content: bytes) -> Iterator[None]:

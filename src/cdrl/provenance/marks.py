@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cdrl.files import parsed
 from cdrl.media import Limits
 from cdrl.media.opening import check_path, opened
 from cdrl.provenance import xmp
-from cdrl.provenance.record import BEGINNING, parsed
+from cdrl.provenance.record import BEGINNING
 
 XMP_CONTAINERS = {"mp4", "mov"}  # muxers; Matroska and WebM hold labels of any name instead
 SOURCE_TYPE_LABEL, EDITS_LABEL = "DIGITAL_SOURCE_TYPE", "CDRL_EDITS"

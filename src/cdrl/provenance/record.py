@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,7 +16,6 @@ DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeW
 """IPTC's term for a recording of which a part was made by a trained model."""
 
 TOOL = "cdrl"
-DEEPEST = 50  # brackets within brackets; a record has five
 BEGINNING = "edited with cdrl "
 """How every description of ours begins; known again where a converter has kept nothing but the comment."""
 
@@ -62,17 +60,6 @@ def edit_record(plan: EditPlan, enrolled: Sequence[str] = (), beside: bool = Fal
         "enrolled": sorted(enrolled),
         "side_by_side": beside,
     }
-
-
-def parsed(text: str | bytes) -> Any:
-    """JSON that a stranger may have written. Raises ValueError for what is none, or nested deeper than any of ours."""
-    depth = deepest = 0
-    for character in text.decode("utf-8") if isinstance(text, bytes) else text:
-        depth += (character in "[{") - (character in "]}")
-        deepest = max(deepest, depth)
-    if deepest > DEEPEST:
-        raise ValueError("it is nested too deeply")
-    return json.loads(text)
 
 
 def in_words(record: Mapping[str, Any]) -> str:

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cdrl.errors import ProvenanceError
-from cdrl.provenance.record import parsed
+from cdrl.errors import CdrlError, ProvenanceError
+from cdrl.files import parsed, small_text
 
 FORMAT = "cdrl-provenance/1"
 LARGEST = 1 << 20  # bytes; one of a thousand segments has a tenth of it
@@ -29,9 +29,7 @@ def encoded(content: dict[str, Any]) -> bytes:
 def read_sidecar(path: Path) -> dict[str, Any]:
     """The content of a sidecar, its hashes and its edit in place. Raises ProvenanceError for a damaged one."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError("it is far too large")
-        content = parsed(path.read_bytes())
+        content = parsed(small_text(path, LARGEST, "sidecar"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r:.40}, not {FORMAT}")
         for part in ("input", "output"):
@@ -43,9 +41,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise _damaged(path, f"{error} is missing") from None
     except TypeError:
         raise _damaged(path, "its parts are not what they should be") from None
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from None
-    except ValueError as error:
+    except (CdrlError, ValueError) as error:
         raise _damaged(path, str(error)) from None
     return dict(content)
 

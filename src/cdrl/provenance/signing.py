@@ -18,7 +18,8 @@ from uuid import UUID
 import cv2
 import numpy as np
 
-from cdrl.errors import InputError, OutputError, UsageError
+from cdrl.errors import CdrlError, InputError, OutputError, UsageError
+from cdrl.files import small_bytes
 from cdrl.provenance.record import TOOL
 
 State = Literal["trusted", "valid", "invalid"]
@@ -227,10 +228,6 @@ def _loaded(credentials: Credentials) -> tuple[str, bytes, bytes]:
 
 def _pem(path: Path, flag: str) -> bytes:
     try:
-        if path.stat().st_size > 1 << 20:
-            raise InputError(f"{flag} {path} is far too large for certificates: check the name")
-        return path.read_bytes()
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{flag} {path} cannot be read ({error.strerror}); check the name") from None
+        return small_bytes(path, 1 << 20, "PEM file")
+    except CdrlError as error:
+        raise InputError(f"{flag} {error}") from None

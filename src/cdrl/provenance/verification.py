@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cdrl.errors import CdrlError, InputError, ProvenanceError
+from cdrl.errors import CdrlError, InputError, ProvenanceError, one_line
 from cdrl.files import file_sha256
 from cdrl.media import Limits
 from cdrl.media.opening import check_path
@@ -60,7 +60,7 @@ class Verdict:
             said.append(f"  C2PA: {_signed(self.manifest)}")
         elif not available():
             said.append("  C2PA: not looked for; pip install 'cdrl[provenance]'")
-        return ["".join(c if c.isprintable() else "?" for c in line) for line in said]
+        return [line[: len(line) - len(line.lstrip())] + one_line(line) for line in said]
 
 
 def verify(

@@ -15,7 +15,8 @@ from typing import Any
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
-from cdrl.provenance.record import BEGINNING, parsed
+from cdrl.files import parsed
+from cdrl.provenance.record import BEGINNING
 
 BOX = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac")
 LARGEST = 1 << 20  # bytes; a packet is a few thousand

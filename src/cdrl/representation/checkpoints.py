@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from cdrl.errors import InputError, InputNotFoundError
-from cdrl.files import write_whole
+from cdrl.files import parsed, write_whole
 
 FORMAT = "cdrl-checkpoint-1"
 Kind = TypeVar("Kind")
@@ -54,9 +54,11 @@ def load_model(path: Path, architecture: str) -> tuple[dict[str, Tensor], dict[s
     tensors, facts = read_tensors(path)
     if facts.get("format") != FORMAT:
         raise InputError(f"{path}: not a checkpoint of cdrl (it holds tensors without a configuration)")
-    if facts["architecture"] != architecture:
-        raise InputError(f"{path}: a checkpoint of {facts['architecture']!r}, but {architecture!r} is needed here")
-    config: dict[str, Any] = facts["config"]
+    if facts.get("architecture") != architecture:
+        raise InputError(f"{path}: a checkpoint of {facts.get('architecture')!r}, but {architecture!r} is needed here")
+    config = facts.get("config")
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: holds no configuration; train it again with this version of cdrl")
     return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}, config
 
 
@@ -74,7 +76,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             )
     try:
         with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            facts = parsed((file.metadata() or {}).get("facts", "{}"))
+            if not isinstance(facts, dict):
+                raise ValueError("its facts are none")
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: not safetensors, or damaged ({error})") from error

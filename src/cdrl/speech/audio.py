@@ -72,10 +72,11 @@ def _pieces(
 ) -> Iterator[tuple[int, Samples]]:
     """Runs of sound without a hole: index of the first sample (negative before 0:00), and the samples."""
     resampler = _resampler(rate)
-    first, end, run = 0, Fraction(0), list[Samples]()
+    first, end, run, total = 0, Fraction(0), list[Samples](), Fraction(0)
     for frame in _frames(container, stream):
         begin = end if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base - zero
-        if begin + Fraction(frame.samples, frame.sample_rate) > limits.max_seconds:
+        total += Fraction(frame.samples, frame.sample_rate)  # times may go back and begin anew, again and again
+        if max(total, begin + Fraction(frame.samples, frame.sample_rate)) > limits.max_seconds:
             raise LimitError(f"{path}: its sound is longer than the limit of {limits.max_seconds} s: raise max_seconds")
         if run and abs(begin - end) > _GAP:
             yield first, np.concatenate([*run, *_resampled(resampler, None)])

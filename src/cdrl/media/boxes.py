@@ -1,0 +1,103 @@
+"""The tables of an MP4 or MOV, counted before FFmpeg builds them: a few bytes may claim millions of samples.
+
+FFmpeg makes an index entry for each sample that a table tells of, whether or not the file can hold it. A real sample
+has a byte of its own, so a file has fewer samples than bytes. ISO/IEC 14496-12, 8.6 and 8.8.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cdrl.errors import InputError, LimitError
+from cdrl.media.decoding import words
+
+FEWEST = 1 << 21  # samples that any file may tell of: a cut one still has the whole one's tables
+MOST_BOXES = 1 << 20  # side by side; two for each fragment of a film
+_FILM = (b"moov", b"mvhd", b"cmov")  # without one of them FFmpeg finds no index; other boxes may hide it
+_TABLES = (b"stsz", b"stts", b"ctts", b"trun")
+
+
+def check_tables(path: Path) -> None:
+    """Raises LimitError for a film whose tables tell of more samples than it has bytes, and InputError for one whose
+    tables are compressed, where nobody can count before it is too late. Other files pass."""
+    with _mapped(path) as data:
+        most = max(FEWEST, len(data))
+        told, looked_at = dict.fromkeys(_TABLES, 0), 0
+        boxes = _outside_of_samples(path, data)
+        if not any(data.find(name, begin, end) >= 0 for begin, end in boxes for name in _FILM):
+            return  # raw pictures hold every word there is
+        for begin, end in boxes:
+            for table, place in _found(data, begin, end):
+                samples, length = _samples(data, table, place, end)
+                told[table] += samples
+                looked_at += length
+                if told[table] > most or looked_at > len(data):  # tables that lie over each other are none
+                    raise LimitError(f"{path}: its index tells of more samples than the file can hold: export it again")
+            if _compressed(data, begin, end):
+                raise InputError(f"{path}: its index is compressed, which is not read: export it again")
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """The file's bytes, which are read where they are looked at. Raises InputError."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # also where it has become empty, or where it lies knows no mapping
+        raise InputError(f"{path}: cannot be read ({words(error)}); copy it to a disk of this machine") from None
+
+
+def _outside_of_samples(path: Path, data: mmap.mmap) -> list[tuple[int, int]]:
+    """Stretches of boxes that FFmpeg may look into; in what is no film, of what looks like some. Raises LimitError."""
+    place, count = 0, 0
+    found: list[tuple[int, int]] = []
+    while place + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, place)
+        if size == 1 and place + 16 <= len(data):
+            (size,) = struct.unpack_from(">Q", data, place + 8)
+        end = min(place + size, len(data)) if size else len(data)
+        if end < place + 8:
+            break
+        if name != b"mdat" and name.isascii() and name.decode("ascii").isprintable():
+            begin = found.pop()[0] if found and found[-1][1] == place else place
+            found.append((begin, end))
+        place, count = end, count + 1
+        if count > MOST_BOXES:
+            raise LimitError(f"{path}: has more than {MOST_BOXES:,} parts: export it again")
+    return found
+
+
+def _found(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[bytes, int]]:
+    """The tables, wherever they are nested, each with the place after its name."""
+    for table in _TABLES:
+        place = data.find(table, begin, end)
+        while place >= 0:
+            yield table, place + 4
+            place = data.find(table, place + 4, end)
+
+
+def _samples(data: mmap.mmap, table: bytes, place: int, end: int) -> tuple[int, int]:
+    """How many samples a table tells of in fewer bytes than it has samples, and the bytes that had to be read."""
+    if place + 12 > end:
+        return 0, 0
+    flags, first, second = struct.unpack_from(">III", data, place)
+    if table == b"stsz":  # where the sizes differ, each has its own four bytes
+        return int(second) if first else 0, 12
+    if table == b"trun":  # per sample as many fields as flags say; without one a sample takes no byte
+        return 0 if flags & 0xF00 else int(first), 12
+    length = min(8 * first, (end - place - 8) // 8 * 8)
+    pairs = np.frombuffer(data[place + 8 : place + 8 + length], ">u4")
+    return int(pairs[::2].sum(dtype=np.int64)), length
+
+
+def _compressed(data: mmap.mmap, begin: int, end: int) -> bool:
+    place = data.find(b"cmov", begin, end)
+    while place >= 0:
+        if data[place + 8 : place + 12] == b"dcom":
+            return True
+        place = data.find(b"cmov", place + 4, end)
+    return False
