@@ -10,7 +10,18 @@ from cdrl.emotions import EMOTIONS
 from cdrl.errors import AssetError
 from cdrl.face.apertures import lids, lips
 from cdrl.face.mesh import canonical_points
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, Example, Pattern, array_names, parted, region_table
+from cdrl.manipulation.prior import (
+    EXPRESSIVE,
+    EYE_CORNERS,
+    EYE_ROOM,
+    EYE_SOFT,
+    EmotionPrior,
+    Example,
+    Pattern,
+    array_names,
+    parted,
+    region_table,
+)
 
 CLOSED = 0.35  # cm
 
@@ -224,11 +235,28 @@ def test_a_blink_stays_a_blink(prior):
         assert lids().opening(edited) <= 0.05  # cm
 
 
+def eyes_parting(share):
+    """A pose-free shape [478, 3] whose lids part by that share of the eyes' width."""
+    shape = canonical_points()
+    wide = np.mean([np.linalg.norm(shape[one] - shape[other]) for one, other in EYE_CORNERS])
+    return shape + lids().opened_by((share * wide / lids().opening(shape) - 1) * lids().vectors(shape)), wide
+
+
 @pytest.mark.parametrize("name", EXPRESSIVE)
 def test_lids_open_by_the_ratio(prior, name):
-    pattern, shape = prior.pattern({name: 1.0}), canonical_points()
+    pattern, (shape, _) = prior.pattern({name: 1.0}), eyes_parting(0.15)
     ratio = lids().opening(shape + pattern.displacement(shape, CLOSED)) / lids().opening(shape)
     assert ratio == pytest.approx(pattern.lid_ratio, abs=0.04)
+
+
+def test_no_eye_opens_wider_than_eyes_do_and_none_gets_narrower_for_it(prior):
+    pattern, before = prior.pattern({"surprised": 1.5}), 0.0
+    for share in (0.1, 0.2, 0.25, 0.3, 0.34, 0.4):
+        shape, wide = eyes_parting(share)
+        after = float(lids().opening(shape + pattern.displacement(shape, CLOSED))) / wide
+        assert share - 0.01 <= after <= max(share, EYE_ROOM + EYE_SOFT) + 0.01
+        assert after > before  # openings keep their order
+        before = after
 
 
 # Examples of a person

@@ -108,7 +108,8 @@ class DifferentiablePrior(nn.Module):
         farther = patterns.opening[:, None].clamp(min=-fitted.MOST_CLOSING) * x**3 / (1 + x**3)
         share = (farther / opening.clamp(min=fitted.LEAST_OPENING))[..., None, None]
         opened = self.lips.spread @ (share * self.lips.vectors(shapes))
-        lidded = self.lids.spread @ ((patterns.lids.exp() - 1)[:, None, None, None] * self.lids.vectors(shapes))
+        ratio = self._eye_room(shapes, patterns.lids.exp()[:, None])[..., None, None]
+        lidded = self.lids.spread @ ((ratio - 1) * self.lids.vectors(shapes))
         offset = patterns.offset[:, None]
         moved: Tensor = offset * self._brow_room(shapes, offset)[..., None] + opened + lidded
         return moved
@@ -134,6 +135,14 @@ class DifferentiablePrior(nn.Module):
         given = fitted.BROW_ROOM + over / (1 + over / fitted.BROW_SOFT)
         kept = torch.where(over > 0, given / share.clamp(min=fitted.BROW_ROOM), torch.ones_like(share))
         return 1 - (1 - kept)[..., None] * self.brows
+
+    def _eye_room(self, shapes: Tensor, ratio: Tensor) -> Tensor:
+        sides = [(shapes[..., one, :] - shapes[..., other, :]).norm(dim=2) for one, other in fitted.EYE_CORNERS]
+        wide = torch.stack(sides).mean(0).clamp(min=fitted.LEAST_OPENING)
+        share = (self.lids.vectors(shapes).norm(dim=3).mean(2) / wide).clamp(min=1e-6)
+        over = (ratio * share - fitted.EYE_ROOM).clamp(min=0)
+        given = (fitted.EYE_ROOM + over / (1 + over / fitted.EYE_SOFT)) / share
+        return torch.where((ratio > 1) & (over > 0), given.clamp(min=1), ratio)
 
     @staticmethod
     def lit(gain: Tensor, relief: Tensor) -> Tensor:
