@@ -199,6 +199,7 @@ def blows(bench: Bench) -> None:
 
     def cancel(command: psutil.Process) -> None:
         bench.until(part)
+        kill_worker(command)
         os.killpg(command.pid, signal.SIGINT)  # as a terminal does: to every process of the command
 
     def once_more(command: psutil.Process) -> None:
@@ -210,7 +211,7 @@ def blows(bench: Bench) -> None:
     bench.step("disk full", (lambda command: None) if ballast else limit_workers)
     if ballast:
         ballast.unlink()
-    bench.step("cancelled (Ctrl-C)", cancel)
+    bench.step("worker killed and cancelled (Ctrl-C) at once", cancel)
     bench.step("worker killed, went on to the end", once_more)
     bench.step("given once more", lambda command: None)
 

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cdrl.datasets.executor import Inline, Processes, executor
@@ -57,3 +58,22 @@ def test_who_stops_listening_ends_what_is_at_work(tmp_path):
     outcomes.close()
     assert time.monotonic() - begin < 9
     assert list(tmp_path.iterdir()) == []
+
+
+def killer(path: str) -> int:
+    """Kills the process beside it, when that one is at work."""
+    if path == "kill":
+        time.sleep(0.5)
+        beside = [one for one in psutil.Process(os.getppid()).children() if "spawn_main" in " ".join(one.cmdline())]
+        next(one for one in beside if one.pid != os.getpid()).kill()
+        time.sleep(60)
+    return 0
+
+
+def test_who_stops_listening_is_not_kept_by_a_process_that_was_killed():
+    outcomes = Processes(2).run(killer, ["", "kill", "", *["kill"] * 3])
+    begin = time.monotonic()
+    assert next(outcomes).result == 0
+    time.sleep(1.5)  # one of the two is gone, and nobody has noticed yet
+    outcomes.close()
+    assert time.monotonic() - begin < 30

@@ -91,8 +91,9 @@ class Processes:
     ) -> Iterator[Outcome[Result]]:
         """One pool's life: takes items off `waiting`; when a process dies, those at work go to `suspects`."""
         context = multiprocessing.get_context("spawn")
-        stop = context.Event()
-        pool = ProcessPoolExecutor(workers, context, _begin, (stop,))
+        # Not an event: setting one waits for all who wait for it, also for those that were killed meanwhile.
+        told, stop = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(workers, context, _begin, (told,))
         running: dict[Future[Outcome[Result]], int] = {}
         try:
             while waiting or running:
@@ -109,9 +110,11 @@ class Processes:
             pool.shutdown(wait=True)  # its other processes are killed now; none is to work beside its successor
         finally:
             if running:
-                stop.set()
+                stop.close()
             pool.shutdown(wait=False, cancel_futures=True)
             wait(running, _UNWINDING + 1)
+            told.close()
+            stop.close()
 
 
 class RayCluster:
@@ -223,22 +226,22 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _begin(stop: Any) -> None:
+def _begin(told: Any) -> None:
     """In a new process: one thread each, and an end with the process that began it, however that one ends.
 
-    Ctrl-C reaches every process of a terminal; the one that began us decides, and sets `stop`.
+    Ctrl-C reaches every process of a terminal; the one that began us decides, and closes its end of `told`.
     """
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, lambda number, frame: sys.exit(1) if _WORKING.is_set() else None)
-    threading.Thread(target=_obey, args=(stop,), daemon=True).start()
+    threading.Thread(target=_obey, args=(told,), daemon=True).start()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()
 
 
-def _obey(stop: Any) -> None:
-    stop.wait()
+def _obey(told: Any) -> None:
+    told.poll(None)
     _STOPPING.set()
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)  # a real one: it also ends a wait
     time.sleep(_UNWINDING)
