@@ -24,6 +24,11 @@ def test_everything_that_ships_is_listed_and_verified():
         assert assets.verified_path(name).is_file()
 
 
+def test_nothing_that_ships_says_in_whose_folders_it_was_made():
+    for name in assets.listed():
+        assert b"site-packages" not in assets.verified_bytes(name)
+
+
 def test_the_landmark_bundle_is_the_one_that_was_checked():
     digest = hashlib.sha256(assets.verified_bytes(assets.LANDMARKS)).hexdigest()
     assert digest == "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"

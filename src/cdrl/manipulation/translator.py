@@ -90,6 +90,8 @@ def as_onnx(model: Translator) -> bytes:
         found: Any = torch.onnx.export(
             model, given, dynamo=True, verbose=False, input_names=["traits"], output_names=["change"]
         )
+        for node in found.model.graph.all_nodes():
+            node.metadata_props.clear()  # where in whose folders it was traced
         found.model.metadata_props["prior_sha256"] = model.config.prior_sha256
         path = Path(folder) / "translator.onnx"
         found.save(str(path), external_data=False)
