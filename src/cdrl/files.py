@@ -46,6 +46,12 @@ def write_whole(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
     return count, digest.hexdigest()
 
 
+def sidecar_path(video: str | Path) -> Path:
+    """Where a video's record goes: happy.mp4 → happy.mp4.provenance.json."""
+    video = Path(video)
+    return video.with_name(video.name + ".provenance.json")
+
+
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
     """Where to write an entry of a cache: it has its name `path` when the block ends, and is gone where it fails.

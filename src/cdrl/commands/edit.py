@@ -16,6 +16,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from cdrl.commands.consent import ConsentGiven, require_consent
 from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE, enrolled
 from cdrl.errors import OutputError, OutputExistsError, UsageError, one_line
+from cdrl.files import sidecar_path
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.project import Project
@@ -163,8 +164,7 @@ def _check_extra_outputs(options: Options, project: Project) -> None:
         raise UsageError(f"--preview {options.preview} is no picture: end its name in {', '.join(PICTURES)}")
     taken = {"the source": project.source, "the reference": project.reference, "the output": options.output}
     taken |= {"--project": options.project} | {f"--enroll {name}": path for name, path in project.enroll.items()}
-    # As `cdrl.provenance.sidecar_path`, which would load what decodes films only to refuse a name.
-    taken["the output's sidecar"] = options.output.with_name(options.output.name + ".provenance.json")
+    taken["the output's sidecar"] = sidecar_path(options.output)
     extra = {"--preview": options.preview, "--report": options.report, "--save-project": options.save_project}
     for flag, path in extra.items():
         if path is None:

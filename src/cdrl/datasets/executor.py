@@ -109,12 +109,10 @@ class Processes:
             running.clear()
             pool.shutdown(wait=True)  # its other processes are killed now; none is to work beside its successor
         finally:
-            if running:
-                stop.close()
+            stop.close()
             pool.shutdown(wait=False, cancel_futures=True)
             wait(running, _UNWINDING + 1)
             told.close()
-            stop.close()
 
 
 class RayCluster:

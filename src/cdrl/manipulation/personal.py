@@ -17,7 +17,7 @@ from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior, Exampl
 from cdrl.manipulation.traits import FURTHER, adaptation, traits
 
 MAX_BYTES = 1 << 24
-"""Most bytes of a translator; ours has a hundred and thirty thousand."""
+"""Most bytes of a translator; ours has a little over a hundred thousand."""
 MAX_MEMORY = 1 << 28
 """Most bytes that a translator may take to compute, whatever its graph asks for."""
 MAX_SECONDS = 10

@@ -76,12 +76,7 @@ class EmotionPrior:
     def save(self, path: Path) -> None:
         """Writes the arrays as float16 where that loses nothing that can be seen."""
         arrays = {name: getattr(self, name) for name in array_names()}
-        small = {
-            name: array.astype(
-                np.float32 if name in {"mean", "reading", "emphasis", "belief", "following"} else np.float16
-            )
-            for name, array in arrays.items()
-        }
+        small = {name: array.astype(np.float32 if name in _WHOLE else np.float16) for name, array in arrays.items()}
         np.savez_compressed(path, allow_pickle=False, **small)
 
     @classmethod

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from cdrl.errors import InputError, OutputError
-from cdrl.files import file_sha256
+from cdrl.files import file_sha256, sidecar_path
 from cdrl.manipulation.plan import EditPlan
 from cdrl.media import Limits
 from cdrl.media.encoding import container_of
 from cdrl.provenance import xmp
 from cdrl.provenance.marks import XMP_CONTAINERS, labels_for, read_mark
 from cdrl.provenance.record import DIGITAL_SOURCE_TYPE, TOOL, ModelFile, edit_record, in_words
-from cdrl.provenance.sidecar import encoded, sidecar_path
+from cdrl.provenance.sidecar import encoded
 from cdrl.provenance.signing import Credentials, Signing
 
 

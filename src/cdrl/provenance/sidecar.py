@@ -15,12 +15,6 @@ LARGEST = 1 << 20  # bytes; one of a thousand segments has a tenth of it
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def sidecar_path(video: str | Path) -> Path:
-    """happy.mp4 → happy.mp4.provenance.json."""
-    video = Path(video)
-    return video.with_name(video.name + ".provenance.json")
-
-
 def encoded(content: dict[str, Any]) -> bytes:
     """The bytes of a sidecar."""
     return (json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
