@@ -24,7 +24,7 @@ from cdrl.representation.content import ARCHITECTURE, ContentConfig, ContentMode
 from cdrl.representation.losses import emotion_aware_contrast, moment_contrast
 from cdrl.training.distributed import World, started
 from cdrl.training.loop import LoopOptions, fit, settings_of
-from cdrl.training.maps import Maps, Wanted, cached_maps
+from cdrl.training.maps import PLAIN, Maps, Wanted, cached_maps
 from cdrl.training.moments import Numbers, Twins, draw_moments, twins_of, twins_of_themselves
 from cdrl.training.publish import publish
 
@@ -65,6 +65,8 @@ class Options:
     """Share of takes whose speech is taken away."""
     mistaken: float = 0.15
     """Share of takes that hear another moment's speech."""
+    variants: int = 1
+    """In how many ways a clip's pictures are varied."""
     jitter: float = 0.1
     """Deviation of the log of a random gain on each channel of a take's maps: other people, other light."""
     cache: Path = Path("runs/cache")
@@ -83,6 +85,16 @@ def run(options: Options) -> int:
         count = len({pair.person for pair in task.pairs + task.alone})
         publish(best, options.publish, f"cdrl train content on {len(data.clips)} clips, {count} people")
     return 0
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Moments of a clip, the speech that is heard with them (own, none, other), and how its pictures are varied."""
+
+    clip: PreparedClip
+    frames: Numbers
+    hears: str
+    variant: int = PLAIN
 
 
 class ContentTask:
@@ -121,16 +133,14 @@ class ContentTask:
 
     def _maps(self, data: Prepared) -> Maps:
         """Synthetic people look too much alike, so their pictures are varied; real ones are there plain and varied."""
-        wanted: dict[tuple[str, bool], Wanted] = {}
+        wanted: dict[tuple[str, int], Wanted] = {}
         for pair in self.pairs + self.held_out + self.alone:
-            varied = pair.first.facts.part == "train"
-            sides = [(pair.first, varied and not pair.own), (pair.second, varied)]
-            for place, (clip, how) in enumerate(sides):
-                used = pair.frames[:, place]
-                whole = range(clip.count)
+            for side, clip in enumerate(pair.clips):
+                used = pair.frames[:, side]
                 near = range(max(int(used.min()) - self._reach, 0), min(int(used.max()) + self._reach + 1, clip.count))
-                item = Wanted(clip, near if pair.own else whole, how)
-                wanted.setdefault(item.key, item)
+                for variant in self._variants(pair, side):
+                    item = Wanted(clip, near if pair.own else range(clip.count), variant)
+                    wanted.setdefault(item.key, item)
         options, world = self.options, self.world
         console = Console(soft_wrap=True, quiet=not world.first)
         given = (list(wanted.values()), self.model, data.digest, options.cache, world.device)
@@ -138,6 +148,11 @@ class ContentTask:
             cached_maps(*given, console)
         world.barrier()
         return cached_maps(*given, console)
+
+    def _variants(self, pair: Twins, side: int) -> range:
+        """The ways in which that side of a pair is shown."""
+        plain = pair.first.facts.part != "train" or (pair.own and side == 0)
+        return range(PLAIN, PLAIN + 1) if plain else range(1, 1 + self.options.variants)
 
     def loss(self, step: int, world: World) -> dict[str, Tensor]:
         """The terms of a step; every process draws the whole batch and computes its slice of the pairs."""
@@ -148,15 +163,15 @@ class ContentTask:
         heard = [self._hearing(pair, draw) for pair in pairs]
         gains = np.exp(options.jitter * draw.standard_normal((2, len(pairs), self._channels))).astype(np.float32)
         mine = world.slice(len(pairs))
-        shares = list(zip(pairs, drawn, heard, strict=True))[mine]
-        first, second = (
-            world.gather(
-                self._embed(
-                    [(pair, frames[:, side], hears[side]) for pair, frames, hears in shares], side, gains[side][mine]
-                )
-            )
-            for side in (0, 1)
-        )
+        both = []
+        for side in (0, 1):
+            variants = [self._variants(pair, side) for pair in pairs]
+            seen = [
+                _Seen(pair.clips[side], frames[:, side], hears[side], ways[draw.integers(len(ways))])
+                for pair, frames, hears, ways in zip(pairs, drawn, heard, variants, strict=True)
+            ]
+            both.append(world.gather(self._embed(seen[mine], gains[side][mine])))
+        first, second = both
         return self._terms(first, second, draw)
 
     def _draw_pairs(self, draw: np.random.Generator) -> list[Twins]:
@@ -181,26 +196,19 @@ class ContentTask:
             kinds[draw.integers(2)] = "none"
         return str(kinds[0]), str(kinds[1])
 
-    def _embed(
-        self, parts: list[tuple[Twins, Numbers, str]], side: int, gains: NDArray[np.float32] | None = None
-    ) -> Tensor:
-        """Content [pairs, moments, D] of one side; `gains` [pairs, C] on the channels of its maps."""
-        clips = [pair.second if side else pair.first for pair, _, _ in parts]
-        maps = [
-            self.maps.of(clip, self._seen(clip, frames), clip.facts.part == "train" and not (pair.own and side == 0))
-            for clip, (pair, frames, _) in zip(clips, parts, strict=True)
-        ]
-        speech = [self._speech(clip, frames, hears) for clip, (_, frames, hears) in zip(clips, parts, strict=True)]
+    def _embed(self, seen: list[_Seen], gains: NDArray[np.float32] | None = None) -> Tensor:
+        """Content [clips, moments, D]; `gains` [clips, C] on the channels of their maps."""
         device = self.world.device
-        seen = torch.from_numpy(np.concatenate(maps)).to(device).float()
+        parts = []
+        for item in seen:
+            around = self.model.windows(torch.from_numpy(item.frames), item.clip.count).numpy()
+            parts.append(self.maps.of(item.clip, around, item.variant).to(device).float())
+        maps = torch.cat(parts)
         if gains is not None:
-            seen = seen * torch.from_numpy(gains.repeat(len(maps[0]), 0)).to(device)[:, None, :, None, None]
-        found, _ = self.model.embed(seen, torch.cat(speech).to(device))
-        return found.reshape(len(parts), -1, found.shape[1])
-
-    def _seen(self, clip: PreparedClip, frames: Numbers) -> Numbers:
-        """Frames [n] of a clip → those [n, offsets] that the model sees for them."""
-        return np.asarray(self.model.windows(torch.from_numpy(frames), clip.count).numpy())
+            maps = maps * torch.from_numpy(gains.repeat(len(parts[0]), 0)).to(device)[:, None, :, None, None]
+        speech = torch.cat([self._speech(item.clip, item.frames, item.hears) for item in seen])
+        found, _ = self.model.embed(maps, speech.to(device))
+        return found.reshape(len(seen), -1, found.shape[1])
 
     def _speech(self, clip: PreparedClip, frames: Numbers, hears: str) -> Tensor:
         """Speech windows of the frames; not a number where nothing is heard."""
@@ -237,7 +245,7 @@ class ContentTask:
         for pair in self.held_out:
             frames = draw_moments(pair, min(_OF, len(pair.frames) // 2), draw)
             for name, hears in (("found", "own"), ("found_deaf", "none")):
-                x, y = (self._embed([(pair, frames[:, side], hears)], side)[0] for side in (0, 1))
+                x, y = (self._embed([_Seen(clip, frames[:, side], hears)])[0] for side, clip in enumerate(pair.clips))
                 cosines = x @ y.T
                 nearest = cosines.argmax(1).cpu()
                 found[name].append(float((nearest == torch.arange(len(x))).float().mean()))

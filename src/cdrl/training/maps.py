@@ -1,14 +1,15 @@
 """Feature maps of prepared frames, computed once by a frozen encoder and kept in a file that is read by random access.
 
 The pictures are varied before they are encoded, in people trained on only: a clip's pictures all in one way, as another
-light and camera would, so that what moves in it stays as it is.
+light and camera would, so that what moves in it stays as it is; and the clip once more in each of several ways.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.errors import OutputError
@@ -27,42 +30,44 @@ from cdrl.representation.encoders import as_images
 from cdrl.training.augmentation import Augmentation, augment
 
 _BATCH = 32
+_ROOM = 1.5  # times the maps' bytes that an accelerator must have free to hold them
 _VARIED = Augmentation(
     turn=8, zoom=(0.9, 1.1), shift=0.03, stretch=0.04, grey=0.2, contrast=(0.75, 1.4), brightness=0.08,
     gamma=(0.75, 1.35), coarse=0.4, coarsest=64, compressed=0.3, cutout=0.0,
 )  # fmt: skip
-Pictures = NDArray[np.uint8]
+PLAIN = 0
+"""The variant that shows a clip as it is; the others are numbered from 1."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Frames of one clip that are encoded: `varied` pictures or plain ones."""
+    """Frames of one clip that are encoded, plain or in one of the ways in which it is varied."""
 
     clip: PreparedClip
     frames: range
-    varied: bool = False
+    variant: int = PLAIN
 
     @property
-    def key(self) -> tuple[str, bool]:
-        return self.clip.facts.id, self.varied
+    def key(self) -> tuple[str, int]:
+        return self.clip.facts.id, self.variant
 
 
 class Maps:
     """Feature maps [frames, C, h, w] float16, those of one clip after those of the other."""
 
-    def __init__(self, values: NDArray[np.float16], wanted: Sequence[Wanted]) -> None:
+    def __init__(self, values: Tensor, wanted: Sequence[Wanted]) -> None:
         self._values = values
-        self._places: dict[tuple[str, bool], tuple[int, range]] = {}
+        self._places: dict[tuple[str, int], tuple[int, range]] = {}
         at = 0
         for item in wanted:
             self._places[item.key] = at, item.frames
             at += len(item.frames)
 
-    def of(self, clip: PreparedClip, frames: NDArray[np.integer[Any]], varied: bool) -> NDArray[np.float16]:
+    def of(self, clip: PreparedClip, frames: NDArray[np.integer[Any]], variant: int) -> Tensor:
         """Maps [..., C, h, w] of frames [...] of a clip; beyond those that are encoded, the outermost."""
-        start, encoded = self._places[clip.facts.id, varied]
-        found: NDArray[np.float16] = self._values[start + np.clip(frames - encoded.start, 0, len(encoded) - 1)]
-        return found
+        start, encoded = self._places[clip.facts.id, variant]
+        places = start + np.clip(frames - encoded.start, 0, len(encoded) - 1)
+        return self._values[torch.from_numpy(places).to(self._values.device)]
 
 
 def cached_maps(
@@ -75,7 +80,7 @@ def cached_maps(
 ) -> Maps:
     """The attended maps that are wanted of the data with that `digest`, from `folder` where they are there already.
 
-    Raises OutputError where there is no room for them.
+    On an accelerator with room for them they lie in its memory. Raises OutputError where `folder` has no room.
     """
     encoder: Any = model.encoder
     asked = [(*item.key, item.frames.start, item.frames.stop) for item in wanted]
@@ -92,7 +97,11 @@ def cached_maps(
                 f"{path}: cannot be written ({error.strerror or error}); {gigabytes:.1f} GB are needed there: free "
                 "space, or choose another --cache"
             ) from error
-    return Maps(np.load(path, mmap_mode="r"), wanted)
+    # Copied where written to, which nobody does: PyTorch takes no arrays that are for reading alone.
+    values = torch.from_numpy(np.load(path, mmap_mode="c"))
+    if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] > _ROOM * values.nbytes:
+        values = values.to(device)
+    return Maps(values, wanted)
 
 
 def _compute(
@@ -104,28 +113,33 @@ def _compute(
     shape: tuple[int, ...],
 ) -> None:
     values = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+    # A CPU has enough to do with encoding; an accelerator is fed by all cores.
+    workers = 0 if device.type == "cpu" else os.cpu_count() or 0
+    batches = DataLoader(_Frames(wanted), _BATCH, num_workers=workers, collate_fn=np.stack)
     at = 0
-    for batch in track(
-        _batches(wanted), "encoding frames", total=-(-shape[0] // _BATCH), console=console, transient=True
-    ):
+    for batch in track(batches, "encoding frames", total=-(-shape[0] // _BATCH), console=console, transient=True):
         with torch.inference_mode():
             values[at : at + len(batch)] = model.maps(as_images(batch, device)).half().cpu().numpy()
         at += len(batch)
     values.flush()
 
 
-def _batches(wanted: Sequence[Wanted]) -> Iterator[Pictures]:
-    """All frames in order, in batches."""
-    kept: list[Pictures] = []
-    for item in wanted:
+class _Frames(Dataset[NDArray[np.uint8]]):
+    """All frames in order, RGB [224, 224, 3]."""
+
+    def __init__(self, wanted: Sequence[Wanted]) -> None:
+        self._wanted = wanted
+        self._ends = np.cumsum([len(item.frames) for item in wanted])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, place: int) -> NDArray[np.uint8]:
+        number = int(np.searchsorted(self._ends, place, "right"))
+        item = self._wanted[number]
+        image = item.clip.image(item.frames[place - int(self._ends[number])])
+        if item.variant == PLAIN:
+            return image
+        # The generator begins anew for every frame: all of a variant are varied in one way.
         seed = int(hashlib.sha256(item.clip.facts.id.encode()).hexdigest()[:12], 16)
-        for frame in item.frames:
-            image = item.clip.image(frame)
-            # The generator begins anew for every frame: all are varied in one way.
-            varied = augment(image, image.shape[0], _VARIED, np.random.default_rng(seed)) if item.varied else image
-            kept.append(varied)
-            if len(kept) == _BATCH:
-                yield np.array(kept)
-                kept = []
-    if kept:
-        yield np.array(kept)
+        return augment(image, image.shape[0], _VARIED, np.random.default_rng((seed, item.variant - 1)))

@@ -29,6 +29,11 @@ class Twins:
     own: bool = False
 
     @property
+    def clips(self) -> tuple[PreparedClip, PreparedClip]:
+        """Both."""
+        return self.first, self.second
+
+    @property
     def person(self) -> str:
         return f"{self.first.facts.dataset}/{self.first.facts.actor}"
 
