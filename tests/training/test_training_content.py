@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -16,9 +17,12 @@ from cdrl import cli  # noqa: E402
 from cdrl.datasets.prepared import Prepared  # noqa: E402
 from cdrl.errors import UsageError  # noqa: E402
 from cdrl.representation.content import load_content  # noqa: E402
+from cdrl.representation.encoders import as_images  # noqa: E402
 from cdrl.training import content  # noqa: E402
 from cdrl.training.content import Options, run  # noqa: E402
+from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.loop import LoopOptions  # noqa: E402
+from cdrl.training.maps import PLAIN  # noqa: E402
 from cdrl.training.moments import draw_moments, twins_of  # noqa: E402
 
 STEPS = 12
@@ -70,8 +74,6 @@ def test_every_form_of_the_loss_trains(folders, tmp_path, changes):
 
 
 def test_twins_are_the_same_moments_in_two_emotions(folders):
-    import numpy as np
-
     clips = Prepared.open(folders).clips
     twins = twins_of(clips, 4)
     assert len(twins) == 8 * 2
@@ -81,6 +83,19 @@ def test_twins_are_the_same_moments_in_two_emotions(folders):
         places = pair.first.truth.position[frames[:, 0]], pair.second.truth.position[frames[:, 1]]
         assert np.abs(places[0] - places[1]).max() < 0.08
         assert (np.diff(frames[:, 0]) > 0).all()
+
+
+def test_people_trained_on_are_shown_in_several_ways_and_others_as_they_are(folders, tmp_path):
+    given = options(folders, tmp_path / "run", variants=2)
+    task = content.ContentTask(given, Prepared.open(folders), World(0, 1, torch.device("cpu")))
+    for pair, plain in ((task.pairs[0], False), (task.alone[0], True), (task.held_out[0], True)):
+        ways = task._variants(pair, 0)
+        assert list(ways) == ([PLAIN] if plain else [1, 2])
+        maps = [task.maps.at(task.maps.places(pair.first, np.arange(3), way)) for way in ways]
+        image = as_images(pair.first.images(range(3)))
+        assert torch.allclose(maps[0].float(), task.model.maps(image), rtol=0.01, atol=0.01) == plain
+        assert len(maps) == 1 or not torch.equal(*maps)
+    assert task.loss(0, task.world)["loss"].isfinite()
 
 
 def test_too_few_people_are_refused_in_one_line(folders, tmp_path, capsys):

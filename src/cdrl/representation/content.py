@@ -180,9 +180,13 @@ class ContentModel(nn.Module):
 
 def speech_windows(speech: Tensor, frames: Tensor) -> Tensor:
     """Rows around the frames [n] of a clip's speech features [T, width], ends held: [n, WINDOW, width]."""
+    return speech[window_rows(frames, len(speech))]
+
+
+def window_rows(frames: Tensor, count: int) -> Tensor:
+    """Which rows [n, WINDOW] of `count` are heard around the frames [n]."""
     reach = WINDOW // 2
-    rows = frames[:, None] + torch.arange(-reach, reach + 1, device=frames.device)
-    return speech[rows.clamp(0, len(speech) - 1)]
+    return (frames[:, None] + torch.arange(-reach, reach + 1, device=frames.device)).clamp(0, count - 1)
 
 
 def content_similarity(first: Tensor, second: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cdrl.datasets.prepared import Prepared, PreparedClip
 from cdrl.errors import UsageError
-from cdrl.representation.content import ARCHITECTURE, ContentConfig, ContentModel, speech_windows
+from cdrl.representation.content import ARCHITECTURE, WINDOW, ContentConfig, ContentModel, window_rows
 from cdrl.representation.losses import emotion_aware_contrast, moment_contrast
 from cdrl.training.distributed import World, started
 from cdrl.training.loop import LoopOptions, fit, settings_of
@@ -129,6 +129,7 @@ class ContentTask:
                 "more data (cdrl data synth makes some), or lower --people"
             )
         self.maps = self._maps(data)
+        self._spoken, self._speech = self._all_speech()
         self._of_person = {person: [pair for pair in self.pairs if pair.person == person] for person in people}
 
     def _maps(self, data: Prepared) -> Maps:
@@ -148,6 +149,21 @@ class ContentTask:
             cached_maps(*given, console)
         world.barrier()
         return cached_maps(*given, console)
+
+    def _all_speech(self) -> tuple[dict[str, int], Tensor]:
+        """At which row each clip's speech begins, and all of it [rows, width], a row of NaN last."""
+        starts: dict[str, int] = {}
+        parts: list[NDArray[np.float32]] = []
+        at = 0
+        for clip in {
+            clip.facts.id: clip for pair in self.pairs + self.held_out + self.alone for clip in pair.clips
+        }.values():
+            if clip.speech is not None:
+                starts[clip.facts.id] = at
+                parts.append(clip.speech)
+                at += len(clip.speech)
+        parts.append(np.full((1, self.model.config.speech_width), np.nan, np.float32))
+        return starts, torch.from_numpy(np.concatenate(parts)).to(self.world.device)
 
     def _variants(self, pair: Twins, side: int) -> range:
         """The ways in which that side of a pair is shown."""
@@ -198,25 +214,28 @@ class ContentTask:
 
     def _embed(self, seen: list[_Seen], gains: NDArray[np.float32] | None = None) -> Tensor:
         """Content [clips, moments, D]; `gains` [clips, C] on the channels of their maps."""
-        device = self.world.device
-        parts = []
+        shown, heard = [], []
         for item in seen:
             around = self.model.windows(torch.from_numpy(item.frames), item.clip.count).numpy()
-            parts.append(self.maps.of(item.clip, around, item.variant).to(device).float())
-        maps = torch.cat(parts)
+            shown.append(self.maps.places(item.clip, around, item.variant))
+            heard.append(self._heard(item))
+        device = self.world.device
+        maps = self.maps.at(np.concatenate(shown)).to(device).float()
         if gains is not None:
-            maps = maps * torch.from_numpy(gains.repeat(len(parts[0]), 0)).to(device)[:, None, :, None, None]
-        speech = torch.cat([self._speech(item.clip, item.frames, item.hears) for item in seen])
-        found, _ = self.model.embed(maps, speech.to(device))
+            maps = maps * torch.from_numpy(gains.repeat(len(shown[0]), 0)).to(device)[:, None, :, None, None]
+        speech = self._speech[torch.from_numpy(np.concatenate(heard)).to(device)]
+        found, _ = self.model.embed(maps, speech)
         return found.reshape(len(seen), -1, found.shape[1])
 
-    def _speech(self, clip: PreparedClip, frames: Numbers, hears: str) -> Tensor:
-        """Speech windows of the frames; not a number where nothing is heard."""
-        if clip.speech is None or hears == "none":
-            return torch.full((len(frames), 9, self.model.config.speech_width), torch.nan)
-        if hears == "other":
-            frames = (frames + clip.count // 3 + 1) % clip.count
-        return speech_windows(torch.from_numpy(np.array(clip.speech, np.float32)), torch.from_numpy(frames))
+    def _heard(self, item: _Seen) -> Numbers:
+        """Rows [n, WINDOW] of all speech that are heard with the moments; the last, not a number, where nothing is."""
+        start = self._spoken.get(item.clip.facts.id)
+        if start is None or item.hears == "none":
+            return np.full((len(item.frames), WINDOW), -1)
+        frames = item.frames
+        if item.hears == "other":
+            frames = (frames + item.clip.count // 3 + 1) % item.clip.count
+        return start + np.asarray(window_rows(torch.from_numpy(frames), item.clip.count))
 
     def _terms(self, first: Tensor, second: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
         options = self.options

@@ -29,7 +29,7 @@ from cdrl.representation.content import ContentModel
 from cdrl.representation.encoders import as_images
 from cdrl.training.augmentation import Augmentation, augment
 
-_BATCH = 32
+_BATCH, _LARGE_BATCH = 32, 256  # pictures encoded together, by a CPU and by an accelerator
 _ROOM = 1.5  # times the maps' bytes that an accelerator must have free to hold them
 _VARIED = Augmentation(
     turn=8, zoom=(0.9, 1.1), shift=0.03, stretch=0.04, grey=0.2, contrast=(0.75, 1.4), brightness=0.08,
@@ -63,10 +63,14 @@ class Maps:
             self._places[item.key] = at, item.frames
             at += len(item.frames)
 
-    def of(self, clip: PreparedClip, frames: NDArray[np.integer[Any]], variant: int) -> Tensor:
-        """Maps [..., C, h, w] of frames [...] of a clip; beyond those that are encoded, the outermost."""
+    def places(self, clip: PreparedClip, frames: NDArray[np.integer[Any]], variant: int) -> NDArray[np.integer[Any]]:
+        """Where the maps of frames [...] of a clip lie; beyond those that are encoded, the outermost."""
         start, encoded = self._places[clip.facts.id, variant]
-        places = start + np.clip(frames - encoded.start, 0, len(encoded) - 1)
+        found: NDArray[np.integer[Any]] = start + np.clip(frames - encoded.start, 0, len(encoded) - 1)
+        return found
+
+    def at(self, places: NDArray[np.integer[Any]]) -> Tensor:
+        """Maps [..., C, h, w] that lie at `places` [...]."""
         return self._values[torch.from_numpy(places).to(self._values.device)]
 
 
@@ -114,12 +118,12 @@ def _compute(
 ) -> None:
     values = np.lib.format.open_memmap(path, "w+", np.float16, shape)
     # A CPU has enough to do with encoding; an accelerator is fed by all cores.
-    workers = 0 if device.type == "cpu" else os.cpu_count() or 0
-    batches = DataLoader(_Frames(wanted), _BATCH, num_workers=workers, collate_fn=np.stack)
+    workers, together = (0, _BATCH) if device.type == "cpu" else (os.cpu_count() or 0, _LARGE_BATCH)
+    batches = DataLoader(_Frames(wanted), together, num_workers=workers)
     at = 0
-    for batch in track(batches, "encoding frames", total=-(-shape[0] // _BATCH), console=console, transient=True):
+    for batch in track(batches, "encoding frames", total=len(batches), console=console, transient=True):
         with torch.inference_mode():
-            values[at : at + len(batch)] = model.maps(as_images(batch, device)).half().cpu().numpy()
+            values[at : at + len(batch)] = model.maps(as_images(batch.numpy(), device)).half().cpu().numpy()
         at += len(batch)
     values.flush()
 
