@@ -23,7 +23,7 @@ from cdrl.representation.encoders import LandmarkEncoder, framed, image_encoder 
 from cdrl.representation.landmark_network import LandmarkNetwork  # noqa: E402
 
 FACE = 204  # pixels of the network's 256 that the crop takes: its face then fills what it does in the network's own
-CONFIG = ContentConfig(speech_width=8, width=16, heads=4, dimensions=6)
+CONFIG = ContentConfig(speech_width=8, width=16, heads=4, dimensions=6, offsets=(-4, -2, 0, 2, 4))
 
 
 class Patches(torch.nn.Module):

@@ -39,9 +39,9 @@ class ContentConfig:
     """Channels of the mapping."""
     heads: int = 8
     """Of the attention."""
-    dimensions: int = 64
+    dimensions: int = 12
     """Of the content vector."""
-    offsets: tuple[int, ...] = (-4, -2, 0, 2, 4)
+    offsets: tuple[int, ...] = tuple(range(-4, 5))
     """Frames that are seen, counted from the one in question, at 25 to 30 frames/s."""
     lower: float = 0.5
     """Share of the maps' rows that is attended, from the bottom: speech is seen below the nose."""

@@ -38,14 +38,14 @@ class Options:
 
     data: tuple[Path, ...]
     """Prepared folders."""
-    loop: LoopOptions = field(default_factory=lambda: LoopOptions(output=Path("runs/content"), steps=2500))
+    loop: LoopOptions = field(default_factory=lambda: LoopOptions(Path("runs/content"), steps=1000, learning_rate=2e-3))
     encoder: str = "landmarks"
     """Image encoder: landmarks, or iresnet50:FILE."""
     width: int = 96
     """Channels of the mapping."""
-    dimensions: int = 64
-    """Of the content vector."""
-    offsets: tuple[int, ...] = (-4, -2, 0, 2, 4)
+    dimensions: int = 12
+    """Of the content vector: few, or it tells takes of the same words apart."""
+    offsets: tuple[int, ...] = tuple(range(-4, 5))
     """Frames that are seen, counted from the one in question."""
     audio: bool = True
     """Let speech guide; without it a learned query asks alone."""
@@ -53,21 +53,21 @@ class Options:
     """Contrast: InfoNCE over moments, the paper's emotion-aware form, both, or none (pull alone, for comparison)."""
     temperature: float = 0.1
     """Of InfoNCE."""
-    paper_weight: float = 1.0
+    paper_weight: float = 30.0
     """Of the paper's form beside InfoNCE."""
-    people: int = 6
+    people: int = 8
     """Synthetic people a step, two pairs of takes each."""
     real: int = 4
     """Real clips a step, each beside a varied copy of itself."""
     moments: int = 8
     """Moments of each pair."""
-    deaf: float = 0.4
+    deaf: float = 0.25
     """Share of takes whose speech is taken away."""
-    mistaken: float = 0.15
+    mistaken: float = 0.07
     """Share of takes that hear another moment's speech."""
     variants: int = 1
     """In how many ways a clip's pictures are varied."""
-    jitter: float = 0.1
+    jitter: float = 0.2
     """Deviation of the log of a random gain on each channel of a take's maps: other people, other light."""
     cache: Path = Path("runs/cache")
     """Where feature maps are kept."""
