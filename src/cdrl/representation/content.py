@@ -39,7 +39,7 @@ class ContentConfig:
     """Channels of the mapping."""
     heads: int = 8
     """Of the attention."""
-    dimensions: int = 12
+    dimensions: int = 16
     """Of the content vector."""
     offsets: tuple[int, ...] = tuple(range(-4, 5))
     """Frames that are seen, counted from the one in question, at 25 to 30 frames/s."""

@@ -43,7 +43,7 @@ class Options:
     """Image encoder: landmarks, or iresnet50:FILE."""
     width: int = 96
     """Channels of the mapping."""
-    dimensions: int = 12
+    dimensions: int = 16
     """Of the content vector: few, or it tells takes of the same words apart."""
     offsets: tuple[int, ...] = tuple(range(-4, 5))
     """Frames that are seen, counted from the one in question."""
@@ -53,7 +53,7 @@ class Options:
     """Contrast: InfoNCE over moments, the paper's emotion-aware form, both, or none (pull alone, for comparison)."""
     temperature: float = 0.1
     """Of InfoNCE."""
-    paper_weight: float = 30.0
+    paper_weight: float = 20.0
     """Of the paper's form beside InfoNCE."""
     people: int = 8
     """Synthetic people a step, two pairs of takes each."""
@@ -61,9 +61,9 @@ class Options:
     """Real clips a step, each beside a varied copy of itself."""
     moments: int = 8
     """Moments of each pair."""
-    deaf: float = 0.25
+    deaf: float = 0.3
     """Share of takes whose speech is taken away."""
-    mistaken: float = 0.07
+    mistaken: float = 0.1
     """Share of takes that hear another moment's speech."""
     variants: int = 1
     """In how many ways a clip's pictures are varied."""
