@@ -104,6 +104,8 @@ def test_too_few_people_are_refused_in_one_line(folders, tmp_path, capsys):
         run(options(folders, tmp_path / "run", people=40))
     with pytest.raises(UsageError, match="the frame in question"):
         run(options(folders, tmp_path / "run", offsets=(-2, 2)))
+    with pytest.raises(UsageError, match="--variants 0"):
+        run(options(folders, tmp_path / "run", variants=0))
     assert cli.main(["train", "content", "--data", str(tmp_path / "nothing")]) == 3
     assert capsys.readouterr().err.count("\n") == 1
 

@@ -106,6 +106,8 @@ class ContentTask:
         self.options, self.world = options, world
         if 0 not in options.offsets:
             raise UsageError(f"--offsets {' '.join(map(str, options.offsets))}: the frame in question, 0, is missing")
+        if options.variants < 1:
+            raise UsageError(f"--variants {options.variants}: give 1 or more")
         widths = {clip.speech.shape[1] for clip in data.clips if clip.speech is not None}
         if len(widths) > 1:
             raise UsageError("the prepared folders hold different speech features: prepare them with one --speech")

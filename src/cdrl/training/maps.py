@@ -118,7 +118,7 @@ def _compute(
 ) -> None:
     values = np.lib.format.open_memmap(path, "w+", np.float16, shape)
     # A CPU has enough to do with encoding; an accelerator is fed by all cores.
-    workers, together = (0, _BATCH) if device.type == "cpu" else (os.cpu_count() or 0, _LARGE_BATCH)
+    workers, together = (0, _BATCH) if device.type == "cpu" else (len(os.sched_getaffinity(0)), _LARGE_BATCH)
     batches = DataLoader(_Frames(wanted), together, num_workers=workers)
     at = 0
     for batch in track(batches, "encoding frames", total=len(batches), console=console, transient=True):
@@ -141,7 +141,7 @@ class _Frames(Dataset[NDArray[np.uint8]]):
     def __getitem__(self, place: int) -> NDArray[np.uint8]:
         number = int(np.searchsorted(self._ends, place, "right"))
         item = self._wanted[number]
-        image = item.clip.image(item.frames[place - int(self._ends[number])])
+        image = item.clip.image(item.frames[place - int(self._ends[number])])  # counted from its end
         if item.variant == PLAIN:
             return image
         # The generator begins anew for every frame: all of a variant are varied in one way.
