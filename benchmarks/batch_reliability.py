@@ -266,7 +266,8 @@ def workers_of(command: psutil.Process) -> list[psutil.Process]:
 
     def there() -> bool:
         found[:] = [one for one in command.children() if "spawn_main" in " ".join(one.cmdline())]
-        return bool(found) or not command.is_running()
+        over = not command.is_running() or command.status() == psutil.STATUS_ZOMBIE
+        return bool(found) or over
 
     wait_for(there)
     return found

@@ -15,7 +15,7 @@ from cdrl.evaluation.observe import Observation, flow_moments, observe
 from cdrl.evaluation.people import read_clips, sentence_number
 from cdrl.evaluation.score import compare, score_clip
 from cdrl.evaluation.store import Store, load, save
-from cdrl.evaluation.table import TableConfig, evaluate
+from cdrl.evaluation.table import TableConfig, evaluate, kept_name
 from cdrl.pretrained import missing_models
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -183,3 +183,8 @@ def test_the_table_end_to_end(judges: None, tmp_path: Path) -> None:
     assert refused["failed"] == 1 and refused["measures"]["p_target"]["mean"] == 0
     assert "nobody there" in (tmp_path / "t.md").read_text() and (tmp_path / "t.json").stat().st_size > 500
     assert set(EMOTIONS) == set(result["real"][0]["p"])
+
+
+def test_methods_do_not_keep_their_files_over_each_other():
+    names = {kept_name("clip/1 a", "happy", method) for method in ("ours - both", "ours + both", "ours")}
+    assert names == {"clip_1_a_happy_ours_-_both.mp4", "clip_1_a_happy_ours_+_both.mp4", "clip_1_a_happy_ours.mp4"}

@@ -259,8 +259,7 @@ def _judge_task(bench: Bench, task: Task, methods: Sequence[Method]) -> Iterator
 
 
 def _judge_method(bench: Bench, task: Task, source: Observation, method: Method, emotion: str) -> Row:
-    safe = "".join(letter if letter.isalnum() else "_" for letter in f"{task.source.stem} {emotion} {method.name}")
-    output = bench.folder / f"{safe}.mp4"
+    output = bench.folder / kept_name(task.source.stem, emotion, method.name)
     _drop(output)
     sys.stderr.write(f"{method.name}: {task.source.name} → {emotion}\n")
     try:
@@ -277,6 +276,12 @@ def _judge_method(bench: Bench, task: Task, source: Observation, method: Method,
     if bench.config.keep is None:
         _drop(output)
     return row
+
+
+def kept_name(source: str, emotion: str, method: str) -> str:
+    """Name of the edited file that is kept; "ours - x" and "ours + x" are two."""
+    safe = "".join(letter if letter.isalnum() or letter in "+-" else "_" for letter in f"{source} {emotion} {method}")
+    return f"{safe}.mp4"
 
 
 def _drop(video: Path) -> None:
