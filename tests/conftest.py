@@ -1,6 +1,7 @@
 """What more than one test needs: where the repository is, and the bundled sample."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import settings
 settings.register_profile("cdrl", deadline=None)
 settings.load_profile("cdrl")
 
+# A shell starts what runs in the background deaf to Ctrl-C, and so are all processes that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The people in the test clips agreed to be recorded for research; what asks a user is tested by itself.
 os.environ["CDRL_I_HAVE_CONSENT"] = "1"
