@@ -38,7 +38,7 @@ class Options:
 
     data: tuple[Path, ...]
     """Prepared folders."""
-    loop: LoopOptions = field(default_factory=lambda: LoopOptions(Path("runs/content"), steps=1000, learning_rate=2e-3))
+    loop: LoopOptions = field(default_factory=lambda: LoopOptions(Path("runs/content"), steps=800, learning_rate=2e-3))
     encoder: str = "landmarks"
     """Image encoder: landmarks, or iresnet50:FILE."""
     width: int = 96
