@@ -52,7 +52,8 @@ def test_a_prior_that_is_a_bomb(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("lid_ratio", 0), ("gain", 1e30), ("offset", -1e4), ("mean", np.nan), ("identity", None)]
+    ("name", "number"),
+    [("lid_ratio", 0), ("gain", 1e30), ("offset", -1e4), ("shut", 2), ("mean", np.nan), ("identity", None)],
 )
 def test_a_prior_whose_numbers_are_no_face_s(tmp_path, name, number):
     prior = EmotionPrior.load()

@@ -35,6 +35,7 @@ def showing(prior, emotion, amount=1.0):
 def nothing(pattern):
     return (
         not pattern.offset.any()
+        and not pattern.eased.any()
         and not pattern.gain.any()
         and pattern.lip_opening == 0
         and pattern.lid_ratio == pytest.approx(1)
@@ -44,6 +45,7 @@ def nothing(pattern):
 def same(one, two):
     return (
         np.allclose(one.offset, two.offset, atol=1e-5)
+        and np.allclose(one.eased, two.eased, atol=1e-5)
         and np.allclose(one.gain, two.gain, atol=1e-5)
         and one.lip_opening == pytest.approx(two.lip_opening, abs=1e-6)
         and one.lid_ratio == pytest.approx(two.lid_ratio)
@@ -119,12 +121,25 @@ def test_an_expression_is_taken_out_as_the_person_has_it(prior):
     assert cosine(manipulator(prior).pattern({"neutral": 1.0}, person).offset, -own) > 0.99
 
 
+def test_the_less_is_shown_the_less_is_taken_out(prior):
+    """What differs from the estimated neutral shape is mostly the person, in a face that is read as all but neutral."""
+    unlike = prior.mean + prior.identity[0]
+    taken = []
+    for amount in (0.01, 0.1, 0.2, 0.3):
+        person = Person(unlike, prior.mean, {"sad": amount}, 0.3, None, RELIEF)
+        taken.append(float(np.linalg.norm(manipulator(prior).pattern({"neutral": 1.0}, person).offset)))
+    assert taken[0] < 0.05 * taken[-1]
+    assert taken[1] == pytest.approx(taken[3] / 3, rel=0.01)
+    assert taken == sorted(taken)
+
+
 @pytest.mark.parametrize("region", REGIONS)
 def test_a_region_alone_moves_its_own_points_only(prior, region):
     whole, part = prior.pattern({"angry": 1.0}), manipulator(prior, (region,)).pattern({"angry": 1.0}, None)
     weight = region_weights()[region]
     most = float(np.abs(whole.offset).max())
-    assert np.abs(part.offset[weight < 0.01]).max() <= 0.01 * most
+    for moved in (part.offset, part.eased):
+        assert np.abs(moved[weight < 0.01]).max() <= 0.01 * most
     own = weight > 0.99
     assert part.offset[own] == pytest.approx(whole.offset[own], abs=0.01 * most)
     assert (part.lip_opening == whole.lip_opening) if region == "mouth" else part.lip_opening == 0

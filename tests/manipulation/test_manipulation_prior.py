@@ -15,6 +15,7 @@ from cdrl.manipulation.prior import (
     EYE_CORNERS,
     EYE_ROOM,
     EYE_SOFT,
+    WIDEST,
     EmotionPrior,
     Example,
     Pattern,
@@ -38,7 +39,7 @@ def arrays(prior):
 def same(one: Pattern, two: Pattern, tolerance=1e-5):
     return all(
         np.allclose(getattr(one, name), getattr(two, name), atol=tolerance)
-        for name in ("offset", "lip_opening", "lid_ratio", "gain")
+        for name in ("offset", "eased", "lip_opening", "lid_ratio", "gain")
     )
 
 
@@ -155,6 +156,7 @@ def test_neutral_and_none_are_nothing(prior):
     for amounts in ({}, {"neutral": 1.0}, {"happy": 0.0}):
         nothing = prior.pattern(amounts)
         assert not nothing.offset.any()
+        assert not nothing.eased.any()
         assert not nothing.gain.any()
         assert (nothing.lip_opening, nothing.lid_ratio) == (0, 1)
         assert not nothing.displacement(canonical_points(), CLOSED).any()
@@ -225,6 +227,22 @@ def test_parted_lips_part_farther_by_no_more_than_said(prior, name):
     shape = shape_with(1.5)
     grown = float(lips().opening(shape + pattern.displacement(shape, CLOSED))) - 1.5
     assert 0 < grown / pattern.lip_opening <= 1.05
+
+
+@pytest.mark.parametrize("name", EXPRESSIVE)
+def test_the_mouth_gives_way_to_shut_lips_as_far_as_people_s_do(prior, name):
+    pattern, share = prior.pattern({name: 1.0}), float(prior.shut[EXPRESSIVE.index(name)])
+    corners, brows = [61, 291], [105, 334]
+    shut, wide = (pattern.displacement(shape_with(opening), CLOSED) for opening in (0.1, 9.0))
+    assert shut[corners, 0] == pytest.approx(share * pattern.offset[corners, 0], abs=0.02)
+    assert wide[corners, 0] == pytest.approx((share + (1 - share) * WIDEST) * pattern.offset[corners, 0], abs=0.02)
+    assert shut[brows] == pytest.approx(wide[brows], abs=1e-3)
+
+
+def test_smiles_and_bared_teeth_give_way_and_rounded_lips_do_not(prior):
+    shut = dict(zip(EXPRESSIVE, prior.shut, strict=True))
+    assert max(shut[name] for name in ("happy", "angry", "disgusted")) < 0.6
+    assert min(shut[name] for name in ("sad", "surprised")) > 0.9
 
 
 def test_a_blink_stays_a_blink(prior):

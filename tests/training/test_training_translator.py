@@ -18,7 +18,7 @@ from cdrl.errors import AssetError, InputError, UsageError  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
 from cdrl.manipulation.personal import OnnxTranslator, PersonalPrior  # noqa: E402
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
-from cdrl.manipulation.traits import adaptation, traits  # noqa: E402
+from cdrl.manipulation.traits import FURTHER, adaptation, traits  # noqa: E402
 from cdrl.manipulation.translator import Translator, TranslatorConfig, as_onnx, load_translator  # noqa: E402
 from cdrl.training import scenes  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
@@ -110,6 +110,15 @@ def test_what_people_were_seen_to_show_is_learned(folders, tmp_path):
     generated = task.generated([asked], task.changes([asked]), scene)
     assert generated.shape == scene.images.shape == (1, 3, 3, 224, 224)
     assert (generated - scene.images).abs().mean() > 1e-3
+
+
+def test_growing_is_paid_for_and_shrinking_is_not(folders, tmp_path):
+    task = TranslatorTask(options(folders, tmp_path), Prepared.open(folders), CPU)
+    wide = len(task.fitted.expression_deviation) + FURTHER
+    for strength, wanted in ((0.0, 0.0), (0.1, 0.2), (-0.1, 0.0)):
+        change = torch.zeros(1, len(EXPRESSIVE), wide)
+        change[..., -FURTHER:-3] = strength  # of every region: the square of the size grows twice as fast
+        assert float(task._growth(change, [EXPRESSIVE.index("angry")])) == pytest.approx(wanted, abs=0.01)
 
 
 def test_too_little_is_refused_in_one_line(folders, tmp_path):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -20,30 +20,32 @@ from cdrl.manipulation.traits import FURTHER
 
 @dataclass(frozen=True)
 class Patterns:
-    """Of B clips: `offset` [B, 478, 3] and `opening` [B] in cm, `lids` [B] log of the lid ratio, `gain` [B, SIZE, SIZE]
-    log of luma."""
+    """Of B clips: `offset` and what of it shut lips do without, `eased` [B, 478, 3], and `opening` [B] in cm, `lids`
+    [B] log of the lid ratio, `gain` [B, SIZE, SIZE] log of luma."""
 
     offset: Tensor
+    eased: Tensor
     opening: Tensor
     lids: Tensor
     gain: Tensor
 
     def minus(self, taken: Patterns) -> Patterns:
         """What is left when others are taken out."""
-        return Patterns(
-            self.offset - taken.offset, self.opening - taken.opening, self.lids - taken.lids, self.gain - taken.gain
-        )
+        return Patterns(*(getattr(self, name) - getattr(taken, name) for name in _PARTS))
 
     def to(self, device: torch.device) -> Patterns:
         """The same on a device."""
-        return Patterns(*(part.to(device) for part in (self.offset, self.opening, self.lids, self.gain)))
+        return Patterns(*(getattr(self, name).to(device) for name in _PARTS))
 
     @classmethod
     def of(cls, patterns: list[Pattern]) -> Patterns:
         """Fixed ones."""
-        numbers = [[part.offset, part.lip_opening, np.log(part.lid_ratio), part.gain] for part in patterns]
-        offset, opening, lid, gain = (np.array(column, np.float32) for column in zip(*numbers, strict=True))
-        return cls(*(torch.from_numpy(part) for part in (offset, opening, lid, gain)))
+        numbers = [[p.offset, p.eased, p.lip_opening, np.log(p.lid_ratio), p.gain] for p in patterns]
+        columns = (np.array(column, np.float32) for column in zip(*numbers, strict=True))
+        return cls(*(torch.from_numpy(column) for column in columns))
+
+
+_PARTS = [part.name for part in fields(Patterns)]
 
 
 class _Apertures(nn.Module):
@@ -70,6 +72,7 @@ class DifferentiablePrior(nn.Module):
     opening: Tensor
     lid: Tensor
     gain: Tensor
+    eased: Tensor
     modes: Tensor
     brows: Tensor
     regions: Tensor
@@ -81,6 +84,7 @@ class DifferentiablePrior(nn.Module):
         free = np.array([without_apertures(mode) for mode in modes])
         held = {
             "offset": prior.offset, "opening": prior.lip_opening, "lid": np.log(prior.lid_ratio), "gain": prior.gain,
+            "eased": (1 - prior.shut)[:, None] * region_weights()["mouth"],
             "modes": free, "brows": region_weights()["brows"], "regions": fitted.region_table(),
         }  # fmt: skip
         for name, values in held.items():
@@ -93,25 +97,27 @@ class DifferentiablePrior(nn.Module):
             change[..., :-FURTHER], change[..., -FURTHER:-3], change[..., -3:].unbind(2)
         )  # fmt: skip
         stronger = self.offset * (strength.exp() @ self.regions)[..., None]
-        offset = torch.einsum("be,bepk->bpk", amounts, stronger)
-        offset = self.lids.without(self.lips.without(offset))
-        own = torch.einsum("be,bec,cpk->bpk", amounts, code, self.modes)
+        every = self.lids.without(self.lips.without(stronger)) + torch.einsum("bec,cpk->bepk", code, self.modes)
+        offset = torch.einsum("be,bepk->bpk", amounts, every)
+        eased = torch.einsum("be,ep,bepk->bpk", amounts, self.eased, every)
         gain = torch.einsum("be,eij->bij", amounts * shading.exp(), self.gain)
         return Patterns(
-            offset + own, (amounts * (self.opening + opening)).sum(1), (amounts * (self.lid + lid)).sum(1), gain
+            offset, eased, (amounts * (self.opening + opening)).sum(1), (amounts * (self.lid + lid)).sum(1), gain
         )
 
     def displacement(self, patterns: Patterns, shapes: Tensor, closed: Tensor) -> Tensor:
         """Displacement [B, T, 478, 3] in cm of pose-free shapes [B, T, 478, 3]; `closed` [B]: see `Person`."""
         opening = self.lips.vectors(shapes).norm(dim=3).mean(2)
         x = (opening - closed[:, None]).clamp(min=0) / fitted.KNEE
-        farther = patterns.opening[:, None].clamp(min=-fitted.MOST_CLOSING) * x**3 / (1 + x**3)
+        parted = x**3 / (1 + x**3)
+        farther = patterns.opening[:, None].clamp(min=-fitted.MOST_CLOSING) * parted
         share = (farther / opening.clamp(min=fitted.LEAST_OPENING))[..., None, None]
         opened = self.lips.spread @ (share * self.lips.vectors(shapes))
         ratio = self._eye_room(shapes, patterns.lids.exp()[:, None])[..., None, None]
         lidded = self.lids.spread @ ((ratio - 1) * self.lids.vectors(shapes))
-        offset = patterns.offset[:, None]
-        moved: Tensor = offset * self._brow_room(shapes, offset)[..., None] + opened + lidded
+        whole = patterns.offset[:, None]
+        offset = whole - (1 - parted.clamp(max=fitted.WIDEST))[..., None, None] * patterns.eased[:, None]
+        moved: Tensor = offset * self._brow_room(shapes, whole)[..., None] + opened + lidded
         return moved
 
     def coded(self, change: Tensor, opening: Tensor, shapes: Tensor) -> Tensor:

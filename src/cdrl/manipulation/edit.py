@@ -13,12 +13,12 @@ from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
 from cdrl.manipulation.person import RELIEF, Person
 from cdrl.manipulation.plan import REFERENCE, REGIONS, EditPlan
-from cdrl.manipulation.prior import EmotionPrior, Pattern
+from cdrl.manipulation.prior import EmotionPrior, Pattern, of_the_mouth
 from cdrl.rendering.texture import SIZE, texture_coverage
 
 MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet
 LEAST_SHADING = 0.3  # share of the shading that a face without any relief gets
-_SOME = 0.05  # sum of amounts below which there is nothing to divide by
+_CLEAR = 0.3  # sum of amounts from which on somebody is sure to show emotion
 _UNSHADE = 0.35  # share of the shading of an emotion that is taken out with it
 CAUTION = 2.0  # how much larger an expression is than the cautious estimate of it
 
@@ -68,6 +68,7 @@ class Manipulator:
         texels[texture_coverage().nodes] = texture_coverage().interpolate(points[:, None])[:, 0]
         return Pattern(
             pattern.offset * points[:, None],
+            pattern.eased * points[:, None],
             pattern.lip_opening if "mouth" in self._regions else 0.0,
             pattern.lid_ratio if "eyes" in self._regions else 1.0,
             pattern.gain * texels.reshape(SIZE, SIZE),
@@ -80,9 +81,10 @@ def shown_pattern(person: Person, prior: EmotionPrior) -> Pattern:
     Of the shading only a part: what is a fold in one face is a beauty spot in another, and taking out too much of it
     leaves lights where there were folds.
     """
-    strength = min(CAUTION, 1 / max(sum(person.shown.values()), _SOME))
+    total = sum(person.shown.values())
+    # Of a face that is read as all but neutral, most of what differs from the estimated neutral one is the person.
+    strength = min(CAUTION, 1 / max(total, _CLEAR)) * min(total / _CLEAR, 1)
     blend = prior.pattern(person.shown)
-    own = strength * without_apertures(person.mean - person.neutral)
-    return Pattern(
-        own.astype(np.float32), strength * blend.lip_opening, blend.lid_ratio**strength, _UNSHADE * blend.gain
-    )
+    own = (strength * without_apertures(person.mean - person.neutral)).astype(np.float32)
+    eased = of_the_mouth(prior.eased(person.shown) * own)
+    return Pattern(own, eased, strength * blend.lip_opening, blend.lid_ratio**strength, _UNSHADE * blend.gain)

@@ -116,8 +116,13 @@ def describe(
     mean = shapes.mean(0)
     amounts, neutral = model.explain(mean, blendshapes)
     shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
+    return Person(mean, neutral, shown, closed_opening(shapes), teeth, shading)
+
+
+def closed_opening(shapes: Floats) -> float:
+    """The opening, cm, up to which lips count as closed in pose-free shapes [n, 478, 3] of a stretch of talk."""
     closed = float(np.percentile(lips().opening(shapes), _CLOSED)) + _SLACK
-    return Person(mean, neutral, shown, float(np.clip(closed, LEAST_CLOSED, MOST_CLOSED)), teeth, shading)
+    return float(np.clip(closed, LEAST_CLOSED, MOST_CLOSED))
 
 
 def between(first: Person, second: Person, share: float) -> Person:

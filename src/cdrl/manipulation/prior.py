@@ -25,6 +25,7 @@ from cdrl.face.mesh import LEFT_CORNERS, POINTS, RIGHT_CORNERS, region_weights
 from cdrl.rendering.texture import SIZE
 
 KNEE = 0.45  # cm above closed at which lips count as half parted
+WIDEST = 0.55  # how far lips are parted beyond which a mouth has no room to stretch any wider
 MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by less, or openings would change order
 LOW_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
 BROW_ROOM, BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
@@ -35,7 +36,7 @@ EYE_CORNERS = RIGHT_CORNERS, LEFT_CORNERS
 LEAST_OPENING = 0.05  # cm: openings are not divided by less
 MAX_BYTES, MAX_UNPACKED = 1 << 23, 1 << 26
 """Most bytes of a prior's file, and of its arrays; ours has three hundred thousand, and ten times as many unpacked."""
-_WHOLE = {"mean", "reading", "emphasis", "belief", "following"}  # arrays that are kept as float32
+_WHOLE = {"mean", "reading", "emphasis", "belief", "following", "shut"}  # arrays that are kept as float32
 
 # What zip files raise where they are damaged, encrypted, or packed in a way that is not known.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError)
@@ -55,7 +56,7 @@ class EmotionPrior:
     `reading` [53, e]: linear map from mean blendshapes (and a one) to amounts of emotion.
     `emphasis` [e, regions]: how much stronger than measured the offset is, region by region. `belief` [2, regions]: how
     far a photo and a clip of a person are believed over the offset. `following` [3, regions]: what makes up the offset
-    of a reference; see `manipulation.reference`.
+    of a reference; see `manipulation.reference`. `shut` [e]: the share of the mouth's offset that shut lips show.
     `sha256`: of the file it was read from.
     """
 
@@ -71,6 +72,7 @@ class EmotionPrior:
     emphasis: Floats
     belief: Floats
     following: Floats
+    shut: Floats
     sha256: str = ""
 
     def save(self, path: Path) -> None:
@@ -102,6 +104,7 @@ class EmotionPrior:
             "emphasis": (emotions, len(region_weights())),
             "belief": (2, len(region_weights())),
             "following": (3, len(region_weights())),
+            "shut": (emotions,),
         }
         if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
             raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
@@ -128,25 +131,46 @@ class EmotionPrior:
         offset = self.offset.copy()
         for example in examples:
             place = EXPRESSIVE.index(example.emotion)
-            own = self.emphasised(example.emotion, without_apertures(example.mean - neutral))
+            own = self.emphasised({example.emotion: 1.0}, without_apertures(example.mean - neutral))
             share = self.belief[0 if example.photo else 1] @ region_table()
             offset[place] = without_apertures(offset[place] + share[:, None] * (own - offset[place]))
         return replace(self, offset=offset)
 
-    def emphasised(self, emotion: str, offset: Floats) -> Floats:
-        """A measured offset [478, 3] as strong as it is laid on."""
-        found: Floats = offset * (self.emphasis[EXPRESSIVE.index(emotion)] @ region_table())[:, None]
+    def emphasised(self, amounts: Mapping[str, float], offset: Floats) -> Floats:
+        """An offset [478, 3] measured in a blend of emotions, as strong as that is laid on; as it is where there are
+        none."""
+        shares = _shares(amounts)
+        strength = shares @ self.emphasis if shares.any() else np.ones(self.emphasis.shape[1], np.float32)
+        found: Floats = offset * (strength @ region_table())[:, None]
         return found
+
+    def eased(self, amounts: Mapping[str, float]) -> float:
+        """The share of the mouth's offset that shut lips do without in a blend of emotions, in 0..1."""
+        return float(_shares(amounts) @ (1 - self.shut))
 
     def pattern(self, amounts: Mapping[str, float]) -> Pattern:
         """What a blend of emotions does, amounts added up linearly ('neutral' adds nothing)."""
         weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
         return Pattern(
             np.tensordot(weights, self.offset, 1),
+            of_the_mouth(np.tensordot(weights * (1 - self.shut), self.offset, 1)),
             float(weights @ self.lip_opening),
             float(np.exp(weights @ np.log(self.lid_ratio))),
             np.tensordot(weights, self.gain, 1),
         )
+
+
+def _shares(amounts: Mapping[str, float]) -> Floats:
+    """The share [e] of each emotion in a blend; zeros where there are none."""
+    weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
+    found: Floats = weights / (float(weights.sum()) or 1.0)
+    return found
+
+
+def of_the_mouth(offset: Floats) -> Floats:
+    """The mouth's share of an offset [478, 3]."""
+    found: Floats = offset * region_weights()["mouth"][:, None]
+    return found
 
 
 def _unpacked(data: bytes) -> dict[str, Floats]:
@@ -175,6 +199,8 @@ def _plausible(name: str, array: Floats) -> bool:
         return False
     if name == "lid_ratio":
         return bool((array > 0.05).all() and (array < 20).all())
+    if name == "shut":
+        return bool((array >= 0).all() and (array <= 1).all())
     return bool((np.abs(array) < {"gain": 5, "offset": 20, "lip_opening": 20}.get(name, 100)).all())
 
 
@@ -215,10 +241,11 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Pattern:
-    """An expression to lay over a face: `offset` [478, 3] cm without apertures, `lip_opening` cm, `lid_ratio`, and
-    `gain` [SIZE, SIZE] (log of luma)."""
+    """An expression to lay over a face: `offset` [478, 3] cm without apertures, and `eased` [478, 3], what of it shut
+    lips do without; `lip_opening` cm, `lid_ratio`, and `gain` [SIZE, SIZE] (log of luma)."""
 
     offset: Floats
+    eased: Floats
     lip_opening: float
     lid_ratio: float
     gain: Floats
@@ -227,6 +254,7 @@ class Pattern:
         """This pattern with `amount` of another on top."""
         return Pattern(
             self.offset + amount * other.offset,
+            self.eased + amount * other.eased,
             self.lip_opening + amount * other.lip_opening,
             self.lid_ratio * other.lid_ratio**amount,
             self.gain + amount * other.gain,
@@ -236,10 +264,12 @@ class Pattern:
         """Displacement [478, 3] in cm for a pose-free shape [478, 3] of a person whose lips, when closed, show an
         opening of `closed` cm."""
         opening = float(lips().opening(shape))
-        farther = max(self.lip_opening, -MOST_CLOSING) * parted(opening, closed)
+        share = parted(opening, closed)
+        farther = max(self.lip_opening, -MOST_CLOSING) * share
         opened = lips().opened_by((farther / max(opening, LEAST_OPENING)) * lips().vectors(shape))
         lidded = lids().opened_by((_eye_room(shape, self.lid_ratio) - 1) * lids().vectors(shape))
-        moved: Floats = self.offset * _brow_room(shape, self.offset)[:, None] + opened + lidded
+        offset = self.offset - (1 - min(share, WIDEST)) * self.eased
+        moved: Floats = offset * _brow_room(shape, self.offset)[:, None] + opened + lidded
         return moved
 
 

@@ -24,7 +24,9 @@ from cdrl.representation.checkpoints import config_of, load_into, load_model
 
 ARCHITECTURE = "translator"
 _LARGEST = 3.0  # deviations of a mode
-_STRENGTH = 0.6  # log of a factor on the offset in a region
+# Log of a factor on the offset in a region. Given its way, training makes the brows of every emotion stronger by 1.8,
+# and faces less like those that really show it.
+_STRENGTH = 0.3
 _WIDEST = 0.12  # cm of lip opening
 _LIDS = 0.15  # log of the lid ratio
 _SHADING = 0.2  # log of the gain: representations like folds that the eye takes for dirt

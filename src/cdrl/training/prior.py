@@ -22,7 +22,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.rendering.texture import skin_mask
-from cdrl.training.changes import EMPHASIS, changes, laid_on, people_with_emotions
+from cdrl.training.changes import EMPHASIS, changes, laid_on, people_with_emotions, shut
 from cdrl.training.enrolment import belief, believed, enrolment_table
 from cdrl.training.following import HALVES, Followed, followed, following, following_table
 from cdrl.training.observations import Observation, observe_all, read_table
@@ -135,6 +135,7 @@ def _fitted(seen: Sequence[Observation], leave: Collection[str]) -> EmotionPrior
         np.array(offsets, np.float32), np.array(lip, np.float32), np.array(lid, np.float32),
         np.array(gains, np.float32), mean, identity, expression, deviation, reading(seen, leave),
         stronger, np.tile(believed([]), (2, 1)), HALVES,
+        np.array([shut(seen, emotion, leave) for emotion in EXPRESSIVE], np.float32),
     )  # fmt: skip
 
 

@@ -43,11 +43,11 @@ class SceneOptions:
     """Emotion representation; the shipped one by default."""
     fer: Path | None = None
     """Grey faces (.npz) that show emotions, too, beside those of the clips."""
-    content_weight: float = 20.0
+    content_weight: float = 70.0
     """Of the content consistency; 0 trains without."""
     emotion_weight: float = 50.0
     """Of the emotion consistency; 0 trains without, and without the contrast."""
-    contrast_weight: float = 3.0
+    contrast_weight: float = 20.0
     """Of the emotion standing out among the others as plainly as in the references."""
     clips: int = 3
     """Supervised moments a step."""

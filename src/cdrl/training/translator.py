@@ -34,7 +34,7 @@ from cdrl.training.scenes import Moment, Scene, SceneOptions, Stage
 # Deviations of a mode. Small: given its way in the code, training finds one grimace that the representation takes for
 # every emotion and nobody else for any; what people were seen to show comes through all the same.
 _CLEAR = 0.7
-_CLEAR_FURTHER = [0.5] * REGIONS + [0.08, 0.1, 0.1]  # logarithms of strengths; cm of lip opening; of lids and shading
+_CLEAR_FURTHER = [0.3] * REGIONS + [0.08, 0.1, 0.1]  # logarithms of strengths; cm of lip opening; of lids and shading
 _VALIDATED = 12  # moments of people not trained on, each asked for every emotion
 
 
@@ -62,6 +62,9 @@ class Options:
     """Of the fitted prior: on the squares of the changes, in units of what is a clear change of each kind."""
     lips: float = 1.0
     """Of the lips' thickness as the prior has it: on the mean square of its change, mm²."""
+    growth: float = 4.0
+    """Of what is laid on growing: on the logarithm of its size over the prior's, where it is larger. Likeness and
+    steadiness pay for every size; another shape of the same size costs them nothing."""
     cache: Path = Path("runs/cache")
     """Where measured faces are kept."""
     publish: Path | None = None
@@ -122,7 +125,7 @@ class TranslatorTask:
         if not seen:
             return Asked(moment, None)
         shown = np.mean([without_apertures(item.person.mean - item.person.neutral) for item in seen], 0)
-        own = self.fitted.emphasised(name, shown) - self.fitted.offset[moment.emotion]
+        own = self.fitted.emphasised({name: 1.0}, shown) - self.fitted.offset[moment.emotion]
         return Asked(moment, code_of(own, self.fitted))
 
     def changes(self, asked: list[Asked]) -> Tensor:
@@ -146,6 +149,9 @@ class TranslatorTask:
         answers = change[torch.arange(len(asked)), [item.moment.emotion for item in asked]]
         terms = {"trust": self._distrust(answers), "lips": self._lips(answers), "own": self._own(answers, asked)}
         loss = options.trust * terms["trust"] + options.lips * terms["lips"] + options.own_weight * terms["own"]
+        if options.growth:
+            terms["growth"] = self._growth(change, [item.moment.emotion for item in asked])
+            loss = loss + options.growth * terms["growth"]
         if options.scene.supervised:
             moments = [item.moment for item in asked]
             more, found = self.stage.supervised(moments, lambda scene: self.generated(asked, change, scene))
@@ -164,6 +170,13 @@ class TranslatorTask:
         modes = self.stage.prior.modes
         thicker = torch.einsum("bc,cpk->bpk", answers[:, :-FURTHER], modes[:, outer] - modes[:, inner])
         return (10 * thicker).square().sum(2).mean()
+
+    def _growth(self, change: Tensor, emotions: list[int]) -> Tensor:
+        """Mean logarithm, where above 0, of the size of the offsets that are asked for over that of the prior's."""
+        prior = self.stage.prior
+        amounts = functional.one_hot(torch.tensor(emotions, device=change.device), len(EXPRESSIVE)).float()
+        size = prior.patterns(change.float(), amounts).offset.square().sum((1, 2))
+        return (size / prior.offset[emotions].square().sum((1, 2))).log().clamp(min=0).mean()
 
     def _own(self, answers: Tensor, asked: list[Asked]) -> Tensor:
         """Distance to what the person was seen to show, mean over the batch (0 for those who were not)."""

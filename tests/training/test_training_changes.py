@@ -1,0 +1,41 @@
+"""What of an emotion's change shut lips show, told from people who talk in it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cdrl.face.apertures import lips
+from cdrl.face.mesh import canonical_points
+from cdrl.manipulation.prior import EmotionPrior, of_the_mouth, parted
+from cdrl.training.changes import shut
+from cdrl.training.observations import Observation
+
+CLOSED = 0.3  # cm, what talk counts as closed that does close now and then
+
+
+def talk(person, emotion, smile, share):
+    """Somebody who talks, openings from none to wide, with a smile [478, 3] that shut lips show a share of."""
+    shapes = []
+    for opening in np.tile(np.linspace(0, 1.5, 31), 2):
+        wish = np.tile(np.float32([0, opening, 0]), (9, 1))
+        shape = canonical_points() + lips().opened_by(wish - lips().vectors(canonical_points()))
+        shapes.append(shape + (share + (1 - share) * parted(float(opening), CLOSED)) * smile)
+    texture = np.zeros((128, 128), np.float32)
+    return Observation(f"{person} {emotion}", person, emotion, np.float32(shapes), texture, np.zeros(52))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_share_that_shut_lips_show_is_found(share):
+    smile = of_the_mouth(EmotionPrior.load().pattern({"happy": 1.0}).offset)
+    people = [("anna", 0.6), ("bert", 1.4)]  # who smile more or less
+    seen = [talk(name, "neutral", 0 * smile, 1) for name, _ in people]
+    seen += [talk(name, "happy", size * smile, share) for name, size in people]
+    assert shut(seen, "happy") == pytest.approx(share, abs=0.07)
+
+
+def test_who_never_shuts_the_lips_tells_nothing():
+    smile = of_the_mouth(EmotionPrior.load().pattern({"happy": 1.0}).offset)
+    neutral, happy = talk("anna", "neutral", 0 * smile, 1), talk("anna", "happy", smile, 0.3)
+    parted_only = replace(happy, shapes=happy.shapes[lips().opening(happy.shapes) > 0.9])
+    assert shut([neutral, parted_only], "happy") == 1
