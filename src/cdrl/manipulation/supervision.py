@@ -52,7 +52,7 @@ class CDRLSupervision(nn.Module):
     ```python
     supervision = CDRLSupervision(load_content(), load_emotion())
     terms = supervision(source, generated, reference, audio, emotion)
-    loss = own + 10 * terms["content"] + 50 * terms["emotion"] + terms["contrast"]
+    loss = own + 70 * terms["content"] + 50 * terms["emotion"] + 5 * terms["contrast"]
     ```
 
     Both representations are frozen here; gradients go through them into `generated`.
