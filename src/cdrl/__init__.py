@@ -22,8 +22,8 @@ def load(prior: str | Path | None = None, model: str | Path | None = None) -> Ed
     """Get an editor ready: networks verified and loaded once, then as many videos as you like.
 
     `prior` is a fitted emotion prior (what `cdrl train prior` writes); None takes the one that ships. `model` makes of
-    it a person's own: "prior" (nothing does; the default), "translator" (the one that ships, for the shipped prior), or
-    a file that `cdrl train translator` wrote for that prior.
+    it a person's own: "translator" (the one that ships, for the shipped prior, with which it is the default), "prior"
+    (nothing does; the default with another prior), or a file that `cdrl train translator` wrote for that prior.
     Raises AssetError when a model or data file is missing or not what it should be.
     """
     # Imported here so that `import cdrl` and `cdrl --help` do not wait for the networks' runtime.

@@ -40,7 +40,8 @@ def load(prior: str | Path | None = None, model: str | Path | None = None) -> Ed
     # Stages run side by side; threads inside a small operation only get in their way.
     cv2.setNumThreads(1)
     path = None if prior is None else Path(prior)
-    return Editor(EmotionPrior.load(path), model or PRIOR_ALONE, prior_file=path)
+    # The translator that ships was trained for the prior that ships.
+    return Editor(EmotionPrior.load(path), model or (SHIPPED if path is None else PRIOR_ALONE), prior_file=path)
 
 
 class Editor:

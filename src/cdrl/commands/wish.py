@@ -15,8 +15,8 @@ from cdrl.manipulation.plan import REGIONS
 
 EMOTION_HELP = f"{', '.join(EMOTIONS)}, or a blend such as happy:0.6+surprised:0.4."
 REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
-MODEL_HELP = "What fits emotions to the person: prior (nothing), translator, or a FILE trained for your prior."
-BY_PRIOR = "(default: prior)"
+MODEL_HELP = "What fits emotions to the person: translator, prior (nothing), or a FILE trained for your prior."
+BY_PRIOR = "(default: translator; with --prior, prior)"
 WHOLE_FACE = "(default: the whole face)"
 
 

@@ -65,7 +65,7 @@ class Edit:
     def models(self, person: str) -> tuple[Path | None, Path | str | None]:
         """The prior and the model that a person may be judged by; `AssetError` when a folder lacks one."""
         if self.priors is None:
-            return None, None
+            return None, "prior"
         path = model_without(self.priors, "prior", person, "npz", self.strangers)
         if self.translators is None:
             return path, "prior"
