@@ -141,7 +141,9 @@ def coefficients(performance):
 
 def test_the_edited_performance_is_about_what_the_rendered_clip_shows(happy):
     source, edited, rendered = map(coefficients, happy)
-    assert np.abs(edited - rendered).mean() <= 0.04 < 0.05 <= np.abs(source - rendered).mean()
+    near, far = (np.abs(one - rendered).mean() for one in (edited, source))
+    assert near <= 0.04
+    assert near <= 0.7 * far
     change, shown = (edited - source).mean(0), (rendered - source).mean(0)
     assert np.corrcoef(change, shown)[0, 1] >= 0.9
     smile = [ARKIT.index("MouthSmileLeft"), ARKIT.index("MouthSmileRight")]
