@@ -15,13 +15,15 @@ from cdrl.manipulation.prior import (
     EYE_CORNERS,
     EYE_ROOM,
     EYE_SOFT,
-    WIDEST,
+    ROOM,
     EmotionPrior,
     Example,
     Pattern,
     array_names,
+    back,
     parted,
     region_table,
+    room,
 )
 
 CLOSED = 0.35  # cm
@@ -235,8 +237,19 @@ def test_the_mouth_gives_way_to_shut_lips_as_far_as_people_s_do(prior, name):
     corners, brows = [61, 291], [105, 334]
     shut, wide = (pattern.displacement(shape_with(opening), CLOSED) for opening in (0.1, 9.0))
     assert shut[corners, 0] == pytest.approx(share * pattern.offset[corners, 0], abs=0.02)
-    assert wide[corners, 0] == pytest.approx((share + (1 - share) * WIDEST) * pattern.offset[corners, 0], abs=0.02)
+    assert wide[corners, 0] == pytest.approx((share + (1 - share) * ROOM) * pattern.offset[corners, 0], abs=0.02)
     assert shut[brows] == pytest.approx(wide[brows], abs=1e-3)
+
+
+def test_smiles_are_back_as_soon_as_lips_part_and_widest_while_they_are_half_parted():
+    openings = CLOSED + np.linspace(0, 1.5, 151)
+    given = np.array([back(opening, CLOSED) * room(opening, CLOSED) for opening in openings])
+    widest = int(given.argmax())
+    assert given[0] == 0
+    assert given[15] > 0.33  # a millimetre and a half
+    assert 0.3 <= openings[widest] - CLOSED <= 0.5
+    assert (np.diff(given[:widest]) > 0).all()
+    assert (np.diff(given[widest:]) < 0).all()
 
 
 def test_smiles_and_bared_teeth_give_way_and_rounded_lips_do_not(prior):

@@ -7,7 +7,7 @@ import pytest
 
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import canonical_points
-from cdrl.manipulation.prior import EmotionPrior, of_the_mouth, parted
+from cdrl.manipulation.prior import EmotionPrior, back, of_the_mouth
 from cdrl.training.changes import shut
 from cdrl.training.observations import Observation
 
@@ -20,7 +20,7 @@ def talk(person, emotion, smile, share):
     for opening in np.tile(np.linspace(0, 1.5, 31), 2):
         wish = np.tile(np.float32([0, opening, 0]), (9, 1))
         shape = canonical_points() + lips().opened_by(wish - lips().vectors(canonical_points()))
-        shapes.append(shape + (share + (1 - share) * parted(float(opening), CLOSED)) * smile)
+        shapes.append(shape + (share + (1 - share) * back(float(opening), CLOSED)) * smile)
     texture = np.zeros((128, 128), np.float32)
     return Observation(f"{person} {emotion}", person, emotion, np.float32(shapes), texture, np.zeros(52))
 

@@ -112,6 +112,18 @@ def test_what_people_were_seen_to_show_is_learned(folders, tmp_path):
     assert (generated - scene.images).abs().mean() > 1e-3
 
 
+def test_what_references_show_is_read_once_and_of_people_left_out_never_taken(folders, tmp_path, monkeypatch):
+    whole = TranslatorTask(options(folders, tmp_path), Prepared.open(folders), CPU).stage
+    monkeypatch.setattr(scenes.Stage, "_shown", None)  # nothing is left to compute
+    left = TranslatorTask(options(folders, tmp_path, leave=("mead/anna",)), Prepared.open(folders), CPU).stage
+    draw, happy = np.random.default_rng(0), EXPRESSIVE.index("happy")
+    every, others = (
+        {int(row) for _ in range(50) for row in stage.moment(stage.train[0], happy, draw).references}
+        for stage in (whole, left)
+    )
+    assert others < every
+
+
 def test_growing_is_paid_for_and_shrinking_is_not(folders, tmp_path):
     task = TranslatorTask(options(folders, tmp_path), Prepared.open(folders), CPU)
     wide = len(task.fitted.expression_deviation) + FURTHER

@@ -108,15 +108,15 @@ class DifferentiablePrior(nn.Module):
     def displacement(self, patterns: Patterns, shapes: Tensor, closed: Tensor) -> Tensor:
         """Displacement [B, T, 478, 3] in cm of pose-free shapes [B, T, 478, 3]; `closed` [B]: see `Person`."""
         opening = self.lips.vectors(shapes).norm(dim=3).mean(2)
-        x = (opening - closed[:, None]).clamp(min=0) / fitted.KNEE
-        parted = x**3 / (1 + x**3)
-        farther = patterns.opening[:, None].clamp(min=-fitted.MOST_CLOSING) * parted
+        above = (opening - closed[:, None]).clamp(min=0)
+        farther = patterns.opening[:, None].clamp(min=-fitted.MOST_CLOSING) * _rise(above / fitted.KNEE, 3)
         share = (farther / opening.clamp(min=fitted.LEAST_OPENING))[..., None, None]
         opened = self.lips.spread @ (share * self.lips.vectors(shapes))
         ratio = self._eye_room(shapes, patterns.lids.exp()[:, None])[..., None, None]
         lidded = self.lids.spread @ ((ratio - 1) * self.lids.vectors(shapes))
         whole = patterns.offset[:, None]
-        offset = whole - (1 - parted.clamp(max=fitted.WIDEST))[..., None, None] * patterns.eased[:, None]
+        room = 1 - (1 - fitted.ROOM) * _rise(above / fitted.WIDE, 3)
+        offset = whole - (1 - _rise(above / fitted.BACK, 2) * room)[..., None, None] * patterns.eased[:, None]
         moved: Tensor = offset * self._brow_room(shapes, whole)[..., None] + opened + lidded
         return moved
 
@@ -156,3 +156,7 @@ class DifferentiablePrior(nn.Module):
         depth = (relief / RELIEF).clamp(edit.LEAST_SHADING, 1)[:, None, None]
         light, most = (depth * gain).clamp(min=0), edit.MOST_LIGHT
         return (depth * gain).clamp(max=0) + most * torch.tanh(light / most)
+
+
+def _rise(x: Tensor, power: int) -> Tensor:
+    return x**power / (1 + x**power)

@@ -25,7 +25,11 @@ from cdrl.face.mesh import LEFT_CORNERS, POINTS, RIGHT_CORNERS, region_weights
 from cdrl.rendering.texture import SIZE
 
 KNEE = 0.45  # cm above closed at which lips count as half parted
-WIDEST = 0.55  # how far lips are parted beyond which a mouth has no room to stretch any wider
+BACK = 0.2  # cm above closed at which half of what gives way to shut lips is back
+WIDE, ROOM = (
+    0.6,
+    0.45,
+)  # cm above closed half way to a wide open mouth, and the share of it that such a mouth has room for
 MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by less, or openings would change order
 LOW_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
 BROW_ROOM, BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
@@ -268,7 +272,7 @@ class Pattern:
         farther = max(self.lip_opening, -MOST_CLOSING) * share
         opened = lips().opened_by((farther / max(opening, LEAST_OPENING)) * lips().vectors(shape))
         lidded = lids().opened_by((_eye_room(shape, self.lid_ratio) - 1) * lids().vectors(shape))
-        offset = self.offset - (1 - min(share, WIDEST)) * self.eased
+        offset = self.offset - (1 - back(opening, closed) * room(opening, closed)) * self.eased
         moved: Floats = offset * _brow_room(shape, self.offset)[:, None] + opened + lidded
         return moved
 
@@ -305,3 +309,16 @@ def parted(opening: float, closed: float) -> float:
     """
     x = max(opening - closed, 0.0) / KNEE
     return x**3 / (1 + x**3)
+
+
+def back(opening: float, closed: float) -> float:
+    """The share that parted lips show of what gives way to shut ones, 0 (closed) to 1: x²/(1 + x²). People smile on as
+    soon as their lips part by a millimetre or two."""
+    x = max(opening - closed, 0.0) / BACK
+    return x**2 / (1 + x**2)
+
+
+def room(opening: float, closed: float) -> float:
+    """The share of it that a mouth has room for, which stretches no further sideways when it opens wide, in 0..1."""
+    x = max(opening - closed, 0.0) / WIDE
+    return 1 - (1 - ROOM) * x**3 / (1 + x**3)

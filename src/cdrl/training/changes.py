@@ -11,7 +11,7 @@ from cdrl.face.apertures import lids, lips, without_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import canonical_points, region_weights
 from cdrl.manipulation.person import closed_opening
-from cdrl.manipulation.prior import EXPRESSIVE, of_the_mouth, parted, region_table
+from cdrl.manipulation.prior import EXPRESSIVE, back, of_the_mouth, parted, region_table
 from cdrl.rendering.texture import low_pass
 from cdrl.training.observations import Observation
 
@@ -30,6 +30,8 @@ class Emphasis:
     """Of the whole offset."""
     brows: float
     """On top of it, of the brows."""
+    eyes: float
+    """On top of it, of the eyes' surroundings."""
     mouth: float
     """On top of it, of the mouth's shape."""
     opening: float
@@ -42,18 +44,18 @@ class Emphasis:
     @property
     def regions(self) -> list[float]:
         """Of the offset, in the order of `region_weights`."""
-        local = {"brows": self.brows, "mouth": self.mouth}
+        local = {"brows": self.brows, "eyes": self.eyes, "mouth": self.mouth}
         return [self.offset * local.get(name, 1.0) for name in region_weights()]
 
 
 # Set on the people kept for tuning (and on footage without labels), never on those reported on.
 EMPHASIS = {
-    "angry": Emphasis(1.55, 1.2, 1.0, 1.5, 1.0, 5.5),
-    "disgusted": Emphasis(1.2, 1.0, 1.0, 0.6, 1.0, 4.0),
-    "fear": Emphasis(1.2, 1.0, 1.2, 1.2, 1.3, 1.0),
-    "happy": Emphasis(1.45, 0.5, 2.2, 1.1, 1.0, 2.4),
-    "sad": Emphasis(1.5, 1.6, 1.45, 0.5, 1.2, 1.6),
-    "surprised": Emphasis(1.05, 0.55, 1.5, 1.5, 2.4, 0.3),
+    "angry": Emphasis(1.55, 1.2, 1.0, 1.0, 1.5, 1.0, 5.5),
+    "disgusted": Emphasis(1.2, 1.0, 1.0, 1.0, 0.6, 1.0, 4.0),
+    "fear": Emphasis(1.2, 1.0, 1.0, 1.2, 1.2, 1.3, 1.0),
+    "happy": Emphasis(1.45, 0.5, 1.3, 2.2, 1.1, 1.0, 2.4),
+    "sad": Emphasis(1.5, 1.6, 1.0, 1.45, 0.5, 1.2, 1.6),
+    "surprised": Emphasis(1.05, 0.55, 1.0, 1.5, 1.5, 2.4, 0.3),
 }
 
 
@@ -133,8 +135,8 @@ def shut(seen: Sequence[Observation], emotion: str, leave: Collection[str] = ())
     """The share of the mouth's change that is there when lips are shut, beside lips wide apart, in 0..1.
 
     A smile gives way to a bilabial, and so do bared teeth; rounded lips do not. The change is measured along what
-    people share of it, among frames with lips shut and among those with parted ones, and is taken to grow with
-    `parted`. Where nobody shuts the lips in both it is 1.
+    people share of it, among frames with lips shut and among those with parted ones, and is taken to come back with
+    `back`. Where nobody shuts the lips in both it is 1.
     """
     found = changes(seen, emotion, leave)
     along = of_the_mouth(without_apertures(typical([change.offset for change in found.values()])))
@@ -150,14 +152,14 @@ def shut(seen: Sequence[Observation], emotion: str, leave: Collection[str] = ())
             measured.append([*(float((along * without_apertures(way)).sum()) for way in ways), after.by])
     if not measured:
         return 1.0
-    closed, wide, parted_by = np.mean(measured, 0)
-    whole = closed + (wide - closed) / parted_by
+    closed, apart, by = np.mean(measured, 0)
+    whole = closed + (apart - closed) / by
     return float(np.clip(closed / whole, 0, 1)) if whole > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class _Talk:
-    """Mean shapes [478, 3] with lips closed and with lips apart, and how far these are parted."""
+    """Mean shapes [478, 3] with lips closed and with lips apart, and the mean of `back` of these."""
 
     closed: Floats
     apart: Floats
@@ -167,11 +169,13 @@ class _Talk:
 def _by_lips(shapes: Floats) -> _Talk | None:
     """Pose-free shapes [n, 478, 3] by their lips; None where either kind is rare."""
     closed = closed_opening(shapes)
-    share = np.array([parted(float(opening), closed) for opening in lips().opening(shapes)])
-    shut_ones, wide_ones = share == 0, share > _APART
-    if min(shut_ones.sum(), wide_ones.sum()) < _FEWEST:
+    openings = [float(opening) for opening in lips().opening(shapes)]
+    share = np.array([parted(opening, closed) for opening in openings])
+    shut_ones, apart_ones = share == 0, share > _APART
+    if min(shut_ones.sum(), apart_ones.sum()) < _FEWEST:
         return None
-    return _Talk(shapes[shut_ones].mean(0), shapes[wide_ones].mean(0), float(share[wide_ones].mean()))
+    by = np.mean([back(opening, closed) for opening in np.array(openings)[apart_ones]])
+    return _Talk(shapes[shut_ones].mean(0), shapes[apart_ones].mean(0), float(by))
 
 
 def _symmetric(offset: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from cdrl.representation.emotion import load_emotion
 from cdrl.representation.encoders import as_images
 from cdrl.training.augmentation import resized
 from cdrl.training.faces import Faces, clip_faces, fer_faces, joined
+from cdrl.training.kept import kept_array
 from cdrl.training.performances import Performance, performances
 
 _TOGETHER = 64
@@ -133,24 +135,39 @@ class Stage:
         if self.options.fer is not None:
             several.append(fer_faces(self.options.fer, cache, console).of("train"))
         faces = joined(several)
+        faces = faces.where(faces.labelled)
+        known = kept_array(cache, "shown", self._given(faces), lambda: self._shown(faces))
         left = np.isin(faces.person, [name.split("/")[1] for name in self.options.leave])
-        faces = faces.where(faces.labelled & ~left)
-        rows = {number: np.flatnonzero(faces.emotion == EMOTIONS.index(n)) for number, n in enumerate(EXPRESSIVE)}
+        rows = {
+            number: np.flatnonzero((faces.emotion == EMOTIONS.index(name)) & ~left)
+            for number, name in enumerate(EXPRESSIVE)
+        }
         missing = [EXPRESSIVE[number] for number, found in rows.items() if not len(found)]
         if missing:
             raise UsageError(f"nobody to train on shows {', '.join(missing)}: label such clips, or add --fer")
-        return self._shown(faces), rows
+        found = torch.from_numpy(known).to(self.device)
+        return (found[:, :-1], found[:, -1]), rows
+
+    def _given(self, faces: Faces) -> bytes:
+        """A hash of what is shown, and of the representation that reads it."""
+        digest = hashlib.sha256(faces.emotion.tobytes())
+        for picture in faces.pictures:
+            digest.update(picture.tobytes())
+        for name, values in self.supervision.state_dict().items():
+            if name.startswith("emotion."):
+                digest.update(values.cpu().numpy().tobytes())
+        return digest.digest()
 
     @torch.inference_mode()
-    def _shown(self, faces: Faces) -> tuple[Tensor, Tensor]:
-        vectors, plainly = [], []
+    def _shown(self, faces: Faces) -> NDArray[np.float32]:
+        """`Shown` of faces, [n, W + 1]: the vector of each, and how plainly it shows its emotion."""
+        rows = []
         for at in range(0, len(faces), _TOGETHER):
             pictures = np.stack([resized(picture, SIZE) for picture in faces.pictures[at : at + _TOGETHER]])
             emotion = torch.from_numpy(faces.emotion[at : at + _TOGETHER]).to(self.device)
             found = self.supervision.shown(as_images(pictures, self.device)[:, None], emotion)
-            vectors.append(found.vectors[:, 0])
-            plainly.append(found.plainly[:, 0])
-        return torch.cat(vectors).clone(), torch.cat(plainly).clone()
+            rows.append(torch.cat([found.vectors[:, 0], found.plainly], 1).cpu().numpy())
+        return np.concatenate(rows)
 
     def draw(self, draw: np.random.Generator) -> Moment:
         """A moment of somebody to train on, asked for an emotion."""
