@@ -176,6 +176,16 @@ def test_twice_the_amount_is_twice_the_pattern(prior):
     assert twice.lid_ratio == pytest.approx(once.lid_ratio**2)
 
 
+def test_of_more_than_a_whole_emotion_the_mouth_is_given_little_more(prior):
+    corners, brows = [61, 291], [105, 334]
+    whole, more, most = (prior.pattern({"happy": amount}) for amount in (1.0, 1.5, 4.0))
+    for name in ("offset", "eased"):
+        once, further, furthest = (getattr(pattern, name)[corners] for pattern in (whole, more, most))
+        assert further == pytest.approx((1 + 0.5 / 3) * once, rel=1e-3)
+        assert (np.abs(furthest) < 1.25 * np.abs(once)).all()
+    assert more.offset[brows] == pytest.approx(1.5 * whole.offset[brows], rel=1e-3)
+
+
 def test_an_emotion_laid_on_and_taken_off_is_nothing(prior):
     assert same(prior.pattern({"sad": 1.0}).plus(prior.pattern({"sad": -1.0}), 1.0), prior.pattern({}))
 

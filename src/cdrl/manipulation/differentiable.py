@@ -92,7 +92,7 @@ class DifferentiablePrior(nn.Module):
 
     def patterns(self, change: Tensor, amounts: Tensor) -> Patterns:
         """The adapted prior's patterns; `change` [B, e, c + FURTHER]: the parts of an `Adaptation`, in its order;
-        `amounts` [B, e]."""
+        `amounts` [B, e], a whole emotion at most."""
         code, strength, (opening, lid, shading) = (
             change[..., :-FURTHER], change[..., -FURTHER:-3], change[..., -3:].unbind(2)
         )  # fmt: skip

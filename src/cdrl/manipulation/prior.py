@@ -26,10 +26,9 @@ from cdrl.rendering.texture import SIZE
 
 KNEE = 0.45  # cm above closed at which lips count as half parted
 BACK = 0.2  # cm above closed at which half of what gives way to shut lips is back
-WIDE, ROOM = (
-    0.6,
-    0.45,
-)  # cm above closed half way to a wide open mouth, and the share of it that such a mouth has room for
+WIDE = 0.6  # cm above closed at which a mouth is half of the way to wide open
+ROOM = 0.45  # the share of what is back that a wide open mouth has room for
+STRETCH = 0.25  # of a whole emotion: how much farther than it a mouth is drawn at most, whatever is asked for
 MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by less, or openings would change order
 LOW_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
 BROW_ROOM, BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
@@ -153,11 +152,15 @@ class EmotionPrior:
         return float(_shares(amounts) @ (1 - self.shut))
 
     def pattern(self, amounts: Mapping[str, float]) -> Pattern:
-        """What a blend of emotions does, amounts added up linearly ('neutral' adds nothing)."""
+        """What a blend of emotions does, amounts added up linearly ('neutral' adds nothing), but of more than one whole
+        emotion the mouth is given little more: lips stretched further tear out of the face."""
         weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
+        offset = np.tensordot(weights, self.offset, 1)
+        over = max(float(weights.sum()) - 1, 0.0)
+        given = (1 + over / (1 + over / STRETCH)) / (1 + over)
         return Pattern(
-            np.tensordot(weights, self.offset, 1),
-            of_the_mouth(np.tensordot(weights * (1 - self.shut), self.offset, 1)),
+            offset - (1 - given) * of_the_mouth(offset),
+            given * of_the_mouth(np.tensordot(weights * (1 - self.shut), self.offset, 1)),
             float(weights @ self.lip_opening),
             float(np.exp(weights @ np.log(self.lid_ratio))),
             np.tensordot(weights, self.gain, 1),
