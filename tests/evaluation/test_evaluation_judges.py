@@ -11,6 +11,7 @@ from cdrl.errors import FaceError, InputError, InputNotFoundError, UsageError
 from cdrl.evaluation import landmarker, measures
 from cdrl.evaluation.clips import decode, plain_copy
 from cdrl.evaluation.judges import EMOTIONS
+from cdrl.evaluation.methods import NoEdit
 from cdrl.evaluation.observe import Observation, flow_moments, observe
 from cdrl.evaluation.people import read_clips, sentence_number
 from cdrl.evaluation.score import compare, score_clip
@@ -172,9 +173,13 @@ def test_the_table_end_to_end(judges: None, tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="no method NED"):
         evaluate(replace(config, pairs=("NED:refusing",)), [Copying(), Refusing()])
-    result = evaluate(config, [Copying(), Refusing()])
+    result = evaluate(config, [Copying(), Refusing(), NoEdit()])
     ours = result["summary"]["blocks"]["all"]["methods"]["cdrl stand-in"]
     refused = result["summary"]["blocks"]["all"]["methods"]["refusing"]
+    untouched = result["summary"]["blocks"]["all"]["methods"]["no edit"]["measures"]
+    for name in ("lip_opening_r", "lip_flow_r", "closures_kept", "flicker", "sharpness"):
+        assert untouched[name]["mean"] == pytest.approx(1, abs=1e-5)
+    assert untouched["edited"]["mean"] == 0
     assert ours["share"] == pytest.approx(1, abs=0.1) and ours["failed"] == 0
     # The stand-in is the real happy take itself: near to it in every space, and its own truth once warped back.
     assert ours["measures"]["fad"]["mean"] < 0.05 and ours["measures"]["csim"]["mean"] > 0.7

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import Protocol
 
 import cdrl
@@ -20,6 +21,17 @@ class Method(Protocol):
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
         """Edit `source`, a clip of `person`, and write the result."""
         ...
+
+
+@dataclass(frozen=True)
+class NoEdit:
+    """The source file itself, byte by byte: what the judges say where nothing was done at all."""
+
+    name: str = "no edit"
+
+    def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
+        """Copy; emotion and person play no part."""
+        copyfile(source, output)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from cdrl.evaluation.clips import frames_of
 from cdrl.evaluation.columns import MISS
 from cdrl.evaluation.judges import EMOTIONS as CLASSES
 from cdrl.evaluation.judging import judged, judged_row, write_report
-from cdrl.evaluation.methods import Edit, Method, PlainCopy
+from cdrl.evaluation.methods import Edit, Method, NoEdit, PlainCopy
 from cdrl.evaluation.networks import read_networks
 from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import (
@@ -185,13 +185,14 @@ def _check_pairs(pairs: Sequence[tuple[str, str]], names: set[str]) -> None:
 
 
 def default_methods(config: TableConfig, tasks: Sequence[Task]) -> list[Method]:
-    """Plain copy and cdrl; every prior that will be needed is looked for before hours are spent."""
+    """No edit, plain copy and cdrl; every prior that will be needed is looked for before hours are spent."""
+    copies: list[Method] = [NoEdit(), PlainCopy()]
     if not config.edit:
-        return [PlainCopy()]
+        return copies
     named = {clip.person for clip in real_clips(read_clips(config.data))}
     strangers = frozenset(task.person for task in tasks) - named
     if config.priors is None:
-        return [PlainCopy(), Edit("cdrl (as it ships, may hold these people)", None, None, config.intensity)]
+        return [*copies, Edit("cdrl (as it ships, may hold these people)", None, None, config.intensity)]
     edits: list[Edit | NedEdit] = [Edit("prior", config.priors, None, config.intensity, strangers)]
     for name, folder in _named("--neds", config.neds):
         from cdrl.evaluation.ned import NedEdit  # noqa: PLC0415  torch, which judging our own edits does not need
@@ -202,7 +203,7 @@ def default_methods(config: TableConfig, tasks: Sequence[Task]) -> list[Method]:
     for edit in edits:
         for task in tasks:
             edit.models(task.person)
-    return [PlainCopy(), *edits]
+    return [*copies, *edits]
 
 
 def _named(flag: str, texts: Sequence[str]) -> Iterator[tuple[str, Path]]:
