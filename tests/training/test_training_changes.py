@@ -8,7 +8,7 @@ import pytest
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import canonical_points
 from cdrl.manipulation.prior import EmotionPrior, back, of_the_mouth
-from cdrl.training.changes import shut
+from cdrl.training.changes import mouths_table, shut
 from cdrl.training.observations import Observation
 
 CLOSED = 0.3  # cm, what talk counts as closed that does close now and then
@@ -32,6 +32,18 @@ def test_the_share_that_shut_lips_show_is_found(share):
     seen = [talk(name, "neutral", 0 * smile, 1) for name, _ in people]
     seen += [talk(name, "happy", size * smile, share) for name, size in people]
     assert shut(seen, "happy") == pytest.approx(share, abs=0.07)
+
+
+def test_the_table_tells_what_a_mouth_shows_at_each_opening():
+    smile = of_the_mouth(EmotionPrior.load().pattern({"happy": 1.0}).offset)
+    names = ("anna", "bert", "cleo")
+    seen = [talk(name, "neutral", 0 * smile, 1) for name in names] + [talk(name, "happy", smile, 0.4) for name in names]
+    table = mouths_table(seen)
+    happy = {column.header: next(column.cells) for column in table.columns}
+    shut_ones, wide = (float(happy[kind].split()[0]) for kind in ("shut", "more"))
+    assert table.row_count == 1
+    assert happy["emotion"] == "happy"
+    assert shut_ones / wide == pytest.approx(0.4, abs=0.05)
 
 
 def test_who_never_shuts_the_lips_tells_nothing():

@@ -63,9 +63,9 @@ def model_without(folder: Path, kind: str, person: str, ending: str, strangers: 
 class Edit:
     """`cdrl`'s own edit through its public interface, with models that the judged person is no part of.
 
-    `priors`: a folder of `prior_without_<person>.npz`; None takes what ships, which may hold the person, and says so in
-    its name. `translators`: a folder of `translator_without_<person>.onnx`, each trained for that prior; None edits
-    with the prior alone. `strangers`: people that no model holds, so that any will do.
+    `priors`: a folder of `prior_without_<person>.npz`; None edits by default, with what ships, which may hold the
+    person, and says so in its name. `translators`: a folder of `translator_without_<person>.onnx`, each trained for
+    that prior; None edits with the prior alone. `strangers`: people that no model holds, so that any will do.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Edit:
     def models(self, person: str) -> tuple[Path | None, Path | str | None]:
         """The prior and the model that a person may be judged by; `AssetError` when a folder lacks one."""
         if self.priors is None:
-            return None, "prior"
+            return None, None
         path = model_without(self.priors, "prior", person, "npz", self.strangers)
         if self.translators is None:
             return path, "prior"

@@ -271,8 +271,7 @@ class Pattern:
         """Displacement [478, 3] in cm for a pose-free shape [478, 3] of a person whose lips, when closed, show an
         opening of `closed` cm."""
         opening = float(lips().opening(shape))
-        share = parted(opening, closed)
-        farther = max(self.lip_opening, -MOST_CLOSING) * share
+        farther = max(self.lip_opening, -MOST_CLOSING) * parted(opening, closed)
         opened = lips().opened_by((farther / max(opening, LEAST_OPENING)) * lips().vectors(shape))
         lidded = lids().opened_by((_eye_room(shape, self.lid_ratio) - 1) * lids().vectors(shape))
         offset = self.offset - (1 - back(opening, closed) * room(opening, closed)) * self.eased
@@ -310,18 +309,20 @@ def parted(opening: float, closed: float) -> float:
     Emotional talk opens parted lips by a constant and leaves closed ones closed; the curve is smooth and so flat at
     the start that a bilabial stays one, and rises slowly enough for openings to keep their order.
     """
-    x = max(opening - closed, 0.0) / KNEE
-    return x**3 / (1 + x**3)
+    return _rise((opening - closed) / KNEE, 3)
 
 
 def back(opening: float, closed: float) -> float:
     """The share that parted lips show of what gives way to shut ones, 0 (closed) to 1: x²/(1 + x²). People smile on as
     soon as their lips part by a millimetre or two."""
-    x = max(opening - closed, 0.0) / BACK
-    return x**2 / (1 + x**2)
+    return _rise((opening - closed) / BACK, 2)
 
 
 def room(opening: float, closed: float) -> float:
     """The share of it that a mouth has room for, which stretches no further sideways when it opens wide, in 0..1."""
-    x = max(opening - closed, 0.0) / WIDE
-    return 1 - (1 - ROOM) * x**3 / (1 + x**3)
+    return 1 - (1 - ROOM) * _rise((opening - closed) / WIDE, 3)
+
+
+def _rise(x: float, power: int) -> float:
+    x = max(x, 0.0)
+    return x**power / (1 + x**power)

@@ -6,18 +6,22 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
 
 from cdrl.face.apertures import lids, lips, without_apertures
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import canonical_points, region_weights
+from cdrl.face.mesh import POINTS, canonical_points, region_weights
 from cdrl.manipulation.person import closed_opening
 from cdrl.manipulation.prior import EXPRESSIVE, back, of_the_mouth, parted, region_table
 from cdrl.rendering.texture import low_pass
 from cdrl.training.observations import Observation
 
 _TALK = (40, 50, 60, 70, 80)  # percentiles of lip opening that are compared: parted lips, not the widest
+_PARTED = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.1)  # cm above closed lips, between which mouths are compared
 _APART = 0.5  # how far lips are parted, at least, to tell what they show when parted
 _FEWEST = 3  # frames
+_PEOPLE = 3  # of whom one can be left out for the table of mouths
 _OPEN_EYES = 60  # percentile of lid opening that stands for eyes not blinking
 
 
@@ -138,15 +142,10 @@ def shut(seen: Sequence[Observation], emotion: str, leave: Collection[str] = ())
     people share of it, among frames with lips shut and among those with parted ones, and is taken to come back with
     `back`. Where nobody shuts the lips in both it is 1.
     """
-    found = changes(seen, emotion, leave)
-    along = of_the_mouth(without_apertures(typical([change.offset for change in found.values()])))
+    along, people = _mouths(seen, emotion, leave)
     measured = []
-    for person in found:
-        frames = [
-            np.concatenate([item.shapes for item in seen if (item.person, item.emotion) == (person, name)])
-            for name in ("neutral", emotion)
-        ]
-        before, after = (_by_lips(shapes.astype(np.float32)) for shapes in frames)
+    for talk in people:
+        before, after = (_by_lips(shapes) for shapes in talk)
         if before and after:
             ways = (after.closed - before.closed, after.apart - before.apart)
             measured.append([*(float((along * without_apertures(way)).sum()) for way in ways), after.by])
@@ -155,6 +154,58 @@ def shut(seen: Sequence[Observation], emotion: str, leave: Collection[str] = ())
     closed, apart, by = np.mean(measured, 0)
     whole = closed + (apart - closed) / by
     return float(np.clip(closed / whole, 0, 1)) if whole > 0 else 1.0
+
+
+def mouths_table(seen: Sequence[Observation]) -> Table:
+    """What a mouth shows of the change that people share, by how far its lips are parted: mean over people, and from
+    where to where it goes with any one of them left out."""
+    edges = [f"to {edge}" for edge in _PARTED]
+    table = Table(title="the mouth's change, share of what people share, by cm that the lips are parted")
+    for column in ("emotion", "shut", *edges, "more"):
+        table.add_column(column, justify="right")
+    for emotion in EXPRESSIVE:
+        along, people = _mouths(seen, emotion)
+        shares = np.array([_by_opening(after, along) - _by_opening(before, along) for before, after in people])
+        known = [column[np.isfinite(column)] for column in shares.T]
+        if any(len(values) >= _PEOPLE for values in known):
+            table.add_row(emotion, *(_with_range(values) for values in known))
+    return table
+
+
+def _with_range(values: NDArray[np.float64]) -> str:
+    if len(values) < _PEOPLE:
+        return "–"
+    others = (values.sum() - values) / (len(values) - 1)
+    return f"{values.mean():.2f} [{others.min():.2f}, {others.max():.2f}]"
+
+
+def _mouths(
+    seen: Sequence[Observation], emotion: str, leave: Collection[str] = ()
+) -> tuple[Floats, list[tuple[Floats, Floats]]]:
+    """What people share of a mouth's change [478, 3], and the shapes [n, 478, 3] of each when neutral and not."""
+    found = changes(seen, emotion, leave)
+    if not found:
+        return np.zeros((POINTS, 3), np.float32), []
+    along = of_the_mouth(without_apertures(typical([change.offset for change in found.values()])))
+
+    def shapes(person: str, name: str) -> Floats:
+        mine = [item.shapes for item in seen if (item.person, item.emotion) == (person, name)]
+        return np.concatenate(mine).astype(np.float32)
+
+    return along, [(shapes(person, "neutral"), shapes(person, emotion)) for person in found]
+
+
+def _by_opening(shapes: Floats, along: Floats) -> NDArray[np.float64]:
+    """Where the mean shapes lie along an offset, in its lengths, by how far lips are parted; not a number where there
+    are few frames."""
+    above = lips().opening(shapes) - closed_opening(shapes)
+    kinds = np.digitize(above, (1e-4, *_PARTED))
+    found = np.full(len(_PARTED) + 2, np.nan)
+    for kind in range(len(found)):
+        if (kinds == kind).sum() >= _FEWEST:
+            mean = without_apertures(shapes[kinds == kind].mean(0))
+            found[kind] = (along * mean).sum() / np.square(along).sum()
+    return found
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.rendering.texture import skin_mask
-from cdrl.training.changes import EMPHASIS, changes, laid_on, people_with_emotions, shut
+from cdrl.training.changes import EMPHASIS, changes, laid_on, mouths_table, people_with_emotions, shut
 from cdrl.training.enrolment import belief, believed, enrolment_table
 from cdrl.training.following import HALVES, Followed, followed, following, following_table
 from cdrl.training.observations import Observation, observe_all, read_table
@@ -76,6 +76,7 @@ def run(options: Options) -> int:
         console.print(enrolment_table(seen, _fitted(seen, ())))
         if shown := as_references(seen):
             console.print(following_table(shown))
+        console.print(mouths_table(seen))
     left = sorted(people_with_emotions(seen)) if options.leave == "each" else []
     for person in left:
         path = options.output.with_name(f"prior_without_{person}.npz")
