@@ -181,7 +181,7 @@ def test_what_lies_beside_a_file_is_no_trap(tmp_path, sample, monkeypatch, capfd
 def test_nothing_is_written_through_somebody_else_s_link(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "edit.json.partial").symlink_to(tmp_path / "mine")
-    files.write_whole(tmp_path / "edit.json", [b"new"])
+    files.atomic_write(tmp_path / "edit.json", [b"new"])
     assert (tmp_path / "mine").read_text() == "mine"
     assert not (tmp_path / "edit.json").is_symlink()
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cdrl.errors import AssetError, InputError, InputNotFoundError, LimitError
-from cdrl.files import parsed, small_bytes
+from cdrl.files import loads_untrusted, small_bytes
 
 LANDMARKS = "face_landmarker_v2.task"
 """Detector, 478 landmarks and blendshapes, in one bundle."""
@@ -64,7 +64,7 @@ def listed(where: Path | None = None) -> dict[str, Asset]:
     """
     path = (where or folder()) / MANIFEST
     try:
-        entries = parsed(small_bytes(path, _MAX_LIST_BYTES, "list of model files"))
+        entries = loads_untrusted(small_bytes(path, _MAX_LIST_BYTES, "list of model files"))
         assets = {name: Asset(name, **entry) for name, entry in entries.items()}
     except FileNotFoundError as error:
         raise AssetError(f"the list of model files {path} is missing: reinstall cdrl") from error

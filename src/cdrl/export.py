@@ -24,7 +24,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
-from cdrl.files import parsed, small_bytes, small_text, write_whole
+from cdrl.files import atomic_write, loads_untrusted, small_bytes, small_text
 from cdrl.media import Limits, VideoInfo, read
 
 # fmt: off
@@ -174,7 +174,7 @@ def parse_timecode(text: str, rate: Fraction) -> Fraction:
 
 def write_livelink(path: Path, performance: Performance) -> None:
     """A CSV as Live Link Face records it. A frame without a face is a row of zeros. Raises OutputError."""
-    write_whole(path, _livelink_lines(performance))
+    atomic_write(path, _livelink_lines(performance))
 
 
 def _livelink_lines(performance: Performance) -> Iterator[bytes]:
@@ -218,7 +218,7 @@ def write_json(path: Path, source: Performance, edited: Performance | None = Non
         "source": _rows(source),
         "edited": None if edited is None else _rows(edited),
     }
-    write_whole(path, [json.dumps(content).encode() + b"\n"])
+    atomic_write(path, [json.dumps(content).encode() + b"\n"])
 
 
 def _rows(performance: Performance) -> list[list[float] | None]:
@@ -228,7 +228,7 @@ def _rows(performance: Performance) -> list[list[float] | None]:
 def read_json(path: Path) -> tuple[Performance, Performance | None]:
     """What `write_json` wrote: the source's performance and the edited one. InputError for any other file."""
     try:
-        content = parsed(small_bytes(path, _MAX_BYTES, "performance"))
+        content = loads_untrusted(small_bytes(path, _MAX_BYTES, "performance"))
         if content["format"] != _JSON_FORMAT or tuple(content["names"]) != COLUMNS:
             raise ValueError(f"it does not say that it is {_JSON_FORMAT!r}")
         rate, times = _fraction(content["rate"]), tuple(_fraction(time) for time in content["times"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
@@ -12,60 +14,133 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from cdrl.errors import InputError, InputNotFoundError, LimitError, OutputError
+from cdrl.errors import InputError, InputNotFoundError, LimitError, OutputError, OutputExistsError
 
-_NO_BRACKETS = re.compile(r"[^][{}]+")
-DEEPEST = 50
-"""Brackets within brackets in JSON; what we write has at most five."""
+EXISTS = "exists already: choose another name, or add --overwrite (overwrite=True in Python)"
+"""Ends the message about a file that is not to be replaced."""
+
+MAX_DEPTH = 50
+"""Most brackets within brackets that are read in JSON; what we write has at most five."""
+
+# A string of JSON, also one that never ends; possessive, so that no text takes more than linear time.
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_NO_BRACKETS = re.compile(r"[^][{}]++")
 
 
-def write_whole(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
-    """Write `pieces` one after the other by way of a partial file; returns bytes and SHA-256.
+@contextmanager
+def atomic_path(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """A path to write to; when the block ends, what was written there is on the disk and has the name `path`.
 
-    A reader never sees half of it, and nothing is left behind where it fails. Raises OutputError.
+    The temporary file has a name of its own beside `path` and ends as `path` does, so writers of one name never meet.
+    Where the block fails, nothing is left. A link at `path` is replaced, not followed. The folder must exist.
+
+    Args:
+        path: The file's final name.
+        overwrite: Whether a file of that name is replaced; without it the name is taken in one step, so that a file
+            that appears meanwhile stays as it is.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is False.
+        OSError: The folder cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
+    temporary = temporary_path(path)
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temporary
+        sync(temporary)
+        take_name(temporary, path, overwrite=overwrite)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, pieces: Iterable[bytes], *, overwrite: bool = True) -> tuple[int, str]:
+    """Write `pieces` one after the other as the file `path`, whole or not at all; see `atomic_path`.
+
+    Returns:
+        The file's size in bytes and its SHA-256, hexadecimal.
+
+    Raises:
+        OutputExistsError: `path` exists and `overwrite` is False.
+        OutputError: The file cannot be written.
+    """
     digest, count = hashlib.sha256(), 0
     try:
-        partial.unlink(missing_ok=True)  # what somebody put there may be a link to something else
-        with partial.open("xb") as file:
+        with atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
             for piece in pieces:
                 file.write(piece)
                 digest.update(piece)
                 count += len(piece)
-        partial.replace(path)
+    except FileExistsError as error:
+        raise OutputExistsError(f"{path} {EXISTS}") from error
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        if isinstance(error, OutputError | InputError):  # of `pieces`, in words already
+            raise
         raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}): free space or choose another place, then run the "
             "same command again; one that makes many files goes on with what is missing"
         ) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
     return count, digest.hexdigest()
+
+
+def temporary_path(path: Path) -> Path:
+    """A hidden name beside `path` that nobody else has, with the same ending."""
+    return path.with_name(f".{uuid4().hex[:12]}.part{path.suffix}")
+
+
+def take_name(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name, in one step, and wait until the folder says so.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is False; it is left as it is.
+        OSError: The folder cannot be written.
+    """
+    if overwrite:
+        temporary.replace(path)
+    elif os.name == "nt":
+        temporary.rename(path)  # refuses a name that is taken
+    else:
+        _rename_without_replacing(temporary, path)
+    sync(path.parent)
+
+
+def _rename_without_replacing(temporary: Path, path: Path) -> None:
+    """`os.rename`, which on POSIX replaces silently, for a name that must be free."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # No hard links on this file system: an empty file holds the name, and is ours to replace.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            temporary.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    else:
+        temporary.unlink()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk. Where folders cannot be synced nothing is done."""
+    folder = path.is_dir()
+    if folder and os.name == "nt":
+        return
+    # Windows syncs only what is open for writing.
+    descriptor = os.open(path, os.O_RDONLY if folder or os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not (folder and error.errno in (errno.EINVAL, errno.ENOTSUP)):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def sidecar_path(video: str | Path) -> Path:
     """Where a video's record goes: happy.mp4 → happy.mp4.provenance.json."""
     video = Path(video)
     return video.with_name(video.name + ".provenance.json")
-
-
-@contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """Where to write an entry of a cache: it has its name `path` when the block ends, and is gone where it fails.
-
-    Each writer has a file of its own, since several processes may fill one cache with the same entry at once. It ends
-    as `path` does. Makes the folder. Raises OSError.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{uuid4().hex}.partial{path.suffix}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def file_sha256(path: Path) -> str:
@@ -105,13 +180,16 @@ def small_bytes(path: Path, most: int, what: str) -> bytes:
     return content
 
 
-def parsed(text: str | bytes) -> Any:
-    """JSON that a stranger may have written. Raises ValueError for what is none, or nested deeper than any of ours."""
-    depth = deepest = 0
+def loads_untrusted(text: str | bytes) -> Any:
+    """The value of JSON that a stranger may have written.
+
+    Raises:
+        ValueError: It is no JSON in UTF-8, or nested deeper than `MAX_DEPTH`, which would exhaust Python's stack.
+    """
     whole = text.decode("utf-8") if isinstance(text, bytes) else text
-    for bracket in _NO_BRACKETS.sub("", whole):
+    depth = 0
+    for bracket in _NO_BRACKETS.sub("", _STRING.sub("", whole)):
         depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    if deepest > DEEPEST:
-        raise ValueError("it is nested too deeply")
+        if depth > MAX_DEPTH:
+            raise ValueError("it is nested too deeply")
     return json.loads(whole)

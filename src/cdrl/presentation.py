@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.face.bundle import Floats
+from cdrl.files import EXISTS
 from cdrl.media import Frame
 
 _THUMBNAIL = 320  # pixels, side of a picture on the sheet
@@ -89,4 +90,4 @@ def check_picture(path: Path, taken: Iterable[Path], overwrite: bool) -> None:
     if path.is_dir() or not path.parent.is_dir():
         raise OutputError(f"{path}: not a place for a picture; give the name of a file in a folder that exists")
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already: choose another name or allow overwriting")
+        raise OutputExistsError(f"{path} {EXISTS}")

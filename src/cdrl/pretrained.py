@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from cdrl.errors import AssetError
-from cdrl.files import file_sha256, write_whole
+from cdrl.files import atomic_write, file_sha256
 
 Purpose = Literal["judging", "training"]
 
@@ -201,7 +201,7 @@ def unpack(sources: list[Path]) -> list[Path]:
             data = _contents(source, model)
             if data is None or hashlib.sha256(data).hexdigest() != model.sha256:
                 continue
-            write_whole(folder / model.name, [data])
+            atomic_write(folder / model.name, [data])
             written.append(folder / model.name)
             break
     return written

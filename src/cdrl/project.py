@@ -18,7 +18,7 @@ from typing import Any
 from cdrl.emotions import parse_emotion
 from cdrl.errors import CdrlError, InputError, UsageError
 from cdrl.face.tracking import parse_face
-from cdrl.files import small_text, write_whole
+from cdrl.files import atomic_write, small_text
 from cdrl.manipulation.plan import EditPlan
 from cdrl.media.opening import ADDRESS
 
@@ -140,7 +140,7 @@ class Project:
         """Write the project, whole or not at all, in place of what is there. Raises OutputError."""
         path = Path(path)
         text = json.dumps(self.to_json(path.parent), indent=2, ensure_ascii=False) + "\n"
-        write_whole(path, [text.encode()])
+        atomic_write(path, [text.encode()])
 
 
 def local_path(text: str, folder: Path, within: Path | None = None, *, stays: bool = True) -> Path:

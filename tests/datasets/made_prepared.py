@@ -18,7 +18,7 @@ import numpy as np
 from cdrl.datasets.shards import END, Entry, Manifest, Shard, part_bytes, part_facts, write_manifest
 from cdrl.emotions import EMOTIONS
 from cdrl.face.mesh import canonical_points
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 
 SIZE = 224
 
@@ -94,7 +94,7 @@ def pack(folder: Path, parts: Sequence[tuple[str, bytes]]) -> Path:
         facts = part_facts(part)
         clips.append(Entry(clip, "000000.tar", at, len(part), facts["frames"], facts["frames"], facts["sound"]))
         at += len(part)
-    count, digest = write_whole(folder / "000000.tar", [*(part for _, part in parts), END])
+    count, digest = atomic_write(folder / "000000.tar", [*(part for _, part in parts), END])
     write_manifest(folder, Manifest({"speech": "made"}, (Shard("000000.tar", count, digest),), tuple(clips), {}, True))
     return folder
 

@@ -17,7 +17,7 @@ from cdrl.app.sessions import Session, at_work
 from cdrl.app.timeline import look_through, plays_in_browsers
 from cdrl.editor import Editor
 from cdrl.errors import InputError, Interrupted, UsageError
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 from cdrl.frame_editor import Edited
 from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.prior import Pattern
@@ -163,7 +163,7 @@ class Studio:
         facts["warnings"] = [line.replace(f"{wish.source}: ", "") for line in report.warnings]
         text = json.dumps(facts, indent=2, ensure_ascii=False).replace(f"{folder}/", "") + "\n"
         told_by, project = video.with_suffix(".report.json"), video.with_suffix(".project.json")
-        write_whole(told_by, [text.encode()])
+        atomic_write(told_by, [text.encode()])
         reference = None if wish.reference is None else folder / wish.reference.name
         replace(wish, source=folder / wish.source.name, reference=reference, model=self._model).write(project)
         record = sidecar_path(video)

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cdrl.errors import CdrlError, Interrupted, OutputError
-from cdrl.files import file_sha256, parsed, small_bytes, write_whole
+from cdrl.files import atomic_write, file_sha256, loads_untrusted, small_bytes, sync
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
-from cdrl.media.writing import sync
 from cdrl.project import Project
 from cdrl.provenance import drop_sidecar
 
@@ -77,7 +76,7 @@ class Task:
     def finished(self) -> Result | None:
         """What came of it where it is whole and only has to be put in place."""
         try:
-            said = parsed(small_bytes(self.staging / MARK, _MAX_MARK, "mark"))
+            said = loads_untrusted(small_bytes(self.staging / MARK, _MAX_MARK, "mark"))
             result = Result(**said | {"warnings": tuple(said["warnings"])})
             return result if self.staged.is_file() and file_sha256(self.staged) == result.sha256 else None
         except (OSError, ValueError, TypeError, KeyError):
@@ -131,7 +130,7 @@ def carry_out(task: Task, making: Making) -> Result:
             seconds=round(time.monotonic() - begin, 2),
             warnings=tuple(_of_output(warning, task) for warning in report.warnings),
         )
-        write_whole(task.staging / MARK, [json.dumps(asdict(result)).encode("utf-8", "replace")])
+        atomic_write(task.staging / MARK, [json.dumps(asdict(result)).encode("utf-8", "replace")])
         whole = True
         return result
     except Interrupted:

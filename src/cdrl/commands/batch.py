@@ -17,7 +17,7 @@ from cdrl.commands.consent import ConsentGiven, require_consent
 from cdrl.commands.edit import Provenance, credentials_of
 from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE
 from cdrl.errors import JobsFailedError, OutputError, OutputExistsError, UsageError, one_line
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 from cdrl.media.encoding import CONTAINERS, EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.media.threads import available_cores
@@ -183,4 +183,4 @@ def _tell(summary: Summary, options: Options) -> None:
         print(", ".join(f"{count} {state}" for state, count in said if count), file=sys.stderr)
     if options.report is not None:
         text = json.dumps(summary.to_json(), indent=2, ensure_ascii=False) + "\n"
-        write_whole(options.report, [text.encode("utf-8", "replace")])
+        atomic_write(options.report, [text.encode("utf-8", "replace")])

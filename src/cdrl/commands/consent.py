@@ -12,7 +12,7 @@ from platformdirs import user_config_path
 from tyro.conf import FlagCreatePairsOff, arg
 
 from cdrl.errors import OutputError, UsageError
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 
 GIVEN_HELP = "You have the consent of the people shown; needed once on a machine, where no terminal is there to ask at."
 ConsentGiven = Annotated[FlagCreatePairsOff[bool], arg(help=GIVEN_HELP)]
@@ -56,7 +56,7 @@ def _remember() -> None:
     path = remembered()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, [f"given {datetime.now(UTC).isoformat(timespec='seconds')}\n".encode()])
+        atomic_write(path, [f"given {datetime.now(UTC).isoformat(timespec='seconds')}\n".encode()])
     except (OSError, OutputError):
         where = path.parent
         print(f"cdrl: warning: consent cannot be remembered in {where}: it will be asked for again", file=sys.stderr)

@@ -25,7 +25,7 @@ class Options:
 
 def run(options: Options) -> int:
     """The command."""
-    from cdrl.files import file_sha256, write_whole
+    from cdrl.files import atomic_write, file_sha256
     from cdrl.representation.checkpoints import as_bytes
     from cdrl.representation.pickles import read_pickle
 
@@ -36,6 +36,6 @@ def run(options: Options) -> int:
         raise OutputExistsError(f"{output}: exists; choose another --output, or --overwrite it")
     tensors = read_pickle(options.checkpoint)
     digest = file_sha256(options.checkpoint)
-    write_whole(output, [as_bytes(tensors, {"converted from": options.checkpoint.name, "sha256": digest})])
+    atomic_write(output, [as_bytes(tensors, {"converted from": options.checkpoint.name, "sha256": digest})])
     print(f"{output}: {len(tensors)} tensors, {sum(tensor.numel() for tensor in tensors.values()):,} numbers")
     return 0

@@ -157,16 +157,16 @@ def _show(console: Console, report: Report) -> None:
 def _write(options: Options, report: Report, sources: Mapping[str, str]) -> None:
     from cdrl.evaluation.representation.pictures import encode
     from cdrl.evaluation.representation.report import markdown
-    from cdrl.files import write_whole
+    from cdrl.files import atomic_write
 
     facts = {"checkpoints": dict(sources), **report.to_json()}
-    write_whole(options.json, [(json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()])
+    atomic_write(options.json, [(json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()])
     if options.markdown is not None:
-        write_whole(options.markdown, [markdown(report).encode()])
+        atomic_write(options.markdown, [markdown(report).encode()])
     if options.pictures is not None:
         try:
             options.pictures.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{options.pictures}: cannot be made ({error.strerror}): choose another place") from error
         for name, picture in report.pictures.items():
-            write_whole(options.pictures / f"{name}.png", [encode(picture)])
+            atomic_write(options.pictures / f"{name}.png", [encode(picture)])

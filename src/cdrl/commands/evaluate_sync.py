@@ -38,7 +38,7 @@ def run(options: Options) -> int:
     from cdrl.evaluation.sync_auc import judge_of_sync
     from cdrl.evaluation.sync_expert import load_sync
     from cdrl.evaluation.sync_moments import moments_of
-    from cdrl.files import file_sha256, write_whole
+    from cdrl.files import atomic_write, file_sha256
 
     network = load_sync(options.sync)
     prepared = Prepared.open(options.data)
@@ -71,5 +71,5 @@ def run(options: Options) -> int:
     if options.json is not None:
         source = "the one that ships" if options.sync is None else f"{options.sync.name}, {file_sha256(options.sync)}"
         facts = {"checkpoint": source, "rows": [row.to_json() for row in rows]}
-        write_whole(options.json, [(json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()])
+        atomic_write(options.json, [(json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()])
     return 0

@@ -31,7 +31,7 @@ from cdrl.datasets.shards import (
 )
 from cdrl.datasets.table import Table
 from cdrl.errors import InputError, OutputError, UsageError
-from cdrl.files import file_sha256, write_whole
+from cdrl.files import atomic_write, file_sha256
 
 _PARTS = "parts"
 _LOCK = ".lock"
@@ -143,7 +143,7 @@ def _sound(output: Path, manifest: Manifest, known: Mapping[str, Mapping[str, ob
             entries += inside
             continue
         for name in fresh:
-            write_whole(output / _PARTS / f"{name}.tar", [pieces[name]])
+            atomic_write(output / _PARTS / f"{name}.tar", [pieces[name]])
     manifest = replace(manifest, shards=tuple(kept), clips=tuple(entries), complete=False)
     write_manifest(output, manifest)
     for path in set(output.glob("*.tar")) - {output / shard.name for shard in kept}:
@@ -184,7 +184,7 @@ def _work(
             clip, result = todo[outcome.index], outcome.result
             failed = result.reason if isinstance(result, Failure) else outcome.error
             if isinstance(result, Part):
-                write_whole(output / _PARTS / f"{clip.id}.tar", [result.data])
+                atomic_write(output / _PARTS / f"{clip.id}.tar", [result.data])
                 summary.remarks.update(result.remarks)
             else:
                 summary.failures[clip.id] = failed
@@ -222,7 +222,7 @@ def _close_shard(output: Path, manifest: Manifest, name: str, parts: list[Path])
             yield content
         yield END
 
-    size, digest = write_whole(output / name, pieces())
+    size, digest = atomic_write(output / name, pieces())
     shards = (*manifest.shards, Shard(name, size, digest))
     manifest = replace(manifest, shards=shards, clips=(*manifest.clips, *entries), complete=False)
     write_manifest(output, manifest)

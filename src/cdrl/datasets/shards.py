@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.errors import InputError, InputNotFoundError
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 
 FORMAT = "cdrl-prepared-1"
 MANIFEST = "manifest.json"
@@ -90,7 +90,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it whole or not at all; raises OutputError."""
-    write_whole(folder / MANIFEST, [manifest.to_json().encode()])
+    atomic_write(folder / MANIFEST, [manifest.to_json().encode()])
 
 
 def part_bytes(clip: str, facts: Mapping[str, Any], pictures: Iterable[bytes], arrays: Mapping[str, Any]) -> bytes:

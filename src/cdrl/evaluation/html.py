@@ -18,7 +18,7 @@ from cdrl.evaluation import report
 from cdrl.evaluation.columns import COLUMNS
 from cdrl.evaluation.people import APART, EMOTIONS
 from cdrl.evaluation.sheets import SIDE, Faces
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 
 if TYPE_CHECKING:
     from cdrl.evaluation.plots import Point
@@ -53,7 +53,7 @@ def write(result: Row, faces: Faces | Path | None, path: Path) -> None:
     check(path)
     if isinstance(faces, Path):
         faces = Faces.load(faces)
-    write_whole(path, [render(result, faces if faces is not None else Faces()).encode()])
+    atomic_write(path, [render(result, faces if faces is not None else Faces()).encode()])
 
 
 def render(result: Row, faces: Faces) -> str:

@@ -16,7 +16,7 @@ from cdrl.evaluation.score import compare
 from cdrl.evaluation.sheets import Faces
 from cdrl.evaluation.sync import SyncJudge, sync_scores
 from cdrl.evaluation.targets import Targets, floor
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 
 Row = dict[str, Any]
 
@@ -80,8 +80,8 @@ def write_report(
     if html_file is not None:
         html.write(result, faces, html_file)
     if json_file is not None:
-        write_whole(json_file, [(json.dumps(result, indent=1, allow_nan=True) + "\n").encode()])
+        atomic_write(json_file, [(json.dumps(result, indent=1, allow_nan=True) + "\n").encode()])
     if markdown_file is not None:
-        write_whole(markdown_file, [text.encode()])
+        atomic_write(markdown_file, [text.encode()])
     if json_file is None and markdown_file is None and html_file is None:
         sys.stdout.write(text)

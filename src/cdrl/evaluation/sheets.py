@@ -21,7 +21,7 @@ from cdrl.evaluation.clips import Frames, Image
 from cdrl.evaluation.geometry import sample
 from cdrl.evaluation.measures import lip_opening
 from cdrl.evaluation.observe import Observation
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 
 FILE = "faces.json"  # what a folder of kept edits holds of them
 SIDE = 160  # pixels of a face on the sheet
@@ -120,7 +120,7 @@ class Faces:
     def save(self, folder: Path) -> None:
         """Write them beside the edited files that are kept. Raises OutputError."""
         text = json.dumps([asdict(moment) for moment in self.moments.values()])
-        write_whole(folder / FILE, [text.encode()])
+        atomic_write(folder / FILE, [text.encode()])
 
     @classmethod
     def load(cls, folder: Path) -> "Faces":

@@ -15,7 +15,7 @@ from cdrl.evaluation.clips import Frames, frames_of
 from cdrl.evaluation.geometry import Layout
 from cdrl.evaluation.networks import Networks
 from cdrl.evaluation.observe import Observation, observe
-from cdrl.files import appearing, file_sha256
+from cdrl.files import atomic_path, file_sha256
 from cdrl.pretrained import MODELS
 
 _VERSION = "3"  # raise it whenever what a judge sees changes
@@ -41,7 +41,8 @@ def _rounded(observation: Observation) -> dict[str, Any]:
 
 def save(observation: Observation, path: Path) -> None:
     """Write an observation as compressed npz, single precision; the name appears only when it is whole."""
-    with appearing(path) as part:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as part:
         np.savez_compressed(part, face_size=observation.layout.face_size, **_rounded(observation))
 
 

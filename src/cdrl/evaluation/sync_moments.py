@@ -19,7 +19,7 @@ from cdrl.evaluation.landmarker import POINTS
 from cdrl.evaluation.observe import find_points
 from cdrl.evaluation.sync import grid
 from cdrl.evaluation.sync_expert import CURVES, at_moments, mouth_curves
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 from cdrl.pretrained import MODELS
 
 Track = Callable[[Sequence[PreparedClip]], Iterable[PreparedClip]]
@@ -87,4 +87,4 @@ def _keep(path: Path, found: Sequence[Moments]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path.parent}: cannot be made ({error.strerror}): choose another --cache") from error
-    write_whole(path, [buffer.getvalue()])
+    atomic_write(path, [buffer.getvalue()])

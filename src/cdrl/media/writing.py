@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from cdrl.errors import CdrlError, InputError, OutputError, OutputExistsError, UsageError
+from cdrl.files import EXISTS, atomic_path, sync, take_name, temporary_path
 from cdrl.media.decoding import words
 from cdrl.media.encoding import EncoderOptions, check_encoder, codec_of, container_of, encoder_settings, target_format
 from cdrl.media.frames import Frame, PixelFormat
@@ -94,7 +94,7 @@ class Writer:
         if self.seal is not None:
             with self._reported():  # a name may fit, and with what a companion adds be too long
                 check_output(self.seal.companion, self.seal.companion, self.info.path, self.overwrite)
-        self._temporary = self._final.with_name(f".{secrets.token_hex(6)}.part{self._final.suffix}")
+        self._temporary = temporary_path(self._final)
         with self._stack:
             with self._reported():
                 os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -152,11 +152,8 @@ class Writer:
             self._check_picture()
             content = None if self.seal is None else self.seal.close(self._temporary)
             sync(self._temporary)
-            if not self.overwrite and self._final.exists():
-                raise OutputExistsError(f"{self.path} has appeared meanwhile: choose another name or allow overwriting")
             with nullcontext() if content is None or self.seal is None else self._beside(self.seal.companion, content):
-                self._temporary.replace(self._final)
-            sync(self._final.parent)
+                take_name(self._temporary, self._final, overwrite=self.overwrite)
 
     def _check_picture(self) -> None:
         """Raises OutputError where the muxer has left the picture out without a word: damaged times may not fit."""
@@ -175,16 +172,14 @@ class Writer:
 
         In this order a clip under its name always has its companion, also after a crash.
         """
-        existed = companion.exists()
-        partial = self._temporary.with_suffix(".companion")
+        existed, ours = companion.exists(), False
         try:
-            partial.write_bytes(content)
-            sync(partial)
-            partial.replace(companion)
+            with atomic_path(companion, overwrite=self.overwrite) as temporary:
+                temporary.write_bytes(content)
+            ours = not existed
             yield
         except BaseException:
-            partial.unlink(missing_ok=True)
-            if not existed and self._temporary.exists():  # else a signal came when the clip had its name already
+            if ours and self._temporary.exists():  # else a signal came when the clip had its name already
                 companion.unlink(missing_ok=True)
             raise
 
@@ -280,6 +275,8 @@ class Writer:
             yield
         except CdrlError:
             raise
+        except FileExistsError:
+            raise OutputExistsError(f"{self.path} has appeared meanwhile: it {EXISTS}") from None
         except (av.FFmpegError, OSError) as error:
             if error.errno in FULL_DISK:
                 raise OutputError(f"{self.path}: the disk is full; free some space or write elsewhere") from error
@@ -297,15 +294,6 @@ def check_output(path: Path, final: Path, source: Path, overwrite: bool) -> None
     if final.exists() and source.exists() and final.samefile(source):
         raise OutputError(f"{path} is the input itself, which is never overwritten: choose another name")
     if final.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already: choose another name or allow overwriting")
+        raise OutputExistsError(f"{path} {EXISTS}")
     if not os.access(final.parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: no permission to write in {final.parent}; choose another folder")
-
-
-def sync(path: Path) -> None:
-    """Wait until `path`, a file or a folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdrl.files import parsed
+from cdrl.files import loads_untrusted
 from cdrl.media import Limits
 from cdrl.media.opening import check_path, opened
 from cdrl.provenance import xmp
@@ -46,7 +46,7 @@ def read_mark(path: str | Path, limits: Limits = Limits()) -> Mark:  # noqa: B00
     if not edits:
         source_type = source_type or known.get(SOURCE_TYPE_LABEL)
         try:
-            listed = parsed(known.get(EDITS_LABEL, "[]")[: xmp.LARGEST])
+            listed = loads_untrusted(known.get(EDITS_LABEL, "[]")[: xmp.LARGEST])
             edits = listed if isinstance(listed, list) else []
         except ValueError:
             edits = []

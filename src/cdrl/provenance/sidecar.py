@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cdrl.errors import CdrlError, ProvenanceError
-from cdrl.files import parsed, small_text
+from cdrl.files import loads_untrusted, small_text
 
 FORMAT = "cdrl-provenance/1"
 LARGEST = 1 << 20  # bytes; one of a thousand segments has a tenth of it
@@ -23,7 +23,7 @@ def encoded(content: dict[str, Any]) -> bytes:
 def read_sidecar(path: Path) -> dict[str, Any]:
     """The content of a sidecar, its hashes and its edit in place. Raises ProvenanceError for a damaged one."""
     try:
-        content = parsed(small_text(path, LARGEST, "sidecar"))
+        content = loads_untrusted(small_text(path, LARGEST, "sidecar"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r:.40}, not {FORMAT}")
         for part in ("input", "output"):

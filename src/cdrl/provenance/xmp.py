@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
-from cdrl.files import parsed
+from cdrl.files import loads_untrusted
 from cdrl.provenance.record import BEGINNING
 
 BOX = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac")
@@ -97,7 +97,7 @@ def told_by(text: str) -> tuple[str | None, list[Any]]:
     edits = []
     for item in root.iterfind(f".//{_EDITS}/{{{_RDF}}}Seq/{{{_RDF}}}li"):
         try:
-            edits.append(parsed(item.text or ""))
+            edits.append(loads_untrusted(item.text or ""))
         except ValueError:
             continue
     return source_type, edits

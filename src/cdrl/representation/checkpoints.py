@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from cdrl.errors import InputError, InputNotFoundError
-from cdrl.files import parsed, write_whole
+from cdrl.files import atomic_write, loads_untrusted
 
 FORMAT = "cdrl-checkpoint-1"
 Kind = TypeVar("Kind")
@@ -36,7 +36,7 @@ def save_model(
         for name, value in tensors.items()
     }
     facts = {"format": FORMAT, "architecture": architecture, "config": dict(config)}
-    write_whole(path, [as_bytes(kept, facts)])
+    atomic_write(path, [as_bytes(kept, facts)])
 
 
 def as_bytes(tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> bytes:
@@ -76,7 +76,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             )
     try:
         with safe_open(path, "pt") as file:
-            facts = parsed((file.metadata() or {}).get("facts", "{}"))
+            facts = loads_untrusted((file.metadata() or {}).get("facts", "{}"))
             if not isinstance(facts, dict):
                 raise ValueError("its facts are none")
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118

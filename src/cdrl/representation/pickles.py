@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cdrl import pretrained
 from cdrl.errors import AssetError, InputError, OutputError
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 from cdrl.representation.checkpoints import as_bytes, read_tensors
 
 _NESTED = ("state_dict", "model", "model_state_dict", "net")  # under which trainers keep the weights
@@ -59,7 +59,7 @@ def as_safetensors(name: str) -> Path:
         tensors = read_pickle(source)
         path.parent.mkdir(parents=True, exist_ok=True)
         own = path.with_stem(f"{path.stem}-{os.getpid()}")  # several processes of one training may come here at once
-        write_whole(own, [as_bytes(tensors, {"converted from": name, "sha256": model.sha256})])
+        atomic_write(own, [as_bytes(tensors, {"converted from": name, "sha256": model.sha256})])
         own.replace(path)
     except (InputError, OutputError) as error:
         raise AssetError(str(error)) from error

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.errors import OutputError
-from cdrl.files import appearing
+from cdrl.files import atomic_path
 
 
 def kept_array(
@@ -27,7 +27,8 @@ def kept_array(
         pass
     found = compute()
     try:
-        with appearing(path) as partial:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as partial:
             np.save(partial, found)
     except OSError as error:
         raise OutputError(

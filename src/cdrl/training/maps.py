@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.errors import OutputError
-from cdrl.files import appearing
+from cdrl.files import atomic_path
 from cdrl.representation.content import ContentModel
 from cdrl.representation.encoders import as_images
 from cdrl.training.augmentation import Augmentation, augment
@@ -93,7 +93,8 @@ def cached_maps(
     if not path.is_file():
         shape = (sum(len(item.frames) for item in wanted), int(encoder.channels), *model.grid)
         try:
-            with appearing(path) as partial:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as partial:
                 _compute(wanted, model, device, console, partial, shape)
         except OSError as error:
             gigabytes = 2 * np.prod(shape) / 1e9

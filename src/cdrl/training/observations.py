@@ -19,7 +19,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
-from cdrl.files import appearing
+from cdrl.files import atomic_path
 from cdrl.media import read
 from cdrl.rendering.texture import log_texture
 
@@ -91,7 +91,7 @@ def observe_all(clips: list[Clip], cache: Path) -> Iterator[Observation | str]:
             found = _cached(stored)
             if found is None:
                 found = _observe(clip.path, detector)
-                with appearing(stored) as partial:
+                with atomic_path(stored) as partial:
                     np.savez(partial, shapes=found[0], texture=found[1], blendshapes=found[2])
             yield Observation(clip.path.name, clip.person, clip.emotion, *found)
         except (CdrlError, OSError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cdrl.assets import record
 from cdrl.errors import InputNotFoundError
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 
 LICENCE = "CC-BY-NC-SA-4.0"
 """Of what is trained on recordings for research."""
@@ -24,5 +24,5 @@ def publish(best: Path, target: Path, origin: str, licence: str = LICENCE) -> No
 
 def publish_bytes(content: bytes, target: Path, origin: str, licence: str = LICENCE) -> None:
     """Write `content` to `target` and record it; see `publish`."""
-    write_whole(target, [content])
+    atomic_write(target, [content])
     record(target, licence, origin)

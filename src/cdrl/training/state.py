@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cdrl.errors import InputError
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 from cdrl.representation.checkpoints import as_bytes, read_tensors
 from cdrl.training.distributed import trained
 
@@ -69,7 +69,7 @@ def save_state(
         for key, value in optimiser.state.get(parameter, {}).items():
             tensors[f"optimiser.{key}.{name}"] = torch.as_tensor(value)
     whole = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    write_whole(path, [as_bytes(whole, {**facts, "format": _FORMAT})])
+    atomic_write(path, [as_bytes(whole, {**facts, "format": _FORMAT})])
 
 
 def read_facts(path: Path) -> dict[str, Any]:

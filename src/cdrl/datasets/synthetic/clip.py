@@ -20,7 +20,7 @@ from cdrl.datasets.synthetic.rendering import Renderer
 from cdrl.datasets.synthetic.scene import finish, head_motion, sample_scene
 from cdrl.datasets.synthetic.speech import read_samples
 from cdrl.datasets.synthetic.visemes import VISEMES, Phones, classes, closure, mouth
-from cdrl.files import write_whole
+from cdrl.files import atomic_write
 
 FRAME_RATE = 25
 SOUND_RATE = 48_000
@@ -140,7 +140,7 @@ def write_film(
             piece.sample_rate, piece.pts, piece.time_base = SOUND_RATE, start, Fraction(1, SOUND_RATE)
             container.mux(sound.encode(piece))
         container.mux(sound.encode(None))
-    write_whole(path, [buffer.getvalue()])
+    atomic_write(path, [buffer.getvalue()])
 
 
 def make_clip(
@@ -169,4 +169,4 @@ def make_clip(
         weight_names=np.array(UNITS),
         viseme_names=np.array(VISEMES),
     )
-    write_whole(folder / f"{plan.name}.npz", [buffer.getvalue()])
+    atomic_write(folder / f"{plan.name}.npz", [buffer.getvalue()])
