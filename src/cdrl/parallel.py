@@ -1,0 +1,361 @@
+"""The same function on many items: in this process, in several of this machine, or on a Ray cluster.
+
+Every item ends exactly once, as done or failed, whatever happens to the process that works on it. Each process has a
+pipe of its own and one item at a time, so a process that dies (out of memory, a crash in a codec) or hangs costs that
+item alone; a shared queue would break with it. docs/decisions/executor.md has the measurements.
+"""
+
+from __future__ import annotations
+
+import _thread
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, Protocol, TypeVar
+
+from cdrl.errors import OutputError, UsageError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+UNWINDING = 10.0  # seconds that interrupted work has to clean up
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+DIED = "the process that worked on it died (out of memory, or a crash in a library)"
+_STOPPED = "it was told to stop"
+_WATCH_EVERY = 0.2  # seconds between two looks for processes that hang, at most
+
+# Of a worker process: whether an item is at work, whether nothing is to be begun any more, when it last made progress.
+_working, _stopping = threading.Event(), threading.Event()
+_last_progress: Any = None
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Result]):
+    """What became of item number `index`: its `result`, or an `error` in one line."""
+
+    index: int
+    result: Result | None
+    error: str = ""
+
+
+class Executor(Protocol):
+    """Runs a function on items."""
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Result]]:
+        """Yield one outcome for each item, in the order in which they are ready.
+
+        `function`, items and results must pickle. Closing the iterator, or an exception while it is asked (Ctrl-C),
+        drops what is not begun and interrupts what is, which unwinds.
+        """
+        ...
+
+
+class SerialExecutor:
+    """In this process, one after the other."""
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Result]]:
+        """See `Executor`."""
+        for index, item in enumerate(items):
+            yield Outcome(index, *attempt(function, item))
+
+
+@dataclass(frozen=True)
+class ProcessExecutor:
+    """In fresh processes of this machine (never forked: threads of the runtimes do not survive it).
+
+    An item whose process dies is tried once more at the end, alone, with the machine's memory for itself. An item that
+    makes no progress (see `report_progress`) for `stall_limit` seconds is ended and has failed.
+    """
+
+    workers: int
+    stall_limit: float | None = None
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Result]]:
+        """See `Executor`."""
+        suspects: list[int] = []
+        yield from self._run_team(self.workers, function, items, range(len(items)), suspects)
+        yield from self._run_team(1, function, items, suspects, None)
+
+    def _run_team(
+        self,
+        size: int,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        indices: Sequence[int],
+        suspects: list[int] | None,
+    ) -> Iterator[Outcome[Result]]:
+        """Outcomes of `indices` from `size` workers. Those whose process dies go to `suspects`, or fail without it."""
+        waiting = deque(indices)
+        if not waiting:
+            return
+        with _team(function, min(size, len(waiting)), self.stall_limit) as team:
+            while waiting or team.busy:
+                for index, error in team.assign(waiting, items):
+                    yield Outcome(index, None, error)
+                for worker in team.wait():
+                    reply = team.receive(worker)
+                    index = worker.take_index()
+                    if reply is None and suspects is not None:
+                        suspects.append(index)
+                    else:
+                        yield Outcome(index, *(reply or (None, DIED)))
+
+
+class _Worker:
+    """A process and the item it works on: `index`, −1 while it is idle."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        stop, self._stop = context.Pipe(duplex=False)
+        self.index = -1
+        self.stalled = False
+        self._changing = threading.Lock()
+        self._progress = context.RawValue("d", 0.0)
+        self._process = context.Process(target=_serve, args=(theirs, stop, self._progress, function), daemon=True)
+        try:
+            self._process.start()
+        except OSError as error:
+            raise OutputError(f"no process can be started ({error.strerror}): give fewer workers") from error
+        finally:
+            theirs.close()  # or the pipe would not end with the process
+            stop.close()
+
+    def give(self, index: int, pickled: bytes) -> bool:
+        """Hand out an item; False where the process is gone, which is not the item's doing."""
+        try:
+            self.connection.send_bytes(pickled)
+        except OSError:
+            return False
+        with self._changing:
+            self._progress.value = time.monotonic()
+            self.index = index
+        return True
+
+    def take_index(self) -> int:
+        """The index of the item that was at work; the process is idle from now on."""
+        with self._changing:
+            index, self.index = self.index, -1
+        return index
+
+    def end_if_stalled(self, limit: float) -> None:
+        """Kill the process where its item has made no progress for `limit` seconds."""
+        with self._changing:
+            if self.index >= 0 and time.monotonic() - self._progress.value > limit:
+                self.stalled = True
+                self._process.kill()
+
+    def tell_to_stop(self) -> None:
+        """Interrupt what is at work; an idle process ends."""
+        with suppress(OSError):
+            self._stop.send_bytes(b"stop")
+        self._stop.close()
+        self.connection.close()
+
+    def join(self, deadline: float) -> None:
+        """Wait for the process to end, until that time of `time.monotonic`."""
+        self._process.join(max(0.0, deadline - time.monotonic()))
+
+    def kill(self) -> None:
+        """End the process, at once, and leave nothing of it."""
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self.connection.close()
+        self._stop.close()
+
+
+class _Team:
+    """Workers that share the items of one run."""
+
+    def __init__(self, function: Callable[[Any], Any], size: int, stall_limit: float | None) -> None:
+        self._function, self._size, self._stall_limit = function, size, stall_limit
+        self.workers: list[_Worker] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether an item is at work."""
+        return any(worker.index >= 0 for worker in self.workers)
+
+    def assign(self, waiting: deque[int], items: Sequence[Any]) -> list[tuple[int, str]]:
+        """Give every idle worker an item; returns index and error of those that cannot be handed out."""
+        failed = []
+        while waiting and sum(worker.index >= 0 for worker in self.workers) < self._size:
+            try:
+                pickled = pickle.dumps(items[waiting[0]])
+            except Exception as error:  # noqa: BLE001 - an item that does not pickle is that item's failure
+                failed.append((waiting.popleft(), _unexpected(error)))
+                continue
+            idle = self._find_idle()
+            if idle.give(waiting[0], pickled):
+                waiting.popleft()
+            else:
+                self._remove(idle)
+        return failed
+
+    def wait(self) -> list[_Worker]:
+        """The workers that have an answer, or are gone; none where no item is at work."""
+        busy: dict[Any, _Worker] = {worker.connection: worker for worker in self.workers if worker.index >= 0}
+        return [busy[connection] for connection in wait(list(busy))] if busy else []
+
+    def receive(self, worker: _Worker) -> tuple[Any, str] | None:
+        """A worker's result and error; None where its process died. The worker is idle then, or gone."""
+        try:
+            reply = worker.connection.recv_bytes()
+        except (EOFError, OSError):
+            self._remove(worker)
+            if worker.stalled:
+                return None, f"it made no progress for {self._stall_limit:g} seconds and was ended"
+            return None
+        if worker.stalled:  # its answer came in the same moment as its end
+            self._remove(worker)
+        try:
+            result, error = pickle.loads(reply)
+        except Exception as failure:  # noqa: BLE001 - a result that cannot be read is that item's failure
+            return None, _unexpected(failure)
+        return result, error
+
+    def watch(self, over: threading.Event) -> None:
+        """Until it is over, end workers that hang."""
+        limit = self._stall_limit
+        while limit is not None and not over.wait(min(_WATCH_EVERY, limit / 4)):
+            for worker in list(self.workers):
+                with suppress(ValueError):  # it was closed meanwhile
+                    worker.end_if_stalled(limit)
+
+    def stop(self) -> None:
+        """Interrupt and end all workers."""
+        try:
+            for worker in self.workers:
+                worker.tell_to_stop()
+            deadline = time.monotonic() + UNWINDING + 1
+            for worker in self.workers:
+                worker.join(deadline)
+        finally:
+            for worker in self.workers:
+                worker.kill()
+
+    def _find_idle(self) -> _Worker:
+        for worker in self.workers:
+            if worker.index < 0:
+                return worker
+        self.workers.append(_Worker(self._function))
+        return self.workers[-1]
+
+    def _remove(self, worker: _Worker) -> None:
+        self.workers.remove(worker)
+        worker.kill()
+
+
+@contextmanager
+def _team(function: Callable[[Any], Any], size: int, stall_limit: float | None) -> Iterator[_Team]:
+    team, over = _Team(function, size, stall_limit), threading.Event()
+    watcher = threading.Thread(target=team.watch, args=(over,), name="stall watcher", daemon=True)
+    watcher.start()
+    try:
+        yield team
+    finally:
+        try:
+            team.stop()
+        finally:
+            over.set()
+            watcher.join()
+
+
+def make_executor(workers: int, ray: str | None = None, stall_limit: float | None = None) -> Executor:
+    """What runs with `workers` processes, or on the Ray cluster at address `ray`.
+
+    Raises:
+        UsageError: `workers` is less than 1.
+    """
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: at least one is needed")
+    if ray is not None:
+        from cdrl.cluster import RayExecutor  # noqa: PLC0415 - only who has a cluster needs it
+
+        return RayExecutor(ray, workers)
+    return SerialExecutor() if workers == 1 else ProcessExecutor(workers, stall_limit)
+
+
+def report_progress() -> None:
+    """Say that the item at work goes on; see `ProcessExecutor`. Elsewhere than in its processes it does nothing."""
+    if _last_progress is not None:
+        _last_progress.value = time.monotonic()
+
+
+def attempt(function: Callable[[Item], Result], item: Item) -> tuple[Result | None, str]:
+    """The function's result and "", or None and what went wrong in one line."""
+    try:
+        return function(item), ""
+    except Exception as error:  # noqa: BLE001 - one item must not end the work on the others
+        return None, _unexpected(error)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _unexpected(error: Exception) -> str:
+    return f"unexpected {type(error).__name__}: {first_line(error)}"
+
+
+def _serve(connection: Connection, stop: Connection, progress: Any, function: Callable[[Any], Any]) -> None:
+    """The life of a worker process: item after item, until there are no more."""
+    global _last_progress  # noqa: PLW0603 - there is one worker in a process
+    _last_progress = progress
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    # Ctrl-C reaches every process of a terminal; the one that began us decides, and tells us through `stop`.
+    signal.signal(signal.SIGINT, _exit_if_stopping)
+    threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
+    while True:
+        try:
+            pickled = connection.recv_bytes()
+            connection.send_bytes(_reply(function, pickled))
+        except (EOFError, OSError):
+            return
+
+
+def _reply(function: Callable[[Any], Any], pickled: bytes) -> bytes:
+    try:
+        _working.set()
+        result, error = (None, _STOPPED)
+        if not _stopping.is_set():
+            result, error = attempt(lambda item: function(pickle.loads(item)), pickled)
+    except SystemExit:
+        result, error = None, _STOPPED
+    finally:
+        _working.clear()
+    try:
+        return pickle.dumps((result, error))
+    except Exception as failure:  # noqa: BLE001 - a result that cannot be sent is that item's failure
+        return pickle.dumps((None, _unexpected(failure)))
+
+
+def _exit_if_stopping(number: int, frame: Any) -> None:
+    if _stopping.is_set() and _working.is_set():
+        sys.exit(1)
+
+
+def _watch_parent(stop: Connection) -> None:
+    """End this process with the one that began it, at once; where it tells to stop, let the work unwind first."""
+    try:
+        stop.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
+    _stopping.set()
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # a real one: it also ends a wait
+    else:
+        _thread.interrupt_main()
+    time.sleep(UNWINDING)
+    os._exit(1)

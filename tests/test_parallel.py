@@ -1,0 +1,213 @@
+"""Every item ends exactly once, as done or failed, whatever happens to the processes that work on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from cdrl import parallel
+from cdrl.errors import UsageError
+from cdrl.parallel import ProcessExecutor, SerialExecutor, make_executor
+
+HISTORIES = int(os.environ.get("CDRL_HISTORIES", "15"))
+
+
+def square(number: int) -> int:
+    if number == 2:
+        raise ValueError("two\nis not liked")
+    if number == 3 and os.environ.get("OMP_NUM_THREADS") == "1" and os.getppid() != 1:
+        os._exit(9)
+    return number * number
+
+
+def test_outcomes(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    found = {outcome.index: outcome for outcome in SerialExecutor().run(square, [1, 2, 4])}
+    assert (found[0].result, found[2].result) == (1, 16)
+    assert found[1].result is None and found[1].error == "unexpected ValueError: two"
+
+
+def test_a_process_that_dies_costs_its_item_alone():
+    found = {outcome.index: outcome for outcome in ProcessExecutor(2).run(square, [1, 2, 3, 4, 5])}
+    assert {index: outcome.result for index, outcome in found.items()} == {0: 1, 1: None, 2: None, 3: 16, 4: 25}
+    assert "process that worked on it died" in found[2].error
+
+
+def test_at_least_one_worker():
+    with pytest.raises(UsageError, match="--workers 0"):
+        make_executor(0)
+
+
+def die_while_the_next_is_handed_out(item: tuple[str, str]) -> str:
+    name, folder = item
+    if name == "dies":
+        time.sleep(0.3)
+        os._exit(9)
+    (Path(folder) / name).write_text("")
+    return name
+
+
+class HandsOutSlowly(list):
+    """The moment at which an item is handed out is made long, so that a process dies in it."""
+
+    def __getitem__(self, index):
+        if index >= 2:
+            time.sleep(0.5)
+        return super().__getitem__(index)
+
+
+def test_a_process_that_dies_while_an_item_is_handed_out_loses_none(tmp_path):
+    items = HandsOutSlowly((name, str(tmp_path)) for name in ("dies", "b", "c", "d", "e", "f", "g", "h"))
+    outcomes = list(ProcessExecutor(1).run(die_while_the_next_is_handed_out, items))
+    assert sorted(outcome.index for outcome in outcomes) == list(range(8))
+    assert [outcome.result for outcome in sorted(outcomes, key=lambda outcome: outcome.index)] == [None, *"bcdefgh"]
+
+
+def hold(path: str) -> None:
+    if path:
+        try:
+            Path(path).write_text("half")
+            time.sleep(60)
+        finally:
+            Path(path).unlink(missing_ok=True)
+
+
+def test_who_stops_listening_ends_what_is_at_work(tmp_path):
+    paths = [str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "c")]
+    outcomes = ProcessExecutor(2).run(hold, [*paths[:1], "", *paths[1:]])
+    assert next(outcomes).index == 1
+    while not (tmp_path / "a").exists():
+        time.sleep(0.01)
+    begin = time.monotonic()
+    outcomes.close()
+    assert time.monotonic() - begin < 9
+    assert list(tmp_path.iterdir()) == []
+
+
+def processes_of_this_one() -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process().children():
+        try:
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.Error:  # it has just ended
+            continue
+    return found
+
+
+def test_who_stops_listening_is_not_kept_by_processes_that_died_or_hang(monkeypatch):
+    monkeypatch.setattr(parallel, "UNWINDING", 1.0)
+    outcomes = ProcessExecutor(2).run(time.sleep, [0, *[60] * 5])
+    next(outcomes)
+    time.sleep(0.3)
+    first, second = processes_of_this_one()
+    first.kill()
+    second.suspend()
+    begin = time.monotonic()
+    outcomes.close()
+    assert time.monotonic() - begin < 15
+    assert processes_of_this_one() == []
+
+
+def behave(behavior: str) -> str | object:
+    match behavior:
+        case "raises":
+            raise ValueError("not liked")
+        case "exits":
+            raise SystemExit(3)
+        case "dies":
+            os._exit(9)
+        case "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hangs":
+            time.sleep(600)
+        case "is large":
+            return "x" * 300_000
+        case "cannot be sent":
+            return threading.Lock()
+    return behavior
+
+
+ENDS_WELL = ("works", "is large")
+BEHAVIORS = (*ENDS_WELL, *ENDS_WELL, "raises", "exits", "dies", "is killed", "hangs", "cannot be sent")
+
+
+class ExecutorHistory(RuleBasedStateMachine):
+    """One run of items that behave as they like, while its processes are killed and stopped at any moment."""
+
+    @initialize(
+        behaviors=st.lists(st.sampled_from(BEHAVIORS), min_size=1, max_size=6),
+        unsendable=st.lists(st.integers(0, 5), max_size=1),
+        workers=st.integers(1, 3),
+    )
+    def begin(self, behaviors: list[str], unsendable: list[int], workers: int) -> None:
+        self.items = [threading.Lock() if n in unsendable else name for n, name in enumerate(behaviors)]
+        self.outcomes = ProcessExecutor(workers, stall_limit=0.6).run(behave, self.items)
+        self.ended: list[int] = []
+        self.disturbed = self.over = False
+
+    @precondition(lambda self: not self.over)
+    @rule()
+    def take_an_outcome(self) -> None:
+        outcome = next(self.outcomes, None)
+        if outcome is None:
+            self.over = True
+            return
+        self.ended.append(outcome.index)
+        assert (outcome.result is None) == bool(outcome.error)
+        behavior = self.items[outcome.index]
+        if behavior not in ENDS_WELL:
+            assert outcome.error and "\n" not in outcome.error
+        elif not self.disturbed and "no progress" not in outcome.error:
+            assert not outcome.error
+
+    @rule(which=st.integers(0, 2), how=st.sampled_from(["kill", "suspend", "terminate"]))
+    def disturb_a_process(self, which: int, how: str) -> None:
+        running = processes_of_this_one()
+        if running:
+            self.disturbed = True
+            try:
+                getattr(running[which % len(running)], how)()
+            except psutil.NoSuchProcess:
+                pass
+
+    @rule(seconds=st.sampled_from([0.01, 0.1]))
+    def let_time_pass(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def teardown(self) -> None:
+        while not self.over:
+            self.take_an_outcome()
+        assert sorted(self.ended) == list(range(len(self.items)))
+        assert processes_of_this_one() == []
+
+
+def test_every_item_ends_exactly_once_in_any_history():
+    run_state_machine_as_test(
+        ExecutorHistory, settings=settings(max_examples=HISTORIES, stateful_step_count=8, deadline=None, database=None)
+    )
+
+
+class StoppedHistory(ExecutorHistory):
+    """The same, stopped by whoever listens."""
+
+    def teardown(self) -> None:
+        self.outcomes.close()
+        assert len(set(self.ended)) == len(self.ended)
+        assert processes_of_this_one() == []
+
+
+def test_a_run_that_is_stopped_leaves_no_process_in_any_history():
+    run_state_machine_as_test(
+        StoppedHistory,
+        settings=settings(max_examples=max(HISTORIES // 5, 3), stateful_step_count=5, deadline=None, database=None),
+    )
