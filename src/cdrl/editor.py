@@ -80,6 +80,7 @@ class Editor:
         info = probe(source, limits)
         if info.photo:
             raise InputError(f"{source} is a photo: give a video (photos serve as --reference)")
+        plan = plan.at_rate(info.rate)
         manipulator = self.manipulator(plan, enroll, limits)
         enrolled = tuple(parse_emotion(name) for name in enroll or {})
         return Job(self, Path(source), plan, manipulator, face, limits, enrolled)

@@ -9,6 +9,8 @@ that scales all of it. Either every term carries its weight or none does, so a n
     {'happy': 0.6, 'surprised': 0.4}
     >>> parse_blend("happy+surprised:1.2")
     {'happy': 0.6, 'surprised': 0.6}
+
+A number may be a percentage: `happy:60%` is `happy:0.6`.
 """
 
 from __future__ import annotations
@@ -81,6 +83,22 @@ def parse_blend(text: str, extra: Collection[str] = ()) -> dict[str, float]:
     return amounts
 
 
+def parse_amount(text: str) -> float:
+    """The number that `0.5`, `.5` or `50%` writes.
+
+    Raises:
+        ValueError: It is no number, or not finite, in words for a user.
+    """
+    word = text.strip()
+    try:
+        number = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or "_" in word:
+        raise ValueError(f"{word!r} is no number: write for example 0.8 or 80%")
+    return number
+
+
 def _weights(numbers: list[list[float]], text: str) -> tuple[list[float], float]:
     """The weight of each term, and the intensity that scales them all."""
     given = [len(term) for term in numbers]
@@ -105,9 +123,9 @@ def _parse_name(text: str, extra: Collection[str]) -> str:
 
 def _parse_number(text: str, blend: str) -> float:
     try:
-        number = float(text)
+        number = parse_amount(text)
     except ValueError:
         raise UsageError(f"{text.strip()!r} in {blend!r} is not a number: write for example happy:0.6") from None
-    if not (math.isfinite(number) and 0 <= number <= MAX_INTENSITY):
+    if not 0 <= number <= MAX_INTENSITY:
         raise UsageError(f"{text.strip()} in {blend!r} is out of range: give a number from 0 to {MAX_INTENSITY:g}")
     return number

@@ -153,6 +153,8 @@ class Events:
         try:
             wish = Form(*form).project(session)
             plan = EditPlan.parse(segments=wish.segments, reference=wish.reference) if form[0] == OVER_TIME else None
+            if plan is not None and session.info is not None:
+                plan = plan.at_rate(session.info.rate)
         except UsageError:
             plan = None
         return markup.timeline(session.timeline, plan, moment)

@@ -122,8 +122,9 @@ class Studio:
     def preview(self, session: Session, wish: Project, moment: float = 0.0) -> Edited:
         """The frame kept nearest to `moment`, in seconds, as the edit will show it. Raises any CdrlError."""
         with at_work(session), session.lock:
-            _, scene = _opened(session)
+            info, scene = _opened(session)
             plan = EditPlan.parse(wish.emotion, wish.reference, wish.intensity, wish.regions, wish.segments)
+            plan = plan.at_rate(info.rate)
             return scene.preview(moment, plan, self.editor.manipulator(plan, pattern=_pattern(session, wish)))
 
     def begin(self, session: Session, consent: bool) -> None:

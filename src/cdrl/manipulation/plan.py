@@ -1,12 +1,13 @@
 """What to change, when, and by how much: a plan, checked before any video is opened.
 
-Segments are written `START-END:BLEND`, separated by commas, in seconds from the clip's first frame:
+Segments are written `START-END:BLEND`, separated by commas, in times from the clip's first frame:
 
-    0-2.5:neutral, 2.5-6:surprised:1.2, 7-8:happy:0.6+surprised:0.4, 9-:reference
+    0-2.5:neutral, 2.5-6:surprised:1.2, 0:07-0:08:happy:0.6+surprised:0.4, 00:00:09:12-:reference
 
-The first colon ends the times; all that follows is a blend as `cdrl.emotions` reads it, with an intensity at its end if
-wanted. A segment holds its start and not its end; without END it lasts to the end of the clip. `reference` stands for
-the expression of the reference clip or photo.
+Times are written as `cdrl.manipulation.timecodes` reads them; they end at the colon before the first letter. All that
+follows is a blend as `cdrl.emotions` reads it, with an intensity at its end if wanted. A segment holds its start and
+not its end; without END it lasts to the end of the clip. `reference` stands for the expression of the reference clip
+or photo.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from numbers import Real
@@ -24,6 +25,7 @@ from types import MappingProxyType
 
 from cdrl.emotions import MAX_INTENSITY, parse_blend, suggest
 from cdrl.errors import UsageError
+from cdrl.manipulation.timecodes import Timecode, parse_time
 
 REGIONS = ("brows", "eyes", "cheeks", "mouth")
 """The parts of a face that can be edited on their own."""
@@ -33,9 +35,13 @@ REFERENCE = "reference"
 
 CROSS_FADE = Fraction(2, 5)  # seconds
 
-_SECONDS = r"-?(?:\d{1,7}(?:\.\d{0,9})?|\.\d{1,9})"
-_TIMES = re.compile(rf"(?P<start>{_SECONDS})s?\s*[-–]\s*(?:(?P<end>{_SECONDS})s?)?")
-_EXAMPLE = "write START-END:EMOTION in seconds, as in 0-2.5:happy"
+# A run of digits and separators that ends in a digit, so that the colon before the emotion is none of it.
+_TIME = r"-?[.:;]?\d(?:[\d.:;]*[\d.])?"
+_SEGMENT = re.compile(
+    rf"(?P<start>{_TIME})s?\s*[-–]\s*(?:(?P<end>{_TIME})s?)?\s*:\s*(?P<blend>(?:[^\d\s].*)?)", re.DOTALL
+)
+_NO_EMOTION = re.compile(rf"(?:{_TIME})s?\s*[-–]\s*(?:(?:{_TIME})s?)?")
+_EXAMPLE = "write START-END:EMOTION, as in 0-2.5:happy or 0:05-1:10:happy"
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,9 @@ class Segment:
     """Amount per emotion (or `reference`), intensity included; the sum is within 0..1.5."""
     text: str = field(default="", compare=False)
     """As the user wrote it, for messages."""
+    timecodes: tuple[Timecode | None, Timecode | None] = (None, None)
+    """Start and end where they count frames; until `EditPlan.at_rate` sets them, `start` and `end` then hold whole
+    seconds and a thousandth for every frame, which keeps the order of timecodes."""
 
     @property
     def length(self) -> Fraction | None:
@@ -110,11 +119,28 @@ class EditPlan:
         """Whether every amount is 0, so that all frames stay as decoded."""
         return not any(amount for segment in self.segments for amount in segment.amounts.values())
 
+    @property
+    def counts_frames(self) -> bool:
+        """Whether a time is a timecode, so that the plan needs `at_rate` before it can be carried out."""
+        return any(any(segment.timecodes) for segment in self.segments)
+
+    def at_rate(self, rate: Fraction | None) -> EditPlan:
+        """The plan for a clip of `rate` frames a second, with all times in seconds.
+
+        Raises:
+            UsageError: A timecode does not fit the rate, or segments overlap at this rate.
+        """
+        if not self.counts_frames:
+            return self
+        return replace(self, segments=_ordered(_segment_at_rate(segment, rate) for segment in self.segments))
+
     def weights(self, time: Fraction | float) -> dict[str, float]:
         """Amount per emotion at `time` (seconds from the clip's first frame); empty where nothing is to be edited.
 
-        Continuous in time. Every amount is > 0 and their sum ≤ 1.5.
+        Continuous in time. Every amount is > 0 and their sum ≤ 1.5. Raises UsageError where `counts_frames`.
         """
+        if self.counts_frames:
+            raise UsageError("the plan counts frames: fit it to the clip's frame rate first (EditPlan.at_rate)")
         weights: dict[str, float] = {}
         # A cross-fade reaches at most half-way into a neighbour, so only the segment before `time`'s and the one after
         # it can also be seen.
@@ -166,27 +192,69 @@ def _parse_regions(regions: str | Iterable[str]) -> frozenset[str]:
 def _parse_segments(text: str, extra: tuple[str, ...]) -> tuple[Segment, ...]:
     if not text.strip():
         raise UsageError(f"no segment is given: {_EXAMPLE}")
-    segments = sorted((_parse_segment(part.strip(), extra) for part in text.split(",")), key=lambda s: s.start)
-    for first, second in pairwise(segments):
-        if first.end is None or second.start < first.end:
+    return _ordered(_parse_segment(part.strip(), extra) for part in text.split(","))
+
+
+def _ordered(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """The segments by time. Raises UsageError where two overlap."""
+    found = sorted(segments, key=lambda segment: segment.start)
+    for first, second in pairwise(found):
+        comparable = _counting(first.timecodes[1]) == _counting(second.timecodes[0])
+        if first.end is None or (comparable and second.start < first.end):
             raise UsageError(f"the segments {first.text!r} and {second.text!r} overlap: end one before the other")
-    return tuple(segments)
+    return tuple(found)
 
 
 def _parse_segment(text: str, extra: tuple[str, ...]) -> Segment:
-    head, colon, blend = text.partition(":")
-    match = _TIMES.fullmatch(head.strip())
-    if match is None or not colon:
-        raise UsageError(f"cannot read the segment {text!r}: {_EXAMPLE}")
-    start = Fraction(match["start"])
-    end = None if match["end"] is None else Fraction(match["end"])
+    match = _SEGMENT.fullmatch(text)
+    if match is None:
+        why = " (it names no emotion, which begins with a letter)" if _NO_EMOTION.fullmatch(text) else ""
+        raise UsageError(f"cannot read the segment {text!r}{why}: {_EXAMPLE}")
     if match["start"].startswith("-") or (match["end"] or "").startswith("-"):
         raise UsageError(f"the segment {text!r} has a negative time: count from 0, the clip's first frame")
-    if end is not None and end <= start:
-        raise UsageError(f"the segment {text!r} is empty or runs backwards: its end must be later than its start")
+    try:
+        start = parse_time(match["start"])
+        end = None if match["end"] is None else parse_time(match["end"])
+    except ValueError as error:
+        raise UsageError(f"cannot read the segment {text!r}: {error}") from None
+    blend = match["blend"]
     if REFERENCE in blend.lower() and not extra:
         raise UsageError(f"the segment {text!r} shows a reference but none is given: add --reference PATH")
-    return Segment(start, end, MappingProxyType(parse_blend(blend, extra)), text)
+    codes = (_timecode(start), _timecode(end))
+    amounts = MappingProxyType(parse_blend(blend, extra))
+    return _checked_order(
+        Segment(_provisional(start), None if end is None else _provisional(end), amounts, text, codes)
+    )
+
+
+def _checked_order(segment: Segment) -> Segment:
+    comparable = _counting(segment.timecodes[0]) == _counting(segment.timecodes[1])
+    if comparable and segment.end is not None and segment.end <= segment.start:
+        raise UsageError(
+            f"the segment {segment.text!r} is empty or runs backwards: its end must be later than its start"
+        )
+    return segment
+
+
+def _counting(timecode: Timecode | None) -> str:
+    """How a time counts; before the clip's rate is known, only times that count alike can be compared."""
+    return "seconds" if timecode is None else "drop-frame" if timecode.drop_frame else "frames"
+
+
+def _timecode(time: Fraction | Timecode | None) -> Timecode | None:
+    return time if isinstance(time, Timecode) else None
+
+
+def _provisional(time: Fraction | Timecode) -> Fraction:
+    """Seconds, or what stands for a timecode before the rate is known."""
+    return time.seconds + Fraction(time.frames, 1000) if isinstance(time, Timecode) else time
+
+
+def _segment_at_rate(segment: Segment, rate: Fraction | None) -> Segment:
+    start, end = segment.timecodes
+    seconds = segment.start if start is None else start.at_rate(rate)
+    until = segment.end if end is None else end.at_rate(rate)
+    return _checked_order(replace(segment, start=seconds, end=until, timecodes=(None, None)))
 
 
 def _scaled(segment: Segment, intensity: float) -> Segment:
@@ -200,7 +268,7 @@ def _scaled(segment: Segment, intensity: float) -> Segment:
     # Rounding must not lift the promised bound.
     shrink = min(1.0, MAX_INTENSITY / total) if total > 0 else 1.0
     amounts = {name: amount * shrink for name, amount in amounts.items()}
-    return Segment(segment.start, segment.end, MappingProxyType(amounts), segment.text)
+    return replace(segment, amounts=MappingProxyType(amounts))
 
 
 def _shared_fade(first: Segment, second: Segment) -> tuple[Fraction, Fraction]:
