@@ -13,6 +13,8 @@ LAYOUTS = {
     "grey": PixelFormat("gray", 8, 1, 1, full_range=True),
     "10 bit": PixelFormat("yuv420p10le", 10, 2, 2),
     "4:2:2, 16 bit": PixelFormat("yuv422p16le", 16, 2, 1),
+    "4:1:1": PixelFormat("yuv411p", 8, 4, 1),
+    "4:1:0": PixelFormat("yuv410p", 8, 4, 4),
 }
 
 

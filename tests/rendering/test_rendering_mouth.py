@@ -9,8 +9,9 @@ from made_faces import HEIGHT, LAYOUTS, WIDTH, face_at, noise
 
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_LIPS
-from cdrl.rendering.mouth import donor, skin_luma
-from cdrl.rendering.render import render
+from cdrl.rendering.flow import backward_flow
+from cdrl.rendering.mouth import donor, fill_mouth, skin_luma
+from cdrl.rendering.render import planes_of, render
 from cdrl.rendering.texture import SIZE
 
 FLAT = np.zeros((SIZE, SIZE), np.float32)
@@ -129,6 +130,27 @@ def test_every_layout_takes_teeth(layout):
         frames.append(frame)
     assert not np.array_equal(frames[0].planes[0], frames[1].planes[0])
     assert frames[0].planes[0].max() <= form.maximum
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("size", "right"), [((WIDTH, HEIGHT), 0), ((WIDTH - 1, HEIGHT - 1), 3), ((301, 207), 118)], ids=str
+)
+def test_a_donor_in_its_own_place_is_its_own_frame(layout, size, right):
+    """Teeth, their colors too, lie where they lay: whatever the chroma's pitch, and where the picture cuts the mouth."""
+    shift = np.float32([right, 0])
+    frame, points, slit = noise(LAYOUTS[layout], *size), mouth(1.0) + shift, mouth(0.1) + shift
+    frame.planes[0][:] = np.maximum(frame.planes[0], frame.format.maximum * 3 // 4)  # teeth, and skin of their luma
+    teeth = donor(frame, points)
+    flow = backward_flow(slit, points - slit, *size)
+    planes = planes_of(frame)
+    own = [plane.data[plane.cut(flow.window)] for plane in planes]
+    empty, again = ([np.zeros_like(part) for part in own], [part.copy() for part in own])
+    for pixels in (empty, again):
+        fill_mouth(planes, pixels, flow, teeth, slit, points, teeth.skin)
+    for there, filled, here in zip(own, empty, again, strict=True):
+        assert np.abs(here.astype(int) - there).max() <= 1
+        assert ((filled == there) & (there > 0)).mean() > 0.001  # the donor was laid in, not left out
 
 
 def test_skin_is_the_cheeks_light_above_black():

@@ -8,6 +8,7 @@ from made_faces import HEIGHT, LAYOUTS, WIDTH, face_at, found, noise
 from cdrl.face.apertures import lids
 from cdrl.face.mesh import LEFT_BROW, LEFT_IRIS, OVAL, RIGHT_BROW, RIGHT_IRIS
 from cdrl.face.pose import estimate_pose
+from cdrl.media import PixelFormat
 from cdrl.rendering.eyes import hold_eyeballs
 from cdrl.rendering.flow import GRID, Window, ring_window
 from cdrl.rendering.render import render
@@ -93,6 +94,31 @@ def test_a_shift_moves_luma_and_chroma_together(points):
     half = tuple(slice(part.start // 2, part.stop // 2) for part in patch)
     assert np.mean(frame.planes[0][patch].astype(float) - before.planes[0][patch]) == pytest.approx(-3, abs=0.3)
     assert np.mean(frame.planes[1][half].astype(float) - before.planes[1][half]) == pytest.approx(8, abs=0.5)
+
+
+@pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (233, 187)], ids=str)
+@pytest.mark.parametrize("step", [(1, 1), (2, 2), (2, 1), (1, 2), (4, 1), (4, 4)], ids=str)
+def test_color_goes_where_light_goes(step, size):
+    """Chroma stands on the first of its columns and between its rows, and takes the flow and the gain from there."""
+    frame = noise(PixelFormat("yuv", 16, *step, full_range=True), *size)
+    x, y = np.meshgrid(*map(np.arange, size))
+    luma = 30_000 + 60.0 * x + 40.0 * y
+    sites = [np.arange(0, size[0], step[0]), np.minimum(np.arange(0, size[1], step[1]) + (step[1] - 1) / 2, size[1])]
+    for plane in frame.planes[1:]:
+        plane[:] = 30_000 + 60.0 * sites[0] + 40.0 * sites[1][:, None]
+    frame.planes[0][:] = luma
+    points = face_at(160, 120)
+    away = points - points[4]
+    displacement = (0.25 * away + 8 * np.sin(away / 12)).astype(np.float32)
+    render(frame, points, displacement, FLAT)
+    moved = cv2.remap(
+        frame.planes[0].astype(np.float32), *map(np.float32, np.meshgrid(*sites)), cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    inside = tuple(slice(2, -2) for _ in step)
+    for plane in frame.planes[1:]:
+        apart = np.abs(plane - moved)[inside]
+        assert np.percentile(apart, 99) < 4 + 2 * max(step)  # 60 are one pixel; OpenCV counts in 32nds of a sample
 
 
 def test_a_gain_multiplies_light_above_black_and_leaves_grey_grey(points):

@@ -74,6 +74,16 @@ class PixelFormat:
         return -(-height // self.sy), -(-width // self.sx)
 
 
+def chroma_site(step: tuple[int, int]) -> tuple[float, float]:
+    """Where the first chroma sample stands, in luma pixels (x, y) from the first luma pixel's center.
+
+    `step`: luma pixels a chroma sample, across and down. MPEG's siting, which players take where a file names none:
+    columns of chroma stand on the first of their luma columns, rows in the middle between theirs. For (1, 1) it is
+    (0, 0).
+    """
+    return 0.0, (step[1] - 1) / 2
+
+
 @functools.lru_cache(maxsize=16)
 def yuv_to_rgb(matrix: Matrix, full_range: bool) -> NDArray[np.float32]:
     """[3,4] affine map from 8-bit (Y, Cb, Cr, 1) to 8-bit RGB, 0–255."""
@@ -163,9 +173,8 @@ class Frame:
         # Crop chroma sample (i, j) sits at crop pixel (sx i + (sx-1)/2, sy j + (sy-1)/2), where cv2.resize assumes it.
         pitch = np.array([[form.sx, 0, (form.sx - 1) / 2], [0, form.sy, (form.sy - 1) / 2], [0, 0, 1]])
         to_luma = matrix @ pitch
-        # MPEG siting: chroma columns stand on even luma columns, chroma rows between two luma rows.
+        to_luma[:, 2] -= chroma_site((form.sx, form.sy))
         to_chroma = to_luma / np.array([[form.sx], [form.sy]])
-        to_chroma[1, 2] -= (form.sy - 1) / (2 * form.sy)
         coarse = self._warped(channel, to_chroma, (-(-size[0] // form.sx), -(-size[1] // form.sy)), border)
         if form.sx == form.sy == 1:
             return coarse

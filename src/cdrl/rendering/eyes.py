@@ -12,6 +12,7 @@ import numpy as np
 
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import LEFT_CORNERS, LEFT_LIDS, RIGHT_CORNERS, RIGHT_LIDS
+from cdrl.media.frames import chroma_site
 from cdrl.rendering.flow import Window
 
 _CONTOURS = tuple(
@@ -39,10 +40,10 @@ def held(
 ) -> Iterator[tuple[slice, slice, Floats]]:
     """For each eye the rows and columns of a plane [h, w], and the share of the flow that is left there."""
     scale = np.array([1 / step[0], 1 / step[1]], np.float32)
-    origin = np.array([window.x0, window.y0], np.float32)
+    first = np.array([window.x0, window.y0], np.float32) + np.array(chroma_site(step), np.float32)
     for contour in _CONTOURS:
         before, after = source[list(contour)], target[list(contour)]
-        outline = (after - origin + 0.5) * scale - 0.5
+        outline = (after - first) * scale
         x0, y0 = np.maximum(np.floor(outline.min(0)).astype(int) - 1, 0)
         x1, y1 = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, (shape[1], shape[0]))
         if x1 - x0 < 3 or y1 - y0 < 3:

@@ -16,7 +16,7 @@ from cdrl.rendering.raster import Coverage, rasterise
 
 GRID = 160  # nodes along the ring's longer side
 RING = 0.3  # width of the ring around the face, in units of the face's size
-_ALIGN = 4  # pixels: a window starts on whole chroma samples of every layout
+ALIGN = 4  # pixels: a window starts on whole chroma samples of every layout
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def ring_window(source: Floats, target: Floats, width: int, height: int) -> tupl
     low = np.minimum(source[:MESH_POINTS].min(0), target[:MESH_POINTS].min(0))
     high = np.maximum(source[:MESH_POINTS].max(0), target[:MESH_POINTS].max(0))
     ring = RING * float(np.max(high - low))
-    x0, y0 = (int(v) // _ALIGN * _ALIGN for v in np.maximum(np.floor(low - ring), 0))
+    x0, y0 = (int(v) // ALIGN * ALIGN for v in np.maximum(np.floor(low - ring), 0))
     x1, y1 = (int(v) for v in np.ceil(high + ring))
-    x1, y1 = min(-(-x1 // _ALIGN) * _ALIGN, width), min(-(-y1 // _ALIGN) * _ALIGN, height)
-    if x1 - x0 < _ALIGN or y1 - y0 < _ALIGN:
+    x1, y1 = min(-(-x1 // ALIGN) * ALIGN, width), min(-(-y1 // ALIGN) * ALIGN, height)
+    if x1 - x0 < ALIGN or y1 - y0 < ALIGN:
         return None
     return Window(x0, y0, x1, y1), ring
 

@@ -16,8 +16,9 @@ import numpy as np
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS
 from cdrl.media import Frame
-from cdrl.rendering.flow import Flow
-from cdrl.rendering.warp import Pixels, Plane
+from cdrl.media.frames import chroma_site
+from cdrl.rendering.flow import ALIGN, Flow, Window
+from cdrl.rendering.warp import Pixels, Plane, at_samples
 
 _CONTOUR = (INNER_CORNERS[0], *INNER_LIPS[0], INNER_CORNERS[1], *reversed(INNER_LIPS[1]))
 _UPPER, _LOWER = list(INNER_LIPS[0]), list(INNER_LIPS[1])
@@ -33,7 +34,8 @@ _SLIT = (0.07, 0.13)  # source opening over the mouth's width, over which its ow
 class Donor:
     """A mouth with clear teeth.
 
-    `planes` (luma, and chroma in two channels) of the window around it, whose corner is (`x`, `y`) in picture pixels;
+    `planes` (luma, and chroma in two channels) of the window around it, whose corner is (`x`, `y`) in picture pixels,
+    on a whole chroma sample;
     `points` [478, 2] of its frame; `skin`: luma of its cheeks above black; `score`: share of the interior that is
     teeth, times its opening.
     """
@@ -74,7 +76,8 @@ def donor(frame: Frame, points: Floats) -> Donor | None:
     contour = points[list(_CONTOUR)]
     low = np.floor(contour.min(0)).astype(int) - _MARGIN
     high = np.ceil(contour.max(0)).astype(int) + _MARGIN
-    x0, y0 = (int(v) // 2 * 2 for v in np.maximum(low, 0))
+    sx, sy = frame.format.sx, frame.format.sy
+    x0, y0 = (max(int(v), 0) // step * step for v, step in zip(low, (sx, sy), strict=True))
     x1, y1 = min(int(high[0]), frame.width), min(int(high[1]), frame.height)
     width = float(np.linalg.norm(points[INNER_CORNERS[1]] - points[INNER_CORNERS[0]]))
     if x1 - x0 < 8 or y1 - y0 < 8 or _opening(points) < 0.06 * width:
@@ -86,7 +89,6 @@ def donor(frame: Frame, points: Floats) -> Donor | None:
     share = float(bright[inside].mean()) if inside.any() else 0.0
     if share < 0.25:
         return None
-    sx, sy = frame.format.sx, frame.format.sy
     cut = slice(y0 // sy, -(-y1 // sy)), slice(x0 // sx, -(-x1 // sx))
     chroma = () if frame.format.grey else (cv2.merge([plane[cut] for plane in frame.planes[1:]]),)
     planes = (luma.copy(), *chroma)
@@ -126,24 +128,35 @@ def fill_mouth(
     inverse, drop = _placement(given, source, target)
     window = flow.window
     contour = target[list(_CONTOUR)]
-    x0, y0 = (int(v) // 4 * 4 for v in np.maximum(np.floor(contour.min(0)) - 2, (window.x0, window.y0)))
+    x0, y0 = (int(v) // ALIGN * ALIGN for v in np.maximum(np.floor(contour.min(0)) - 2, (window.x0, window.y0)))
     x1, y1 = (int(v) for v in np.minimum(np.ceil(contour.max(0)) + 3, (window.x1, window.y1)))
     if x1 - x0 < 4 or y1 - y0 < 4:
         return
+    patch = Window(x0, y0, x1, y1)
     mask = _polygon(target - (x0, y0), (y1 - y0, x1 - x0))
     alpha = amount * np.clip(cv2.distanceTransform(mask, cv2.DIST_L2, 3) / max(0.15 * now, 1.5), 0, 1)
-    positions = _positions(x0, y0, x1, y1, inverse, drop, target)
+    positions = _positions(patch, (1, 1), inverse, drop, target)
     inside = _polygon(given.points - (given.x, given.y), given.planes[0].shape[:2]).astype(np.float32)
     inside = cv2.GaussianBlur(inside, (0, 0), 1.0)
     alpha = alpha * cv2.remap(inside, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     light = float(np.clip(skin / given.skin, 0.7, 1.4))
     for plane, new, teeth in zip(planes, pixels, given.planes, strict=True):
-        _blend(plane, new, teeth, alpha, positions, light, (x0 - window.x0, y0 - window.y0))
+        if plane.step != (1, 1):
+            positions = _positions(patch, plane.step, inverse, drop, target)
+        part = new[plane.cut(Window(x0 - window.x0, y0 - window.y0, x1 - window.x0, y1 - window.y0))]
+        _blend(plane, part, teeth, at_samples(alpha, (patch.width, patch.height), plane.step), positions, light)
 
 
-def _positions(x0: int, y0: int, x1: int, y1: int, inverse: Floats, drop: float, target: Floats) -> Floats:
-    """[h, w, 2]: where in the donor's window each pixel of the patch lies; lower half with the jaw."""
-    x, y = np.meshgrid(np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32))
+def _positions(patch: Window, step: tuple[int, int], inverse: Floats, drop: float, target: Floats) -> Floats:
+    """[h, w, 2]: where in the donor's window (its pixels) each sample of the patch lies; lower half with the jaw.
+
+    `step`: picture pixels a sample.
+    """
+    first_x, first_y = chroma_site(step)
+    x, y = np.meshgrid(
+        np.arange(patch.x0, patch.x1, step[0], np.float32) + np.float32(first_x),
+        np.arange(patch.y0, patch.y1, step[1], np.float32) + np.float32(first_y),
+    )
     middle = (target[_UPPER, 1].mean() + target[_LOWER, 1].mean()) / 2
     half = max(float(target[_LOWER, 1].mean() - target[_UPPER, 1].mean()) / 2, 1.0)
     jaw = np.clip((y - middle) / half + 0.5, 0, 1) * drop
@@ -151,21 +164,16 @@ def _positions(x0: int, y0: int, x1: int, y1: int, inverse: Floats, drop: float,
     return found
 
 
-def _blend(
-    plane: Plane, new: Pixels, teeth: Pixels, alpha: Floats, positions: Floats, light: float, at: tuple[int, int]
-) -> None:
-    """Mixes the donor's samples into one plane of the window by `alpha` [h, w] of the luma patch at `at` (x, y)."""
-    sx, sy = plane.step
-    height, width = -(-alpha.shape[0] // sy), -(-alpha.shape[1] // sx)
-    rows, columns = slice(at[1] // sy, at[1] // sy + height), slice(at[0] // sx, at[0] // sx + width)
-    under = new[rows, columns]
-    if (sx, sy) != (1, 1):
-        size = (under.shape[1], under.shape[0])
-        alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-        positions = cv2.resize(positions, size, interpolation=cv2.INTER_AREA) / np.array([sx, sy], np.float32)
+def _blend(plane: Plane, under: Pixels, teeth: Pixels, alpha: Floats, positions: Floats, light: float) -> None:
+    """Mixes the donor's samples into samples `under` [h, w(, c)] of a plane by `alpha` [h, w], in place.
+
+    `positions` [h, w, 2]: where in the donor's window each of them lies, picture pixels.
+    """
+    if plane.step != (1, 1):
+        positions = (positions - np.array(chroma_site(plane.step), np.float32)) / np.array(plane.step, np.float32)
     moved = cv2.remap(teeth, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     lit = (moved - plane.zero) * light + plane.zero
     if under.ndim == 3:
         alpha = alpha[..., None]
     mixed = under + alpha * (np.clip(lit, 0, plane.maximum) - under)
-    new[rows, columns] = np.round(mixed).astype(new.dtype)
+    under[:] = np.round(mixed).astype(under.dtype)

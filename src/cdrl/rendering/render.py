@@ -36,7 +36,8 @@ def render(frame: Frame, points: Floats, displacement: Floats, gain: Floats, tee
     # Skin in a fold is darker and not greyer, so its chroma stays; lit skin keeps its saturation.
     gains = (shading, np.maximum(shading, 1))
     pixels = [
-        apply_gain(plane, warp(plane, flow, points, target), light) for plane, light in zip(planes, gains, strict=False)
+        apply_gain(plane, warp(plane, flow, points, target), light, flow.window)
+        for plane, light in zip(planes, gains, strict=False)
     ]
     if teeth is not None:
         fill_mouth(planes, pixels, flow, teeth, points, target, skin_luma(frame, points))

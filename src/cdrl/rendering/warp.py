@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.face.bundle import Floats
+from cdrl.media.frames import chroma_site
 from cdrl.rendering.eyes import hold_eyeballs
 from cdrl.rendering.flow import Flow, Window
 
@@ -32,6 +33,25 @@ class Plane:
         return slice(window.y0 // sy, -(-window.y1 // sy)), slice(window.x0 // sx, -(-window.x1 // sx))
 
 
+def at_samples(values: Floats, area: tuple[int, int], step: tuple[int, int]) -> Floats:
+    """`values` [h, w(, c)], given at the centers of equal cells over an area, at a plane's samples in it: [rows,
+    columns(, c)], bilinear.
+
+    `area`: its (width, height) in picture pixels; it begins with a whole sample and may end within one, as a picture
+    of odd size does. `step`: picture pixels a sample, (x, y).
+    """
+    (width, height), (sx, sy) = area, step
+    size = -(-width // sx), -(-height // sy)
+    if step == (1, 1):
+        return cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
+    x, y = values.shape[1] / width, values.shape[0] / height  # cells a pixel
+    first_x, first_y = chroma_site(step)
+    cells = np.array([[x * sx, 0, x * (first_x + 0.5) - 0.5], [0, y * sy, y * (first_y + 0.5) - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    found: Floats = cv2.warpAffine(values, cells, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return found
+
+
 def warp(plane: Plane, flow: Flow, source: Floats, target: Floats) -> Pixels:
     """The window's samples of the plane after the flow, eyeballs held. The plane is not changed.
 
@@ -41,7 +61,7 @@ def warp(plane: Plane, flow: Flow, source: Floats, target: Floats) -> Pixels:
     pixels = plane.data[rows, columns]
     height, width = pixels.shape[:2]
     sx, sy = plane.step
-    positions: Floats = cv2.resize(flow.shift, (width, height), interpolation=cv2.INTER_LINEAR)
+    positions = at_samples(flow.shift, (flow.window.width, flow.window.height), plane.step)
     hold_eyeballs(positions, flow.window, plane.step, source, target)
     if sx != 1 or sy != 1:
         positions *= np.array([1 / sx, 1 / sy], np.float32)
@@ -52,10 +72,10 @@ def warp(plane: Plane, flow: Flow, source: Floats, target: Floats) -> Pixels:
     return moved
 
 
-def apply_gain(plane: Plane, pixels: Pixels, gain: Floats) -> Pixels:
-    """Pixels [h, w(, c)] of a plane with their distance from `zero` multiplied by `gain` [h, w] (resized to fit)."""
-    height, width = pixels.shape[:2]
-    full = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
+def apply_gain(plane: Plane, pixels: Pixels, gain: Floats, window: Window) -> Pixels:
+    """The window's samples [h, w(, c)] of a plane with their distance from `zero` multiplied by `gain`, which is given
+    on a grid over the window."""
+    full = at_samples(gain, (window.width, window.height), plane.step)
     offset = plane.zero * (1 - full)
     if pixels.ndim == 3:
         full, offset = full[..., None], offset[..., None]
