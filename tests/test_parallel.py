@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -175,10 +176,8 @@ class ExecutorHistory(RuleBasedStateMachine):
         running = processes_of_this_one()
         if running:
             self.disturbed = True
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 getattr(running[which % len(running)], how)()
-            except psutil.NoSuchProcess:
-                pass
 
     @rule(seconds=st.sampled_from([0.01, 0.1]))
     def let_time_pass(self, seconds: float) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cdrl.errors import UsageError
-from cdrl.parallel import DIED, THREADS, UNWINDING, Outcome, attempt, first_line
+from cdrl.parallel import DIED, Outcome
+from cdrl.worker import THREADS, UNWINDING, attempt, first_line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

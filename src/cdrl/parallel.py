@@ -7,35 +7,25 @@ item alone; a shared queue would break with it. docs/decisions/executor.md has t
 
 from __future__ import annotations
 
-import _thread
 import multiprocessing
-import os
 import pickle
-import signal
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any, Generic, Protocol, TypeVar
 
 from cdrl.errors import OutputError, UsageError
+from cdrl.worker import UNWINDING, attempt, describe_unexpected, serve
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-UNWINDING = 10.0  # seconds that interrupted work has to clean up
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 DIED = "the process that worked on it died (out of memory, or a crash in a library)"
-_STOPPED = "it was told to stop"
 _WATCH_EVERY = 0.2  # seconds between two looks for processes that hang, at most
-
-# Of a worker process: whether an item is at work, whether nothing is to be begun any more, when it last made progress.
-_working, _stopping = threading.Event(), threading.Event()
-_last_progress: Any = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +111,7 @@ class _Worker:
         self.stalled = False
         self._changing = threading.Lock()
         self._progress = context.RawValue("d", 0.0)
-        self._process = context.Process(target=_serve, args=(theirs, stop, self._progress, function), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, stop, self._progress, function), daemon=True)
         try:
             self._process.start()
         except OSError as error:
@@ -193,7 +183,7 @@ class _Team:
             try:
                 pickled = pickle.dumps(items[waiting[0]])
             except Exception as error:  # noqa: BLE001 - an item that does not pickle is that item's failure
-                failed.append((waiting.popleft(), _unexpected(error)))
+                failed.append((waiting.popleft(), describe_unexpected(error)))
                 continue
             idle = self._find_idle()
             if idle.give(waiting[0], pickled):
@@ -221,7 +211,7 @@ class _Team:
         try:
             result, error = pickle.loads(reply)
         except Exception as failure:  # noqa: BLE001 - a result that cannot be read is that item's failure
-            return None, _unexpected(failure)
+            return None, describe_unexpected(failure)
         return result, error
 
     def watch(self, over: threading.Event) -> None:
@@ -284,78 +274,3 @@ def make_executor(workers: int, ray: str | None = None, stall_limit: float | Non
 
         return RayExecutor(ray, workers)
     return SerialExecutor() if workers == 1 else ProcessExecutor(workers, stall_limit)
-
-
-def report_progress() -> None:
-    """Say that the item at work goes on; see `ProcessExecutor`. Elsewhere than in its processes it does nothing."""
-    if _last_progress is not None:
-        _last_progress.value = time.monotonic()
-
-
-def attempt(function: Callable[[Item], Result], item: Item) -> tuple[Result | None, str]:
-    """The function's result and "", or None and what went wrong in one line."""
-    try:
-        return function(item), ""
-    except Exception as error:  # noqa: BLE001 - one item must not end the work on the others
-        return None, _unexpected(error)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its class."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _unexpected(error: Exception) -> str:
-    return f"unexpected {type(error).__name__}: {first_line(error)}"
-
-
-def _serve(connection: Connection, stop: Connection, progress: Any, function: Callable[[Any], Any]) -> None:
-    """The life of a worker process: item after item, until there are no more."""
-    global _last_progress  # noqa: PLW0603 - there is one worker in a process
-    _last_progress = progress
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    # Ctrl-C reaches every process of a terminal; the one that began us decides, and tells us through `stop`.
-    signal.signal(signal.SIGINT, _exit_if_stopping)
-    threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
-    while True:
-        try:
-            pickled = connection.recv_bytes()
-            connection.send_bytes(_reply(function, pickled))
-        except (EOFError, OSError):
-            return
-
-
-def _reply(function: Callable[[Any], Any], pickled: bytes) -> bytes:
-    try:
-        _working.set()
-        result, error = (None, _STOPPED)
-        if not _stopping.is_set():
-            result, error = attempt(lambda item: function(pickle.loads(item)), pickled)
-    except SystemExit:
-        result, error = None, _STOPPED
-    finally:
-        _working.clear()
-    try:
-        return pickle.dumps((result, error))
-    except Exception as failure:  # noqa: BLE001 - a result that cannot be sent is that item's failure
-        return pickle.dumps((None, _unexpected(failure)))
-
-
-def _exit_if_stopping(number: int, frame: Any) -> None:
-    if _stopping.is_set() and _working.is_set():
-        sys.exit(1)
-
-
-def _watch_parent(stop: Connection) -> None:
-    """End this process with the one that began it, at once; where it tells to stop, let the work unwind first."""
-    try:
-        stop.recv_bytes()
-    except (EOFError, OSError):
-        os._exit(1)
-    _stopping.set()
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # a real one: it also ends a wait
-    else:
-        _thread.interrupt_main()
-    time.sleep(UNWINDING)
-    os._exit(1)
