@@ -153,14 +153,14 @@ def _positions(patch: Window, step: tuple[int, int], inverse: Floats, drop: floa
     `step`: picture pixels a sample.
     """
     first_x, first_y = chroma_site(step)
-    x, y = np.meshgrid(
-        np.arange(patch.x0, patch.x1, step[0], np.float32) + np.float32(first_x),
-        np.arange(patch.y0, patch.y1, step[1], np.float32) + np.float32(first_y),
-    )
+    x = np.arange(patch.x0, patch.x1, step[0], np.float32) + np.float32(first_x)
+    y = np.arange(patch.y0, patch.y1, step[1], np.float32) + np.float32(first_y)
     middle = (target[_UPPER, 1].mean() + target[_LOWER, 1].mean()) / 2
     half = max(float(target[_LOWER, 1].mean() - target[_UPPER, 1].mean()) / 2, 1.0)
-    jaw = np.clip((y - middle) / half + 0.5, 0, 1) * drop
-    found: Floats = cv2.transform(np.stack([x, y - jaw], -1), inverse)
+    y -= np.clip((y - middle) / half + 0.5, 0, 1) * drop
+    found: Floats = np.empty((len(y), len(x), 2), np.float32)
+    for axis, (across, down, shift) in enumerate(inverse):
+        np.add(across * x, (down * y + shift)[:, None], out=found[..., axis])
     return found
 
 
