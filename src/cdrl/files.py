@@ -25,6 +25,7 @@ MAX_DEPTH = 50
 # A string of JSON, also one that never ends; possessive, so that no text takes more than linear time.
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS = re.compile(r"[^][{}]++")
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.part(\.[^.]*)?")  # names that `temporary_path` gives
 
 
 @contextmanager
@@ -85,6 +86,13 @@ def atomic_write(path: Path, pieces: Iterable[bytes], *, overwrite: bool = True)
 def temporary_path(path: Path) -> Path:
     """A hidden name beside `path` that nobody else has, with the same ending."""
     return path.with_name(f".{uuid4().hex[:12]}.part{path.suffix}")
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove the temporary files that killed writers left in a folder that this process alone works in."""
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def take_name(temporary: Path, path: Path, *, overwrite: bool) -> None:

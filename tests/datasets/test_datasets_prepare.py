@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from cdrl.cli import main
-from cdrl.datasets import executor, packing, shards
+from cdrl.datasets import packing, shards
 from cdrl.datasets.packing import prepare
 from cdrl.datasets.preparation import Settings
 from cdrl.datasets.prepared import Prepared
 from cdrl.datasets.table import read_dataset
 from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.media import read
+from cdrl.parallel import Executor, SerialExecutor, make_executor
 
 SETTINGS = Settings(speech="mel", every=8)
 
@@ -29,8 +30,8 @@ def silent(done: int, total: int, failure: str) -> None:
     """Progress that nobody watches."""
 
 
-def run(source: Path, output: Path, settings: Settings = SETTINGS, workers: executor.Executor | None = None, **more):
-    return prepare(read_dataset(source), output, settings, workers or executor.Inline(), silent, **more)
+def run(source: Path, output: Path, settings: Settings = SETTINGS, workers: Executor | None = None, **more):
+    return prepare(read_dataset(source), output, settings, workers or SerialExecutor(), silent, **more)
 
 
 def digests(folder: Path) -> list[str]:
@@ -137,7 +138,7 @@ def test_a_damaged_shard_is_told_and_made_anew(source, finished, tmp_path, damag
 
 
 def test_a_run_that_was_stopped_goes_on(source, finished, tmp_path):
-    class Stopped(executor.Inline):
+    class Stopped(SerialExecutor):
         def run(self, function, items):
             for number, outcome in enumerate(super().run(function, items)):
                 if number == 2:
@@ -151,7 +152,7 @@ def test_a_run_that_was_stopped_goes_on(source, finished, tmp_path):
         Prepared.open([tmp_path / "stopped"])
     assert run(source, tmp_path / "stopped").already == 2
     assert digests(tmp_path / "stopped") == digests(finished[0])
-    assert sorted(path.name for path in (tmp_path / "stopped").iterdir()) == ["000000.tar", "manifest.json"]
+    assert sorted(path.name for path in (tmp_path / "stopped").glob("[!.]*")) == ["000000.tar", "manifest.json"]
 
 
 @pytest.mark.parametrize("at", ["parts", "000000.tar", "manifest.json"])
@@ -242,11 +243,11 @@ def test_processes_give_the_same_bytes_by_the_command(source, finished, tmp_path
 @pytest.mark.slow
 def test_ray_gives_the_same_bytes(source, finished, tmp_path):
     pytest.importorskip("ray")
-    run(source, tmp_path / "out", workers=executor.executor(2, "local"))
+    run(source, tmp_path / "out", workers=make_executor(2, "local"))
     assert digests(tmp_path / "out") == digests(finished[0])
 
 
 def test_ray_out_of_reach_is_told_at_once(source, tmp_path):
     pytest.importorskip("ray")
     with pytest.raises(UsageError, match=r"--ray 127\.0\.0\.1:1: no Ray cluster"):
-        run(source, tmp_path / "out", workers=executor.executor(2, "127.0.0.1:1"))
+        run(source, tmp_path / "out", workers=make_executor(2, "127.0.0.1:1"))

@@ -7,6 +7,7 @@ MEAD: `ACTOR/video/VIEW/EMOTION/level_N/NNN.mp4`, its sound in `ACTOR/audio/EMOT
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,7 @@ CREMA_SENTENCES = {
     "WSI": "We'll stop in a couple of minutes",
 }
 RAVDESS_SENTENCES = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
+_LONGEST_ID = 72  # characters: tar's names have a hundred, of which arrays' names take twenty
 _STRENGTHS = {"lo": 1, "md": 2, "hi": 3, "normal": 1, "strong": 2, "xx": None, "": None}
 _MEAD_COMMON = ("001", "002", "003")  # said in every emotion by nearly everyone
 _TRANSCRIPTS = ("transcripts.txt", "mead_transcripts.txt")
@@ -64,8 +66,11 @@ class Found:
 
 
 def identifier(text: str) -> str:
-    """Letters, digits, `_` and `-` only: what may stand in an id."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "clip"
+    """Letters, digits, `_` and `-` only: what may stand in an id; a long text is cut and its hash put in its place."""
+    found = re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "clip"
+    if len(found) <= _LONGEST_ID:
+        return found
+    return f"{found[: _LONGEST_ID - 9]}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def words_id(sentence: str) -> str:

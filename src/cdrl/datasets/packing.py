@@ -6,36 +6,24 @@ crash, a full disk, a shard cut in half, or when clips were added.
 
 from __future__ import annotations
 
-import fcntl
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cdrl.datasets.clip import Clip
-from cdrl.datasets.executor import Executor
 from cdrl.datasets.preparation import Failure, Part, Settings, clip_facts, prepare_clip
-from cdrl.datasets.shards import (
-    END,
-    MANIFEST,
-    Entry,
-    Manifest,
-    Shard,
-    members,
-    part_facts,
-    read_manifest,
-    write_manifest,
-)
+from cdrl.datasets.shards import BLOCK, END, Entry, Manifest, Shard, facts_end, members, part_facts, write_manifest
 from cdrl.datasets.table import Table
-from cdrl.errors import InputError, OutputError, UsageError
-from cdrl.files import atomic_write, file_sha256
+from cdrl.datasets.workplace import Workplace
+from cdrl.errors import InputError, UsageError
+from cdrl.files import atomic_write
+from cdrl.locks import lock_folder
+from cdrl.parallel import Executor
 
-_PARTS = "parts"
-_LOCK = ".lock"
-_HEAD = 1 << 14  # bytes of a part that hold its JSON
 _SHARD_BYTES = 256 << 20  # a shard is closed before it would grow beyond
 
 Progress = Callable[[int, int, str], None]
@@ -61,23 +49,25 @@ def prepare(
     """Prepare the clips of `table` into `output`; what is there already is not done again.
 
     Raises UsageError where the folder holds something else, OutputError where it cannot be written (run again to go
-    on), InputError where not one clip can be prepared.
+    on) or another run is at work there, InputError where not one clip can be prepared.
     """
-    with _locked(output):
-        manifest = _begun(output, settings.facts(), table, restart)
+    with lock_folder(output, "cdrl data prepare"):
+        known = {clip.id: clip_facts(clip) for clip in table.clips}
+        place = Workplace(output, known)
+        manifest = _begin(place, settings.facts(), table, known, restart)
         summary = Summary(remarks=Counter(table.remarks))
         summary.failures = {problem.clip: problem.reason for problem in table.problems}
-        done = {entry.id for entry in manifest.clips} | _finished(output, table.clips)
+        done = {entry.id for entry in manifest.clips} | _find_finished(place, known)
         summary.already = sum(clip.id in done for clip in table.clips)
         todo = [clip for clip in table.clips if clip.id not in done]
-        _work(todo, output, settings, executor, progress, summary)
-        manifest = _packed(output, manifest, [clip.id for clip in table.clips])
+        _work(todo, place, settings, executor, progress, summary)
+        manifest = _pack(place, manifest, list(known))
         if not manifest.clips:
             reason = next(iter(summary.failures.values()), "it is empty")
             raise InputError(f"{table.folder}: not one of its clips can be prepared (the first: {reason})")
         manifest = replace(manifest, failures=dict(sorted(summary.failures.items())), complete=True)
-        write_manifest(output, manifest)
-        shutil.rmtree(output / _PARTS, ignore_errors=True)
+        write_manifest(output, manifest, place.parts)
+        place.close()
     summary.clips = len(manifest.clips)
     summary.frames = sum(entry.frames for entry in manifest.clips)
     summary.frames_seen = sum(entry.frames_seen for entry in manifest.clips)
@@ -85,97 +75,95 @@ def prepare(
     return summary
 
 
-@contextmanager
-def _locked(output: Path) -> Iterator[None]:
-    """The folder, made where it is missing, for this process alone."""
-    try:
-        (output / _PARTS).mkdir(parents=True, exist_ok=True)
-        lock = (output / _LOCK).open("w")
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be written ({error.strerror}): choose another --output") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"{output}: another `cdrl data prepare` is at work there; wait for its end") from error
-        yield
-        (output / _LOCK).unlink(missing_ok=True)
-
-
-def _begun(output: Path, settings: Mapping[str, object], table: Table, restart: bool) -> Manifest:
+def _begin(
+    place: Workplace,
+    settings: Mapping[str, object],
+    table: Table,
+    known: Mapping[str, Mapping[str, object]],
+    restart: bool,
+) -> Manifest:
     """The manifest to go on from, without what is damaged."""
-    if restart:
-        for path in (*output.glob("*.tar"), *(output / _PARTS).glob("*"), output / MANIFEST):
-            path.unlink(missing_ok=True)
-    if not (output / MANIFEST).is_file():
+    manifest = place.read(restart)
+    place.open()
+    if manifest is None or restart:
+        if manifest is not None:
+            place.clear(manifest)
+            place.open()
         manifest = Manifest(dict(settings))
-        write_manifest(output, manifest)
+        write_manifest(place.output, manifest, place.parts)
         return manifest
-    manifest = read_manifest(output)
     theirs = manifest.settings
     if other := sorted(key for key in theirs.keys() | settings.keys() if theirs.get(key) != settings.get(key)):
         raise UsageError(
-            f"{output} was prepared with other settings ({', '.join(other)}): choose another --output, or begin anew "
-            "with --restart"
+            f"{place.output} was prepared with other settings ({', '.join(other)}): choose another --output, or begin "
+            "anew with --restart"
         )
-    known = {clip.id: clip_facts(clip) for clip in table.clips}
     if strange := [entry.id for entry in manifest.clips if entry.id not in known]:
         raise UsageError(
-            f"{output} holds clips that {table.folder} has not (such as {strange[0]}): choose another --output, or "
-            "begin anew with --restart"
+            f"{place.output} holds clips that {table.folder} has not (such as {strange[0]}): choose another --output, "
+            "or begin anew with --restart"
         )
-    return _sound(output, manifest, known)
+    return _keep_sound(place, manifest, known)
 
 
-def _sound(output: Path, manifest: Manifest, known: Mapping[str, Mapping[str, object]]) -> Manifest:
+def _keep_sound(place: Workplace, manifest: Manifest, known: Mapping[str, Mapping[str, object]]) -> Manifest:
     """The manifest without shards that are damaged, and without clips that have changed since: a shard with one of
     those is taken apart, and its other clips become parts again."""
-    kept, entries = [], list[Entry]()
+    kept, entries, gone = [], list[Entry](), list[Path]()
     for shard in manifest.shards:
-        path, inside = output / shard.name, [entry for entry in manifest.clips if entry.shard == shard.name]
-        if not _whole(path, shard):
-            continue
-        content = path.read_bytes()
-        pieces = {entry.id: content[entry.offset : entry.offset + entry.bytes] for entry in inside}
-        fresh = [name for name, piece in pieces.items() if part_facts(piece[:_HEAD])["clip"] == known[name]]
-        if len(fresh) == len(inside):
-            kept.append(shard)
-            entries += inside
-            continue
-        for name in fresh:
-            atomic_write(output / _PARTS / f"{name}.tar", [pieces[name]])
+        path, inside = place.output / shard.name, [entry for entry in manifest.clips if entry.shard == shard.name]
+        if place.is_whole(shard):
+            pieces = _fresh_pieces(path, inside, known)
+            if len(pieces) == len(inside):
+                kept.append(shard)
+                entries += inside
+                continue
+            for name, piece in pieces.items():
+                atomic_write(place.part(name), [piece])
+        gone.append(path)
+    place.drop_staged()
+    for path in gone:  # before the manifest forgets that it is ours
+        path.unlink(missing_ok=True)
     manifest = replace(manifest, shards=tuple(kept), clips=tuple(entries), complete=False)
-    write_manifest(output, manifest)
-    for path in set(output.glob("*.tar")) - {output / shard.name for shard in kept}:
-        path.unlink()
+    write_manifest(place.output, manifest, place.parts)
     return manifest
 
 
-def _whole(path: Path, shard: Shard) -> bool:
-    return path.is_file() and path.stat().st_size == shard.bytes and file_sha256(path) == shard.sha256
+def _fresh_pieces(
+    path: Path, inside: Iterable[Entry], known: Mapping[str, Mapping[str, object]]
+) -> dict[str, bytes | memoryview]:
+    """The parts within a shard whose clips are as they were."""
+    content = memoryview(path.read_bytes())
+    pieces = {entry.id: content[entry.offset : entry.offset + entry.bytes] for entry in inside}
+    return {name: piece for name, piece in pieces.items() if _facts_of(piece).get("clip") == known[name]}
 
 
-def _finished(output: Path, clips: Iterable[Clip]) -> set[str]:
-    """Ids of the clips whose part is there, whole and up to date; other parts are removed."""
-    known = {clip.id: clip_facts(clip) for clip in clips}
+def _facts_of(part: bytes | memoryview) -> dict[str, Any]:
+    """The facts of a part; none where it is damaged."""
+    try:
+        return part_facts(bytes(part[: facts_end(bytes(part[:BLOCK]))]))
+    except ValueError:
+        return {}
+
+
+def _find_finished(place: Workplace, known: Mapping[str, Mapping[str, object]]) -> set[str]:
+    """Ids of the clips whose part is there, whole and up to date; our other parts are removed."""
     found = set()
-    for path in (output / _PARTS).iterdir():
+    for path in place.own_parts():
+        content = path.read_bytes()
         try:
-            if path.suffix != ".tar":
-                raise InputError("a part that was not finished")
-            content = path.read_bytes()
-            if not any(what == "times.npy" for what, _, _ in members(content, path.stem)):
-                raise InputError("cut off")
-            if part_facts(content[:_HEAD])["clip"] != known.get(path.stem):
-                raise InputError("out of date")
-            found.add(path.stem)
+            whole = any(what == "times.npy" for what, _, _ in members(content, path.stem))
         except InputError:
+            whole = False
+        if whole and path.stem in known and _facts_of(content).get("clip") == known[path.stem]:
+            found.add(path.stem)
+        else:
             path.unlink()
     return found
 
 
 def _work(
-    todo: list[Clip], output: Path, settings: Settings, executor: Executor, progress: Progress, summary: Summary
+    todo: list[Clip], place: Workplace, settings: Settings, executor: Executor, progress: Progress, summary: Summary
 ) -> None:
     """Prepare what is missing; each clip's part is written as soon as it is finished."""
     outcomes = executor.run(partial(prepare_clip, settings=settings), todo)
@@ -184,31 +172,31 @@ def _work(
             clip, result = todo[outcome.index], outcome.result
             failed = result.reason if isinstance(result, Failure) else outcome.error
             if isinstance(result, Part):
-                atomic_write(output / _PARTS / f"{clip.id}.tar", [result.data])
+                atomic_write(place.part(clip.id), [result.data])
                 summary.remarks.update(result.remarks)
             else:
                 summary.failures[clip.id] = failed
             progress(done, len(todo), f"{clip.id}: {failed}" if failed else "")
 
 
-def _packed(output: Path, manifest: Manifest, order: list[str]) -> Manifest:
+def _pack(place: Workplace, manifest: Manifest, order: list[str]) -> Manifest:
     """Parts into shards, in the table's order. After each shard the manifest says so and its parts go."""
-    parts = [path for name in order if (path := output / _PARTS / f"{name}.tar").is_file()]
     packed = {entry.id for entry in manifest.clips}
-    parts = [path for path in parts if path.stem not in packed]
+    parts = [path for name in order if name not in packed and (path := place.part(name)).is_file()]
     while parts:
         taken, size = list[Path](), 0
         while parts and (not taken or size + parts[0].stat().st_size <= _SHARD_BYTES):
             size += parts[0].stat().st_size
             taken.append(parts.pop(0))
         number = 1 + max((int(shard.name.split(".")[0]) for shard in manifest.shards), default=-1)
-        manifest = _close_shard(output, manifest, f"{number:06d}.tar", taken)
+        manifest = _close_shard(place, manifest, f"{number:06d}.tar", taken)
         for path in taken:
             path.unlink()
     return manifest
 
 
-def _close_shard(output: Path, manifest: Manifest, name: str, parts: list[Path]) -> Manifest:
+def _close_shard(place: Workplace, manifest: Manifest, name: str, parts: list[Path]) -> Manifest:
+    """Write a shard, name it in the manifest, then give it its name: whenever it ends, the manifest knows it."""
     entries: list[Entry] = []
 
     def pieces() -> Iterator[bytes]:
@@ -222,8 +210,9 @@ def _close_shard(output: Path, manifest: Manifest, name: str, parts: list[Path])
             yield content
         yield END
 
-    size, digest = atomic_write(output / name, pieces())
+    size, digest = atomic_write(place.staged(name), pieces())
     shards = (*manifest.shards, Shard(name, size, digest))
     manifest = replace(manifest, shards=shards, clips=(*manifest.clips, *entries), complete=False)
-    write_manifest(output, manifest)
+    write_manifest(place.output, manifest, place.parts)
+    place.finish(name)
     return manifest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.shards import MANIFEST, Entry, Manifest, load_array, members, part_facts, read_manifest
+from cdrl.datasets.shards import MANIFEST, Entry, Manifest, facts_end, load_array, members, part_facts, read_manifest
 from cdrl.datasets.splits import SYNTHETIC, Part, part
 from cdrl.errors import InputError, UsageError
 from cdrl.files import file_sha256
@@ -22,6 +21,7 @@ from cdrl.files import file_sha256
 SIZE = 224
 """Pixels, side of the aligned pictures."""
 
+_HEAD = 1 << 13  # bytes of a clip that are read at once to learn its facts: mostly all of them
 _HASHED = 8 << 30  # bytes in a folder up to which opening it reads it all, to compare the SHA-256 sums
 
 
@@ -74,19 +74,22 @@ class PreparedClip:
     @cached_property
     def facts(self) -> Facts:
         """Who, what, and in which part of the split."""
-        raw = self._json["clip"]
-        return Facts(
-            id=self._entry.id,
-            dataset=raw["dataset"],
-            actor=raw["actor"],
-            emotion=raw["emotion"],
-            intensity=raw["intensity"],
-            sentence=raw["sentence"],
-            sentence_id=raw["sentence_id"],
-            view=raw["view"],
-            synthetic=raw["dataset"] == SYNTHETIC,
-            part=part(raw["actor"], raw["dataset"]),
-        )
+        try:
+            raw = self._read_facts()["clip"]
+            return Facts(
+                id=self._entry.id,
+                dataset=raw["dataset"],
+                actor=raw["actor"],
+                emotion=raw["emotion"],
+                intensity=raw["intensity"],
+                sentence=raw["sentence"],
+                sentence_id=raw["sentence_id"],
+                view=raw["view"],
+                synthetic=raw["dataset"] == SYNTHETIC,
+                part=part(raw["actor"], raw["dataset"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged() from error
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
@@ -150,14 +153,12 @@ class PreparedClip:
         except InputError as error:
             raise self._damaged() from error
 
-    @cached_property
-    def _json(self) -> dict[str, Any]:
-        # The first member; read alone, so that a list of all clips does not read all pictures.
-        head = self._read(self._entry.offset, min(self._entry.bytes, 8192))
-        try:
-            return part_facts(head)
-        except ValueError as error:
-            raise self._damaged() from error
+    def _read_facts(self) -> dict[str, Any]:
+        """The first member; read alone, so that a list of all clips does not read all pictures. Raises ValueError."""
+        entry = self._entry
+        head = self._read(entry.offset, min(entry.bytes, _HEAD))
+        end = facts_end(head)
+        return part_facts(head if end <= len(head) else self._read(entry.offset, min(entry.bytes, end)))
 
     def _array(self, name: str) -> NDArray[Any]:
         try:
@@ -172,8 +173,9 @@ class PreparedClip:
 
     def _read(self, offset: int, size: int) -> bytes:
         try:
-            with self._shard.open("rb", buffering=0) as file:
-                content = os.pread(file.fileno(), size, offset)
+            with self._shard.open("rb") as file:
+                file.seek(offset)
+                content = file.read(size)
         except OSError as error:
             raise InputError(f"{self._shard}: cannot be read ({error.strerror or error})") from error
         if len(content) < size:
