@@ -16,11 +16,12 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "examples" / "1001_DFA_NEU_XX.flv"
 FRAMES, SIDE = 12, 128
 RESULT = 9_000  # bytes of one, roughly
-JOURNAL, BALLAST = "batch.journal.jsonl", "ballast"
+JOURNAL, BALLAST = "batch.journal.sqlite", "ballast"
 EMOTIONS = ("angry", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
 PATIENCE = 600  # seconds for one step
 
@@ -103,6 +104,10 @@ class Bench:
         """Results and what says beside each that it was edited."""
         return {path for result in self.results() for path in (result, sidecar_path(result))}
 
+    def known(self) -> set[Path]:
+        """The journal, with what SQLite keeps beside it until the next run where one was killed, and the ballast."""
+        return {self.out / name for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", BALLAST)}
+
     def step(self, blow: str, strike: Callable[[psutil.Process], None]) -> Step:
         """Run the command, `strike` it, wait for its end, look at what there is."""
         begin = time.monotonic()
@@ -126,7 +131,7 @@ class Bench:
             whole=sum(self.is_whole(path) for path in self.results()),
             redone=sum(now[name] != known for name, known in self.seen.items() if name in now),
             lost=len(self.seen.keys() - now.keys()),
-            left=len({*self.out.iterdir()} - {self.out / JOURNAL, self.out / BALLAST} - self.expected()),
+            left=len({*self.out.iterdir()} - self.known() - self.expected()),
             seconds=time.monotonic() - begin,
         )
         self.seen = now
@@ -160,9 +165,9 @@ class Bench:
         return (str(path), digest) in self.noted() and said["output"] == {"name": path.name, "sha256": digest}
 
     def noted(self) -> list[tuple[str, str]]:
-        """Outputs that the journal says are done and their SHA-256, as often as it does."""
-        lines = (self.out / JOURNAL).read_text(encoding="utf-8").splitlines()
-        return [(entry["output"], entry["sha256"]) for entry in map(json.loads, lines) if entry["event"] == "done"]
+        """Outputs that the journal says are done and their SHA-256, as often as it has another one."""
+        with closing(sqlite3.connect(self.out / JOURNAL)) as journal:
+            return [(str(output), str(sha256)) for output, sha256 in journal.execute("SELECT * FROM results")]
 
 
 def main(options: Options) -> int:

@@ -1,178 +1,331 @@
 """A batch goes on where it was stopped: nothing is redone, lost, or half there. The edits are made up here."""
 
+import csv
 import json
+import os
+import sqlite3
 from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from cdrl.batch import running
+from cdrl.batch import running, work
 from cdrl.batch.jobs import Job
+from cdrl.batch.journal import Journal
 from cdrl.batch.running import Batch
 from cdrl.batch.work import MARK, Making, Result
-from cdrl.datasets.executor import Inline
+from cdrl.cli import main
 from cdrl.errors import InputError, OutputError, OutputExistsError
 from cdrl.files import file_sha256
 from cdrl.media.encoding import EncoderOptions
+from cdrl.parallel import SerialExecutor
 from cdrl.project import Project
+from cdrl.provenance import sidecar_path
+
+HISTORIES = int(os.environ.get("CDRL_HISTORIES", "100"))
+JOURNAL = "journal.sqlite"
 
 
-@pytest.fixture
-def work(monkeypatch):
-    """What jobs do instead of an edit; `work.done` has their names in order, `work.fails` those to fail."""
+class MadeUpWork:
+    """What jobs do instead of an edit; `done` has their names in order, `fails` those to fail."""
 
-    def carry_out(task, making):
-        carry_out.done.append(task.name)
-        if task.name in carry_out.fails:
+    def __init__(self) -> None:
+        self.done, self.fails, self.stops = [], set(), ""
+
+    def __call__(self, task, making):
+        self.done.append(task.name)
+        if task.name in self.fails:
             return Result("no face is found")
-        task.staging.mkdir(exist_ok=True)
+        task.discard()
+        task.staging.mkdir()
         (task.staging / "half.part").write_bytes(b"half")
-        if task.name == carry_out.stops:
+        if task.name == self.stops:
             raise KeyboardInterrupt
         (task.staging / "half.part").rename(task.staged)
         task.staged.write_text(f"{task.project.emotion} {task.project.source.read_text()}")
-        return Result(sha256=file_sha256(task.staged), frames=3, edited=3)
-
-    carry_out.done, carry_out.fails, carry_out.stops = [], set(), ""
-    monkeypatch.setattr(running, "carry_out", carry_out)
-    return carry_out
+        sidecar_path(task.staged).write_text("sidecar")
+        result = Result(sha256=file_sha256(task.staged), frames=3, edited=3, sidecar=True)
+        (task.staging / MARK).write_text(json.dumps(asdict(result)))
+        return result
 
 
 @pytest.fixture
-def desk(tmp_path):
-    (tmp_path / "out").mkdir()
+def made_up(monkeypatch):
+    made_up = MadeUpWork()
+    monkeypatch.setattr(running, "carry_out", made_up)
+    return made_up
+
+
+def make_sources(folder: Path) -> Path:
+    (folder / "out").mkdir()
     for name in "abc":
-        (tmp_path / f"{name}.mp4").write_text(name)
-    return tmp_path
+        (folder / f"{name}.mp4").write_text(name)
+    return folder
 
 
-def jobs(desk, names="abc", emotion="happy"):
-    return [Job(name, Project(desk / f"{name}.mp4", emotion), desk / "out" / f"{name}.mp4") for name in names]
+@pytest.fixture
+def workdir(tmp_path):
+    return make_sources(tmp_path)
 
 
-def run(desk, wanted=None, overwrite=False, **encoder):
-    batch = Batch(wanted or jobs(desk), desk / "out" / "journal.jsonl", Making(EncoderOptions(**encoder)))
-    batch.run(lambda count: Inline(), overwrite, lambda *told: None)
+def jobs(workdir, names="abc", emotion="happy"):
+    return [Job(name, Project(workdir / f"{name}.mp4", emotion), workdir / "out" / f"{name}.mp4") for name in names]
+
+
+def run(workdir, wanted=None, overwrite=False, **encoder):
+    batch = Batch(wanted or jobs(workdir), workdir / "out" / JOURNAL, Making(EncoderOptions(**encoder)))
+    batch.run(lambda count: SerialExecutor(), overwrite, lambda *told: None)
     return [entry["state"] for entry in batch.summary.entries]
 
 
-def there(desk):
-    return sorted(path.name for path in (desk / "out").iterdir() if path.name != "journal.jsonl")
+def there(workdir):
+    """Names of the results that have a sidecar, and of whatever else lies there."""
+    names = {path.name for path in (workdir / "out").iterdir() if not path.name.startswith(JOURNAL)}
+    return sorted(name for name in names if not (name.endswith(".json") and name[: -len(".provenance.json")] in names))
 
 
-def test_what_is_done_is_not_redone_and_what_has_changed_is(desk, work):
-    assert run(desk) == ["done"] * 3
-    assert run(desk) == ["already there"] * 3
-    assert run(desk, threads=3) == ["already there"] * 3
-    (desk / "a.mp4").touch()
-    (desk / "b.mp4").write_text("B")
-    (desk / "out" / "c.mp4").unlink()
-    assert run(desk) == ["already there", "done", "done"]
-    assert run(desk, quality=30) == ["done"] * 3
-    assert run(desk, jobs(desk, emotion="sad")) == ["done"] * 3
-    assert work.done == [*"abc", *"bc", *"abc", *"abc"]
-    assert (desk / "out" / "b.mp4").read_text() == "sad B"
-    assert there(desk) == ["a.mp4", "b.mp4", "c.mp4"]
+def test_what_is_done_is_not_redone_and_what_has_changed_is(workdir, made_up):
+    assert run(workdir) == ["done"] * 3
+    assert run(workdir) == ["already there"] * 3
+    assert run(workdir, threads=3) == ["already there"] * 3
+    (workdir / "a.mp4").touch()
+    (workdir / "b.mp4").write_text("B")
+    (workdir / "out" / "c.mp4").unlink()
+    assert run(workdir) == ["already there", "done", "done"]
+    assert run(workdir, quality=30) == ["done"] * 3
+    assert run(workdir, jobs(workdir, emotion="sad")) == ["done"] * 3
+    assert made_up.done == [*"abc", *"bc", *"abc", *"abc"]
+    assert (workdir / "out" / "b.mp4").read_text() == "sad B"
+    assert there(workdir) == ["a.mp4", "b.mp4", "c.mp4"]
 
 
-def test_a_failure_holds_up_nobody_and_is_tried_again(desk, work):
-    work.fails = {"b"}
-    assert run(desk) == ["done", "failed", "done"]
-    assert there(desk) == ["a.mp4", "c.mp4"]
-    work.fails = set()
-    assert run(desk) == ["already there", "done", "already there"]
+def test_a_failure_holds_up_nobody_and_is_tried_again(workdir, made_up):
+    made_up.fails = {"b"}
+    assert run(workdir) == ["done", "failed", "done"]
+    assert there(workdir) == ["a.mp4", "c.mp4"]
+    made_up.fails = set()
+    assert run(workdir) == ["already there", "done", "already there"]
 
 
-def test_stopped_by_the_user(desk, work):
-    work.stops = "b"
-    batch = Batch(jobs(desk), desk / "out" / "journal.jsonl", Making())
+def test_stopped_by_the_user(workdir, made_up):
+    made_up.stops = "b"
+    batch = Batch(jobs(workdir), workdir / "out" / JOURNAL, Making())
     with pytest.raises(KeyboardInterrupt):
-        batch.run(lambda count: Inline(), False, lambda *told: None)
+        batch.run(lambda count: SerialExecutor(), False, lambda *told: None)
     assert [entry["state"] for entry in batch.summary.entries] == ["done", "not done", "not done"]
-    assert there(desk) == ["a.mp4"]
-    work.stops = ""
-    assert run(desk) == ["already there", "done", "done"]
+    assert there(workdir) == ["a.mp4"]
+    made_up.stops = ""
+    assert run(workdir) == ["already there", "done", "done"]
+
+
+def test_what_a_killed_run_left_goes_also_when_its_job_is_not_asked_for_any_more(workdir, made_up, monkeypatch):
+    made_up.stops = "b"
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(running.Batch, "_cleaned", lambda self, todo: nullcontext())
+        run(workdir)
+    run(workdir, jobs(workdir, "ac"))
+    assert there(workdir) == ["a.mp4", "c.mp4"]
+
+
+def test_files_of_others_are_not_touched(workdir, made_up):
+    (workdir / "out" / "b.mp4").write_text("mine")
+    with pytest.raises(OutputExistsError, match="is not of this batch"):
+        run(workdir)
+    assert made_up.done == []
+    assert run(workdir, overwrite=True) == ["done"] * 3
+    (workdir / "out" / "b.mp4").write_text("changed by hand")
+    with pytest.raises(OutputExistsError):
+        run(workdir)
+    assert (workdir / "out" / "b.mp4").read_text() == "changed by hand"
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b.mp4.provenance.json"])
+def test_a_file_of_others_that_appears_in_the_last_moment_is_not_replaced(workdir, made_up, monkeypatch, name):
+    take_name = work.take_name
+
+    def somebody_is_faster(temporary, path, *, overwrite):
+        if path.name == name:
+            path.write_text("mine")
+        take_name(temporary, path, overwrite=overwrite)
+
+    monkeypatch.setattr(work, "take_name", somebody_is_faster)
+    assert run(workdir) == ["done", "failed", "done"]
+    assert (workdir / "out" / name).read_text() == "mine"
+    assert there(workdir) == ["a.mp4", name, "c.mp4"]
+
+
+def test_a_damaged_journal_is_said_and_kept(workdir, made_up):
+    run(workdir)
+    journal = workdir / "out" / JOURNAL
+    content = bytearray(journal.read_bytes())
+    content[4096:8192] = b"x" * 4096
+    journal.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        run(workdir)
+    assert journal.read_bytes() == content
+
+
+def test_only_one_batch_at_a_time_and_no_other_file_as_journal(workdir, made_up):
+    class Nosy(SerialExecutor):
+        def run(self, function, items):
+            with pytest.raises(OutputError, match="another `cdrl batch`"):
+                run(workdir)
+            return super().run(function, items)
+
+    batch = Batch(jobs(workdir), workdir / "out" / JOURNAL, Making())
+    batch.run(lambda count: Nosy(), False, lambda *told: None)
+    journal = workdir / "out" / JOURNAL
+    for content in (b"a,b\n", b"mine", b'{"event": "done"}\n' * 100):
+        journal.write_bytes(content)
+        with pytest.raises(InputError, match="is no journal"):
+            run(workdir)
+        assert journal.read_bytes() == content
+    journal.unlink()
+    with sqlite3.connect(journal) as other:
+        other.execute("CREATE TABLE bookmarks (address TEXT)")
+    with pytest.raises(InputError, match="is no journal"):
+        run(workdir)
+    journal.unlink()
+    journal.symlink_to(workdir / "elsewhere")
+    with pytest.raises(OutputError, match="is a link"):
+        run(workdir)
+    assert not (workdir / "elsewhere").exists()
+
+
+def test_a_job_without_an_end_is_said_and_costs_the_exit_code(workdir, monkeypatch, capsys):
+    """Whatever runs the jobs: one that loses an item must not look like success."""
+
+    class Loses(SerialExecutor):
+        def run(self, function, items):
+            yield from list(super().run(function, items))[1:]
+
+    monkeypatch.setattr(running, "carry_out", MadeUpWork())
+    monkeypatch.setattr("cdrl.commands.batch._executor", lambda options, workers: lambda count: Loses())
+    with (workdir / "jobs.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["source", "output", "emotion"], *([f"{n}.mp4", f"out/{n}.mp4", "sad"] for n in "abc")]
+        )
+    report = workdir / "report.json"
+    with mock.patch.object(running.Batch, "_cleaned", lambda self, todo: nullcontext()):
+        assert main(["batch", str(workdir / "jobs.csv"), "--report", str(report)]) == 10
+    err = capsys.readouterr().err
+    assert "2 done, 1 not done" in err and "error: 1 of 3 jobs have no result" in err
+    assert json.loads(report.read_text())["counts"]["not done"] == 1
+
+
+def test_a_failure_is_said_once(workdir, monkeypatch, capsys):
+    made_up = MadeUpWork()
+    made_up.fails = {"b.mp4"}
+    monkeypatch.setattr(running, "carry_out", made_up)
+    monkeypatch.setattr("cdrl.commands.batch._executor", lambda options, workers: lambda count: SerialExecutor())
+    folder = workdir / "results"
+    assert main(["batch", str(workdir), "-o", str(folder), "-e", "sad"]) == 10
+    err = capsys.readouterr().err
+    assert err.count("no face is found") == 1 and "2 done, 1 failed" in err
 
 
 class Killed(BaseException):
     """The machine stops: nothing is cleaned up any more."""
 
 
-@pytest.mark.parametrize("moment", ["work", "journal", "rename"])
-def test_killed_at_any_moment(desk, work, monkeypatch, moment):
-    """The run that is killed has one job at work, or whole and not yet noted, or noted and not yet in place."""
+class BatchHistory(RuleBasedStateMachine):
+    """Runs that are killed before and after any step, while sources change and results vanish; then one to the end."""
 
-    with monkeypatch.context() as patched:
-        patched.setattr(running.Batch, "_cleaned", lambda self, todo: nullcontext())
-        if moment == "work":
-            work.stops = "b"
-        else:
-            kept = running.Batch._conclude
-            whole = Result(sha256="", frames=3)
+    STEPS = ((Journal, ("queue", "note_done", "note_failed", "forget_folder", "hash_file")),
+             (work.Task, ("put_in_place", "discard", "finished")), (work, ("take_name",)))  # fmt: skip
 
-            def conclude(batch, index, result, overwrite):
-                if index == 0:
-                    kept(batch, index, result, overwrite)
-                    return
-                task = batch._tasks[index]
-                mark = {**vars(whole), "sha256": result.sha256}
-                (task.staging / MARK).write_text(json.dumps(mark))  # as the real work ends
-                if moment == "rename":
-                    batch._journal.append(running._event("done", task, sha256=result.sha256))
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = TemporaryDirectory()
+        self.workdir = make_sources(Path(self.home.name).resolve())
+        self.made_up = MadeUpWork()
+        self.changes = 0
+
+    def run(self, dies_at: int | None = None) -> list[str]:
+        """Run the batch; where `dies_at` is given, it is killed at that moment if it gets there."""
+        self.left = dies_at
+        with mock.patch.object(running, "carry_out", self.counted(self.made_up)):
+            patches = [
+                mock.patch.object(owner, name, self.counted(getattr(owner, name)))
+                for owner, names in self.STEPS
+                for name in names
+            ]
+            for patch in patches:
+                patch.start()
+            try:
+                if dies_at is None:
+                    return run(self.workdir)
+                with mock.patch.object(running.Batch, "_cleaned", lambda self, todo: nullcontext()):
+                    return run(self.workdir)
+            except Killed:
+                return []
+            finally:
+                for patch in patches:
+                    patch.stop()
+
+    def counted(self, function):
+        def step(*arguments, **named):
+            self.count()
+            found = function(*arguments, **named)
+            self.count()
+            return found
+
+        return step
+
+    def count(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
                 raise Killed
 
-            patched.setattr(running.Batch, "_conclude", conclude)
-        with pytest.raises((Killed, KeyboardInterrupt)):
-            run(desk)
-    work.stops = ""
-    assert len(there(desk)) == 2  # one result, one hidden folder
-    assert run(desk)[1:] == ["done", "done"]
-    assert there(desk) == ["a.mp4", "b.mp4", "c.mp4"]
-    assert work.done == ([*"ab", *"bc"] if moment == "work" else [*"ab", "c"])
-    noted = [json.loads(line) for line in (desk / "out" / "journal.jsonl").read_text().splitlines()]
-    assert sorted(entry["name"] for entry in noted if entry["event"] == "done") == ["a", "b", "c"]
+    @rule(moment=st.integers(0, 60))
+    def is_killed(self, moment: int) -> None:
+        self.run(dies_at=moment)
+
+    @rule()
+    def runs_to_the_end(self) -> None:
+        assert len(self.run()) == 3
+
+    @rule(name=st.sampled_from("abc"))
+    def a_source_changes(self, name: str) -> None:
+        self.changes += 1
+        (self.workdir / f"{name}.mp4").write_text(f"{name} {self.changes}")
+
+    @rule(name=st.sampled_from("abc"))
+    def a_result_is_removed(self, name: str) -> None:
+        (self.workdir / "out" / f"{name}.mp4").unlink(missing_ok=True)
+
+    @rule(names=st.sets(st.sampled_from("abc"), max_size=2))
+    def jobs_fail_from_now_on(self, names: set[str]) -> None:
+        self.made_up.fails = names
+
+    @invariant()
+    def what_is_in_place_is_whole(self) -> None:
+        for path in (self.workdir / "out").glob("?.mp4"):
+            assert path.read_text().startswith(f"happy {path.stem}")
+            assert sidecar_path(path).exists()
+
+    def teardown(self) -> None:
+        self.made_up.fails = set()
+        states = self.run()
+        assert set(states) <= {"done", "already there"} and len(states) == 3
+        for name in "abc":
+            source = (self.workdir / f"{name}.mp4").read_text()
+            assert (self.workdir / "out" / f"{name}.mp4").read_text() == f"happy {source}"
+        assert there(self.workdir) == ["a.mp4", "b.mp4", "c.mp4"]
+        before = len(self.made_up.done)
+        assert self.run() == ["already there"] * 3
+        assert len(self.made_up.done) == before
+        self.home.cleanup()
 
 
-def test_what_a_killed_run_left_goes_also_when_its_job_is_not_asked_for_any_more(desk, work, monkeypatch):
-    work.stops = "b"
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(running.Batch, "_cleaned", lambda self, todo: nullcontext())
-        run(desk)
-    run(desk, jobs(desk, "ac"))
-    assert there(desk) == ["a.mp4", "c.mp4"]
-
-
-def test_files_of_others_are_not_touched(desk, work):
-    (desk / "out" / "b.mp4").write_text("mine")
-    with pytest.raises(OutputExistsError, match="is not of this batch"):
-        run(desk)
-    assert work.done == []
-    assert run(desk, overwrite=True) == ["done"] * 3
-    (desk / "out" / "b.mp4").write_text("changed by hand")
-    with pytest.raises(OutputExistsError):
-        run(desk)
-    assert (desk / "out" / "b.mp4").read_text() == "changed by hand"
-
-
-def test_a_journal_that_breaks_off_is_read_up_to_there(desk, work):
-    run(desk)
-    journal = desk / "out" / "journal.jsonl"
-    with journal.open("ab") as file:
-        file.write(b'{"event": "done", "key": "12')
-    assert run(desk) == ["already there"] * 3
-    assert all(json.loads(line) for line in journal.read_text().splitlines())
-
-
-def test_only_one_batch_at_a_time_and_no_other_file_as_journal(desk, work):
-    class Nosy(Inline):
-        def run(self, function, items):
-            with pytest.raises(OutputError, match="another cdrl batch"):
-                run(desk)
-            return super().run(function, items)
-
-    batch = Batch(jobs(desk), desk / "out" / "journal.jsonl", Making())
-    batch.run(lambda count: Nosy(), False, lambda *told: None)
-    for content in ("a,b\n", "mine", '{"event": "done"}\n'):
-        (desk / "out" / "journal.jsonl").write_text(content)
-        with pytest.raises(InputError, match="is no journal"):
-            run(desk)
-        assert (desk / "out" / "journal.jsonl").read_text() == content
+def test_no_job_is_lost_or_doubled_in_any_history():
+    run_state_machine_as_test(
+        BatchHistory, settings=settings(max_examples=HISTORIES, stateful_step_count=8, deadline=None, database=None)
+    )

@@ -1,154 +1,194 @@
-"""What a batch has done so far, one JSON object a line, each on the disk before anything relies on it.
+"""What a batch has done so far: an SQLite database (WAL) that one run at a time holds, right after any crash.
 
-`seen`: the SHA-256 of a file at a size and time of change · `asked`: a job is to be done · `done`, `failed`: its end.
+A job is *queued* before its work begins and ends as *done* or *failed*; its files are in a folder of its own until
+then. SHA-256 sums of inputs are kept, so that a second run does not read long films again.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-from collections.abc import Iterable
-from contextlib import suppress
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from cdrl.errors import InputError, OutputError
 from cdrl.files import file_sha256
 
-HEAD = {"event": "journal", "of": "cdrl batch", "version": 1}
+APPLICATION = 0x6364_726C  # "cdrl", in the head of the file
+VERSION = 1
+_BUSY, _NOT_A_DATABASE = "database is locked", "file is not a database"
+_TABLES = """
+CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT) WITHOUT ROWID;
+CREATE TABLE jobs (
+    key TEXT PRIMARY KEY, name TEXT, output TEXT, state TEXT, sha256 TEXT, seconds REAL, reason TEXT
+) WITHOUT ROWID;
+CREATE TABLE results (output TEXT, sha256 TEXT, PRIMARY KEY (output, sha256)) WITHOUT ROWID;
+CREATE TABLE folders (path TEXT PRIMARY KEY, key TEXT) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job that is about to be done: its `key`, `name` for people, `output`, and the `folder` of its work."""
+
+    key: str
+    name: str
+    output: Path
+    folder: Path
 
 
 class Journal:
-    """In a `with` block: an open journal that nobody else writes to. Raises OutputError and InputError."""
+    """An open journal that no other run writes to, in a `with` block.
+
+    Raises:
+        OutputError: It cannot be written, or another run holds it.
+        InputError: The file is something else, or damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.damaged = 0
-        """Lines that cannot be read and were passed over; their jobs are looked at anew."""
-        self._seen: dict[str, tuple[int, int, str]] = {}
-        self._asked: dict[str, dict[str, Any]] = {}
-        self._done: dict[str, dict[str, Any]] = {}
-        self._left: set[tuple[str, str]] = set()
 
     def __enter__(self) -> Journal:
-        try:
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o666)
-        except OSError as error:
-            raise OutputError(f"the journal {self.path} cannot be written ({error.strerror}); see --journal") from None
-        try:
-            self._lock()
-            self._load()
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+        if self.path.is_symlink() or (self.path.exists() and not self.path.is_file()):
+            raise OutputError(f"the journal {self.path} is a link or no regular file: name another one with --journal")
+        with self._told():
+            self._database = sqlite3.connect(self.path, timeout=0)
+            try:
+                self._hold()
+            except BaseException:
+                self._database.close()
+                raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        with suppress(sqlite3.Error):  # what is not written here was no more than sums of inputs
+            self._database.commit()
+        self._database.close()
 
-    def append(self, *entries: dict[str, Any]) -> None:
-        """Add lines, all of them or none, and wait until they are on the disk."""
-        text = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries).encode("utf-8", "replace")
-        before = os.fstat(self._descriptor).st_size
-        try:
-            view = memoryview(text)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-            os.fsync(self._descriptor)
-        except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, before)
-            raise OutputError(
-                f"the journal {self.path} cannot be written ({error.strerror}): free some space, then run it again"
-            ) from None
-        for entry in entries:
-            self._take(entry)
-
-    def sha256(self, path: Path, most: int) -> str:
-        """SHA-256 of a regular file of at most `most` bytes; read only where its size or time has changed since it
-        was last seen. Empty where there is none."""
-        try:
-            status = path.stat()
-            if not path.is_file() or status.st_size > most:
-                return ""
-            known = self._seen.get(str(path.resolve()))
-            if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
-                return known[2]
-            found = file_sha256(path)
-        except (OSError, ValueError):
+    def hash_file(self, path: Path, most: int) -> str:
+        """SHA-256 of a regular file of at most `most` bytes, read only where its size or time has changed since it was
+        last read; empty where there is none."""
+        name, size, changed = _identify(path)
+        if not 0 <= size <= most:
             return ""
-        file = {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-        self.append({"event": "seen", **file, "sha256": found})
-        return found
-
-    def done(self, key: str) -> dict[str, Any] | None:
-        """What was written when the job of that key was done."""
-        return self._done.get(key)
-
-    def ours(self, output: Path, sha256: str) -> bool:
-        """Whether a job, this one or another, left the file `output` with that content."""
-        return (str(output), sha256) in self._left
-
-    def left(self, output: Path) -> bool:
-        """Whether a job has left a file of that name at any time."""
-        return any(entry.get("output") == str(output) for entry in self._done.values())
-
-    def begun(self) -> Iterable[Path]:
-        """Folders in which jobs that were asked for did or do their work."""
-        return [Path(str(entry.get("staging", ""))) for entry in self._asked.values()]
-
-    def _lock(self) -> None:
+        known = self._one("SELECT size, mtime_ns, sha256 FROM files WHERE path = ?", name)
+        if known is not None and known[:2] == (size, changed):
+            return str(known[2])
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(
-                f"another cdrl batch works with the journal {self.path}: wait for it, or stop it"
-            ) from None
+            sha256 = file_sha256(path)
         except OSError:
-            pass  # a file system that has no locks
+            return ""
+        with self._told():  # on the disk with the next job: losing it costs no more than reading again
+            self._database.execute("REPLACE INTO files VALUES (?, ?, ?, ?)", (name, size, changed, sha256))
+        return sha256
 
-    def _load(self) -> None:
-        with os.fdopen(os.dup(self._descriptor), "rb") as file:
-            file.seek(0)
-            content = file.read()
-        whole, _, torn = content.rpartition(b"\n")
-        lines = whole.splitlines()
-        if content and (not lines or _decoded(lines[0]) != HEAD) and not json.dumps(HEAD).encode().startswith(content):
-            raise InputError(f"{self.path} is no journal of cdrl batch: name another one with --journal")
-        if torn:  # what was being written when the machine stopped
-            os.ftruncate(self._descriptor, len(content) - len(torn))
-        if not lines:
-            self.append(HEAD)
-        for line in lines[1:]:
-            self._take(_decoded(line))
+    def queue(self, jobs: Iterable[QueuedJob]) -> None:
+        """Note that jobs are about to be done, all of them or none."""
+        with self._told(), self._database:
+            for job in jobs:
+                self._database.execute(
+                    "REPLACE INTO jobs VALUES (?, ?, ?, 'queued', NULL, NULL, NULL)",
+                    (job.key, job.name, str(job.output)),
+                )
+                self._database.execute("REPLACE INTO folders VALUES (?, ?)", (str(job.folder), job.key))
 
-    def _take(self, entry: dict[str, Any]) -> None:
-        key = str(entry.get("key"))
-        match entry:
-            case {"event": "seen", "path": str(path), "size": int(size), "mtime_ns": int(mtime), "sha256": str(sha)}:
-                self._seen[path] = (size, mtime, sha)
-            case {"event": "asked", "staging": str()}:
-                self._asked[key] = entry
-            case {"event": "done", "sha256": str(sha), "output": str(output)}:
-                self._done[key] = entry
-                self._left.add((output, sha))
-                self._asked.pop(key, None)
-            case {"event": "failed"}:
-                self._asked.pop(key, None)
-            case {"event": "journal"}:
-                pass
-            case _:
-                self.damaged += 1
+    def note_done(self, key: str, output: Path, sha256: str, seconds: float) -> None:
+        """Note that a job is done and what its output holds, before the output gets its name."""
+        with self._told(), self._database:
+            self._database.execute(
+                "UPDATE jobs SET state = 'done', sha256 = ?, seconds = ? WHERE key = ?", (sha256, seconds, key)
+            )
+            self._database.execute("INSERT OR IGNORE INTO results VALUES (?, ?)", (str(output), sha256))
+
+    def note_failed(self, key: str, reason: str) -> None:
+        """Note that a job has failed, and why."""
+        with self._told(), self._database:
+            self._database.execute("UPDATE jobs SET state = 'failed', reason = ? WHERE key = ?", (reason, key))
+
+    def done_sha256(self, key: str) -> str | None:
+        """SHA-256 of the output of a job that is done; None for another one."""
+        row = self._one("SELECT sha256 FROM jobs WHERE key = ? AND state = 'done'", key)
+        return None if row is None else str(row[0])
+
+    def has_result(self, output: Path, sha256: str) -> bool:
+        """Whether a job of this journal has left the file `output` with that content."""
+        return self._one("SELECT 1 FROM results WHERE output = ? AND sha256 = ?", str(output), sha256) is not None
+
+    def has_output(self, output: Path) -> bool:
+        """Whether a job of this journal has left a file of that name at any time."""
+        return self._one("SELECT 1 FROM results WHERE output = ?", str(output)) is not None
+
+    def folders(self) -> list[tuple[Path, str]]:
+        """Folders of work that may still be there, each with the key of its job."""
+        with self._told():
+            rows = self._database.execute("SELECT path, key FROM folders").fetchall()
+        return [(Path(path), key) for path, key in rows]
+
+    def forget_folder(self, folder: Path) -> None:
+        """Note that a folder of work is gone."""
+        with self._told(), self._database:
+            self._database.execute("DELETE FROM folders WHERE path = ?", (str(folder),))
+
+    def _one(self, query: str, *values: str) -> tuple[object, ...] | None:
+        with self._told():
+            row: tuple[object, ...] | None = self._database.execute(query, values).fetchone()
+        return row
+
+    def _hold(self) -> None:
+        """Take the lock, and make the tables of a new journal."""
+        database = self._database
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("BEGIN EXCLUSIVE")
+        (application,), (version,) = (database.execute(f"PRAGMA {name}").fetchone() for name in _HEAD)
+        empty = database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        if not empty and (application, version) != (APPLICATION, VERSION):
+            raise InputError(f"{self.path} is no journal of this cdrl batch: name another one with --journal")
+        database.commit()
+        if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("its pages are not whole")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        if empty:
+            # One script, one transaction: a journal is there with all its tables or not at all.
+            head = "".join(f"PRAGMA {name} = {value};" for name, value in _HEAD.items())
+            database.executescript(f"BEGIN EXCLUSIVE; {_TABLES} {head} COMMIT;")
+        else:
+            database.execute("BEGIN EXCLUSIVE")
+            database.commit()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """SQLite's errors in words."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if _BUSY in str(error):
+                raise OutputError(
+                    f"another `cdrl batch` works with the journal {self.path}: wait for its end, or stop it"
+                ) from None
+            if _NOT_A_DATABASE in str(error):
+                raise InputError(f"{self.path} is no journal of cdrl batch: name another one with --journal") from None
+            if isinstance(error, sqlite3.OperationalError):
+                raise OutputError(
+                    f"the journal {self.path} cannot be written ({error}): free some space or name another one with "
+                    "--journal, then run it again"
+                ) from None
+            raise InputError(
+                f"the journal {self.path} is damaged ({error}): name a new one with --journal, and add --overwrite"
+            ) from None
 
 
-def _decoded(line: bytes) -> dict[str, Any]:
-    with suppress(ValueError, RecursionError):
-        entry = json.loads(line)
-        if isinstance(entry, dict):
-            return entry
-    return {}
+_HEAD = {"application_id": APPLICATION, "user_version": VERSION}
+
+
+def _identify(path: Path) -> tuple[str, int, int]:
+    """A regular file's real name, size in bytes, and time of change in nanoseconds; a size of −1 where it is none."""
+    try:
+        status = path.stat()
+        return (str(path.resolve()), status.st_size, status.st_mtime_ns) if path.is_file() else ("", -1, 0)
+    except (OSError, ValueError):
+        return "", -1, 0

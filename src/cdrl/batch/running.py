@@ -15,17 +15,18 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from cdrl.batch.jobs import Job, identity
-from cdrl.batch.journal import Journal
-from cdrl.batch.work import Making, Result, Task, carry_out, discard
-from cdrl.datasets.executor import Executor
+from cdrl.batch.journal import Journal, QueuedJob
+from cdrl.batch.work import STAGING, Making, Result, Task, carry_out, discard
 from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
+from cdrl.parallel import Executor
 from cdrl.project import MODELS
 from cdrl.provenance import sidecar_path
 
 Progress = Callable[[int, int, str, str], None]
-"""Called with the number of jobs that have ended, their number, the last one's name, and its failure if it failed."""
+"""Called with the number of jobs that have ended, of all jobs, the last one's name, and "" or how it failed."""
 
 DONE, ALREADY, FAILED, LEFT = "done", "already there", "failed", "not done"
 
@@ -59,6 +60,9 @@ class Batch:
         self._journal = Journal(journal)
         self._making = making
         self._tasks: list[Task] = []
+        self._ended = 0
+        self._overwrite = False
+        self._progress: Progress = lambda ended, total, name, failure: None
 
     def run(self, executor: Callable[[int], Executor], overwrite: bool, progress: Progress) -> Summary:
         """Do what is not done. `executor` is asked for one that suits that number of jobs.
@@ -68,76 +72,86 @@ class Batch:
         """
         if any(identity(self._journal.path) in (identity(job.output), job.output) for job in self._jobs):
             raise UsageError(f"{self._journal.path} is the journal and an output: name another one")
+        self._progress, self._overwrite = progress, overwrite
         with self._journal as journal:
-            if journal.damaged:
-                self.summary.notes.append(f"{journal.path}: {journal.damaged} damaged lines were passed over")
-            for job in self._jobs:
-                progress(0, len(self._jobs), job.name, "")  # long films take a while to read
-                key = key_of(job, self._making, self._sha256)
-                self._tasks.append(Task(key, job.name, job.project, job.output))
-            for staging in {*journal.begun()} - {task.staging for task in self._tasks}:
-                discard(staging)  # asked for by an earlier list, killed, and not asked for any more
-            self._refuse_foreign(overwrite)
-            todo = [index for index in range(len(self._tasks)) if not self._settled(index)]
-            ended = len(self._tasks) - len(todo)
-            progress(ended, len(self._tasks), "", "")
+            self._make_tasks()
+            self._refuse_foreign()
+            todo = [index for index in range(len(self._tasks)) if not self._settle(index)]
+            progress(self._ended, len(self._tasks), "", "")
             if todo:
                 self._make_folders(todo)
-                journal.append(*(_event("asked", self._tasks[index]) for index in todo))
+                journal.queue(_queued(self._tasks[index]) for index in todo)
                 with self._cleaned(todo):
-                    self._work(todo, executor(len(todo)), overwrite, progress)
+                    self._work(todo, executor(len(todo)))
+            self._forget_folders()
         return self.summary
 
-    def _work(self, todo: list[int], executor: Executor, overwrite: bool, progress: Progress) -> None:
+    def _make_tasks(self) -> None:
+        """A task for each job, with the folder of a run that was stopped where that holds a finished result."""
+        known = self._journal.folders()
+        token = uuid4().hex[:8]
+        for job in self._jobs:
+            self._progress(0, len(self._jobs), job.name, "")  # long films take a while to read
+            key = key_of(job, self._making, self._hash)
+            folders = [folder for folder, owner in known if owner == key]
+            tasks = [Task(key, job.name, job.project, job.output, folder) for folder in folders]
+            finished = [task for task in tasks if task.finished() is not None]
+            fresh = job.output.parent / f"{STAGING}{key[:16]}-{token}"
+            self._tasks.append(finished[0] if finished else Task(key, job.name, job.project, job.output, fresh))
+        for folder in {folder for folder, _ in known} - {task.staging for task in self._tasks}:
+            discard(folder)  # of a run that was killed
+
+    def _forget_folders(self) -> None:
+        for folder, _ in self._journal.folders():
+            if not folder.exists():
+                self._journal.forget_folder(folder)
+
+    def _work(self, todo: list[int], executor: Executor) -> None:
         work = partial(carry_out, making=self._making)
         outcomes = executor.run(work, [self._tasks[index] for index in todo])
-        ended = len(self._tasks) - len(todo)
         with closing(outcomes):  # type: ignore[type-var]  # a generator, whatever it is declared as
             for outcome in outcomes:
-                index = todo[outcome.index]
-                self._conclude(index, outcome.result or Result(outcome.error), overwrite)
-                ended += 1
-                entry = self.summary.entries[index]
-                progress(ended, len(self._tasks), self._tasks[index].name, entry.get("reason", ""))
+                self._conclude(todo[outcome.index], outcome.result or Result(outcome.error))
 
-    def _conclude(self, index: int, result: Result, overwrite: bool) -> None:
+    def _conclude(self, index: int, result: Result) -> None:
         """Put a result in place, or note why there is none."""
         task = self._tasks[index]
         try:
             if not result.error:
-                if not overwrite and self._foreign(task):
-                    raise OutputExistsError(f"{task.output} has appeared meanwhile: move it, or allow --overwrite")
-                noted = self._journal.done(task.key)
-                if noted is None or noted["sha256"] != result.sha256:  # else stopped between this line and the next
-                    self._journal.append(_event("done", task, sha256=result.sha256, seconds=result.seconds))
-                task.put_in_place()
-                self._said(index, DONE, result)
+                replaces = task.output.exists() and self._is_own(task.output)
+                own_sidecar = replaces or self._journal.has_output(task.output)
+                if self._journal.done_sha256(task.key) != result.sha256:  # else stopped between this and the next line
+                    self._journal.note_done(task.key, task.output, result.sha256, result.seconds)
+                task.put_in_place(
+                    result, overwrite=self._overwrite or replaces, overwrite_sidecar=self._overwrite or own_sidecar
+                )
+                self._record(index, DONE, result)
                 return
         except CdrlError as error:
             result = Result(str(error), seconds=result.seconds)
-        self._said(index, FAILED, result)
         task.discard()
         self._journal_failure(task, result.error)
+        self._record(index, FAILED, result)
 
     def _journal_failure(self, task: Task, reason: str) -> None:
         try:
-            self._journal.append(_event("failed", task, reason=reason))
+            self._journal.note_failed(task.key, reason)
         except CdrlError as error:  # that a job failed may be forgotten: it is tried again either way
             if str(error) not in self.summary.notes:
                 self.summary.notes.append(str(error))
 
-    def _settled(self, index: int) -> bool:
+    def _settle(self, index: int) -> bool:
         """Whether a job needs no work: its result is there, or is whole and can be put in place now."""
         task = self._tasks[index]
         finished = task.finished()
         if finished is not None:
-            self._conclude(index, finished, overwrite=True)  # foreign files have been refused already
-            return bool(self.summary.entries[index]["state"] == DONE)
-        done = self._journal.done(task.key)
-        if done is None or done["sha256"] != self._sha256(task.output):
+            self._conclude(index, finished)
+            return True
+        sha256 = self._journal.done_sha256(task.key)
+        if sha256 is None or sha256 != self._hash(task.output):
             return False
         task.discard()
-        self._said(index, ALREADY, Result(sha256=done["sha256"]))
+        self._record(index, ALREADY, Result(sha256=sha256))
         return True
 
     @contextmanager
@@ -147,7 +161,7 @@ class Batch:
             yield
         finally:
             for index in todo:
-                if self.summary.entries[index]["state"] == LEFT and not self._settled(index):
+                if self.summary.entries[index]["state"] == LEFT and not self._settle(index):
                     self._tasks[index].discard()
 
     def _make_folders(self, todo: list[int]) -> None:
@@ -158,28 +172,34 @@ class Batch:
             except OSError as error:
                 raise OutputError(f"{folder} cannot be made ({error.strerror}); choose another folder") from None
 
-    def _refuse_foreign(self, overwrite: bool) -> None:
-        foreign = [] if overwrite else [task for task in self._tasks if self._foreign(task)]
+    def _refuse_foreign(self) -> None:
+        foreign = [] if self._overwrite else [task for task in self._tasks if self._is_foreign(task.output)]
         if foreign:
             more = f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else ""
             raise OutputExistsError(
                 f"{foreign[0].output}{more} exists already and is not of this batch: move it, or add --overwrite"
             )
 
-    def _foreign(self, task: Task) -> bool:
+    def _is_foreign(self, output: Path) -> bool:
         """Whether something is in the output's place that no job of this journal has left there."""
-        path, beside = task.output, sidecar_path(task.output)
-        if not (path.exists() or path.is_symlink()):
-            return beside.exists() and not self._journal.left(path)
-        return not self._journal.ours(path, self._sha256(path))
+        if not (output.exists() or output.is_symlink()):
+            return sidecar_path(output).exists() and not self._journal.has_output(output)
+        return not self._is_own(output)
 
-    def _sha256(self, path: Path) -> str:
-        return self._journal.sha256(path, self._making.limits.max_bytes)
+    def _is_own(self, output: Path) -> bool:
+        return self._journal.has_result(output, self._hash(output))
 
-    def _said(self, index: int, state: str, result: Result) -> None:
-        told = {name: value for name, value in asdict(result).items() if value and name != "error"}
+    def _hash(self, path: Path) -> str:
+        return self._journal.hash_file(path, self._making.limits.max_bytes)
+
+    def _record(self, index: int, state: str, result: Result) -> None:
+        told = {name: value for name, value in asdict(result).items() if value and name not in ("error", "sidecar")}
         reason = {"reason": result.error} if result.error else {}
-        self.summary.entries[index] |= {"state": state, **reason, **told}
+        entry = self.summary.entries[index]
+        entry |= {"state": state, **reason, **told}
+        self._ended += 1
+        failure = f"{entry['name']} → {entry['output']}: {result.error}" if result.error else ""
+        self._progress(self._ended, len(self._tasks), self._tasks[index].name, failure)
 
 
 def key_of(job: Job, making: Making, sha256: Callable[[Path], str]) -> str:
@@ -205,6 +225,5 @@ def key_of(job: Job, making: Making, sha256: Callable[[Path], str]) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "replace")).hexdigest()
 
 
-def _event(event: str, task: Task, **more: Any) -> dict[str, Any]:
-    place = {"staging": str(task.staging)} if event == "asked" else {"output": str(task.output)}
-    return {"event": event, "key": task.key, "name": task.name, **place, **more}
+def _queued(task: Task) -> QueuedJob:
+    return QueuedJob(task.key, task.name, task.output, task.staging)

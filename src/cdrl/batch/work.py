@@ -1,7 +1,8 @@
 """One job, as a process of its own carries it out: into a folder beside its output, from where it is put in place.
 
 A name in that folder appears when its file is whole, and the mark appears last: what has a mark is finished, what has
-none is begun anew. So a process may be killed at any moment.
+none is begun anew. So a process may be killed at any moment. Each run has folders of its own, so that a process that
+outlives its run for a moment meets no other.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cdrl.errors import CdrlError, Interrupted, OutputError
-from cdrl.files import atomic_write, file_sha256, loads_untrusted, small_bytes, sync
+from cdrl.errors import CdrlError, Interrupted, OutputError, OutputExistsError
+from cdrl.files import atomic_write, file_sha256, loads_untrusted, small_bytes, take_name
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.project import Project
-from cdrl.provenance import drop_sidecar
+from cdrl.provenance import drop_sidecar, sidecar_path
+from cdrl.worker import report_progress
 
 if TYPE_CHECKING:
     from cdrl.editor import Editor
@@ -52,6 +54,8 @@ class Result:
     edited: int = 0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    sidecar: bool = False
+    """Whether a sidecar belongs to the file."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,8 @@ class Task:
     name: str
     project: Project
     output: Path
-
-    @property
-    def staging(self) -> Path:
-        """The folder of its work, beside the output, so that putting it in place is one step."""
-        return self.output.parent / f"{STAGING}{self.key[:16]}"
+    staging: Path
+    """The folder of its work, beside the output, so that putting it in place is one step."""
 
     @property
     def staged(self) -> Path:
@@ -82,15 +83,27 @@ class Task:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def put_in_place(self) -> None:
-        """Give the finished result its name, whatever was written beside it first. Raises OutputError."""
+    def put_in_place(self, result: Result, *, overwrite: bool, overwrite_sidecar: bool) -> None:
+        """Give the finished result its name, after its sidecar has got its own: no video is there without it.
+
+        Raises:
+            OutputExistsError: One of the names is taken and may not be overwritten.
+            OutputError: The folder cannot be written.
+        """
+        staged, sidecar = sidecar_path(self.staged), sidecar_path(self.output)
+        placed = False
         try:
-            beside = [path for path in self.staging.iterdir() if path.name not in (MARK, self.output.name)]
-            for path in [*beside, self.staged]:
-                path.replace(self.output.parent / path.name)
-            if not beside:
+            if result.sidecar and staged.exists():  # else a run that was killed has placed it
+                new = not sidecar.exists()
+                take_name(staged, sidecar, overwrite=overwrite_sidecar)
+                placed = new
+            take_name(self.staged, self.output, overwrite=overwrite)
+            if not result.sidecar:
                 drop_sidecar(self.output)
-            sync(self.output.parent)
+        except FileExistsError as error:
+            if placed:
+                sidecar.unlink(missing_ok=True)
+            raise OutputExistsError(f"{self.output} has appeared meanwhile: move it, or add --overwrite") from error
         except OSError as error:
             raise OutputError(f"{self.output} cannot be put in place ({error.strerror}); check its folder") from None
         self.discard()
@@ -122,13 +135,20 @@ def carry_out(task: Task, making: Making) -> Result:
             raise OutputError(f"{task.output} cannot be written ({error.strerror}); check the folder") from None
         project = task.project
         job = _loaded(project.prior, project.model).edit(project.source, **project.wish, limits=making.limits)
-        report = job.save(task.staged, encoder=making.encoder, provenance=making.provenance, c2pa=making.c2pa)
+        report = job.save(
+            task.staged,
+            encoder=making.encoder,
+            provenance=making.provenance,
+            c2pa=making.c2pa,
+            progress=lambda done, total: report_progress(),
+        )
         result = Result(
             sha256=file_sha256(task.staged),
             frames=report.total,
             edited=report.edited,
             seconds=round(time.monotonic() - begin, 2),
             warnings=tuple(_of_output(warning, task) for warning in report.warnings),
+            sidecar=report.sidecar is not None,
         )
         atomic_write(task.staging / MARK, [json.dumps(asdict(result)).encode("utf-8", "replace")])
         whole = True

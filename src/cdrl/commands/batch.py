@@ -24,7 +24,7 @@ from cdrl.media.threads import available_cores
 
 if TYPE_CHECKING:
     from cdrl.batch.running import Summary
-    from cdrl.datasets.executor import Executor
+    from cdrl.parallel import Executor
 
 MEMORY = 300_000_000
 """Bytes of memory that one more process is expected to take."""
@@ -36,14 +36,16 @@ class Options:
 
     What to show is said by a list's rows, and by the options for rows that say nothing. A run that was stopped, by
     whatever, goes on when the same command is given again: what is done is not redone, what has changed is. A job that
-    fails does not hold up the others; failures are listed at the end.
+    fails does not hold up the others.
     """
 
     jobs_from: Annotated[Positional[Path], arg(metavar="JOBS.CSV|FOLDER")]
     """A folder of clips, or a list as CSV, whose first row names columns; see docs/guides/batch.md."""
     output_folder: Annotated[Path | None, arg(aliases=["-o"], metavar="DIR", help_behavior_hint="")] = None
     """Where the results go, and none leads out of; for a list that names outputs it may be left out."""
-    emotion: Annotated[str | None, arg(metavar="EMOTION", help=EMOTION_HELP, help_behavior_hint="")] = None
+    emotion: Annotated[
+        str | None, arg(aliases=["-e"], metavar="EMOTION", help=EMOTION_HELP, help_behavior_hint="")
+    ] = None
     reference: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """A clip or photo of anyone, whose expression is to be shown."""
     segments: Annotated[str | None, arg(metavar="SEGMENTS", help_behavior_hint="")] = None
@@ -64,8 +66,10 @@ class Options:
     """Processes that work side by side."""
     ray: Annotated[str | None, arg(metavar="ADDRESS", help_behavior_hint="")] = None
     """Work on the Ray cluster at HOST:PORT, whose machines see the same files; local starts one of --jobs here."""
+    stall_limit: float = 600.0
+    """Seconds without progress after which a clip is given up and counts as failed."""
     journal: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: beside the results)")] = None
-    """Where it is kept what has been done."""
+    """What has been done is kept in this database."""
     report: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """Also write what became of each job; replaced where it exists."""
     overwrite: FlagCreatePairsOff[bool] = False
@@ -81,11 +85,13 @@ def run(options: Options) -> int:
     jobs, journal = _jobs(options), _journal(options)
     _check_names(options, jobs, journal)
     workers = _workers(options, len(jobs))
+    if not 1 <= options.stall_limit <= 1e6:
+        raise UsageError(f"--stall-limit {options.stall_limit:g}: give seconds, from 1 to 1000000")
     require_consent(options.i_have_consent)
 
     from rich.console import Console
 
-    from cdrl.batch.running import Batch
+    from cdrl.batch.running import FAILED, LEFT, Batch
     from cdrl.batch.work import Making
     from cdrl.commands.progress import ends
 
@@ -98,10 +104,13 @@ def run(options: Options) -> int:
         with ends(console, "editing", "clips", "failed") as progress:
             batch.run(_executor(options, workers), options.overwrite, progress)
     finally:
-        _tell(batch.summary, options)
-    if failed := batch.summary.count("failed"):
+        _print_summary(batch.summary, options)
+    counts = batch.summary.to_json()["counts"]
+    if unfinished := counts[FAILED] + counts[LEFT]:
+        said = f"{counts[FAILED]} failed" + (f" and {counts[LEFT]} not done" if counts[LEFT] else "")
         raise JobsFailedError(
-            f"{failed} of {len(jobs)} jobs failed; the others are done. Run the same command again to try them anew"
+            f"{unfinished} of {len(jobs)} jobs have no result ({said}); the others are done. Run the same command "
+            "again to try them anew"
         )
     return 0
 
@@ -126,8 +135,8 @@ def _journal(options: Options) -> Path:
     if options.journal is not None:
         return options.journal
     if options.output_folder is None:
-        return options.jobs_from.with_suffix(".journal.jsonl")
-    return options.output_folder / "batch.journal.jsonl"
+        return options.jobs_from.with_suffix(".journal.sqlite")
+    return options.output_folder / "batch.journal.sqlite"
 
 
 def _check_names(options: Options, jobs: list[Job], journal: Path) -> None:
@@ -160,27 +169,26 @@ def _workers(options: Options, jobs: int) -> int:
 
 
 def _executor(options: Options, workers: int) -> Callable[[int], Executor]:
-    from cdrl.datasets.executor import Processes, executor
+    from cdrl.parallel import ProcessExecutor, make_executor
 
-    # One is a process of its own, too: a crash in a codec is to cost one clip.
-    return lambda count: executor(workers, options.ray) if options.ray else Processes(min(workers, count))
+    def choose(count: int) -> Executor:
+        if options.ray is not None:
+            return make_executor(workers, options.ray)
+        # One is a process of its own, too: a crash in a codec is to cost one clip.
+        return ProcessExecutor(min(workers, count), options.stall_limit)
+
+    return choose
 
 
-def _tell(summary: Summary, options: Options) -> None:
-    """Warnings, failures and counts on stderr; the report in its file."""
+def _print_summary(summary: Summary, options: Options) -> None:
+    """Warnings and counts on stderr, where each failure was said when it happened; the report in its file."""
     for entry in summary.entries:
         for warning in entry.get("warnings", ()):
             print("cdrl: warning:", one_line(warning), file=sys.stderr)
     for note in summary.notes:
         print("cdrl: warning:", one_line(note), file=sys.stderr)
-    failures = [entry for entry in summary.entries if entry["state"] == "failed"]
-    if failures:
-        print("failed:", file=sys.stderr)
-    for entry in failures:
-        print(" ", one_line(f"{entry['name']} → {entry['output']}: {entry['reason']}"), file=sys.stderr)
-    if sys.stderr.isatty() or failures:
-        said = summary.to_json()["counts"].items()
-        print(", ".join(f"{count} {state}" for state, count in said if count), file=sys.stderr)
+    counts = summary.to_json()["counts"].items()
+    print(", ".join(f"{count} {state}" for state, count in counts if count), file=sys.stderr)
     if options.report is not None:
         text = json.dumps(summary.to_json(), indent=2, ensure_ascii=False) + "\n"
         atomic_write(options.report, [text.encode("utf-8", "replace")])
