@@ -22,11 +22,12 @@ from cdrl.datasets.prepared import Prepared, PreparedClip
 from cdrl.errors import UsageError
 from cdrl.representation.content import ARCHITECTURE, WINDOW, ContentConfig, ContentModel, window_rows
 from cdrl.representation.losses import emotion_aware_contrast, moment_contrast
-from cdrl.training.distributed import World, started
-from cdrl.training.loop import LoopOptions, fit, settings_of
+from cdrl.training.distributed import World
+from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.maps import PLAIN, Maps, Wanted, cached_maps
 from cdrl.training.moments import Numbers, Twins, draw_moments, twins_of, twins_of_themselves
 from cdrl.training.publish import publish
+from cdrl.training.settings import settings_of
 
 _VALIDATED = 60  # pairs of takes
 _OF = 32  # moments that one is found among
@@ -78,12 +79,12 @@ class Options:
 def run(options: Options) -> int:
     """The command."""
     data = Prepared.open(options.data)
-    with started(options.loop.device, options.loop.seed) as world:
+    with held(options.loop, "cdrl train content") as world:
         task = ContentTask(options, data, world)
         best = fit(task, options.loop, world, settings_of(options, data.digest))
-    if options.publish is not None and world.first:
-        count = len({pair.person for pair in task.pairs + task.alone})
-        publish(best, options.publish, f"cdrl train content on {len(data.clips)} clips, {count} people")
+        if options.publish is not None and world.first:
+            count = len({pair.person for pair in task.pairs + task.alone})
+            publish(best, options.publish, f"cdrl train content on {len(data.clips)} clips, {count} people")
     return 0
 
 

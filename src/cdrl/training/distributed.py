@@ -113,7 +113,7 @@ def started(device: str, seed: int) -> Iterator[World]:
     if accelerated:
         torch.cuda.set_device(place)
     if size > 1:
-        dist.init_process_group("nccl" if accelerated else "gloo", timeout=_TIMEOUT)
+        dist.init_process_group("nccl" if accelerated and dist.is_nccl_available() else "gloo", timeout=_TIMEOUT)
     torch.manual_seed(seed)
     try:
         yield World(rank, size, place)

@@ -31,12 +31,13 @@ from cdrl.representation.prompts import Prompts
 from cdrl.representation.vlm import VisionLanguageModel, sentences, vision_language_model
 from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.content_change import change_content
-from cdrl.training.distributed import World, started
+from cdrl.training.distributed import World
 from cdrl.training.faces import SIDE, UNKNOWN, Faces, draw_batch, gathered, kinds, summary
 from cdrl.training.kept import kept_array
-from cdrl.training.loop import LoopOptions, fit, settings_of
+from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.probing import read_linearly
 from cdrl.training.publish import publish
+from cdrl.training.settings import settings_of
 
 _TOGETHER = 64  # pictures computed at once
 _VIEW = Augmentation(zoom=(0.92, 1.1), shift=0.03, turn=8, cutout=0.2)
@@ -94,7 +95,7 @@ class Options:
 
 def run(options: Options) -> int:
     """The command."""
-    with started(options.loop.device, options.loop.seed) as world:
+    with held(options.loop, "cdrl train emotion") as world:
         console = Console(soft_wrap=True, quiet=not world.first)
         vlm: Any = vision_language_model(options.vlm)
         if not world.first:
@@ -105,8 +106,8 @@ def run(options: Options) -> int:
             world.barrier()
         task = EmotionTask(options, faces, views, vlm, world)
         best = fit(task, options.loop, world, settings_of(options, digest, vlm_sha256=vlm.digest))
-    if options.publish is not None and world.first:
-        publish(best, options.publish, f"cdrl train emotion on {summary(faces)}")
+        if options.publish is not None and world.first:
+            publish(best, options.publish, f"cdrl train emotion on {summary(faces)}")
     return 0
 
 

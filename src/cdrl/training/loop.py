@@ -6,13 +6,11 @@ processes or on when the run was interrupted, so a resumed run repeats the losse
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,11 +19,18 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from cdrl.errors import OutputError, TrainingError, UsageError
+from cdrl.evaluation.finite import with_nulls
+from cdrl.locks import lock_folder
 from cdrl.representation.checkpoints import save_model
-from cdrl.training.distributed import World, trained
-from cdrl.training.state import Average, load_state, read_facts, save_state
+from cdrl.training import log
+from cdrl.training.distributed import World, started, trained
+from cdrl.training.folder import RunFolder
+from cdrl.training.interrupts import Interrupts
+from cdrl.training.settings import as_stored, shaping
+from cdrl.training.state import Average, load_state, save_state
 
 _CLIP = 1.0  # norm of the gradient
+_SEEDS = 1_000_003  # steps between the seeds of two runs
 _PICTURE_EVERY = 20  # steps between two points of the TensorBoard curves
 
 
@@ -85,78 +90,105 @@ class _Run:
     task: Task
     options: LoopOptions
     world: World
-    settings: dict[str, Any]
+    folder: RunFolder
     optimiser: torch.optim.Optimizer
     average: Average
     console: Console
+    interrupts: Interrupts
     step: int = 0
+    validated: int = 0
+    """Step of the last validation."""
     best: float = -math.inf
+    saved: int = 0
+    whole: bool = True
+    """Whether weights, moments, average, step and log belong together: only then are they saved."""
     curves: Any = None
     scaler: torch.amp.GradScaler | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property
-    def last(self) -> Path:
-        return self.options.output / "last.safetensors"
+    def due(self) -> bool:
+        """Whether a validation belongs after the steps so far and was not done yet."""
+        belongs = self.step % self.options.validate_every == 0 or self.step == self.options.steps
+        return self.step > self.validated and belongs
 
 
-_NOT_SETTINGS = ("loop", "cache", "publish")  # where things lie, and how long and how fast
-_SOURCES = ("data", "fer", "stills", "start")
-_SHAPING = ("steps", "learning_rate", "warmup", "seed")
+@contextmanager
+def held(options: LoopOptions, command: str) -> Iterator[World]:
+    """The world of a run that has its output folder to itself until the block ends; `command` is named to others.
 
-
-def settings_of(options: Any, digest: str, **further: Any) -> dict[str, Any]:
-    """What a recipe's run is, for `fit`: its options (a dataclass with `loop`) without the places of files, and the
-    digest of its data. A folder's name says nothing about what is in it, so data sources are left out, too."""
-    kept = {name: value for name, value in asdict(options).items() if name not in {*_NOT_SETTINGS, *_SOURCES}}
-    return {**kept, **{name: getattr(options.loop, name) for name in _SHAPING}, "data": digest, **further}
+    Raises OutputError where another run is at work there. Of several processes the first one says so; the others leave
+    with the same exit code.
+    """
+    with started(options.device, options.seed) as world, ExitStack() as stack:
+        refusal: OutputError | None = None
+        if world.first:
+            try:
+                stack.enter_context(lock_folder(options.output, command))
+            except OutputError as error:
+                refusal = error
+        if world.mean({"refused": float(refusal is not None)})["refused"]:
+            raise refusal or SystemExit(OutputError.exit_code)
+        yield world
 
 
 def fit(task: Task, options: LoopOptions, world: World, settings: Mapping[str, Any]) -> Path:
-    """Train `task` and return the path of the best checkpoint.
+    """Train `task` and return the path of the best checkpoint. The folder is the caller's alone, see `held`.
 
-    `settings` (JSON) say what the run is: options of the recipe, digest of the data. A folder that holds a run with
-    other settings is refused. Raises UsageError, OutputError and TrainingError; after any of them, and after a kill,
-    the same command goes on from the last saved step.
+    `settings` (JSON) say what the run is beside its loop: options of the recipe, digest of the data. A folder that
+    holds a run with other settings is refused. Raises UsageError, OutputError, InputError (the folder's state is
+    damaged) and TrainingError; after any of them, and after a kill, the same command goes on from the last saved step.
     """
-    run = _prepare(task, options, world, json.loads(json.dumps(settings, default=str)))
-    saved = run.step
-    try:
-        while run.step < options.steps:
-            terms = _step(run)
-            run.step += 1
-            _log(run, terms)
-            if run.step % options.validate_every == 0 or run.step == options.steps:
-                _validate(run)
-                saved = run.step
-    except KeyboardInterrupt:
-        if run.step > saved and world.size == 1:
+    with Interrupts() as interrupts:
+        run = _prepare(task, options, world, settings, interrupts)
+        try:
+            _train(run)
+        except KeyboardInterrupt:
+            if run.whole and run.step > run.saved and world.size == 1:
+                _save(run)
+            raise
+        finally:
+            if run.curves is not None:
+                run.curves.close()
+    return run.folder.best
+
+
+def _train(run: _Run) -> None:
+    while True:
+        if run.due:
+            _save(run)  # a validation may take long, and no kill in it shall cost its steps
+            _validate(run)
             _save(run)
-        raise
-    finally:
-        if run.curves is not None:
-            run.curves.close()
-    return options.output / "best.safetensors"
+        if run.step >= run.options.steps:
+            break
+        _advance(run)
+    if not math.isfinite(run.best) and run.world.first:
+        raise TrainingError("no validation gave a number, so there is no best checkpoint: see log.jsonl, and the data")
 
 
-def _prepare(task: Task, options: LoopOptions, world: World, settings: dict[str, Any]) -> _Run:
-    if options.steps < 1:
-        raise UsageError(f"--steps {options.steps}: at least one is needed")
+def _prepare(
+    task: Task, options: LoopOptions, world: World, settings: Mapping[str, Any], interrupts: Interrupts
+) -> _Run:
+    for flag, number in (("--steps", options.steps), ("--validate-every", options.validate_every)):
+        if number < 1:
+            raise UsageError(f"{flag} {number}: at least one is needed")
     groups = _groups(task, options)
+    precision = str(_precision(options, world)).removeprefix("torch.")
     run = _Run(
         task,
         options,
         world,
-        settings,
+        RunFolder(options.output, as_stored({**shaping(options, precision), **settings})),
         torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.99)),
         Average.of(task.model, options.average),
         Console(soft_wrap=True, quiet=not world.first),
+        interrupts,
     )
-    if world.device.type == "cuda" and _precision(options, world) is torch.float16:
+    if world.device.type == "cuda" and precision == "float16":
         run.scaler = torch.amp.GradScaler("cuda")
     _resume(run)
     if world.first:
-        run.curves = _curves(options.output / "tensorboard", run.step)
+        run.curves = run.folder.opened_curves(run.step)
     return run
 
 
@@ -177,42 +209,21 @@ def _groups(task: Task, options: LoopOptions) -> list[dict[str, Any]]:
 
 def _resume(run: _Run) -> None:
     """Go on where the folder's run stands, or make the folder ready for a new one."""
-    folder = run.options.output
-    if run.options.restart and run.world.first and folder.is_dir():
-        for name in ("last.safetensors", "best.safetensors", "log.jsonl"):
-            (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    if run.world.first:
+        run.folder.clear(run.options.restart)
     run.world.barrier()
-    if run.last.is_file():
-        theirs = read_facts(run.last)["settings"]
-        other = sorted(key for key in theirs.keys() | run.settings.keys() if theirs.get(key) != run.settings.get(key))
-        if other:
-            raise UsageError(
-                f"{folder} holds a run with other settings ({', '.join(other)}): choose another --output, or begin "
-                "anew with --restart"
-            )
-        facts = load_state(run.last, run.task.model, run.optimiser, run.average)
-        run.step = facts["step"]
+    if run.folder.holds_state():
+        facts = load_state(run.folder.last, run.task.model, run.optimiser, run.average)
+        run.step, run.validated, run.saved = facts["step"], facts["validated"], facts["step"]
         run.best = -math.inf if facts["best"] is None else facts["best"]
         if run.scaler is not None and facts["scaler"]:
             run.scaler.load_state_dict(facts["scaler"])
         run.console.print(f"going on from step {run.step} of {run.options.steps}", highlight=False)
-    if not run.world.first:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        log = folder / "log.jsonl"
-        lines = log.read_text().splitlines() if log.is_file() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= run.step]
-        log.write_text("".join(line + "\n" for line in kept))
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}): choose another --output") from error
-
-
-def _curves(folder: Path, step: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  slow to import, and the first process's alone
-
-    return SummaryWriter(str(folder), purge_step=step + 1)
+    run.world.barrier()  # nobody reads what the first process changes
+    if run.world.first:
+        absent = log.keep_records(run.folder.path, run.step, run.validated)
+        if absent:
+            run.console.print(f"{log.NAME} lacks {absent} of the {run.step} steps before", highlight=False)
 
 
 def _precision(options: LoopOptions, world: World) -> torch.dtype:
@@ -235,10 +246,20 @@ def _rate(options: LoopOptions, step: int) -> float:
     return options.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / options.steps))
 
 
-def _step(run: _Run) -> dict[str, float]:
-    """One step of the optimiser; returns its terms, as the mean over processes."""
-    for group in run.optimiser.param_groups:
-        group["lr"] = group["factor"] * _rate(run.options, run.step)
+def _advance(run: _Run) -> None:
+    """One step. An interrupt comes before anything of it was applied, or after all of it was."""
+    terms = _gradients(run)
+    with run.interrupts.held():
+        run.whole = False
+        _apply(run)
+        run.step += 1
+        _log(run, terms)
+        run.whole = True
+
+
+def _gradients(run: _Run) -> dict[str, float]:
+    """Leave the gradients of the next step at the parameters; returns its terms, as the mean over processes."""
+    torch.manual_seed(_SEEDS * run.options.seed + run.step)  # where a model draws, as dropout does
     run.task.model.train()
     run.optimiser.zero_grad(set_to_none=True)
     with _autocast(run.options, run.world):
@@ -250,9 +271,16 @@ def _step(run: _Run) -> dict[str, float]:
             f"the loss is not a number at step {run.step + 1}: run again with a lower --learning-rate "
             f"(now {run.options.learning_rate:g}) and another --output; what was saved before stays as it is"
         )
-    scaler = run.scaler
-    torch.autograd.backward(loss if scaler is None else scaler.scale(loss))
+    torch.autograd.backward(loss if run.scaler is None else run.scaler.scale(loss))
     run.world.average_gradients(run.task.model)
+    return found
+
+
+def _apply(run: _Run) -> None:
+    """Move the weights along the gradients, and their average after them."""
+    scaler = run.scaler
+    for group in run.optimiser.param_groups:
+        group["lr"] = group["factor"] * _rate(run.options, run.step)
     if scaler is not None:
         scaler.unscale_(run.optimiser)
     nn.utils.clip_grad_norm_([parameter for _, parameter in trained(run.task.model)], _CLIP)
@@ -262,28 +290,27 @@ def _step(run: _Run) -> dict[str, float]:
         scaler.step(run.optimiser)
         scaler.update()
     run.average.update(run.task.model, run.step)
-    return found
 
 
-def _log(run: _Run, terms: Mapping[str, float], kind: str = "train") -> None:
+def _log(run: _Run, terms: Mapping[str, float], kind: str = log.TRAIN) -> None:
     if not run.world.first:
         return
-    record = {"step": run.step, "kind": kind, **terms, "seconds": round(time.monotonic() - run.started, 2)}
-    try:
-        with (run.options.output / "log.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
-        if kind != "train" or run.step % _PICTURE_EVERY == 0:
+    seconds = round(time.monotonic() - run.started, 2)
+    log.add_record(run.folder.path, {"step": run.step, "kind": kind, **terms, "seconds": seconds})
+    if kind == log.VALIDATION or run.step % _PICTURE_EVERY == 0:
+        try:
             for name, value in terms.items():
                 run.curves.add_scalar(f"{kind}/{name}", value, run.step)
-    except OSError as error:
-        raise OutputError(
-            f"{run.options.output}: the log cannot be written ({error.strerror}): free space and run the command "
-            "again, it goes on from the last saved step"
-        ) from error
+        except OSError as error:
+            raise OutputError(
+                f"{run.folder.curves}: the curves cannot be written ({error.strerror}): free space and run the "
+                "command again, it goes on from the last saved step"
+            ) from error
 
 
 def _validate(run: _Run) -> None:
-    """Measure, keep the best, save the state. The first process alone does it; the others wait."""
+    """Measure and keep the best. The first process alone does it; the others wait."""
+    run.whole = False  # the model has the averaged weights meanwhile
     if run.world.first:
         run.task.model.eval()
         with run.average.applied(run.task.model), torch.no_grad():
@@ -291,23 +318,30 @@ def _validate(run: _Run) -> None:
             if found["score"] > run.best:
                 run.best = found["score"]
                 tensors, architecture, config = run.task.export()
-                config = {**config, "training": {**run.settings, "step": run.step, "validation": found}}
-                save_model(run.options.output / "best.safetensors", tensors, architecture, config)
-        _log(run, found, "validation")
+                training = {**run.folder.settings, "step": run.step, "validation": with_nulls(found)}
+                save_model(run.folder.best, tensors, architecture, {**config, "training": training})
+        _log(run, found, log.VALIDATION)
         shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
         minutes = (time.monotonic() - run.started) / 60
         run.console.print(
             f"step {run.step} of {run.options.steps}, {minutes:.1f} min: {shown}", highlight=False, markup=False
         )
-        _save(run)
+    run.validated = run.step
+    run.whole = True
     run.world.barrier()
 
 
 def _save(run: _Run) -> None:
+    """Save the state, with the log that belongs to it; the first process alone does it."""
+    if not run.world.first:
+        return
     facts = {
         "step": run.step,
+        "validated": run.validated,
         "best": run.best if math.isfinite(run.best) else None,
-        "settings": run.settings,
+        "settings": run.folder.settings,
         "scaler": run.scaler.state_dict() if run.scaler is not None else None,
     }
-    save_state(run.last, run.task.model, run.optimiser, run.average, facts)
+    log.settle(run.folder.path)
+    save_state(run.folder.last, run.task.model, run.optimiser, run.average, facts)
+    run.saved = run.step

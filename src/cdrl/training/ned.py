@@ -21,14 +21,14 @@ from torch.nn import functional
 from cdrl.datasets.prepared import Prepared
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
-from cdrl.files import file_sha256
 from cdrl.manipulation.ned import ARCHITECTURE, WINDOW, Ned, NedConfig, load_ned
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.manipulation.traits import OPENING, codes
-from cdrl.training.distributed import World, started
-from cdrl.training.loop import LoopOptions, fit, settings_of
+from cdrl.training.distributed import World
+from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.performances import Performance
 from cdrl.training.scenes import Moment, Scene, SceneOptions, Stage
+from cdrl.training.settings import settings_of
 
 _HELD_OUT = 70  # windows, ten an emotion
 
@@ -59,11 +59,9 @@ class Options:
 def run(options: Options) -> int:
     """The command."""
     data = Prepared.open(options.data)
-    with started(options.loop.device, options.loop.seed) as world:
+    with held(options.loop, "cdrl train ned") as world:
         task = NedTask(options, data, world)
-        start = file_sha256(options.start) if options.start is not None else ""
-        facts = settings_of(options, data.digest, prior=task.stage.fitted.sha256, begun=start)
-        fit(task, options.loop, world, facts)
+        fit(task, options.loop, world, settings_of(options, data.digest, prior=task.stage.fitted.sha256))
     return 0
 
 

@@ -14,12 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cdrl.errors import InputError
+from cdrl.errors import InputError, InputNotFoundError
 from cdrl.files import atomic_write
 from cdrl.representation.checkpoints import as_bytes, read_tensors
 from cdrl.training.distributed import trained
 
 _FORMAT = "cdrl-run-1"
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_ANEW = "choose another --output, or begin anew with --restart"
+_FACTS: dict[str, type | tuple[type, ...]] = {
+    "step": int, "validated": int, "best": (float, int, type(None)), "settings": dict, "scaler": (dict, type(None)),
+}  # fmt: skip
 
 
 @dataclass
@@ -62,7 +67,10 @@ def save_state(
     average: Average,
     facts: Mapping[str, Any],
 ) -> None:
-    """Write the run's state; `facts` are JSON (step, best score, settings). Raises OutputError."""
+    """Write the run's state; `facts` are JSON: step, step of the last validation, best score, settings, scaler.
+
+    Raises OutputError.
+    """
     tensors = {f"average.{name}": value for name, value in average.values.items()}
     for name, parameter in trained(model):
         tensors[f"model.{name}"] = parameter.detach()
@@ -80,15 +88,17 @@ def read_facts(path: Path) -> dict[str, Any]:
 def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, average: Average) -> dict[str, Any]:
     """Put a saved state back into place and return its facts; raises InputError where it is of another model."""
     tensors, facts = _read(path)
-    wanted = {f"model.{name}": parameter.shape for name, parameter in trained(model)}
-    found = {name: value.shape for name, value in tensors.items() if name.startswith("model.")}
-    if wanted != found:
-        raise InputError(f"{path}: the state of another model; choose another --output, or --restart to begin anew")
+    names = [name for name, _ in trained(model)]
+    shapes = {f"{part}.{name}": p.shape for name, p in trained(model) for part in ("model", "average")}
+    found = {name: value.shape for name, value in tensors.items() if name.startswith(("model.", "average."))}
+    moments = {f"optimiser.{key}.{name}" for name in names for key in _MOMENTS}
+    if shapes != found or not tensors.keys() - found.keys() <= moments:
+        raise InputError(f"{path}: the state of another model; {_ANEW}")
     with torch.no_grad():
         for name, parameter in trained(model):
             parameter.copy_(tensors[f"model.{name}"])
             average.values[name].copy_(tensors[f"average.{name}"])
-            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"optimiser.{key}.{name}" in tensors]
+            keys = [key for key in _MOMENTS if f"optimiser.{key}.{name}" in tensors]
             optimiser.state[parameter] = {
                 # AdamW keeps its step count on the CPU.
                 key: tensors[f"optimiser.{key}.{name}"].to("cpu" if key == "step" else parameter.device)
@@ -98,7 +108,14 @@ def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, a
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors, facts = read_tensors(path)
+    try:
+        tensors, facts = read_tensors(path)
+    except InputNotFoundError:
+        raise
+    except InputError as error:
+        raise InputError(f"{error}; {_ANEW}") from error
     if facts.get("format") != _FORMAT:
-        raise InputError(f"{path}: not the state of a training run")
+        raise InputError(f"{path}: not the state of a training run; {_ANEW}")
+    if wrong := [name for name, kind in _FACTS.items() if name not in facts or not isinstance(facts[name], kind)]:
+        raise InputError(f"{path}: damaged, or of another version of cdrl (no {wrong[0]}); {_ANEW}")
     return tensors, facts

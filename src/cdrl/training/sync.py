@@ -26,9 +26,10 @@ from cdrl.errors import UsageError
 from cdrl.evaluation.sync_auc import judge_of_sync
 from cdrl.evaluation.sync_expert import ARCHITECTURE, CURVES, SyncConfig, SyncNetwork
 from cdrl.evaluation.sync_moments import Moments, kept_moments
-from cdrl.training.distributed import World, started
-from cdrl.training.loop import LoopOptions, fit, settings_of
+from cdrl.training.distributed import World
+from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.publish import publish
+from cdrl.training.settings import settings_of
 
 Array32 = NDArray[np.float32]
 _FLOOR = 0.1  # of the mean spread, under which no curve is scaled up
@@ -74,12 +75,12 @@ class Options:
 def run(options: Options) -> int:
     """The command."""
     data = Prepared.open(options.data)
-    with started(options.loop.device, options.loop.seed) as world:
+    with held(options.loop, "cdrl train sync") as world:
         task = SyncTask(options, data, world)
         best = fit(task, options.loop, world, settings_of(options, data.digest))
-    if options.publish is not None and world.first:
-        count = len({clip.person for clip in task.trained_on})
-        publish(best, options.publish, f"cdrl train sync on {len(task.trained_on)} clips, {count} people")
+        if options.publish is not None and world.first:
+            count = len({clip.person for clip in task.trained_on})
+            publish(best, options.publish, f"cdrl train sync on {len(task.trained_on)} clips, {count} people")
     return 0
 
 

@@ -25,11 +25,12 @@ from cdrl.face.mesh import INNER_LIPS, OUTER_LIPS
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.manipulation.traits import FURTHER, REGIONS, code_of, traits
 from cdrl.manipulation.translator import ARCHITECTURE, Translator, TranslatorConfig, as_onnx, load_translator
-from cdrl.training.distributed import World, started
-from cdrl.training.loop import LoopOptions, fit, settings_of
+from cdrl.training.distributed import World
+from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.performances import Performance
 from cdrl.training.publish import publish_bytes
 from cdrl.training.scenes import Moment, Scene, SceneOptions, Stage
+from cdrl.training.settings import settings_of
 
 # Deviations of a mode. Small: given its way in the code, training finds one grimace that the representation takes for
 # every emotion and nobody else for any; what people were seen to show comes through all the same.
@@ -74,13 +75,13 @@ class Options:
 def run(options: Options) -> int:
     """The command."""
     data = Prepared.open(options.data)
-    with started(options.loop.device, options.loop.seed) as world:
+    with held(options.loop, "cdrl train translator") as world:
         task = TranslatorTask(options, data, world)
         best = fit(task, options.loop, world, settings_of(options, data.digest, prior=task.stage.fitted.sha256))
-    if options.publish is not None and world.first:
-        count = len({item.who for item in task.stage.train})
-        origin = f"cdrl train translator on {len(task.stage.train)} clips, {count} people"
-        publish_bytes(as_onnx(load_translator(best)), options.publish, origin)
+        if options.publish is not None and world.first:
+            count = len({item.who for item in task.stage.train})
+            origin = f"cdrl train translator on {len(task.stage.train)} clips, {count} people"
+            publish_bytes(as_onnx(load_translator(best)), options.publish, origin)
     return 0
 
 

@@ -32,10 +32,11 @@ from cdrl.representation.pickles import as_safetensors
 from cdrl.representation.text import MINILM, TextEncoder, embed
 from cdrl.representation.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
 from cdrl.training.augmentation import Augmentation, augment, resized
-from cdrl.training.distributed import World, started
+from cdrl.training.distributed import World
 from cdrl.training.faces import Faces, draw_batch, gathered, kinds, summary, weights
-from cdrl.training.loop import LoopOptions, fit, settings_of
+from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.publish import publish
+from cdrl.training.settings import settings_of
 
 TOWER = "efficientnet-lite0.pth"
 _VALIDATED = 1400  # faces of a source, at most
@@ -89,7 +90,7 @@ class Options:
 
 def run(options: Options) -> int:
     """The command."""
-    with started(options.loop.device, options.loop.seed) as world:
+    with held(options.loop, "cdrl train vlm") as world:
         console = Console(soft_wrap=True, quiet=not world.first)
         if not world.first:
             world.barrier()  # the first process measures, the others read what it kept
@@ -98,8 +99,8 @@ def run(options: Options) -> int:
             world.barrier()
         task = VlmTask(options, faces, world)
         best = fit(task, options.loop, world, settings_of(options, digest))
-    if options.publish is not None and world.first:
-        publish(best, options.publish, f"cdrl train vlm on {summary(faces)}")
+        if options.publish is not None and world.first:
+            publish(best, options.publish, f"cdrl train vlm on {summary(faces)}")
     return 0
 
 
