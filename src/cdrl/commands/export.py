@@ -73,11 +73,11 @@ def run(options: Options) -> int:
     with progress_bar("reading") as progress:
         source, edited = export.performances(options.source, job, wish.face, options.limits, progress)
     if form == "json":
-        export.write_json(options.output, source, edited)
+        export.write_json(options.output, source, edited, options.overwrite)
     else:
         if edited is not None:
-            export.write_livelink(beside, source)
-        export.write_livelink(options.output, edited or source)
+            export.write_livelink(beside, source, options.overwrite)
+        export.write_livelink(options.output, edited or source, options.overwrite)
     _tell(options, len(source.times), source.missing, "null" if form == "json" else "a row of zeros each")
     return 0
 
