@@ -1,6 +1,5 @@
 """Files made to cost more than they hold: refused in one line, before the memory or the time is spent."""
 
-import resource
 import struct
 import time
 import zlib
@@ -10,6 +9,8 @@ import pytest
 from cdrl.errors import CdrlError, InputError, LimitError, OutputError
 from cdrl.media import Limits, Writer, opening, probe, read
 from cdrl.speech.audio import read_samples
+
+resource = pytest.importorskip("resource")  # not on Windows
 
 MANY = 80_000_000  # samples, told of by a film of five kilobytes: FFmpeg would take five gigabytes for them
 

@@ -137,7 +137,7 @@ def test_every_layout_takes_teeth(layout):
     ("size", "right"), [((WIDTH, HEIGHT), 0), ((WIDTH - 1, HEIGHT - 1), 3), ((301, 207), 118)], ids=str
 )
 def test_a_donor_in_its_own_place_is_its_own_frame(layout, size, right):
-    """Teeth, their colors too, lie where they lay: whatever the chroma's pitch, and where the picture cuts the mouth."""
+    """Teeth, their colors too, lie where they lay, in every layout, and where the picture cuts the mouth."""
     shift = np.float32([right, 0])
     frame, points, slit = noise(LAYOUTS[layout], *size), mouth(1.0) + shift, mouth(0.1) + shift
     frame.planes[0][:] = np.maximum(frame.planes[0], frame.format.maximum * 3 // 4)  # teeth, and skin of their luma

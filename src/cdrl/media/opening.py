@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import re
 import stat
@@ -11,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
-import av._core
 from av.container import InputContainer
 
 from cdrl.errors import InputError, InputNotFoundError, LimitError
+from cdrl.media.allocation import allocating
 from cdrl.media.boxes import check_tables
 from cdrl.media.decoding import words
 from cdrl.media.limits import Limits
@@ -39,7 +38,6 @@ PLAYLIST = re.compile(
 LARGEST_BLOCK = 384 << 20
 """Bytes that FFmpeg may take in one piece: a frame of 8K in 16-bit RGB, or an index of sixteen million samples."""
 _PIXEL_BYTES = 9  # of a packed pixel, with what is put around a picture
-_LIBRARY = ctypes.CDLL(av._core.__file__)  # finds FFmpeg's functions, too, of which PyAV offers not all
 ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -83,19 +81,31 @@ def photo_demuxer(head: bytes) -> str | None:
 def opened(path: Path, limits: Limits) -> Iterator[InputContainer]:
     """An open container of a checked path, closed at the end.
 
+    FFmpeg's bound on a single piece of memory is one of the process; `cdrl.media.allocation` says what holds where
+    files with other limits are open at the same time.
     Raises InputError for what is no video file, LimitError for too many streams, and for an index that is too large.
     """
     head = _first_bytes(path)
     if PLAYLIST.match(head):
         raise InputError(f"{path} is a playlist, not a video: name the video file it points to")
+    check_tables(path)
+    with (
+        allocating(max(LARGEST_BLOCK, _PIXEL_BYTES * limits.max_pixels)),
+        _container(path, photo_demuxer(head), limits) as container,
+    ):
+        if len(container.streams) > limits.max_streams:
+            bound = f"the limit is {limits.max_streams}: raise max_streams"
+            raise LimitError(f"{path} has {len(container.streams)} streams, {bound}")
+        yield container
+
+
+def _container(path: Path, demuxer: str | None, limits: Limits) -> InputContainer:
+    """The file opened by `demuxer`, or by the one of `DEMUXERS` that knows it."""
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels)}
     options["export_xmp"] = "1"  # MP4 and MOV: the XMP packet is among the labels
     options["max_streams"] = str(limits.max_streams + 1)  # each is looked into before we can count them
-    demuxer = photo_demuxer(head)
-    check_tables(path)
-    _LIBRARY.av_max_alloc(ctypes.c_size_t(max(LARGEST_BLOCK, _PIXEL_BYTES * limits.max_pixels)))
     try:
-        container = av.open(
+        return av.open(
             f"file:{path}",
             format=demuxer,
             options=options,
@@ -109,11 +119,6 @@ def opened(path: Path, limits: Limits) -> Iterator[InputContainer]:
         raise InputError(
             f"{path}: not a video that can be read ({words(error)}); play it to see whether it is whole"
         ) from error
-    with container:
-        if len(container.streams) > limits.max_streams:
-            bound = f"the limit is {limits.max_streams}: raise max_streams"
-            raise LimitError(f"{path} has {len(container.streams)} streams, {bound}")
-        yield container
 
 
 def _first_bytes(path: Path) -> bytes:

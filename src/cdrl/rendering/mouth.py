@@ -153,8 +153,8 @@ def _positions(patch: Window, step: tuple[int, int], inverse: Floats, drop: floa
     `step`: picture pixels a sample.
     """
     first_x, first_y = chroma_site(step)
-    x = np.arange(patch.x0, patch.x1, step[0], np.float32) + np.float32(first_x)
-    y = np.arange(patch.y0, patch.y1, step[1], np.float32) + np.float32(first_y)
+    x = np.arange(patch.x0, patch.x1, step[0], dtype=np.float32) + np.float32(first_x)
+    y = np.arange(patch.y0, patch.y1, step[1], dtype=np.float32) + np.float32(first_y)
     middle = (target[_UPPER, 1].mean() + target[_LOWER, 1].mean()) / 2
     half = max(float(target[_LOWER, 1].mean() - target[_UPPER, 1].mean()) / 2, 1.0)
     y -= np.clip((y - middle) / half + 0.5, 0, 1) * drop
@@ -170,7 +170,8 @@ def _blend(plane: Plane, under: Pixels, teeth: Pixels, alpha: Floats, positions:
     `positions` [h, w, 2]: where in the donor's window each of them lies, picture pixels.
     """
     if plane.step != (1, 1):
-        positions = (positions - np.array(chroma_site(plane.step), np.float32)) / np.array(plane.step, np.float32)
+        first = np.array(chroma_site(plane.step), np.float32)
+        positions = ((positions - first) / np.array(plane.step, np.float32)).astype(np.float32)
     moved = cv2.remap(teeth, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     lit = (moved - plane.zero) * light + plane.zero
     if under.ndim == 3:
