@@ -12,10 +12,14 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from cdrl.commands.progress import steps
-from cdrl.datasets.executor import executor
 from cdrl.datasets.synthetic.planning import Settings, make_plan, speech_used
 from cdrl.datasets.synthetic.speech import Recording, aligned, read_table
 from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.files import atomic_write, remove_temporaries
+from cdrl.locks import lock_folder
+from cdrl.parallel import make_executor
+
+_NOTE = "settings.json"  # what a folder was begun with, until it is finished
 
 
 @dataclass(frozen=True)
@@ -47,29 +51,33 @@ def run(options: Options) -> int:
     console = Console(soft_wrap=True)
     if options.output.exists():
         raise OutputExistsError(f"{options.output}: exists; name a folder that does not")
-    settings, workers = options.settings, executor(options.workers)
+    partial = options.output.with_name(options.output.name + ".partial")
+    _refuse_foreign(partial)
+    settings, workers = options.settings, make_executor(options.workers)
     heads = Heads(options.head, options.ict)
     recordings = _recordings(options)
     check(heads, settings.size)
-    partial = _partial(options)
-    with steps(console) as step:
-        spoken, lost = aligned(recordings, workers, step("finding words", len(recordings)))
-        plans = make_plan(settings, spoken, heads.names())
-        total = sum(len(plan.clips) for plan in plans)
-        made = step("making clips", total)
-        for count in make_all(plans, heads, settings, partial / "clips", workers):
-            made(count)
-    if lost:
-        names = ", ".join(item.path.name for item in lost[:3])
-        console.print(
-            f"{len(lost)} of {len(recordings)} recordings were left out, their words were not found: {names} ...",
-            highlight=False,
-        )
-    about = {"settings": asdict(settings), "heads": list(heads.names()), "clips": total}
-    about["recordings"] = [path.name for path in speech_used(plans)]
-    write_tables(plans, settings, about, partial)
-    (partial / "settings.json").unlink()
-    partial.replace(options.output)
+    with lock_folder(partial, "cdrl data synth"):
+        if options.output.exists():  # meanwhile, by the run that had the lock
+            raise OutputExistsError(f"{options.output}: exists; name a folder that does not")
+        _begin(partial, options)
+        with steps(console) as step:
+            spoken, lost = aligned(recordings, workers, step("finding words", len(recordings)))
+            plans = make_plan(settings, spoken, heads.names())
+            total = sum(len(plan.clips) for plan in plans)
+            made = step("making clips", total)
+            for count in make_all(plans, heads, settings, partial / "clips", workers):
+                made(count)
+        if lost:
+            names = ", ".join(item.path.name for item in lost[:3])
+            console.print(
+                f"{len(lost)} of {len(recordings)} recordings were left out, their words were not found: {names} ...",
+                highlight=False,
+            )
+        about = {"settings": asdict(settings), "heads": list(heads.names()), "clips": total}
+        about["recordings"] = [path.name for path in speech_used(plans)]
+        write_tables(plans, settings, about, partial)
+    _finish(partial, options.output)
     console.print(f"{options.output}: {total} clips of {len(plans)} people; look at contact_sheet.png")
     return 0
 
@@ -81,20 +89,44 @@ def _recordings(options: Options) -> list[Recording]:
     return [item for folder, flag in folders if folder is not None for item in read_table(folder, flag)]
 
 
-def _partial(options: Options) -> Path:
-    """OUTPUT.partial, begun with the same settings or new."""
+def _refuse_foreign(partial: Path) -> None:
+    """Raise OutputExistsError where the folder to work in holds something that this command has not begun."""
+    if (partial / _NOTE).is_file() or not partial.exists():
+        return
+    # A run that was killed before it could say what it makes leaves its lock and an empty folder at most.
+    strange = [path for path in partial.iterdir() if path.name != "clips" and not path.name.startswith(".")]
+    strange += (partial / "clips").glob("*")
+    if strange:
+        raise OutputExistsError(
+            f"{strange[0]}: not made by `cdrl data synth`, which would work in that folder: move it away, or name "
+            "another OUTPUT"
+        )
+
+
+def _begin(partial: Path, options: Options) -> None:
+    """Make OUTPUT.partial ready, begun with the same settings or new."""
     settings = options.settings
-    partial = options.output.with_name(options.output.name + ".partial")
     sources = {"speech": options.speech, "voice": options.voice_speech, "ict": options.ict, "head": options.head}
-    wanted = {**asdict(settings), **{name: str(path) for name, path in sources.items()}}
-    note = partial / "settings.json"
-    if note.is_file() and note.read_text(encoding="utf-8") != json.dumps(wanted):
+    wanted = json.dumps({**asdict(settings), **{name: str(path) for name, path in sources.items()}})
+    note = partial / _NOTE
+    if note.is_file() and note.read_bytes() != wanted.encode():
         raise OutputExistsError(f"{partial}: begun with other settings; delete it, or give those again to go on")
     try:
         (partial / "clips").mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(wanted), encoding="utf-8")
+        for folder in (partial, partial / "clips"):
+            remove_temporaries(folder)
     except OSError as error:
         raise OutputError(f"{partial}: cannot be written ({error.strerror})") from error
+    if not note.is_file():
+        atomic_write(note, [wanted.encode()])
     if shutil.disk_usage(partial).free < 200_000 * settings.clips:
         raise OutputError(f"{partial}: no room for {settings.clips} clips of about 150 kB; free some space")
-    return partial
+
+
+def _finish(partial: Path, output: Path) -> None:
+    """Give the folder its name. What it was begun with goes last: without it, it would not be known as ours."""
+    try:
+        partial.rename(output)
+    except OSError as error:
+        raise OutputExistsError(f"{output}: exists by now ({error.strerror}); what was made is in {partial}") from error
+    (output / _NOTE).unlink(missing_ok=True)

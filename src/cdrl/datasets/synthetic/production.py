@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import multiprocessing
 import os
@@ -16,7 +17,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.executor import Executor
 from cdrl.datasets.synthetic.clip import make_clip
 from cdrl.datasets.synthetic.expression import sample_manner
 from cdrl.datasets.synthetic.head import Head, load_ict
@@ -26,6 +26,8 @@ from cdrl.datasets.synthetic.planning import ClipPlan, PersonPlan, Settings
 from cdrl.datasets.synthetic.rendering import Renderer
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError, OutputError
+from cdrl.files import atomic_write
+from cdrl.parallel import Executor
 
 _COLUMNS = ("path", "dataset", "actor", "emotion", "intensity", "sentence", "content_id", "seconds", "audio", "head")
 _TILE = 128
@@ -103,16 +105,17 @@ def make_all(
 
 def write_tables(plans: Sequence[PersonPlan], settings: Settings, about: dict[str, object], folder: Path) -> None:
     """clips.csv, synth.json and contact_sheet.png of finished clips."""
-    with (folder / "clips.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        for person in plans:
-            for clip in person.clips:
-                row = (f"clips/{clip.name}.mp4", "synthetic", clip.actor, clip.emotion, clip.intensity, clip.sentence)
-                writer.writerow((*row, clip.content, f"{settings.seconds:g}", "yes", person.head))
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(_COLUMNS)
+    for person in plans:
+        for clip in person.clips:
+            row = (f"clips/{clip.name}.mp4", "synthetic", clip.actor, clip.emotion, clip.intensity, clip.sentence)
+            writer.writerow((*row, clip.content, f"{settings.seconds:g}", "yes", person.head))
+    atomic_write(folder / "clips.csv", [table.getvalue().encode()])
     sheet = contact_sheet([clip for person in plans for clip in person.clips], folder / "clips")
-    cv2.imwrite(str(folder / "contact_sheet.png"), sheet[..., ::-1])
-    (folder / "synth.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    atomic_write(folder / "contact_sheet.png", [cv2.imencode(".png", sheet[..., ::-1])[1].tobytes()])
+    atomic_write(folder / "synth.json", [json.dumps(about, indent=1).encode()])
 
 
 def contact_sheet(clips: Sequence[ClipPlan], folder: Path, columns: int = 10) -> NDArray[np.uint8]:

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tyro.conf import Positional
 
-from cdrl.errors import CdrlError, InputError, InputNotFoundError, OutputExistsError, UsageError
+from cdrl.errors import CdrlError, InputError, InputNotFoundError, OutputError, OutputExistsError, UsageError
+from cdrl.files import temporary_path
 
 SPEEDS = (1.0, 0.86, 1.18, 0.93, 1.08, 1.28)  # length scale of each take
 _LOUD = 0.02  # of the loudest sample: below it, at the ends, is silence
@@ -61,9 +62,21 @@ def run(options: Options) -> int:
     if not options.transcripts.is_file():
         raise InputNotFoundError(f"{options.transcripts}: no such file")
     sentences = chosen(options.transcripts.read_text(encoding="utf-8"), options)
-    partial = options.output.with_name(options.output.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = temporary_path(options.output)  # a name of its own: nobody else writes, or has written, there
+    try:
+        partial.mkdir(parents=True)
+        _make_takes(sentences, partial, options)
+        partial.rename(options.output)
+    except OSError as error:
+        if isinstance(error, CdrlError):
+            raise
+        raise OutputError(f"{options.output}: cannot be made ({error.strerror}); choose another place") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return 0
+
+
+def _make_takes(sentences: list[str], folder: Path, options: Options) -> None:
     rows = []
     for take, scale in enumerate(SPEEDS[: options.takes]):
         for number, (sentence, (samples, rate)) in enumerate(
@@ -71,12 +84,10 @@ def run(options: Options) -> int:
         ):
             name = f"{number:03d}_{take}.wav"
             trimmed_samples = trimmed(samples, rate)
-            _write(partial / name, trimmed_samples, rate)
+            _write(folder / name, trimmed_samples, rate)
             rows.append((name, sentence, take, f"{len(trimmed_samples) / rate:.3f}"))
-    with (partial / "speech.csv").open("w", newline="", encoding="utf-8") as file:
+    with (folder / "speech.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("path", "sentence", "take", "seconds"), *sorted(rows)])
-    partial.replace(options.output)
-    return 0
 
 
 def chosen(text: str, options: Options) -> list[str]:
