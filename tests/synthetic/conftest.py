@@ -30,10 +30,10 @@ def speech(tmp_path_factory, repository) -> Path:
 def spoken(speech):
     """The six takes, aligned."""
     pytest.importorskip("pocketsphinx", reason="needs pocketsphinx")
-    from cdrl.datasets.executor import Inline
+    from cdrl.parallel import SerialExecutor
     from cdrl.datasets.synthetic.speech import aligned, read_table
 
-    found, lost = aligned(read_table(speech, "--speech"), Inline(), lambda count: None)
+    found, lost = aligned(read_table(speech, "--speech"), SerialExecutor(), lambda count: None)
     assert not lost
     return found
 

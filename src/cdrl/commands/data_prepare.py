@@ -46,15 +46,15 @@ def run(options: Options) -> int:
     from rich.console import Console
 
     from cdrl.commands.progress import ends
-    from cdrl.datasets.executor import executor
     from cdrl.datasets.packing import prepare
     from cdrl.datasets.preparation import Settings
     from cdrl.datasets.table import read_dataset
     from cdrl.media.decoding import counted
+    from cdrl.parallel import make_executor
 
     begin = time.monotonic()
     settings = Settings(options.speech, options.every, options.max_rate, options.max_seconds)
-    workers = executor(options.workers, options.ray)
+    workers = make_executor(options.workers, options.ray)
     table = read_dataset(options.folder, options.layout)
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     with ends(console, "preparing", "clips", "left out") as told:

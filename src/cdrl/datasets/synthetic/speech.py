@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.executor import Executor
 from cdrl.datasets.synthetic.visemes import VISEME_OF, VOWELS
 from cdrl.emotions import parse_emotion
 from cdrl.errors import InputError, InputNotFoundError, UsageError
+from cdrl.parallel import Executor
 from cdrl.speech.audio import read_samples as read_sound
 
 RATE = 16_000
