@@ -295,6 +295,120 @@ def test_standard_input_to_standard_output(tmp_path):
         assert sum(1 for _ in container.decode(video=0)) == frames["out"]
 
 
+def write_clip(path, times, aspect=None, **options):
+    """A video whose frame n is grey of its own, shown at `times[n]` seconds; the last one for as long as the first."""
+    with av.open(str(path), "w") as output:
+        rate = 1 / Fraction(times[1] - times[0])
+        stream = output.add_stream("libx264", rate=rate, options={"crf": "0", "bf": "0", **options})
+        stream.width, stream.height, stream.pix_fmt, stream.codec_context.time_base = 64, 48, "yuv420p", MILLISECOND
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        for number, moment in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 3 * number, np.uint8), "yuv420p")
+            frame.pts, frame.time_base = round(moment * 1000), MILLISECOND
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+MILLISECOND = Fraction(1, 1000)
+
+
+def piped(words, capfdbinary):
+    """Header, rate and the greys of what `cdrl live` writes to a pipe."""
+    assert main(["live", *words, "--output", "-", "--i-have-consent"]) == 0
+    out, err = capfdbinary.readouterr()
+    assert err == b""
+    return decoded(out)
+
+
+def decoded(out):
+    header = out.split(b"\n", 1)[0].decode().split()
+    with av.open(io.BytesIO(out)) as container:
+        greys = [int(frame.to_ndarray()[0, 0]) for frame in container.decode(video=0)]
+        return header, container.streams.video[0].guessed_rate, [round((grey - 16) / 3) for grey in greys]
+
+
+@pytest.mark.parametrize("rate", [Fraction(15), Fraction(25), Fraction(30000, 1001), Fraction(60)])
+def test_every_frame_of_a_file_comes_out_of_a_pipe_at_the_file_s_own_rate(rate, tmp_path, capfdbinary):
+    write_clip(tmp_path / "talk.mkv", [number / rate for number in range(20)])
+    _, said, numbers = piped(["--input", str(tmp_path / "talk.mkv")], capfdbinary)
+    assert said == rate
+    assert numbers == list(range(20))
+
+
+def test_a_file_of_varying_rate_keeps_its_times_in_a_pipe(tmp_path, capfdbinary):
+    times = [Fraction(number, 30) for number in range(10)]
+    times += [1 + Fraction(number, 15) for number in range(10)]  # a pause, then half as fast
+    write_clip(tmp_path / "talk.mkv", times)
+    _, rate, numbers = piped(["--input", str(tmp_path / "talk.mkv")], capfdbinary)
+    assert rate == 30
+    assert sorted(set(numbers)) == list(range(20)), "every frame, and none out of order"
+    assert [numbers.index(number) / 30 for number in range(20)] == pytest.approx([float(t) for t in times], abs=0.02)
+    assert len(numbers) / rate == pytest.approx(float(times[-1]) + 1 / 30, abs=0.05)
+
+
+def test_frames_of_a_file_wait_for_a_slow_edit_where_they_go_to_a_pipe(tmp_path):
+    def slow(frame):
+        time.sleep(0.05)
+        return untouched(frame)
+
+    write_clip(tmp_path / "talk.mkv", [Fraction(number, 60) for number in range(30)])
+    pipe = io.BytesIO()
+    measures = run_live(file_as_camera(tmp_path / "talk.mkv", Limits()), slow, Y4mPipe(pipe, Fraction(30)))
+    assert (measures.given, measures.dropped, measures.shown) == (30, 0, 30)
+    assert decoded(pipe.getvalue())[1:] == (60, list(range(30)))
+
+
+def test_the_header_of_a_pipe_says_shape_of_pixels_and_order_of_fields(tmp_path, capfdbinary):
+    write_clip(tmp_path / "dv.mkv", [Fraction(number, 25) for number in range(5)], Fraction(16, 11),
+               **{"x264-params": "tff=1"}, flags="+ildct")  # fmt: skip
+    header, _, _ = piped(["--input", str(tmp_path / "dv.mkv")], capfdbinary)
+    assert {"F25:1", "It", "A16:11", "C420mpeg2"} <= set(header)
+    write_clip(tmp_path / "web.mkv", [Fraction(number, 25) for number in range(5)])
+    header, _, _ = piped(["--input", str(tmp_path / "web.mkv")], capfdbinary)
+    assert {"Ip", "A1:1"} <= set(header)
+
+
+def live_by_pipe(stream, *words):
+    """What `cdrl live` makes of a stream on standard input."""
+    command = [sys.executable, "-m", "cdrl", "live", "--input", "-", "--output", "-", "--i-have-consent", *words]
+    return decoded(subprocess.run(command, input=stream, capture_output=True, check=True).stdout)
+
+
+def test_a_stream_on_standard_input_keeps_its_own_rate():
+    stream = io.BytesIO()
+    pipe = Y4mPipe(stream, Fraction(15))
+    for index in range(20):
+        pipe.show(replace(blank(index), planes=tuple(plane * 0 + 16 + 3 * index for plane in blank().planes)))
+    header, rate, numbers = live_by_pipe(stream.getvalue().replace(b" A1:1 ", b" A4:3 ").replace(b" Ip ", b" Ib "))
+    assert (rate, numbers) == (15, list(range(20)))
+    assert {"A4:3", "Ib"} <= set(header)
+
+
+def test_a_stream_without_a_rate_has_the_one_that_is_given():
+    pictures = []
+    for number in range(12):
+        encoder = av.CodecContext.create("mjpeg", "w")
+        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 32, 24, "yuvj420p", Fraction(1, 25)
+        frame = av.VideoFrame.from_ndarray(np.full((36, 32), 16 + 3 * number, np.uint8), "yuvj420p")
+        pictures += [bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)]]
+    header, rate, numbers = live_by_pipe(b"".join(pictures), "--rate", "12")
+    assert (rate, len(numbers)) == (12, 12)
+    assert {"C420jpeg", "XCOLORRANGE=FULL"} <= set(header)
+
+
+@pytest.mark.parametrize(("system", "device"), [("darwin", "avfoundation"), ("win32", "dshow")])
+def test_a_camera_of_another_system_without_its_driver_is_one_line(system, device, monkeypatch, capfd):
+    from cdrl.live import cameras
+
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(cameras, "enumerate_input_devices", lambda form: [], raising=False)
+    assert main(["live", "--output", "none", "--i-have-consent"]) == 3
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert device in err or "there is no camera 0" in err
+
+
 def test_what_is_no_stream_on_standard_input_is_refused_in_one_line():
     words = [sys.executable, "-m", "cdrl", "live", "--input", "-", "--output", "none"]
     done = subprocess.run(words, input=b"nothing to see " * 5000, capture_output=True, check=False)

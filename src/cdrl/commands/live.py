@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -32,14 +33,15 @@ PIPE, NOWHERE = "-", "none"
 
 @dataclass(frozen=True)
 class Options:
-    """Change the emotion of a camera's picture while it runs. A frame that would come late is left out.
+    """Change the emotion of a camera's picture while it runs. A frame that would come late is left out, but for those
+    of a file or of standard input that go to standard output: all of these are written.
 
     Lines on standard input change what is shown: an emotion or a blend, "intensity 0.8", +, -, off, quit. In the window
     keys do: 1 to 7 the emotions, 0 off, up and down the intensity, q the end.
     """
 
     camera: Annotated[str | None, arg(metavar="N", help_behavior_hint="(default: 0)")] = None
-    """The camera: its number, or its device /dev/videoN."""
+    """The camera: its number; on Linux also its device, as in /dev/video0, on Windows its name."""
     input: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Instead of a camera: a video that is played as one, or - for Y4M, MJPEG or Matroska on standard input."""
     output: Annotated[Literal["window", "-", "none"], arg(metavar="WHERE")] = "window"
@@ -47,7 +49,7 @@ class Options:
     size: Annotated[str, arg(metavar="WxH")] = "640x480"
     """The picture a camera is asked for."""
     rate: int = 30
-    """Frames a second a camera is asked for, and Y4M says it has."""
+    """Frames a second a camera is asked for, and Y4M says it has. Files and most streams have their own."""
     seconds: Annotated[float | None, arg(help_behavior_hint="(default: until it is stopped)")] = None
     """Stop after so long."""
     measure: FlagCreatePairsOff[bool] = False
@@ -88,6 +90,8 @@ def run(options: Options) -> int:
         measures = run_live(capture, live.step, screen, _over(asked, screen, typed, options.seconds))
     finally:
         screen.close()
+    for note in measures.notes:
+        print("cdrl: warning:", one_line(note), file=sys.stderr)
     if options.measure:
         print(json.dumps(measures.to_json()), file=sys.stderr if options.output == PIPE else sys.stdout)
     return 0
@@ -110,7 +114,7 @@ def _capture(options: Options, mode: CameraMode) -> Capture:
     if options.input is None:
         return cameras.camera(options.camera or "0", mode, options.limits)
     if options.input == PIPE:
-        return cameras.standard_input(options.limits)
+        return cameras.standard_input(options.limits, options.rate)
     return cameras.file_as_camera(Path(options.input), options.limits)
 
 
@@ -129,8 +133,9 @@ def _typed() -> queue.SimpleQueue[str]:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def listen() -> None:
-        for line in sys.stdin:
-            lines.put(line)
+        with suppress(OSError, ValueError):  # a terminal that is gone
+            for line in sys.stdin or ():
+                lines.put(line)
 
     threading.Thread(target=listen, name="typed", daemon=True).start()
     return lines

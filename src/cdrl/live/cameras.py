@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 import stat
+import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 from av.codec.context import ThreadType
 from av.container import InputContainer
+from av.device import enumerate_input_devices
+from av.video.stream import VideoStream
 
-from cdrl.errors import InputError, InputNotFoundError, UsageError
-from cdrl.media import Frame, Limits, probe, read
+from cdrl.errors import CdrlError, InputError, InputNotFoundError, UsageError
+from cdrl.live.clocks import Signal, StreamClock, describe_file, describe_stream, has_times
+from cdrl.media import Frame, Limits, VideoInfo, probe, read
 from cdrl.media.decoding import words
 from cdrl.media.layout import Turn, pixel_format, planes_of
 from cdrl.media.opening import DEMUXERS
@@ -27,14 +32,16 @@ _BEHIND = 0.1  # seconds that decoding a file may lag before the pretended camer
 # FFmpeg would look at seconds of a stream before it gives the first frame; its first bytes say what it is.
 _AT_ONCE = {"formatprobesize": "32768", "probesize": "32768", "fpsprobesize": "0"}
 _DEVICE = re.compile(r"\d{1,3}|/dev/video\d{1,3}")
+_ANY_CAMERA = Signal()
 
 
 @dataclass(frozen=True)
 class Captured:
-    """A frame, and when it was there: seconds of `time.monotonic`."""
+    """A frame, when it was there (seconds of `time.monotonic`), and what it is a part of."""
 
     frame: Frame
     at: float
+    signal: Signal = _ANY_CAMERA
 
 
 Capture = Generator[Captured, None, None]
@@ -50,7 +57,43 @@ class CameraMode:
 
 
 def camera(name: str, mode: CameraMode, limits: Limits) -> Capture:
-    """Frames of a camera: its number, or its device /dev/videoN. Raises UsageError, InputError."""
+    """Frames of a camera: its number; on Linux also its device /dev/videoN, on Windows its name.
+
+    Raises UsageError, InputError.
+    """
+    device, form = _device(name)
+    if form not in {known for names in av.formats_available for known in names.split(",")}:
+        raise InputError(
+            f"the camera {name} cannot be used: PyAV comes without {form} here; let FFmpeg read the camera and send "
+            "Y4M to --input -"
+        )
+    options = {"video_size": f"{mode.width}x{mode.height}", "framerate": str(mode.rate)}
+    with _told(f"the camera {name} cannot be used", "close other programs that use it, or try another --size"):
+        container = av.open(device, "r", format=form, options=options)
+    return _camera_frames(container, f"the camera {name}", limits)
+
+
+def _device(name: str) -> tuple[str, str]:
+    """What FFmpeg opens for a camera on this system, and with which of its devices. Raises UsageError, InputError."""
+    if sys.platform == "win32":
+        return f"video={_listed(int(name)) if name.isdecimal() else name}", "dshow"
+    if sys.platform == "darwin":
+        if not name.isdecimal():
+            raise UsageError(f"--camera {name!r} is no camera: give its number, as in 0")
+        return f"{name}:none", "avfoundation"
+    return str(_video_device(name)), "v4l2"
+
+
+def _listed(number: int) -> str:
+    """The name of a camera on Windows, by its place in the list of devices."""
+    with _told("the cameras here cannot be listed", "give --camera the name that the system's settings show"):
+        names = [device.description for device in enumerate_input_devices("dshow") if "video" in device.media_types]
+    if number >= len(names):
+        raise InputNotFoundError(f"there is no camera {number}; cameras here: {', '.join(names) or 'none'}")
+    return names[number]
+
+
+def _video_device(name: str) -> Path:
     if not _DEVICE.fullmatch(name):
         raise UsageError(f"--camera {name!r} is no camera: give its number, as in 0, or its device, as in /dev/video0")
     path = Path(name if name.startswith("/") else f"/dev/video{name}")
@@ -61,16 +104,14 @@ def camera(name: str, mode: CameraMode, limits: Limits) -> Capture:
         raise InputNotFoundError(f"there is no camera {path}; cameras here: {there}") from None
     if not device:
         raise InputError(f"{path} is no camera but a file: to play a file as a camera give --input FILE")
-    options = {"video_size": f"{mode.width}x{mode.height}", "framerate": str(mode.rate)}
-    with _told(f"the camera {path} cannot be used", "close other programs that use it, or try another --size"):
-        container = av.open(str(path), "r", format="v4l2", options=options)
-    return _frames(container, str(path), limits)
+    return path
 
 
-def standard_input(limits: Limits) -> Capture:
+def standard_input(limits: Limits, rate: int = CameraMode.rate) -> Capture:
     """Frames of a stream on standard input: Y4M, MJPEG, Matroska, whatever says itself what it is.
 
-    It is opened with the first frame, in the thread that asks for it: nobody knows how long that waits.
+    Their times are the stream's own; `rate`: frames a second of one that has none. It is opened with the first frame,
+    in the thread that asks for it: nobody knows how long that waits.
     """
     # Unbuffered: a full buffer must not be waited for while half of a frame is there.
     stream = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
@@ -78,7 +119,7 @@ def standard_input(limits: Limits) -> Capture:
     options["protocol_whitelist"] = "none"  # what comes in opens nothing else
     with _told("standard input is no video stream", "send Y4M, MJPEG or Matroska, as from ffmpeg -f yuv4mpegpipe -"):
         container = av.open(stream, "r", options=options, metadata_errors="replace")
-    yield from _frames(container, "standard input", limits)
+    yield from _stream_frames(container, "standard input", Fraction(rate), limits)
 
 
 def file_as_camera(path: Path, limits: Limits) -> Capture:
@@ -86,11 +127,11 @@ def file_as_camera(path: Path, limits: Limits) -> Capture:
     info = probe(path, limits)
     if info.photo:
         raise InputError(f"{path} is a photo: give a video to play it as a camera")
-    return _played(path, limits)
+    return _played(info, describe_file(info, limits), limits)
 
 
-def _played(path: Path, limits: Limits) -> Capture:
-    with read(path, limits) as frames:
+def _played(info: VideoInfo, signal: Signal, limits: Limits) -> Capture:
+    with read(info, limits) as frames:
         begin: float | None = None
         for frame in frames:
             if begin is None:
@@ -101,28 +142,57 @@ def _played(path: Path, limits: Limits) -> Capture:
                 time.sleep(wait)
             elif wait < -_BEHIND:
                 begin, due = begin - wait, due - wait
-            yield Captured(frame, due)
+            yield Captured(frame, due, signal)
+        # What `probe` notes is of clips that are written; what comes after it was found in reading.
+        signal.notes.extend(f"{info.path}: {note}" for note in frames.notes[len(info.notes) :])
 
 
-def _frames(container: InputContainer, name: str, limits: Limits) -> Capture:
+def _camera_frames(container: InputContainer, name: str, limits: Limits) -> Capture:
+    """Frames with the time at which each was there: a camera's own clock may be any."""
+    begin: float | None = None
+    for index, (picture, stream) in enumerate(_pictures(container, name, limits)):
+        at = time.monotonic()
+        begin = at if begin is None else begin
+        yield Captured(_frame(picture, stream, index, Fraction(round((at - begin) * 1000), 1000)), at)
+
+
+def _stream_frames(container: InputContainer, name: str, rate: Fraction, limits: Limits) -> Capture:
+    """Frames with the stream's own times, however fast or slowly they come."""
+    pictures = _pictures(container, name, limits)
+    first, stream = next(pictures)  # with its first picture is known what the stream is
+    signal = describe_stream(stream, rate, first.interlaced_frame)
+    clock = StreamClock(stream.time_base if has_times(stream) else None, signal.rate or rate)
+    for index, picture in enumerate(chain([first], (picture for picture, _ in pictures))):
+        at = time.monotonic()
+        yield Captured(_frame(picture, stream, index, clock.time(picture.pts)), at, signal)
+
+
+def _pictures(
+    container: InputContainer, name: str, limits: Limits
+) -> Generator[tuple[av.VideoFrame, VideoStream], None, None]:
     if not container.streams.video:
         container.close()
         raise InputError(f"{name} has no picture: send a video stream")
     stream = container.streams.video[0]
     stream.codec_context.thread_type = ThreadType.SLICE  # whole frames side by side would come a few frames late
-    begin: float | None = None
+    some = False
     with container, _told(f"{name} broke off", "check the cable, or the program that sends it"):
-        for index, picture in enumerate(container.decode(stream)):
+        for picture in container.decode(stream):
             check_pixels(picture.width, picture.height, Path(name), limits)
-            at = time.monotonic()
-            begin = at if begin is None else begin
-            colours = stream.codec_context
-            form, _ = pixel_format(picture.format.name, colours.color_range, colours.colorspace, picture.height)
-            moment = Fraction(round((at - begin) * 1000), 1000)
-            planes = planes_of(picture, form, Turn())
-            yield Captured(Frame(planes, form, round(moment * 1000), index=index, time=moment), at)
-    if begin is None:
+            some = True
+            yield picture, stream
+    if not some:
         raise InputError(f"{name} holds no frame: check what sends it")
+
+
+def _frame(picture: av.VideoFrame, stream: VideoStream, index: int, moment: Fraction) -> Frame:
+    colors = stream.codec_context
+    form, _ = pixel_format(picture.format.name, colors.color_range, colors.colorspace, picture.height)
+    lasts = picture.duration * stream.time_base * 1000 if picture.duration and stream.time_base else 0
+    return Frame(
+        planes_of(picture, form, Turn()), form, round(moment * 1000), index=index, duration=round(lasts) or None,
+        time=moment,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -130,7 +200,7 @@ def _told(what: str, advice: str) -> Iterator[None]:
     """FFmpeg's and the system's errors as InputError, in words."""
     try:
         yield
-    except InputError:
+    except CdrlError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{what} ({words(error)}): {advice}") from error

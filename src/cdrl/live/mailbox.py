@@ -1,4 +1,4 @@
-"""Room for one item between two threads: what is not fetched in time is dropped, so nothing ever waits in a queue."""
+"""Room for one item between two threads: what is not fetched in time is dropped, or waits where it is asked to."""
 
 from __future__ import annotations
 
@@ -22,22 +22,27 @@ class Mailbox(Generic[Item]):
         self._error: BaseException | None = None
         self._left = False
 
-    def put(self, item: Item) -> bool:
-        """Leave `item`, in place of the one that is still there; False when nobody takes any more."""
+    def put(self, item: Item, wait: bool = False) -> bool:
+        """Leave `item`, in place of the one that is still there; False when nobody takes any more.
+
+        With `wait` the one that is there is fetched first.
+        """
         with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._item is None or self._left)
             if self._left:
                 return False
             self.given += 1
             self.dropped += self._item is not None
             self._item = item
-            self._changed.notify()
+            self._changed.notify_all()
             return True
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more will come; `error` is raised in the consumer, after the last item."""
         with self._changed:
             self._ended, self._error = True, error
-            self._changed.notify()
+            self._changed.notify_all()
 
     def leave(self) -> None:
         """Nobody takes any more; what is left counts as dropped."""
@@ -45,6 +50,7 @@ class Mailbox(Generic[Item]):
             self._left = True
             self.dropped += self._item is not None
             self._item = None
+            self._changed.notify_all()
 
     def newest(self, over: Callable[[], bool] = lambda: False) -> Iterator[Item]:
         """The items that are there when asked, until the end, or until `over`, which is asked while there is none."""
@@ -52,6 +58,7 @@ class Mailbox(Generic[Item]):
             with self._changed:
                 self._changed.wait_for(lambda: self._item is not None or self._ended, IDLE)
                 item, self._item = self._item, None
+                self._changed.notify_all()
                 through = item is None and self._ended
             if item is not None:
                 yield item

@@ -11,12 +11,22 @@ import av
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import OutputError, UsageError
 from cdrl.live.asking import OFF, QUIT
+from cdrl.live.clocks import Signal
 from cdrl.media import Frame, PixelFormat
 from cdrl.media.layout import rearranged, view
+
+_LONGEST_END = 60  # seconds for which a last frame is shown at most, whatever a damaged file says
 
 
 class Screen(Protocol):
     """Shows frames, and hands on what is typed at it."""
+
+    every_frame: bool
+    """Whether it wants every frame of a file or stream, however late, rather than the newest."""
+
+    def begin(self, signal: Signal) -> None:
+        """What the frames are, said once before the first."""
+        ...
 
     def show(self, frame: Frame) -> None:
         """Show the frame; returns when it is out of our hands."""
@@ -30,6 +40,10 @@ class Screen(Protocol):
         """Say what is shown."""
         ...
 
+    def end(self) -> None:
+        """There are no more frames; not called after an error."""
+        ...
+
     def close(self) -> None:
         """Put everything back."""
         ...
@@ -37,6 +51,11 @@ class Screen(Protocol):
 
 class Nowhere:
     """No picture at all, for measurements."""
+
+    every_frame = False
+
+    def begin(self, signal: Signal) -> None:
+        """See `Screen`."""
 
     def show(self, frame: Frame) -> None:
         """See `Screen`."""
@@ -48,32 +67,82 @@ class Nowhere:
     def title(self, text: str) -> None:
         """See `Screen`."""
 
+    def end(self) -> None:
+        """See `Screen`."""
+
     def close(self) -> None:
         """See `Screen`."""
 
 
 class Y4mPipe(Nowhere):
-    """Y4M, 8-bit 4:2:0, to a stream: what FFmpeg, ffplay, mpv and GStreamer read from a pipe."""
+    """Y4M, 8-bit 4:2:0, to a stream: what FFmpeg, ffplay, mpv and GStreamer read from a pipe.
+
+    Y4M has one rate and no times. So a frame of a file or stream that is shown for longer is written again, and what
+    is written lasts as long as what came. A camera's frames are written once each.
+    """
+
+    every_frame = True
 
     def __init__(self, stream: IO[bytes], rate: Fraction) -> None:
+        """`rate`: frames a second that a camera is said to have."""
         self._stream = stream
         self._rate = rate
+        self._signal = Signal()
         self._size: tuple[int, int] | None = None
+        self._start: Fraction | None = None
+        self._written = 0
+        self._last: tuple[bytes, Fraction] | None = None
+        """What was written last, and when it has been shown."""
+
+    def begin(self, signal: Signal) -> None:
+        """See `Screen`."""
+        self._signal = signal
+        self._rate = signal.rate or self._rate
 
     def show(self, frame: Frame) -> None:
         """See `Screen`. BrokenPipeError where the reader has gone."""
         size = frame.width, frame.height
         if self._size is None:
-            full = " XCOLORRANGE=FULL" if frame.format.full_range else " XCOLORRANGE=LIMITED"
-            rate = f"{self._rate.numerator}:{self._rate.denominator}"
-            self._stream.write(f"YUV4MPEG2 W{size[0]} H{size[1]} F{rate} Ip A1:1 C420jpeg{full}\n".encode())
-            self._size = size
+            self._stream.write(self._header(frame))
+            self._size, self._start = size, frame.time
         if size != self._size:
             raise OutputError(
                 f"the picture changed from {self._size} to {size} pixels, which Y4M cannot say: start again"
             )
-        self._stream.write(b"FRAME\n" + b"".join(plane.tobytes() for plane in simple(frame).planes))
+        self._fill(frame.time)
+        self._last = (
+            b"FRAME\n" + b"".join(plane.tobytes() for plane in simple(frame).planes),
+            frame.time + (frame.duration or 0) * frame.time_base,
+        )
+        self._write()
+
+    def end(self) -> None:
+        """See `Screen`. The last frame is written for as long as it is shown, but for `_LONGEST_END`."""
+        if self._last is not None and self._start is not None:
+            self._fill(min(self._last[1], self._start + self._written / self._rate + _LONGEST_END))
+
+    def _fill(self, until: Fraction) -> None:
+        """Writes the last frame again until the next one's time has come."""
+        if self._signal.rate is None or self._start is None or self._last is None:
+            return
+        for _ in range(round((until - self._start) * self._rate) - self._written):
+            self._write()
+
+    def _write(self) -> None:
+        assert self._last is not None
+        self._stream.write(self._last[0])
         self._stream.flush()
+        self._written += 1
+
+    def _header(self, frame: Frame) -> bytes:
+        signal, rate = self._signal, self._rate
+        words = (
+            "YUV4MPEG2", f"W{frame.width}", f"H{frame.height}", f"F{rate.numerator}:{rate.denominator}",
+            f"I{signal.interlace}", f"A{signal.sample_aspect.numerator}:{signal.sample_aspect.denominator}",
+            "C420jpeg" if signal.centered else "C420mpeg2",
+            "XCOLORRANGE=FULL" if frame.format.full_range else "XCOLORRANGE=LIMITED",
+        )  # fmt: skip
+        return " ".join(words).encode() + b"\n"
 
 
 def simple(frame: Frame) -> Frame:
@@ -92,6 +161,8 @@ def simple(frame: Frame) -> Frame:
 class Window:
     """A window by SDL. Keys: 1–7 the emotions, 0 off, up and down the intensity, q or escape the end."""
 
+    every_frame = False
+
     def __init__(self) -> None:
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it would greet on standard output
         try:
@@ -107,6 +178,9 @@ class Window:
             raise OutputError(f"no window can be opened ({error}): run it at a screen, or give --output -") from None
         self._surface: Any = None
         self._title = "cdrl live"
+
+    def begin(self, signal: Signal) -> None:
+        """See `Screen`."""
 
     def show(self, frame: Frame) -> None:
         """See `Screen`."""
@@ -136,6 +210,9 @@ class Window:
         self._title = text
         if self._surface is not None:
             self._pygame.display.set_caption(text)
+
+    def end(self) -> None:
+        """See `Screen`."""
 
     def close(self) -> None:
         """See `Screen`."""

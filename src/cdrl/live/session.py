@@ -33,6 +33,8 @@ class Measures:
     seconds: float = 0.0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     """Seconds from when a frame was there to when it was handed to the screen."""
+    notes: list[str] = field(default_factory=list)
+    """What a user should know of what came in, one sentence each."""
 
     def to_json(self) -> dict[str, Any]:
         """For `--measure`."""
@@ -57,15 +59,19 @@ def run_live(
     """Show `edit` of the newest frame until the capture ends, or `over`, which is asked after every frame.
 
     A frame that comes while another is at work waits, and is dropped when a newer one comes meanwhile: what is shown is
-    late by at most the time that two edits take, however slow they are. Raises what `capture` and `edit` raise.
+    late by at most the time that two edits take, however slow they are. Where the screen keeps every frame, and what
+    comes is no camera, the next one waits instead. Raises what `capture` and `edit` raise.
     """
     mailbox: Mailbox[Captured] = Mailbox()
-    thread = threading.Thread(target=_capture, args=(capture, mailbox), name="capture", daemon=True)
+    thread = threading.Thread(target=_capture, args=(capture, mailbox, screen.every_frame), name="capture", daemon=True)
     measures = Measures()
     begin = time.monotonic()
     thread.start()
     try:
         for captured in mailbox.newest(over):
+            if not measures.shown:
+                screen.begin(captured.signal)
+                measures.notes = captured.signal.notes
             edited = edit(captured.frame)
             screen.show(edited.frame)
             measures.latencies.append(time.monotonic() - captured.at)
@@ -76,6 +82,7 @@ def run_live(
                 measures.skipped[edited.skipped] += 1
             if over():
                 break
+        screen.end()
     except (KeyboardInterrupt, BrokenPipeError):
         pass  # how a session ends that has no end of its own: Ctrl-C, SIGTERM, or a player that is closed
     finally:
@@ -86,11 +93,11 @@ def run_live(
     return measures
 
 
-def _capture(capture: Capture, mailbox: Mailbox[Captured]) -> None:
+def _capture(capture: Capture, mailbox: Mailbox[Captured], every_frame: bool) -> None:
     error: BaseException | None = None
     try:
         for captured in capture:
-            if not mailbox.put(captured):
+            if not mailbox.put(captured, wait=every_frame and captured.signal.rate is not None):
                 break
     except BaseException as caught:  # noqa: BLE001 - whatever it is, it is raised again where frames are shown
         error = caught
