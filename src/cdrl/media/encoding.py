@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal
-
-import av
+from typing import TYPE_CHECKING, Literal
 
 from cdrl.errors import OutputError, UsageError
-from cdrl.media.frames import PixelFormat
-from cdrl.media.layout import SUBSAMPLING, layout_name
 from cdrl.media.threads import available_cores
+
+if TYPE_CHECKING:
+    from cdrl.media.frames import PixelFormat
+
+# What needs the codecs imports them itself: the command line reads its options from here before it loads anything.
 
 CodecChoice = Literal["auto", "h264", "hevc", "vp9", "av1"]
 PixelChoice = Literal["source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
 LOOKAHEAD = "10"  # frames held before they are encoded: 40 cost 120 MB at 1080p and gain little
+# Where other encoders reach the PSNR that x264 has at a number: (quality, the encoder's own number), linear in between.
+# Measured by benchmarks/codec_quality.py.
+OWN_SCALES: dict[str, tuple[tuple[float, float], ...]] = {
+    "hevc": ((0, 0), (7, 1), (10, 2), (14, 6), (18, 11), (26, 20), (34, 29.5), (40, 36.5), (51, 51)),
+    "vp9": ((0, 0), (7, 2), (10, 3), (14, 7), (18, 16), (22, 26), (26, 34), (30, 42), (34, 50), (40, 60), (51, 63)),
+    "av1": ((0, 1), (10, 1.5), (14, 3), (18, 6), (22, 16), (26, 31), (30, 46), (34, 56), (40, 62), (51, 63)),
+}
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
@@ -26,7 +36,8 @@ class EncoderOptions:
     codec: CodecChoice = "auto"
     """Video codec; auto is H.264, which plays everywhere, and VP9 in .webm."""
     quality: float = 18
-    """Constant quality (CRF), 0–51, lower is better and larger; at 18 an untouched picture stays at 40–52 dB."""
+    """Constant quality, 0–51, lower is better and larger: H.264's CRF, and with other codecs about as good. At 18 an
+    untouched picture stays at 40–52 dB."""
     preset: str = "ultrafast"
     """How much time is spent to make the file smaller, ultrafast to veryslow (x264's names)."""
     pixel_format: PixelChoice = "source"
@@ -128,34 +139,45 @@ def encoder_settings(codec: str, options: EncoderOptions) -> dict[str, str]:
     """The encoder's own options."""
     threads = str(options.threads or available_cores())
     speed = PRESETS.index(options.preset)
-    quality = f"{options.quality:g}"
+    quality = own_quality(codec, options.quality)
     if codec == "h264":
-        settings = {"preset": options.preset, "crf": quality, "threads": threads, "rc-lookahead": LOOKAHEAD}
+        settings = {"preset": options.preset, "crf": f"{quality:.4g}", "threads": threads, "rc-lookahead": LOOKAHEAD}
         if options.preset == "ultrafast":  # with these two, half a millisecond a frame buys 10 % of size and no blocks
             settings["x264-params"] = "cabac=1:no-deblock=0:deblock=0,0"
         return settings
     if codec == "hevc":
         return {
             "preset": options.preset,
-            "crf": quality,
+            "crf": f"{quality:.4g}",
             "x265-params": f"log-level=none:pools={threads}:frame-threads=2",
         }
     if codec == "vp9":
         cpu_used = str(max(0, 8 - speed))
         return {
-            "crf": quality,
+            "crf": str(round(quality)),
             "b": "0",
             "deadline": "realtime",
             "cpu-used": cpu_used,
             "row-mt": "1",
             "threads": threads,
         }
-    # SVT-AV1 counts quality to 63 and presets from 13 (fastest) down.
-    return {"preset": str(12 - speed), "crf": str(round(options.quality * 63 / 51)), "svtav1-params": f"lp={threads}"}
+    # SVT-AV1's presets count down; above 10 nothing is gained, and the best pictures come out damaged.
+    return {"preset": str(min(10, 12 - speed)), "crf": f"{quality:.4g}", "svtav1-params": f"lp={threads}"}
+
+
+def own_quality(codec: str, quality: float) -> float:
+    """The number on an encoder's own scale that stands for `quality`, 0 (best) to 51: it rises with it."""
+    scale = OWN_SCALES.get(codec, ((0, 0), (51, 51)))
+    (low, best), (high, worst) = next(pair for pair in pairwise(scale) if quality <= pair[1][0])
+    return best + (worst - best) * (quality - low) / (high - low)
 
 
 def target_format(source: PixelFormat, encoder: str, options: EncoderOptions) -> tuple[PixelFormat, str]:
     """The layout to encode, and a note on what it changes ('' for nothing). Range and matrix always stay."""
+    import av  # noqa: PLC0415
+
+    from cdrl.media.layout import SUBSAMPLING, layout_name  # noqa: PLC0415
+
     if options.pixel_format == "source":
         depth = 8 if source.depth == 8 else 10
         wanted = (source.sx, source.sy) if not source.grey else (2, 2)  # grey H.264 does not play everywhere
@@ -173,7 +195,10 @@ def target_format(source: PixelFormat, encoder: str, options: EncoderOptions) ->
 
 def check_encoder(codec: str) -> str:
     """The name of the encoder for `codec`; OutputError when this build of FFmpeg has none."""
+    import av  # noqa: PLC0415
+
     encoder = ENCODERS[codec]
+    os.environ.setdefault("SVT_LOG", "1")  # libsvtav1 prints its settings unless it is told to print errors alone
     if encoder not in av.codecs_available:
         raise OutputError(
             f"there is no {codec} encoder ({encoder}) in the installed PyAV: install the official wheel of av"

@@ -42,13 +42,15 @@ def at_samples(values: Floats, area: tuple[int, int], step: tuple[int, int]) -> 
     """
     (width, height), (sx, sy) = area, step
     size = -(-width // sx), -(-height // sy)
+    found: Floats
     if step == (1, 1):
-        return cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
+        found = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
+        return found
     x, y = values.shape[1] / width, values.shape[0] / height  # cells a pixel
     first_x, first_y = chroma_site(step)
     cells = np.array([[x * sx, 0, x * (first_x + 0.5) - 0.5], [0, y * sy, y * (first_y + 0.5) - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    found: Floats = cv2.warpAffine(values, cells, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    found = cv2.warpAffine(values, cells, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return found
 
 
