@@ -18,12 +18,16 @@ def losses(folder) -> dict[int, float]:
 
 def two_processes(script, *words) -> None:
     """Run a test file as a script in two processes that meet as torchrun's do."""
+    assert [worker.wait(120) for worker in started_together(script, *words)] == [0, 0]
+
+
+def started_together(*words, **given) -> list[subprocess.Popen]:
+    """Two processes of Python that meet as torchrun's do."""
     meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
     # One thread each, as torchrun has it: two processes whose threads wait for one another spin for minutes.
     meeting |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, script, *map(str, words)]
-    workers = [subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(rank)}) for rank in range(2)]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
+    command = [sys.executable, *map(str, words)]
+    return [subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(rank)}, **given) for rank in range(2)]
 
 
 @contextmanager

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
 
 from made_prepared import make_prepared  # noqa: E402
-from runs import losses, same, stopped_at, two_processes  # noqa: E402
+from runs import losses, same, started_together, stopped_at, two_processes  # noqa: E402
 
 from cdrl import cli  # noqa: E402
 from cdrl.datasets.prepared import Prepared  # noqa: E402
-from cdrl.errors import UsageError  # noqa: E402
+from cdrl.errors import OutputError, UsageError  # noqa: E402
 from cdrl.representation.content import load_content  # noqa: E402
 from cdrl.representation.encoders import as_images  # noqa: E402
 from cdrl.training import content  # noqa: E402
@@ -65,6 +65,33 @@ def test_two_processes_compute_what_one_does(folders, tmp_path):
     run(options(folders, tmp_path / "one", SLOW))
     two_processes(__file__, *folders, tmp_path / "two")
     assert same(tmp_path / "one", tmp_path / "two")
+
+
+def test_a_second_run_into_the_same_folder_is_told_so_and_changes_nothing(folders, tmp_path, monkeypatch):
+    output, told = tmp_path / "run", []
+
+    def loss(self, step, world, whole=content.ContentTask.loss):
+        if step == 6 and not told:
+            before = {path: path.read_bytes() for path in output.glob("*.*")}
+            told.append("")
+            try:
+                told.append(f"ended with {run(options(folders, output))}")
+            except OutputError as error:
+                told.append(str(error))
+            words = ["-m", "cdrl", "train", "content", "--output", output, "--device", "cpu", "--data", *folders]
+            told.extend((worker.wait(120), worker.stderr.read()) for worker in started_together(*words, stderr=-1))
+            told.append(before == {path: path.read_bytes() for path in output.glob("*.*")})
+        return whole(self, step, world)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(content.ContentTask, "loss", loss)
+        run(options(folders, output))
+    _, alone, *together, unchanged = told
+    assert "another `cdrl train content` is at work there" in alone and unchanged
+    assert [code for code, _ in together] == [5, 5]
+    assert sorted(said.count(b"\n") for _, said in together) == [0, 1]  # two processes of one run say it once
+    run(options(folders, tmp_path / "whole"))
+    assert losses(output) == losses(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("changes", [{"loss": "pull"}, {"loss": "paper"}, {"audio": False}])

@@ -1,5 +1,8 @@
 """The loop every recipe shares: as many processes as one wants, interrupted when one likes, the same losses."""
 
+import json
+import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +13,8 @@ from runs import losses, same, two_processes
 from cdrl.errors import InputError, OutputError, TrainingError, UsageError
 
 torch = pytest.importorskip("torch")
+
+from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
 
 from cdrl.representation.checkpoints import load_into, load_model, save_model  # noqa: E402
 from cdrl.training.distributed import World, started  # noqa: E402
@@ -56,6 +61,12 @@ def train(folder, task=None, settings=None, **changes):
         return fit(task or Pairs(), options(folder, **changes), world, settings or {})
 
 
+def records(folder):
+    """What the log says, but for the time it took."""
+    lines = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
 def test_an_interrupted_run_goes_on_with_the_losses_it_would_have_had(tmp_path):
     class Stopped(Pairs):
         def loss(self, step, world):
@@ -69,6 +80,83 @@ def test_an_interrupted_run_goes_on_with_the_losses_it_would_have_had(tmp_path):
     again = train(tmp_path / "stopped")
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
     assert again.read_bytes() == best.read_bytes()
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "an exception"])
+def test_an_interrupt_between_the_weights_and_the_step_counter_changes_nothing(tmp_path, how):
+    steps = []
+
+    def stop(*_):
+        steps.append(how)
+        if len(steps) == 7:
+            if how == "Ctrl-C":
+                signal.raise_signal(signal.SIGINT)
+            else:
+                raise KeyboardInterrupt
+
+    best = train(tmp_path / "whole")
+    hook = register_optimizer_step_post_hook(stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "stopped")
+    finally:
+        hook.remove()
+    assert train(tmp_path / "stopped").read_bytes() == best.read_bytes()
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("step", [8, 12])
+def test_a_validation_that_was_cut_short_is_done_again(tmp_path, step):
+    class Stopped(Pairs):
+        def validate(self):
+            if max(losses(tmp_path / "stopped")) == step:
+                raise KeyboardInterrupt
+            return super().validate()
+
+    best = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", Stopped())
+    assert train(tmp_path / "stopped").read_bytes() == best.read_bytes()
+    assert records(tmp_path / "stopped") == records(tmp_path / "whole")
+
+
+def test_a_kill_between_checkpoint_and_state_or_within_a_line_changes_nothing(tmp_path):
+    class Killed(Pairs):
+        """Leaves the folder as a kill does after the second validation's checkpoint was written."""
+
+        def validate(self):
+            if max(losses(tmp_path / "killed")) == 8:
+                shutil.copy(tmp_path / "killed" / "last.safetensors", tmp_path / "before")
+            return super().validate()
+
+    best = train(tmp_path / "whole")
+    train(tmp_path / "killed", Killed())
+    shutil.copy(tmp_path / "before", tmp_path / "killed" / "last.safetensors")
+    for torn in (b'{"step": 12, "ki', b'{"step": 12, "loss": 0.1}}', b"\xff\0\n"):
+        with (tmp_path / "killed" / "log.jsonl").open("ab") as file:
+            file.write(torn)
+    assert train(tmp_path / "killed").read_bytes() == best.read_bytes()
+    assert records(tmp_path / "killed") == records(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "change", [{"weight_decay": 0.5}, {"average": 0.5}, {"precision": "bfloat16"}, {"validate_every": 3}]
+)
+def test_every_setting_that_shapes_the_result_is_compared(tmp_path, change):
+    train(tmp_path)
+    with pytest.raises(UsageError, match=rf"other settings \({next(iter(change))}\)"):
+        train(tmp_path, **change)
+
+
+@pytest.mark.parametrize("size", [0, 5, 2000, -20])
+def test_a_damaged_state_is_told_in_one_line_with_the_way_out(tmp_path, size):
+    train(tmp_path)
+    last = tmp_path / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:size])
+    with pytest.raises(InputError, match=r"last\.safetensors.*--restart") as found:
+        train(tmp_path)
+    assert "\n" not in str(found.value)
+    assert train(tmp_path, restart=True).is_file()
 
 
 def test_two_processes_compute_what_one_does(tmp_path):

@@ -15,7 +15,7 @@ from cdrl.face.mesh import POINTS, canonical_points, region_weights
 from cdrl.manipulation.person import closed_opening
 from cdrl.manipulation.prior import EXPRESSIVE, back, of_the_mouth, parted, region_table
 from cdrl.rendering.texture import low_pass
-from cdrl.training.observations import Observation
+from cdrl.training.observations import Clip, Observation
 
 _TALK = (40, 50, 60, 70, 80)  # percentiles of lip opening that are compared: parted lips, not the widest
 _PARTED = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.1)  # cm above closed lips, between which mouths are compared
@@ -63,7 +63,7 @@ EMPHASIS = {
 }
 
 
-def people_with_emotions(seen: Sequence[Observation]) -> set[str]:
+def people_with_emotions(seen: Sequence[Observation | Clip]) -> set[str]:
     """People with a neutral clip and at least one emotional one: only they tell what an emotion changes."""
     neutral = {item.person for item in seen if item.emotion == "neutral"}
     return neutral & {item.person for item in seen if item.emotion in EXPRESSIVE}

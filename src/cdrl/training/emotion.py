@@ -8,8 +8,9 @@ other content: two views of a face, two moments of a clip, or two people. Only p
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,7 +33,7 @@ from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.content_change import change_content
 from cdrl.training.distributed import World
 from cdrl.training.faces import SIDE, UNKNOWN, Faces, draw_batch, gathered, kinds, summary
-from cdrl.training.kept import kept_array
+from cdrl.training.kept import Rows, kept_array
 from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.probing import read_linearly
 from cdrl.training.publish import publish
@@ -125,22 +125,20 @@ class Views:
         seed, count = options.loop.seed, options.views
         about = f"{_VERSION} {digest} {vlm.digest} {len(faces)}"
 
-        def changed() -> NDArray[np.float32]:
-            donors = _alike(train)
-            pictures = (
-                _view(train, row, view, donors, seed)
-                for row in track(range(len(train)), "looking at faces", console=console, transient=True)
-                for view in range(count)
-            )
-            return _features(vlm, pictures, len(train) * count).reshape(len(train), count, -1)
+        donors = _alike(train)
 
-        def plain() -> NDArray[np.float32]:
-            return _features(vlm, (resized(picture, SIDE) for picture in held_out.pictures), len(held_out))
+        def changed(done: int) -> Iterator[NDArray[np.float32]]:
+            numbers = (divmod(number, count) for number in range(done, len(train) * count))
+            return _features(vlm, (_view(train, row, view, donors, seed) for row, view in numbers))
 
-        return cls(
-            kept_array(options.cache, "views", f"{about} {seed} {count}".encode(), changed),
-            kept_array(options.cache, "plain", about.encode(), plain),
-        )
+        def plain(done: int) -> Iterator[NDArray[np.float32]]:
+            return _features(vlm, (resized(picture, SIDE) for picture in held_out.pictures[done:]))
+
+        given = f"{about} {seed} {count}".encode()
+        shown = Rows("views", "looking at faces", given, len(train) * count, changed, _TOGETHER)
+        seen = Rows("plain", "looking at faces", about.encode(), len(held_out), plain, _TOGETHER)
+        views = kept_array(options.cache, shown, console)
+        return cls(views.reshape(len(train), count, -1), kept_array(options.cache, seen, console))
 
 
 def _alike(faces: Faces) -> dict[tuple[str, int], NDArray[np.int64]]:
@@ -165,18 +163,14 @@ def _view(
     return augment(picture, SIDE, _VIEW, draw)
 
 
-def _features(vlm: VisionLanguageModel, pictures: Any, count: int) -> NDArray[np.float32]:
-    found = np.zeros((count, vlm.width), np.float32)
-    batch: list[NDArray[np.uint8]] = []
-    at, device = 0, _device(vlm)
-    with torch.inference_mode():
-        for number, picture in enumerate(pictures, 1):
-            batch.append(picture)
-            if len(batch) == _TOGETHER or number == count:
-                found[at : at + len(batch)] = vlm.image(as_images(np.stack(batch), device)).cpu().numpy()
-                at += len(batch)
-                batch = []
-    return found
+def _features(vlm: VisionLanguageModel, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
+    """What the model makes of pictures, [k, width] at a time; a batch of none last."""
+    device, waiting = _device(vlm), iter(pictures)
+    while batch := list(islice(waiting, _TOGETHER)):
+        with torch.inference_mode():
+            features = vlm.image(as_images(np.stack(batch), device)).cpu().numpy()
+        yield features.astype(np.float32)
+    yield np.zeros((0, vlm.width), np.float32)
 
 
 def _device(vlm: Any) -> torch.device:

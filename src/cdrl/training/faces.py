@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 
+from cdrl.assets import LANDMARKS, listed
 from cdrl.datasets.alignment import squares
 from cdrl.datasets.grey import read_grey
 from cdrl.datasets.prepared import Prepared, PreparedClip
@@ -28,7 +28,8 @@ from cdrl.errors import InputError, InputNotFoundError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import PRESENCE, BundleDetector, Region, Still
 from cdrl.files import file_sha256
-from cdrl.training.kept import kept_array
+from cdrl.training.kept import Rows, kept_array
+from cdrl.training.progress import track
 
 SIDE = 112
 """Pixels a side that faces are kept at."""
@@ -120,7 +121,7 @@ def clip_faces(data: Prepared, console: Console, parts: Sequence[str] = ("train"
     """Frames of prepared clips, evenly over each clip: more of those whose emotion is known."""
     several = []
     clips = [clip for clip in data.clips if clip.facts.part in parts]
-    for clip in track(clips, "reading faces", console=console, transient=True):
+    for clip in track(clips, "reading faces", console):
         several.append(_frames(clip))
     if not several:
         raise UsageError(f"the prepared folders hold no clip of people to {' or '.join(parts)} on")
@@ -164,7 +165,7 @@ def still_faces(folder: Path, console: Console) -> Faces:
     if missing:
         raise UsageError(f"{table}: no column {', '.join(sorted(missing))}; write path,emotion,person")
     detector, several, lost = BundleDetector(), [], 0
-    for row in track(rows, "reading stills", console=console, transient=True):
+    for row in track(rows, "reading stills", console):
         read = cv2.imread(str(folder / row["path"]), cv2.IMREAD_COLOR)
         if read is None:
             raise InputError(f"{folder / row['path']}: not a picture, or missing; correct {table}")
@@ -183,6 +184,15 @@ def still_faces(folder: Path, console: Console) -> Faces:
     if not several:
         raise UsageError(f"{table}: no picture with a face")
     return joined(several)
+
+
+def stills_sha256(folder: Path) -> str:
+    """SHA-256 over DIR/stills.csv and every picture that it names, hexadecimal."""
+    digest = hashlib.sha256((folder / "stills.csv").read_bytes())
+    with (folder / "stills.csv").open(newline="", encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file):
+            digest.update((folder / row["path"]).read_bytes())
+    return digest.hexdigest()
 
 
 def _points(detector: BundleDetector, still: Still) -> Floats | None:
@@ -207,20 +217,21 @@ def fer_faces(path: Path, cache: Path, console: Console) -> Faces:
 def _fer_blendshapes(images: Picture, cache: Path, console: Console) -> NDArray[np.float32]:
     """[n, 52]; not a number where the landmark network sees no face."""
 
-    def measure() -> NDArray[np.float32]:
+    def measure(done: int) -> Iterator[NDArray[np.float32]]:
         detector = BundleDetector()
-        found = np.full((len(images), 52), np.nan, np.float32)
-        for index in track(range(len(images)), "measuring grey faces", console=console, transient=True):
-            size = (_ENLARGED, _ENLARGED)
-            large = cv2.resize(images[index], size, interpolation=cv2.INTER_CUBIC)
+        for image in images[done:]:
+            large = cv2.resize(image, (_ENLARGED, _ENLARGED), interpolation=cv2.INTER_CUBIC)
             still = Still(np.repeat(np.asarray(large, np.uint8)[..., None], 3, 2))
             first = detector.landmarks(still, Region(_ENLARGED / 2, _ENLARGED / 2, 1.15 * _ENLARGED, 0.0))
             again = detector.landmarks(still, Region.of_landmarks(first.points))
+            found = np.full((1, 52), np.nan, np.float32)
             if again.presence >= PRESENCE:
-                found[index] = detector.blendshapes(again.points)
-        return found
+                found[0] = detector.blendshapes(again.points)
+            yield found
+        yield np.zeros((0, 52), np.float32)
 
-    return kept_array(cache, "grey", images.tobytes(), measure)
+    given = listed()[LANDMARKS].sha256.encode() + str(images.shape).encode() + images.tobytes()
+    return kept_array(cache, Rows("grey", "measuring grey faces", given, len(images), measure), console)
 
 
 def summary(faces: Faces) -> str:
@@ -284,7 +295,7 @@ def gathered(
         digests.append(file_sha256(fer))
     if stills is not None:
         several.append(still_faces(stills, console))
-        digests.append(file_sha256(stills / "stills.csv"))
+        digests.append(stills_sha256(stills))
     if not several:
         raise UsageError("no faces to learn from: name --data FOLDER, --fer FILE or --stills FOLDER")
     faces = joined(several)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from cdrl.datasets.prepared import PreparedClip
-from cdrl.errors import OutputError
-from cdrl.files import atomic_path
+from cdrl.media.threads import available_cores
 from cdrl.representation.content import ContentModel
 from cdrl.representation.encoders import as_images
 from cdrl.training.augmentation import Augmentation, augment
+from cdrl.training.kept import Rows, kept_rows
 
 _BATCH, _LARGE_BATCH = 32, 256  # pictures encoded together, by a CPU and by an accelerator
 _ROOM = 1.5  # times the maps' bytes that an accelerator must have free to hold them
@@ -35,6 +33,7 @@ _VARIED = Augmentation(
     turn=8, zoom=(0.9, 1.1), shift=0.03, stretch=0.04, grey=0.2, contrast=(0.75, 1.4), brightness=0.08,
     gamma=(0.75, 1.35), coarse=0.4, coarsest=64, compressed=0.3, cutout=0.0,
 )  # fmt: skip
+_VERSION = 1  # raise it whenever what is encoded changes
 PLAIN = 0
 """The variant that shows a clip as it is; the others are numbered from 1."""
 
@@ -86,22 +85,22 @@ def cached_maps(
 
     On an accelerator with room for them they lie in its memory. Raises OutputError where `folder` has no room.
     """
-    encoder: Any = model.encoder
     asked = [(*item.key, item.frames.start, item.frames.stop) for item in wanted]
-    facts = [asdict(_VARIED), digest, model.config.encoder, model.grid, asked]
-    path = folder / f"maps_{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.npy"
-    if not path.is_file():
-        shape = (sum(len(item.frames) for item in wanted), int(encoder.channels), *model.grid)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as partial:
-                _compute(wanted, model, device, console, partial, shape)
-        except OSError as error:
-            gigabytes = 2 * np.prod(shape) / 1e9
-            raise OutputError(
-                f"{path}: cannot be written ({error.strerror or error}); {gigabytes:.1f} GB are needed there: free "
-                "space, or choose another --cache"
-            ) from error
+    facts = [_VERSION, asdict(_VARIED), digest, weights_digest(model.encoder), model.grid, asked]
+    count = sum(len(item.frames) for item in wanted)
+    # A CPU has enough to do with encoding; an accelerator is fed by all cores.
+    workers, together = (0, _BATCH) if device.type == "cpu" else (available_cores(), _LARGE_BATCH)
+
+    def rows(done: int) -> Iterator[NDArray[np.float16]]:
+        frames = Subset(_Frames(wanted), range(done, count))
+        batches = DataLoader(frames, together, num_workers=workers) if done < count else ()
+        for batch in batches:
+            with torch.inference_mode():
+                maps = model.maps(as_images(batch.numpy(), device)).half().cpu().numpy()
+            yield maps
+
+    made = Rows("maps", "encoding frames", json.dumps(facts).encode(), count, rows, together)
+    path = kept_rows(folder, made, console)
     # Copied where written to, which nobody does: PyTorch takes no arrays that are for reading alone.
     values = torch.from_numpy(np.load(path, mmap_mode="c"))
     if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] > _ROOM * values.nbytes:
@@ -109,24 +108,14 @@ def cached_maps(
     return Maps(values, wanted)
 
 
-def _compute(
-    wanted: Sequence[Wanted],
-    model: ContentModel,
-    device: torch.device,
-    console: Console,
-    path: Path,
-    shape: tuple[int, ...],
-) -> None:
-    values = np.lib.format.open_memmap(path, "w+", np.float16, shape)
-    # A CPU has enough to do with encoding; an accelerator is fed by all cores.
-    workers, together = (0, _BATCH) if device.type == "cpu" else (len(os.sched_getaffinity(0)), _LARGE_BATCH)
-    batches = DataLoader(_Frames(wanted), together, num_workers=workers)
-    at = 0
-    for batch in track(batches, "encoding frames", total=len(batches), console=console, transient=True):
-        with torch.inference_mode():
-            values[at : at + len(batch)] = model.maps(as_images(batch.numpy(), device)).half().cpu().numpy()
-        at += len(batch)
-    values.flush()
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 over the names, kinds and values of a network's weights, hexadecimal: what it computes depends on them,
+    wherever their file lies."""
+    digest = hashlib.sha256()
+    for name, values in sorted(model.state_dict().items()):
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update(values.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 class _Frames(Dataset[NDArray[np.uint8]]):

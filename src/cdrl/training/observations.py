@@ -13,15 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from cdrl.assets import LANDMARKS, listed
 from cdrl.emotions import parse_emotion
-from cdrl.errors import CdrlError, InputNotFoundError, UsageError
+from cdrl.errors import CdrlError, InputError, InputNotFoundError, OutputError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
-from cdrl.files import atomic_path
 from cdrl.media import read
 from cdrl.rendering.texture import log_texture
+from cdrl.training.kept import keep_npz
 
 RATE = Fraction(15)  # shapes a second: neighbouring frames repeat one another
 _TEXTURE_EVERY = 2  # shapes between two textures
@@ -60,8 +61,11 @@ def read_table(data: Path) -> list[Clip]:
     table = data / "clips.csv"
     if not table.is_file():
         raise InputNotFoundError(f"{table}: no such table; --data takes a folder with clips.csv (path,actor,emotion)")
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: not a table of comma-separated values in UTF-8 ({error})") from error
     missing = {"path", "actor", "emotion"} - set(rows[0] if rows else ())
     if missing:
         raise UsageError(f"{table}: no column {', '.join(sorted(missing))}; write path,actor,emotion")
@@ -81,21 +85,23 @@ def read_table(data: Path) -> list[Clip]:
 
 
 def observe_all(clips: list[Clip], cache: Path) -> Iterator[Observation | str]:
-    """Observations clip by clip, or one line saying why a clip gives none."""
-    cache.mkdir(parents=True, exist_ok=True)
+    """Observations clip by clip, or one line saying why a clip gives none. Raises OutputError where nothing can be
+    kept in `cache`."""
     detector = BundleDetector()
+    seen_by = _VERSION + listed()[LANDMARKS].sha256.encode()
     for clip in clips:
         try:
-            key = hashlib.sha256(_VERSION + clip.path.read_bytes()).hexdigest()[:24]
-            stored = cache / f"{key}.npz"
+            stored = cache / f"{hashlib.sha256(seen_by + clip.path.read_bytes()).hexdigest()[:24]}.npz"
             found = _cached(stored)
             if found is None:
                 found = _observe(clip.path, detector)
-                with atomic_path(stored) as partial:
-                    np.savez(partial, shapes=found[0], texture=found[1], blendshapes=found[2])
-            yield Observation(clip.path.name, clip.person, clip.emotion, *found)
+                keep_npz(stored, shapes=found[0], texture=found[1], blendshapes=found[2])
+        except OutputError:
+            raise
         except (CdrlError, OSError) as error:
             yield f"{clip.path}: left out ({error})"
+        else:
+            yield Observation(clip.path.name, clip.person, clip.emotion, *found)
 
 
 def _cached(stored: Path) -> tuple[Floats, Floats, Floats] | None:

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.face.bundle import Floats
@@ -18,6 +17,7 @@ from cdrl.manipulation.edit import shown_pattern
 from cdrl.manipulation.person import Person, describe, expression_model
 from cdrl.manipulation.prior import EmotionPrior, Pattern
 from cdrl.rendering.texture import log_texture, relief
+from cdrl.training.progress import track
 
 _LOOKS = 6  # frames of which the relief is measured
 _FRONTAL = 30.0  # degrees of yaw: turned faces further are not trained on
@@ -48,7 +48,7 @@ def performances(
     """Those of the clips in which a face is seen from the front for `length` consecutive frames."""
     model = expression_model(prior)
     found = []
-    for clip in track(clips, "describing people", console=console, transient=True):
+    for clip in track(clips, "describing people", console):
         points = clip.landmarks
         poses = [estimate_pose(frame) for frame in points]
         frontal = np.array([abs(pose.yaw) < _FRONTAL for pose in poses])

@@ -13,20 +13,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
+from tyro.conf import FlagCreatePairsOff
 
-from cdrl.assets import folder, record
-from cdrl.errors import OutputError, UsageError
+from cdrl.assets import MANIFEST, listed, record
+from cdrl.datasets.splits import check_people
+from cdrl.errors import AssetError, OutputError, OutputExistsError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS
+from cdrl.files import EXISTS
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.rendering.texture import skin_mask
 from cdrl.training.changes import EMPHASIS, changes, laid_on, mouths_table, people_with_emotions, shut
 from cdrl.training.enrolment import belief, believed, enrolment_table
 from cdrl.training.following import HALVES, Followed, followed, following, following_table
-from cdrl.training.observations import Observation, observe_all, read_table
+from cdrl.training.observations import Clip, Observation, observe_all, read_table
+from cdrl.training.progress import track
 
+OUTPUT = Path("runs/prior.npz")
 LICENCE = "CC-BY-NC-SA-4.0"
 _RIDGE = 10.0
 _QUIET = 0.02  # deviation of a blendshape below which it hardly speaks
@@ -44,8 +48,10 @@ class Options:
 
     data: Path
     """Folder with clips.csv (columns path, actor, emotion) and the clips it names."""
-    output: Path = folder() / "prior.npz"
-    """Where the prior is written."""
+    output: Path = OUTPUT
+    """Where the prior is written; it is entered into the list of model files beside it, manifest.json."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace what is there already."""
     cache: Path = Path("runs/prior")
     """What was seen in each clip, kept so that a second fit takes seconds."""
     leave: str = ""
@@ -60,13 +66,11 @@ class Options:
 def run(options: Options) -> int:
     """The command."""
     console = Console(soft_wrap=True)
-    seen: list[Observation] = []
-    if options.output.suffix != ".npz":
-        raise UsageError(f"--output {options.output}: a prior is an .npz file; give it that ending")
-    if not options.output.parent.is_dir():
-        raise OutputError(f"--output {options.output}: there is no folder {options.output.parent}; make it first")
     clips = read_table(options.data)
-    for item in track(observe_all(clips, options.cache), "watching clips", total=len(clips), console=console):
+    left = _left_out(options, clips)
+    _check_outputs(options, left)
+    seen: list[Observation] = []
+    for item in track(observe_all(clips, options.cache), "watching clips", console, len(clips)):
         if isinstance(item, str):
             console.print(item, highlight=False)
         else:
@@ -77,21 +81,50 @@ def run(options: Options) -> int:
         if shown := as_references(seen):
             console.print(following_table(shown))
         console.print(mouths_table(seen))
-    left = sorted(people_with_emotions(seen)) if options.leave == "each" else []
-    for person in left:
-        path = options.output.with_name(f"prior_without_{person}.npz")
-        fit(seen, {person}).save(path)
-        console.print(f"wrote {path}")
-    if not left:
-        people = {name.strip() for name in options.leave.split(",") if name.strip()}
-        strangers = people - {item.person for item in seen}
-        if strangers:
-            raise UsageError(f"--leave {', '.join(sorted(strangers))}: no clip of that person in {options.data}")
-        fit(seen, people).save(options.output)
+    for path, people in left.items():
+        if options.leave == "each" and not people <= people_with_emotions(seen):
+            continue  # of clips that could not be watched
+        fit(seen, people).save(path, overwrite=options.overwrite)
         count = len(people_with_emotions(seen) - people)
-        record(options.output, options.licence, f"cdrl train prior on {len(seen)} clips, {count} people with emotions")
-        console.print(f"wrote {options.output}")
+        record(path, options.licence, f"cdrl train prior on {len(seen)} clips, {count} people with emotions")
+        console.print(f"wrote {path}", highlight=False)
     return 0
+
+
+def _left_out(options: Options, clips: Sequence[Clip]) -> dict[Path, set[str]]:
+    """Which priors are written, and who is left out of each. Raises UsageError for a name that nobody has."""
+    if options.leave != "each":
+        people = {name.strip() for name in options.leave.split(",") if name.strip()}
+        check_people(sorted(people), {clip.person for clip in clips}, "--leave")
+        return {options.output: people}
+    everybody = sorted(people_with_emotions(clips))
+    for person in everybody:
+        if {"/", "\\"} & set(person):
+            raise UsageError(f"--leave each: {person!r} cannot be part of a file's name; name that actor otherwise")
+    return {options.output.with_name(f"prior_without_{person}.npz"): {person} for person in everybody}
+
+
+def _check_outputs(options: Options, paths: Collection[Path]) -> None:
+    """Refuse before any work what could not be written in the end, or would replace something unasked."""
+    folder = options.output.parent
+    if options.output.suffix != ".npz":
+        raise UsageError(f"--output {options.output}: a prior is an .npz file; give it that ending")
+    if options.output == OUTPUT:
+        folder.mkdir(exist_ok=True)
+    if not folder.is_dir():
+        raise OutputError(f"--output {options.output}: there is no folder {folder}; make it first")
+    try:
+        known = listed(folder) if (folder / MANIFEST).exists() else {}
+    except AssetError:
+        raise UsageError(
+            f"--output {options.output}: {folder / MANIFEST} is no list of model files, in which priors are entered; "
+            "choose another folder"
+        ) from None
+    for path in () if options.overwrite else paths:
+        if path.exists():
+            raise OutputExistsError(f"--output {path} {EXISTS}")
+        if path.name in known:
+            raise OutputExistsError(f"--output {path}: in the list {folder / MANIFEST} it {EXISTS}")
 
 
 def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrior:

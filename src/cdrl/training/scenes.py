@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from torch import Tensor
 
 from cdrl.datasets.prepared import SIZE, Prepared
+from cdrl.datasets.splits import check_people, people_of
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.manipulation.differentiable import DifferentiablePrior, Patterns
@@ -27,7 +29,8 @@ from cdrl.representation.emotion import load_emotion
 from cdrl.representation.encoders import as_images
 from cdrl.training.augmentation import resized
 from cdrl.training.faces import Faces, clip_faces, fer_faces, joined
-from cdrl.training.kept import kept_array
+from cdrl.training.kept import Rows, kept_array
+from cdrl.training.maps import weights_digest
 from cdrl.training.performances import Performance, performances
 
 _TOGETHER = 64
@@ -106,6 +109,7 @@ class Stage:
         console = Console(soft_wrap=True, quiet=quiet)
         self.fitted = EmotionPrior.load(options.prior)
         self.prior = DifferentiablePrior(self.fitted).to(device)
+        check_people(options.leave, people_of(clip.facts for clip in data.clips), "--leave")
         clips = [clip for clip in data.clips if f"{clip.facts.dataset}/{clip.facts.actor}" not in options.leave]
         self.every = performances(clips, self.fitted, options.length, console)
         self.train = [item for item in self.every if item.clip.facts.part == "train"]
@@ -136,8 +140,12 @@ class Stage:
             several.append(fer_faces(self.options.fer, cache, console).of("train"))
         faces = joined(several)
         faces = faces.where(faces.labelled)
-        known = kept_array(cache, "shown", self._given(faces), lambda: self._shown(faces))
-        left = np.isin(faces.person, [name.split("/")[1] for name in self.options.leave])
+        rows_of = Rows(
+            "shown", "looking at faces", self._given(faces), len(faces), partial(self._shown, faces), _TOGETHER
+        )
+        known = kept_array(cache, rows_of, console)
+        named = [f"{source}/{person}" for source, person in zip(faces.source, faces.person, strict=True)]
+        left = np.isin(named, np.array(self.options.leave, np.str_))
         rows = {
             number: np.flatnonzero((faces.emotion == EMOTIONS.index(name)) & ~left)
             for number, name in enumerate(EXPRESSIVE)
@@ -153,21 +161,18 @@ class Stage:
         digest = hashlib.sha256(faces.emotion.tobytes())
         for picture in faces.pictures:
             digest.update(picture.tobytes())
-        for name, values in self.supervision.state_dict().items():
-            if name.startswith("emotion."):
-                digest.update(values.cpu().numpy().tobytes())
+        digest.update(weights_digest(self.supervision.emotion).encode())
         return digest.digest()
 
     @torch.inference_mode()
-    def _shown(self, faces: Faces) -> NDArray[np.float32]:
-        """`Shown` of faces, [n, W + 1]: the vector of each, and how plainly it shows its emotion."""
-        rows = []
-        for at in range(0, len(faces), _TOGETHER):
+    def _shown(self, faces: Faces, done: int) -> Iterator[NDArray[np.float32]]:
+        """`Shown` of the faces from number `done` on, [k, W + 1]: the vector of each, and how plainly it shows its
+        emotion."""
+        for at in range(done, len(faces), _TOGETHER):
             pictures = np.stack([resized(picture, SIZE) for picture in faces.pictures[at : at + _TOGETHER]])
             emotion = torch.from_numpy(faces.emotion[at : at + _TOGETHER]).to(self.device)
             found = self.supervision.shown(as_images(pictures, self.device)[:, None], emotion)
-            rows.append(torch.cat([found.vectors[:, 0], found.plainly], 1).cpu().numpy())
-        return np.concatenate(rows)
+            yield torch.cat([found.vectors[:, 0], found.plainly], 1).cpu().numpy()
 
     def draw(self, draw: np.random.Generator) -> Moment:
         """A moment of somebody to train on, asked for an emotion."""

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,6 +27,7 @@ from cdrl.evaluation.sync_expert import ARCHITECTURE, CURVES, SyncConfig, SyncNe
 from cdrl.evaluation.sync_moments import Moments, kept_moments
 from cdrl.training.distributed import World
 from cdrl.training.loop import LoopOptions, fit, held
+from cdrl.training.progress import track
 from cdrl.training.publish import publish
 from cdrl.training.settings import settings_of
 
@@ -110,7 +110,7 @@ class SyncTask:
         console = Console(soft_wrap=True, quiet=not self.world.first)
 
         def shown(clips: Any) -> Any:
-            return track(clips, f"looking at lips ({part})", console=console, transient=True)
+            return track(clips, f"looking at lips ({part})", console)
 
         given = (data.of(part), data.digest, self.options.cache, shown)
         if self.world.first:
