@@ -64,6 +64,12 @@ def complaint(capsys):
     return err
 
 
+def chained(error, cause):
+    """An error as libraries written in C raise it when a signal comes while they load."""
+    error.__cause__ = cause
+    return error
+
+
 KINDS = [
     (errors.UsageError, 2),
     (errors.InputError, 3),
@@ -99,6 +105,7 @@ def test_each_kind_of_error_is_one_line_and_its_code(editor, capsys, kind, code)
         (ZeroDivisionError("oops"), 1, "unexpected ZeroDivisionError: oops; run again with --debug"),
         (MemoryError(), 1, "out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (chained(ImportError("initialization failed"), KeyboardInterrupt()), 130, "interrupted"),
     ],
 )
 def test_what_nobody_planned_is_one_line_too(editor, capsys, failure, code, said):
@@ -120,26 +127,37 @@ WRONG = [
     ([], "no command is given"),
     (["edti"], r"unknown command 'edti' \(did you mean edit\?\)"),
     (["train"], "needs one of: prior"),
-    (["evaluate", "nothing"], "needs one of: edit, table"),
-    (["edit"], "missing: -o FILE, --output FILE; see cdrl edit --help"),
+    (["train", "foo"], "unknown command 'train foo': choose from prior"),
+    (["evaluate", "tabel"], r"unknown command 'evaluate tabel' \(did you mean table\?\)"),
+    (["edit"], "missing: SOURCE, the video to edit, and one of --emotion"),
+    (["edit", "happy"], "'happy' looks like an emotion: write cdrl edit SOURCE -e happy"),
+    (["edit", "a.mp4", "happy"], "'happy' looks like an emotion: write -e happy"),
+    (["edit", "a.mp4", "b.mp4", "-e", "happy"], "unexpected argument 'b.mp4'"),
     (["edit", "-o", "b.mp4", "--emotion", "happy"], "missing: SOURCE"),
     ([*EDIT, "--emotion", "happy", "--project", "p.json"], "--project and --emotion are both given"),
     ([*EDIT, "--emotion", "happy", "--save-project", "./a.mp4"], "--save-project a.mp4 is the source"),
-    (["edit", "a.mp4", "--emotion", "happy"], "missing: -o FILE, --output FILE"),
     (EDIT, "nothing is asked for"),
     ([*EDIT, "--emotion"], "--emotion"),
     ([*EDIT, "--emotion", "hapy"], "did you mean happy"),
     ([*EDIT, "--emotion", "happy", "--intensity", "2"], "out of range"),
     ([*EDIT, "--emotion", "happy", "--intensity", "nan"], "out of range"),
-    ([*EDIT, "--emotion", "happy", "--intensity", "strong"], "strong"),
+    (
+        [*EDIT, "--emotion", "happy", "--intensity", "strong"],
+        "--intensity: 'strong' is not a number: write for example",
+    ),
+    ([*EDIT, "--emotion", "happy", "--intensity", "160%"], "out of range"),
+    ([*EDIT, "--emotion", "happy", "--quality", "good"], "--quality: 'good' is not a number"),
+    (["app", "--port", "abc"], "--port: 'abc' is not a whole number"),
+    (["batch", ".", "--jobs", "many"], "--jobs: 'many' is not a whole number"),
+    ([*EDIT, "--emotion", "happy", "--overwrite=no"], "--overwrite takes no value"),
     ([*EDIT, "--emotion", "happy", "--regions", "nose"], "unknown region 'nose'"),
     ([*EDIT, "--segments", "0-2:happy,1-3:sad"], "overlap"),
     ([*EDIT, "--emotion", "happy", "--segments", "0-1:sad"], "choose one"),
-    ([*EDIT, "--emotion", "happy", "--intensty", "1"], "--intensty, 1; Perhaps you meant: --intensity FLOAT"),
-    (["edit", "a.mp4", "--outptu", "b.mp4", "--emotion", "sad"], "missing: -o FILE.*--outptu"),
+    ([*EDIT, "--emotion", "happy", "--intensty", "1"], r"unknown option --intensty \(did you mean --intensity\?\)"),
+    (["verify", "--sourec", "a.mp4"], r"unknown option --sourec \(did you mean --source\?\)"),
     ([*EDIT, "--emotion", "happy", "--quality", "99"], "quality"),
     ([*EDIT, "--emotion", "happy", "--preset", "fastest"], "preset"),
-    ([*EDIT, "--emotion", "happy", "--codec", "mpeg1"], "codec"),
+    ([*EDIT, "--emotion", "happy", "--codec", "mpeg1"], "--codec mpeg1: choose one of auto, h264"),
     ([*EDIT, "--emotion", "happy", "--report", "./a.mp4"], "--report a.mp4 is the source"),
     ([*EDIT, "--emotion", "happy", "--report", "b.mp4"], "--report b.mp4 is the output"),
     ([*EDIT, "--emotion", "happy", "--preview", "c.xyz"], "--preview c.xyz is no picture"),
@@ -182,7 +200,7 @@ def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
         str(report),
     ]
     assert main([*words.split(), *more]) == 0
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("3 frames edited\n", "")
     asked = editor.asked
     assert (str(asked["source"]), str(asked["path"])) == ("a.flv", "b.mp4")
     assert (asked["emotion"], asked["intensity"], asked["face"]) == ("happy:0.6+sad:0.4", 0.8, "left")
@@ -205,6 +223,7 @@ def test_a_saved_project_asks_for_the_same_again(editor, capsys, tmp_path):
     assert editor.asked == {**first, "enroll": {"sad": Path.cwd() / "s.png"}}
     assert main(["edit", str(other), "--project", str(kept), "-o", "b.mp4"]) == 0
     assert editor.asked["source"] == other
+    capsys.readouterr()
     assert main(["edit", str(other), "--emotion", "sad", "-o", "b.mp4", "--save-project", str(kept)]) == 5
     assert "exists already" in complaint(capsys)
 

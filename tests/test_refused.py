@@ -65,7 +65,8 @@ def nothing_left(shelf, monkeypatch):
 REFUSED = [
     ("nowhere.mp4 --emotion happy -o out.mp4", 3, "no such file"),
     ("folder.mp4 --emotion happy -o out.mp4", 3, "folder"),
-    ("https://example.org/talk.mp4 --emotion happy -o out.mp4", 3, "address"),
+    ("https://example.org/talk.mp4 --emotion happy -o out.mp4", 3, "https://example.org/talk.mp4 is an address"),
+    ("talk.mp4 --reference https://example.org/talk.mp4 -o out.mp4", 3, "https://example.org/talk.mp4 is an address"),
     ("concat:talk.mp4|talk.mp4 --emotion happy -o out.mp4", 3, "concat"),
     ("empty.mp4 --emotion happy -o out.mp4", 3, "empty"),
     ("text.mp4 --emotion happy -o out.mp4", 3, "text.mp4"),
@@ -103,9 +104,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "code", "said"), REFUSED)
-def test_refused(line, code, said, capfd):
+def test_refused(line, code, said, capsys):
     assert main(["edit", *line.split()]) == code
-    out, err = capfd.readouterr()
+    out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("cdrl: error: ")
     assert err.count("\n") == 1, err
@@ -139,3 +140,9 @@ def test_interrupted(shelf, number, wait):
     assert process.returncode == 130, err
     assert err.count("\n") == 1
     assert err.startswith("cdrl: error: ")
+
+
+def test_only_our_line_is_said_where_the_networks_runtime_and_codecs_would_speak(shelf):
+    words = [sys.executable, "-m", "cdrl", "edit", "noise.mp4", "--emotion", "happy", "-o", "out.mp4"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=shelf, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1), done.stderr

@@ -6,16 +6,25 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cdrl.editor import Editor
+
+    __version__: str
 
 __all__ = ["__version__", "load"]
 
-__version__ = version("cdrl")
+
+def __getattr__(name: str) -> str:
+    """The version, read from the installed package when somebody asks: that takes 40 ms."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cdrl")
+    raise AttributeError(f"module 'cdrl' has no attribute {name!r}")
 
 
 def load(prior: str | Path | None = None, model: str | Path | None = None) -> Editor:

@@ -6,20 +6,19 @@ returns the exit code. It is imported only when it is called, so that `cdrl --he
 
 from __future__ import annotations
 
-import io
-import os
-import re
+import errno
 import signal
 import sys
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr
-from difflib import get_close_matches
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from cdrl.errors import CdrlError, Interrupted, UsageError, one_line
+from cdrl.commands.streams import discard_output, native_messages_muted, open_closed_streams
+from cdrl.errors import CdrlError, Interrupted, OutputError, UsageError, one_line
+from cdrl.extras import missing_module
 
 COMMANDS = {
     "edit": ("cdrl.commands.edit", "change the emotion of a video"),
@@ -50,69 +49,98 @@ COMMANDS = {
         "show how well the judge of lips and sound tells them apart on people it never saw",
     ),
     "convert": ("cdrl.commands.convert", "make safetensors of a PyTorch checkpoint"),
+    "completion": ("cdrl.commands.completion", "print what makes the tab key complete in bash, zsh or fish"),
     "doctor": ("cdrl.doctor", "say what is installed and whether editing can run"),
 }
 """Words of the command → the module it lives in, and what it does."""
 
+_STOPPED = "interrupted: nothing half-written is left behind"
 HELP_WORDS = {"-h", "--help", "help"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `cdrl` with `arguments` (default: the process's own) and return its exit code; see `cdrl.errors`."""
+    """Run `cdrl` and return its exit code; see `cdrl.errors`.
+
+    Args:
+        arguments: The words after `cdrl`. None: this process is the program `cdrl`, whose words, standard streams and
+            signals they are; otherwise nothing of the process is touched, and any thread may call.
+    """
+    own = arguments is None
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    before = signal.signal(signal.SIGTERM, _terminated)
+    with ExitStack() as stack:
+        if own:
+            open_closed_streams()
+        if threading.current_thread() is threading.main_thread():
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _terminated))
+        if own and not debug:
+            stack.enter_context(native_messages_muted())
+        code = _run(words, debug, own)
+        return _flush(code) if own else code
+
+
+def _run(words: list[str], debug: bool, own: bool) -> int:
+    """Carry out a command; every error becomes one line and an exit code."""
     try:
-        with nullcontext() if debug else _native_messages_muted():
-            return _dispatch(words)
+        return _dispatch(words)
     except CdrlError as error:
         return _report(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt as error:
-        return _report(error, "interrupted: nothing half-written is left behind", Interrupted.exit_code, debug)
-    except BrokenPipeError:
-        # Whoever read our output has left (`| head`); Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _report(error, _STOPPED, Interrupted.exit_code, debug)
+    except BrokenPipeError:  # whoever read our output has left (`| head`)
+        if own:
+            discard_output()
         return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _unexpected(error, words, debug)
+        said = "no space is left where something is written: free some, or choose another place"
+        return _report(error, said, OutputError.exit_code, debug)
     except MemoryError as error:
         return _report(error, "out of memory: close other programs, or edit a smaller video", 1, debug)
     except Exception as error:  # noqa: BLE001  the last line of defence: a user gets a sentence, not a traceback
-        what = f"unexpected {type(error).__name__}: {error}; run again with --debug to see where, and report it"
-        return _report(error, what, 1, debug)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return _unexpected(error, words, debug)
 
 
-@contextmanager
-def _native_messages_muted() -> Iterator[None]:
-    """Keep what C libraries write to stderr on their own from users; Python's stderr goes on as before.
+def _unexpected(error: Exception, words: list[str], debug: bool) -> int:
+    """Say what nobody planned; for a package that an extra brings and that is missing, how to install it."""
+    if (stop := _interruption(error)) is not None:
+        return _report(error, str(stop) or _STOPPED, Interrupted.exit_code, debug)
+    if isinstance(error, ModuleNotFoundError):
+        name, _ = _find_command(words)
+        if (needed := missing_module(error.name, f"cdrl {name}")) is not None:
+            return _report(error, str(needed), needed.exit_code, debug)
+    what = f"unexpected {type(error).__name__}: {error}; run again with --debug to see where, and report it"
+    return _report(error, what, 1, debug)
 
-    The network runtime greets, and codecs remark on every flaw of a file; what matters comes back as an error or a
-    warning of ours. --debug lets it all through.
-    """
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    python_stderr = sys.stderr
+
+def _interruption(error: BaseException) -> KeyboardInterrupt | None:
+    """The interruption that `error` came of: libraries written in C make an ImportError of one while they load."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
+def _flush(code: int) -> int:
+    """Write out what was printed, now that its failure can still be told; returns the exit code."""
     try:
-        if python_stderr.fileno() == 2:
-            sys.stderr = os.fdopen(kept, "w", 1, python_stderr.encoding, "backslashreplace", closefd=False)
-    except (OSError, ValueError, AttributeError):
-        pass  # somebody has replaced it by an object without a file, which we leave alone
-    python_stderr.flush()
-    os.dup2(sink, 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        sys.stderr = python_stderr
-        os.close(kept)
-        os.close(sink)
+        sys.stdout.flush()
+    except OSError as error:
+        discard_output()
+        if isinstance(error, BrokenPipeError):
+            return code or 1
+        return _report(error, f"standard output cannot be written ({error.strerror})", OutputError.exit_code, False)
+    return code
 
 
 def _dispatch(words: list[str]) -> int:
     if not words:
         raise UsageError(f"no command is given: choose from {', '.join(COMMANDS)}, or see cdrl --help")
     if words[0] in HELP_WORDS:
+        if len(words) > 1:  # as in `cdrl help edit`
+            return _dispatch([*words[1:], "--help"])
         print(_help())
         return 0
     if words[0] in {"--version", "-V"}:
@@ -124,6 +152,8 @@ def _dispatch(words: list[str]) -> int:
     if name not in COMMANDS:  # a group alone, as in `cdrl train --help`
         print(_help(f"{name} "))
         return 0
+    from cdrl.commands.arguments import parse_options
+
     module = import_module(COMMANDS[name][0])
     options = parse_options(module.Options, rest, f"cdrl {name}")
     code: int = module.run(options)
@@ -137,50 +167,23 @@ def _find_command(words: list[str]) -> tuple[str, list[str]]:
     inner = [name.split()[1] for name in COMMANDS if name.startswith(words[0] + " ")]
     if not inner:
         first = list(dict.fromkeys(name.split()[0] for name in COMMANDS))
-        near = get_close_matches(words[0], first, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise UsageError(f"unknown command {words[0]!r}{hint}: choose from {', '.join(first)}, or see cdrl --help")
+        raise UsageError(_unknown(words[0], words[0], first, "cdrl --help"))
     if len(words) > 1 and words[1] in HELP_WORDS:
         return words[0], []
-    if len(words) < 2 or words[1] not in inner:
+    if len(words) < 2:
         raise UsageError(f"cdrl {words[0]} needs one of: {', '.join(inner)}; see cdrl {words[0]} --help")
+    if words[1] not in inner:
+        raise UsageError(_unknown(" ".join(words[:2]), words[1], inner, f"cdrl {words[0]} --help"))
     return f"{words[0]} {words[1]}", words[2:]
 
 
-def parse_options(options: type[Any], words: list[str], program: str) -> Any:
-    """Make an `options` dataclass of command line words.
+def _unknown(said: str, word: str, known: Sequence[str], where: str) -> str:
+    """That a command is unknown, with the nearest one."""
+    from difflib import get_close_matches
 
-    Raises UsageError with the parser's complaint in one line; prints help and leaves with SystemExit(0) when asked.
-    """
-    import tyro
-
-    complaint = io.StringIO()
-    try:
-        with redirect_stderr(complaint):
-            return tyro.cli(options, args=words, prog=program, config=(tyro.conf.OmitArgPrefixes,))
-    except SystemExit as end:
-        if not end.code:
-            raise
-        raise UsageError(f"{_one_line(complaint.getvalue())}; see {program} --help") from None
-
-
-def _one_line(panel: str) -> str:
-    """The complaint inside the parser's box: what stands between its rules, without the help texts it quotes."""
-    sections: list[list[str]] = [[]]
-    for line in re.sub(r"\x1b\[[0-9;]*m", "", panel).strip().splitlines()[1:]:  # the first line is the box's title
-        inside = line.lstrip("│|").rstrip("│| ")
-        text = inside.strip()
-        if not text.strip("─-"):
-            sections.append([])
-        # Help texts of options are indented twice.
-        elif not text.startswith(("╰", "For full helptext")) and len(inside) - len(inside.lstrip()) < 8:
-            sections[-1].append(text)
-    said = [" ".join(lines).rstrip(".") for lines in sections if lines and not lines[0].startswith("Argument helptext")]
-    line = "; ".join(dict.fromkeys(said)) or "the arguments make no sense"
-    line = re.sub(r"; cdrl [a-z ]*--help$", "", line)
-    line = re.sub(r"^Missing from [^:]*: ", "missing: ", line)
-    # The name of a group of options, such as encoder, is not one that the user typed.
-    return re.sub(r"^Error parsing (?!-)\S+: ", "", line)
+    near = get_close_matches(word, known, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"unknown command {said!r}{hint}: choose from {', '.join(known)}, or see {where}"
 
 
 def _help(prefix: str = "") -> str:
@@ -199,14 +202,18 @@ def _help(prefix: str = "") -> str:
             "  cdrl --version       the version",
             "  --debug              with any command: show where an error came from",
             "",
-            "  cdrl edit talk.mp4 --emotion happy -o happy.mp4",
+            "  cdrl edit talk.mp4 -e happy",
         ]
     )
 
 
 def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
     """Say what went wrong in one line on stderr, after the traceback where that is wanted; returns `code`."""
+    if sys.stderr is None:  # an embedding program without one; print would take standard output instead
+        return code
     if debug:
+        import traceback
+
         traceback.print_exception(error)
     print("cdrl: error:", one_line(message), file=sys.stderr)
     return code

@@ -16,7 +16,6 @@ A number may be a percentage: `happy:60%` is `happy:0.6`.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Collection, Iterable
 
 from cdrl.errors import UsageError
@@ -87,16 +86,13 @@ def parse_amount(text: str) -> float:
     """The number that `0.5`, `.5` or `50%` writes.
 
     Raises:
-        ValueError: It is no number, or not finite, in words for a user.
+        ValueError: It is no number, in words for a user.
     """
     word = text.strip()
     try:
-        number = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
+        return float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or "_" in word:
-        raise ValueError(f"{word!r} is no number: write for example 0.8 or 80%")
-    return number
+        raise ValueError(f"{word!r} is not a number: write for example 0.8 or 80%") from None
 
 
 def _weights(numbers: list[list[float]], text: str) -> tuple[list[float], float]:

@@ -17,10 +17,8 @@ from typing import Any
 
 from cdrl.emotions import parse_emotion
 from cdrl.errors import CdrlError, InputError, UsageError
-from cdrl.face.tracking import parse_face
 from cdrl.files import atomic_write, small_text
 from cdrl.manipulation.plan import EditPlan
-from cdrl.media.opening import ADDRESS
 
 VERSION = 1
 MAX_BYTES = 1 << 20
@@ -63,6 +61,8 @@ class Project:
         if self.version != VERSION:
             raise UsageError(f"version {self.version!r} is not known here: this cdrl reads version {VERSION}")
         EditPlan.parse(self.emotion, self.reference, self.intensity, self.regions, self.segments)
+        from cdrl.face.tracking import parse_face  # noqa: PLC0415 - loads the networks' runtime
+
         parse_face(self.face)
         enroll = {parse_emotion(name): path for name, path in self.enroll.items()}
         object.__setattr__(self, "enroll", enroll)
@@ -152,6 +152,8 @@ def local_path(text: str, folder: Path, within: Path | None = None, *, stays: bo
     """
     if not text or "\x00" in text:
         raise UsageError(f"{text!r} is no file's name")
+    from cdrl.media.opening import ADDRESS  # noqa: PLC0415 - loads the codecs
+
     if ADDRESS.match(text):
         raise UsageError(f"{text!r:.200} is an address, not a file: download it and give the file's name")
     path = folder / text

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 import webbrowser
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
 from cdrl.commands.consent import ConsentGiven, require_consent
-from cdrl.commands.wish import BY_PRIOR, MODEL_HELP
 from cdrl.errors import Interrupted, UsageError
+from cdrl.extras import require_modules
 from cdrl.media.limits import Limits
 
 
@@ -31,7 +30,8 @@ class Options:
     """Do not open a browser."""
     edits: int = 1
     """Clips that are edited at the same time; further ones wait for their turn."""
-    model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint=BY_PRIOR)] = None
+    model: Annotated[str | None, arg(metavar="MODEL", help_behavior_hint="(default: translator)")] = None
+    """What fits emotions to the person: translator, prior (nothing), or a FILE of cdrl train translator."""
     i_have_consent: ConsentGiven = False
     limits: Limits = field(
         default_factory=lambda: Limits(max_bytes=1_000_000_000, max_seconds=600, max_pixels=4096 * 2304, max_streams=16)
@@ -46,8 +46,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Serve until interrupted."""
-    if find_spec("gradio") is None:
-        raise UsageError("cdrl app needs Gradio, which is not installed: pip install 'cdrl[app]'")
+    require_modules("cdrl app", "gradio")
     require_consent(options.i_have_consent)  # of whoever starts it; the page has everybody say so, too
 
     import cdrl

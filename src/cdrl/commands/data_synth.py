@@ -15,6 +15,7 @@ from cdrl.commands.progress import steps
 from cdrl.datasets.synthetic.planning import Settings, make_plan, speech_used
 from cdrl.datasets.synthetic.speech import Recording, aligned, read_table
 from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.extras import require_modules
 from cdrl.files import atomic_write, remove_temporaries
 from cdrl.locks import lock_folder
 from cdrl.parallel import make_executor
@@ -46,6 +47,7 @@ class Options:
 
 def run(options: Options) -> int:
     """The command."""
+    require_modules("cdrl data synth", "moderngl", "pocketsphinx")  # before the work, which is in other processes
     from cdrl.datasets.synthetic.production import Heads, check, make_all, write_tables
 
     console = Console(soft_wrap=True)

@@ -14,15 +14,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.commands.consent import ConsentGiven, require_consent
-from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE, enrolled
+from cdrl.commands.wish import (
+    BY_PRIOR,
+    MODEL_HELP,
+    REGIONS_HELP,
+    SEGMENTS_HELP,
+    WHOLE_FACE,
+    Emotion,
+    Intensity,
+    enrolled,
+)
+from cdrl.emotions import parse_blend
 from cdrl.errors import OutputError, OutputExistsError, UsageError, one_line
-from cdrl.files import sidecar_path
+from cdrl.files import atomic_write, sidecar_path
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
-from cdrl.project import Project
 
 if TYPE_CHECKING:
+    from cdrl.project import Project
     from cdrl.provenance import Credentials
+
+BESIDE_SOURCE = "(default: beside SOURCE, as in talk_happy.mp4)"
 
 Progress = Callable[[int, int | None], None]
 
@@ -59,15 +71,13 @@ class Options:
 
     source: Annotated[Positional[Path | None], arg(metavar="SOURCE", help_behavior_hint="")] = None
     """The video to edit; it is never changed. With --project it may be left out, or stands in for the project's."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint=BESIDE_SOURCE)] = None
     """Where to write the result; its ending chooses the container."""
-    emotion: Annotated[str | None, arg(metavar="EMOTION", help=EMOTION_HELP, help_behavior_hint="")] = None
+    emotion: Emotion = None
     reference: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """A clip or photo of anyone, whose expression is to be shown."""
-    segments: Annotated[str | None, arg(metavar="SEGMENTS", help_behavior_hint="")] = None
-    """Emotions over time, in seconds: "0-2.5:neutral, 2.5-6:surprised:1.2, 7-:reference"."""
-    intensity: float = 1.0
-    """How strong, 0 to 1.5; 1 is how people usually show it."""
+    segments: Annotated[str | None, arg(metavar="SEGMENTS", help=SEGMENTS_HELP, help_behavior_hint="")] = None
+    intensity: Intensity = 1.0
     regions: Annotated[str | None, arg(metavar="R,R", help=REGIONS_HELP, help_behavior_hint=WHOLE_FACE)] = None
     face: Annotated[str, arg(metavar="WHICH")] = "largest"
     """Who is edited where several people are seen: largest, left, right, or a number counted from the left."""
@@ -88,6 +98,8 @@ class Options:
     """Carry out a project that --save-project wrote; it stands for SOURCE, and for all that says what to show."""
     save_project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """Also write what was asked for, to be carried out again, changed or sent."""
+    dry_run: FlagCreatePairsOff[bool] = False
+    """Check what is asked for and the files it names, say what would be done, and write nothing."""
     i_have_consent: ConsentGiven = False
     provenance: Provenance = field(default_factory=Provenance)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
@@ -97,7 +109,13 @@ class Options:
 def run(options: Options) -> int:
     """Edit, write, and say what a user must know; warnings go to stderr, one line each."""
     project = project_of(options)  # before the networks load, so that a slip of the fingers is told at once
-    _check_extra_outputs(options, project)
+    output = options.output or _free_output(project, options)
+    _check_extra_outputs(options, output, project)
+    if options.dry_run:
+        from cdrl.commands.rehearsal import rehearsal
+
+        print("\n".join(rehearsal(project, output, options)))
+        return 0
     require_consent(options.i_have_consent)
 
     import cdrl  # loads the networks' runtime
@@ -106,7 +124,7 @@ def run(options: Options) -> int:
     job = editor.edit(project.source, **project.wish, limits=options.limits)
     with progress_bar("editing") as progress:
         report = job.save(
-            options.output,
+            output,
             overwrite=options.overwrite,
             encoder=options.encoder,
             preview=options.preview,
@@ -122,9 +140,23 @@ def run(options: Options) -> int:
         _write_report(options.report, report.to_json())
     if options.save_project is not None:
         project.write(options.save_project)
-    if sys.stderr.isatty():
-        print(report.summary(), file=sys.stderr)
+    print(one_line(report.summary()))
     return 0
+
+
+def _free_output(project: Project, options: Options) -> Path:
+    """A name beside the source for a result that was given none; one that is taken is left alone, which is said."""
+    from cdrl.commands.naming import default_output, numbered
+    from cdrl.media.opening import check_path
+
+    check_path(project.source, options.limits)
+    wanted = default_output(project)
+    if not os.access(wanted.absolute().parent, os.W_OK):
+        raise OutputError(f"{wanted}: its folder cannot be written to; say with -o where the result goes")
+    output = wanted if options.overwrite else numbered(wanted)
+    if output != wanted:
+        print("cdrl: note:", one_line(f"{wanted} exists already, so the result is {output}"), file=sys.stderr)
+    return output
 
 
 def credentials_of(wish: Provenance) -> Credentials | None:
@@ -138,6 +170,10 @@ def credentials_of(wish: Provenance) -> Credentials | None:
 
 def project_of(options: Options) -> Project:
     """What the options ask for, read from the project file where one is named. Raises UsageError."""
+    if options.project is None:
+        _check_request(options)
+    from cdrl.project import Project  # loads what reads faces
+
     names = [entry.name for entry in fields(Project) if entry.name not in ("source", "version")]
     if options.project is not None:
         for entry in fields(Options):
@@ -145,26 +181,48 @@ def project_of(options: Options) -> Project:
                 raise UsageError(f"--project and --{entry.name} are both given: drop one, or change the project file")
         project = Project.read(options.project)
         return project if options.source is None else project.of(options.source)
+    asked: dict[str, Any] = {name: getattr(options, name) for name in names}
+    asked["regions"] = () if options.regions is None else tuple(options.regions.split(","))
+    asked["enroll"] = enrolled(options.enroll)
+    return Project(options.source or Path(), **asked)
+
+
+def _check_request(options: Options) -> None:
+    """Name all that is missing at once. Raises UsageError."""
+    asked = any(value is not None for value in (options.emotion, options.reference, options.segments))
+    what = "--emotion (-e), --reference, --segments or --project"
     if options.source is None:
-        raise UsageError("missing: SOURCE, the video to edit; see cdrl edit --help")
-    wish = {name: getattr(options, name) for name in names}
-    wish["regions"] = () if options.regions is None else tuple(options.regions.split(","))
-    return Project(options.source, **wish | {"enroll": enrolled(options.enroll)})
+        more = "" if asked else f", and one of {what}"
+        raise UsageError(f"missing: SOURCE, the video to edit{more}; see cdrl edit --help")
+    if asked:
+        return
+    name = str(options.source)
+    if not options.source.exists() and _is_emotion(name):
+        raise UsageError(f"{name!r} looks like an emotion: write cdrl edit SOURCE -e {name}")
+    raise UsageError(f"nothing is asked for: give {what}; see cdrl edit --help")
+
+
+def _is_emotion(text: str) -> bool:
+    try:
+        parse_blend(text)
+    except UsageError:
+        return False
+    return True
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def _check_extra_outputs(options: Options, project: Project) -> None:
+def _check_extra_outputs(options: Options, output: Path, project: Project) -> None:
     """Refuse names for the report, preview and project that cannot be written or that would hit another file of ours.
 
     Done before the work, not after a long film has been edited.
     """
     if options.preview is not None and options.preview.suffix.lower() not in PICTURES:
         raise UsageError(f"--preview {options.preview} is no picture: end its name in {', '.join(PICTURES)}")
-    taken = {"the source": project.source, "the reference": project.reference, "the output": options.output}
+    taken = {"the source": project.source, "the reference": project.reference, "the output": output}
     taken |= {"--project": options.project} | {f"--enroll {name}": path for name, path in project.enroll.items()}
-    taken["the output's sidecar"] = sidecar_path(options.output)
+    taken["the output's sidecar"] = sidecar_path(output)
     extra = {"--preview": options.preview, "--report": options.report, "--save-project": options.save_project}
     for flag, path in extra.items():
         if path is None:
@@ -184,13 +242,11 @@ def _check_extra_outputs(options: Options, project: Project) -> None:
 
 
 def _write_report(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     try:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"cannot write the report {path} ({error.strerror}): the video itself was written") from error
+        atomic_write(path, [text.encode("utf-8", "replace")])
+    except OutputError as error:
+        raise type(error)(f"{error}; the video itself was written") from error
 
 
 @contextmanager

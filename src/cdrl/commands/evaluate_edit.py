@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
 from tyro.conf import Positional, arg
 
 from cdrl.emotions import parse_emotion
 from cdrl.errors import OutputError
-from cdrl.evaluation.score import score_clip
-from cdrl.media import Limits, probe
 
 MEANING = {
     "lip_opening_r": "lip opening, source vs edited, over the frames (correlation; a plain copy has about .93)",
@@ -46,7 +42,7 @@ class Options:
     """The video before the edit."""
     edited: Annotated[Positional[Path], arg(metavar="EDITED")]
     """The video that was written."""
-    emotion: Annotated[str, arg(metavar="EMOTION")]
+    emotion: Annotated[str, arg(aliases=["-e"], metavar="EMOTION")]
     """The emotion that was asked for."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Also write the numbers to a file."""
@@ -55,6 +51,12 @@ class Options:
 def run(options: Options) -> int:
     """Print every measure with what it means."""
     emotion = parse_emotion(options.emotion)
+    from rich.console import Console
+    from rich.table import Table
+
+    from cdrl.evaluation.score import score_clip
+    from cdrl.media import Limits, probe
+
     for path in (options.source, options.edited):
         probe(path, Limits())  # says in our words what is wrong with a file
     scores = score_clip(options.source, options.edited, emotion)

@@ -98,5 +98,4 @@ def _tell(options: Options, total: int, missing: int, as_what: str) -> None:
     if missing:
         said = f"{options.source}: no face in {missing} of {total} frames; those are {as_what}"
         print("cdrl: warning:", one_line(said), file=sys.stderr)
-    if sys.stderr.isatty():
-        print(f"{options.output}: {total - missing} of {total} frames with a face", file=sys.stderr)
+    print(one_line(f"{options.output}: {total - missing} of {total} frames with a face"))

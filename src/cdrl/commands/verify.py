@@ -11,7 +11,6 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.errors import ProvenanceError
 from cdrl.media.limits import Limits
-from cdrl.provenance import verify
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class Options:
 
 def run(options: Options) -> int:
     """Print the verdict; ProvenanceError where the file is not what it says, or says nothing."""
+    from cdrl.provenance import verify  # loads the codecs
+
     found = verify(options.file, source=options.source, anchors=options.c2pa_trust_anchors, limits=options.limits)
     if options.json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
 
-from cdrl.emotions import EMOTIONS, parse_emotion
+from cdrl.emotions import EMOTIONS, parse_amount, parse_emotion
 from cdrl.errors import UsageError
 from cdrl.manipulation.plan import REGIONS
 
@@ -17,18 +18,43 @@ EMOTION_HELP = f"{', '.join(EMOTIONS)}, or a blend such as happy:0.6+surprised:0
 REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
 MODEL_HELP = "What fits emotions to the person: translator, prior (nothing), or a FILE trained for your prior."
 BY_PRIOR = "(default: translator; with --prior, prior)"
+SEGMENTS_HELP = (
+    'Emotions over time: "0-2.5:neutral, 0:03-1:10:surprised:1.2, 00:01:10:12-:reference"; times in seconds, as M:SS, '
+    "as H:MM:SS, or as timecodes HH:MM:SS:FF."
+)
+INTENSITY_HELP = "How strong, 0 to 1.5 or 0% to 150%; 1 is how people usually show it."
 WHOLE_FACE = "(default: the whole face)"
+
+
+def _read_amount(words: list[str]) -> float:
+    return parse_amount(words[0])
+
+
+Intensity = Annotated[
+    float,
+    arg(help=INTENSITY_HELP),
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="X",
+        instance_from_str=_read_amount,
+        is_instance=lambda value: isinstance(value, float),
+        str_from_instance=lambda value: [f"{value:g}"],
+    ),
+]
+"""An option that takes an amount of emotion, as a number or as a percentage."""
+
+Emotion = Annotated[str | None, arg(aliases=["-e"], metavar="EMOTION", help=EMOTION_HELP, help_behavior_hint="")]
+"""The option --emotion of every command that edits."""
 
 
 @dataclass(frozen=True)
 class Wish:
     """The emotion to show, and who is to show it."""
 
-    emotion: Annotated[str | None, arg(metavar="EMOTION", help=EMOTION_HELP, help_behavior_hint="")] = None
+    emotion: Emotion = None
     reference: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """A clip or photo of anyone, whose expression is to be shown."""
-    intensity: float = 1.0
-    """How strong, 0 to 1.5; 1 is how people usually show it."""
+    intensity: Intensity = 1.0
     regions: Annotated[str | None, arg(metavar="R,R", help=REGIONS_HELP, help_behavior_hint=WHOLE_FACE)] = None
     face: Annotated[str, arg(metavar="WHICH")] = "largest"
     """Whose face where several are seen: largest, left, right, or a number counted from the left."""

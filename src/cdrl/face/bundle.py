@@ -2,14 +2,13 @@
 
 The bundle is a zip of three networks and of the metadata of the canonical face mesh. It ships in the package and
 is loaded only after its SHA-256 was verified.
+
+The runtime greets on the process's standard error when the first network is made, and has no switch for it; only the
+program `cdrl` keeps that from users, see `cdrl.commands.streams`.
 """
 
 import io
-import os
-import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,27 +22,12 @@ from cdrl.assets import verified_bytes
 Floats = NDArray[np.floating[Any]]
 
 _BUNDLE = "face_landmarker_v2.task"
-_MUTING = threading.Lock()  # two at once could leave the descriptor pointing nowhere
 
 
 @cache
 def _members() -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(verified_bytes(_BUNDLE))) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
-
-
-@contextmanager
-def _greeting_muted() -> Iterator[None]:
-    """The runtime greets on file descriptor 2 when a network is made, past Python; nobody needs to read that."""
-    with _MUTING:
-        kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(sink)
 
 
 class Network:
@@ -54,9 +38,8 @@ class Network:
 
     def __init__(self, member: str) -> None:
         content = _members()[member]
-        with _greeting_muted():
-            self._interpreter: Any = Interpreter(model_content=content, num_threads=1)
-            self._interpreter.allocate_tensors()
+        self._interpreter: Any = Interpreter(model_content=content, num_threads=1)
+        self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
 
@@ -133,14 +116,13 @@ def layers(member: str) -> list[Layer]:
 
     Weights come out as float32; the operations that only unpack them are left out.
     """
-    with _greeting_muted():
-        interpreter: Any = Interpreter(
-            model_content=_members()[member],
-            num_threads=1,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            experimental_preserve_all_tensors=True,
-        )
-        interpreter.allocate_tensors()
+    interpreter: Any = Interpreter(
+        model_content=_members()[member],
+        num_threads=1,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
     tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     entry = interpreter.get_input_details()[0]
     interpreter.set_tensor(entry["index"], np.zeros(entry["shape"], np.float32))

@@ -1,12 +1,18 @@
 """Video files in and out: frames as planes with exact times, everything else copied packet by packet."""
 
-from cdrl.media.encoding import EncoderOptions
-from cdrl.media.frames import Frame, PixelFormat
-from cdrl.media.limits import Limits
-from cdrl.media.prefetching import prefetch
-from cdrl.media.probing import ColourTags, Track, VideoInfo, probe
-from cdrl.media.reading import FrameReader, read
-from cdrl.media.writing import Writer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cdrl.media.encoding import EncoderOptions
+    from cdrl.media.frames import Frame, PixelFormat
+    from cdrl.media.limits import Limits
+    from cdrl.media.prefetching import prefetch
+    from cdrl.media.probing import ColourTags, Track, VideoInfo, probe
+    from cdrl.media.reading import FrameReader, read
+    from cdrl.media.writing import Writer
 
 __all__ = [
     "ColourTags",
@@ -22,3 +28,26 @@ __all__ = [
     "probe",
     "read",
 ]
+
+_MODULES = {
+    "ColourTags": "probing",
+    "EncoderOptions": "encoding",
+    "Frame": "frames",
+    "FrameReader": "reading",
+    "Limits": "limits",
+    "PixelFormat": "frames",
+    "Track": "probing",
+    "VideoInfo": "probing",
+    "Writer": "writing",
+    "prefetch": "prefetching",
+    "probe": "probing",
+    "read": "reading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for: who only wants the limits' names need not wait for the codecs."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return found

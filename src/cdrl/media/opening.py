@@ -51,8 +51,10 @@ def check_path(source: str | Path, limits: Limits) -> Path:
         status = path.stat()
     except FileNotFoundError:
         if ADDRESS.match(str(source)):
+            # A Path has made one slash of the two.
+            address = re.sub(r"^([A-Za-z][\w+.-]*):/(?=[^/])", r"\1://", str(source))
             raise InputError(
-                f"{source} is an address, not a file: download it first and give the file's name"
+                f"{address} is an address, not a file: download it first and give the file's name"
             ) from None
         raise InputNotFoundError(f"{source}: no such file; check the name and the folder") from None
     except (OSError, ValueError) as error:

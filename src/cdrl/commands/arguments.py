@@ -1,0 +1,188 @@
+"""Makes a command's options of the words of a command line, and says in one line what is wrong with them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from cdrl.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Flag:
+    """An option as it is written."""
+
+    names: tuple[str, ...]
+    """`--output`, `-o`, or `--audio`, `--no-audio`."""
+    switch: bool
+    """Whether it takes no value."""
+
+
+def parse_options(options: type[Any], words: list[str], program: str) -> Any:
+    """Make an `options` dataclass of command line words.
+
+    Args:
+        options: The dataclass; its fields are the options, and their docstrings the help.
+        words: What follows the command's name.
+        program: The command, as in `cdrl edit`.
+
+    Raises:
+        UsageError: What is wrong, in one line.
+        SystemExit: Code 0, after the help that was asked for.
+    """
+    if not words and _takes_nothing(options):
+        return options()  # what the parser would come to, a tenth of a second earlier
+    flags = list(flags_of(options))
+    if not {"-h", "--help"} & set(words):
+        _check_flags(flags, words, program)
+    import tyro
+
+    complaint, refused = io.StringIO(), list[str]()
+    try:
+        with redirect_stderr(complaint):
+            parsed: Any = tyro.cli(
+                options,
+                args=words,
+                prog=program,
+                config=(tyro.conf.OmitArgPrefixes,),
+                registry=_numbers(refused),
+            )
+    except SystemExit as end:
+        if not end.code:
+            raise
+        said = _complaint(complaint.getvalue(), refused, {name for flag in flags for name in flag.names})
+        raise UsageError(f"{said}; see {program} --help") from None
+    return parsed
+
+
+def _takes_nothing(options: type[Any]) -> bool:
+    """Whether every field has a default."""
+    return all(entry.default is not MISSING or entry.default_factory is not MISSING for entry in fields(options))
+
+
+def flags_of(options: type[Any]) -> Iterator[Flag]:
+    """Every option of an `options` dataclass and of the dataclasses in it; arguments without a name are left out."""
+    from tyro.conf import FlagCreatePairsOff, Positional
+
+    hints = get_type_hints(options, include_extras=True)
+    alone, positional = _marks(FlagCreatePairsOff), _marks(Positional)
+    for entry in fields(options):
+        hint = hints[entry.name]
+        marks = list(hint.__metadata__) if get_origin(hint) is Annotated else []
+        kind = get_args(hint)[0] if marks else hint
+        if is_dataclass(kind) and isinstance(kind, type):
+            yield from flags_of(kind)
+        elif not any(mark in marks for mark in positional):
+            name = "--" + entry.name.replace("_", "-")
+            aliases = [alias for mark in marks for alias in getattr(mark, "aliases", None) or ()]
+            aliases += [mark for mark in marks if isinstance(mark, str)]
+            pair = [name.replace("--", "--no-", 1)] if kind is bool and not any(m in marks for m in alone) else []
+            yield Flag((name, *aliases, *pair), kind is bool)
+
+
+def _marks(form: Any) -> tuple[Any, ...]:
+    """What a form such as `Positional[X]` leaves on a type."""
+    return tuple(form[int].__metadata__)
+
+
+def _check_flags(flags: list[Flag], words: list[str], program: str) -> None:
+    """Refuse options that do not exist, and values for those that take none, before the parser is built."""
+    from difflib import get_close_matches
+
+    named = {name: flag for flag in flags for name in flag.names}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not re.fullmatch(r"--[A-Za-z][\w-]*", name):
+            continue
+        flag = named.get(name) or named.get(name.replace("_", "-"))
+        if flag is None:
+            near = get_close_matches(name, named, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise UsageError(f"unknown option {name}{hint}; see {program} --help")
+        if equals and flag.switch:
+            raise UsageError(f"{name} takes no value, but {value!r} is given; see {program} --help")
+
+
+def _numbers(refused: list[str]) -> Any:
+    """How numbers are read; what is none is added to `refused`, in words."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    kinds: dict[Any, tuple[Callable[[str], Any], str, str]] = {
+        int: (int, "N", "a whole number"),
+        float: (float, "X", "a number"),
+    }
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def read_numbers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        if info.type not in kinds:
+            return None
+        convert, metavar, called = kinds[info.type]
+
+        def read(words: list[str]) -> Any:
+            try:
+                return convert(words[0])
+            except ValueError:
+                refused.append(f"{words[0]!r} is not {called}")
+                raise ValueError(refused[-1]) from None
+
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=metavar,
+            instance_from_str=read,
+            is_instance=lambda value: isinstance(value, info.type),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return registry
+
+
+def _complaint(panel: str, refused: list[str], known: set[str]) -> str:
+    """The parser's complaint in our words."""
+    line = _one_line(panel)
+    flag = re.match(r"Error parsing (-\S+?): (.*)", line)
+    if flag:
+        return f"{flag[1]}: {refused[-1] if refused else flag[2]}"
+    if choice := re.match(r"invalid choice '(.*)' for argument '([^']*)'\. Expected one of \((.*?),?\)", line):
+        return f"{choice[2].split(', ')[-1]} {choice[1]}: choose one of {choice[3].replace(chr(39), '')}"
+    if value := re.match(r"Missing value for argument '([^']*)'", line):
+        return f"{value[1].split(', ')[-1]} needs a value"
+    if extra := re.search(r"Unrecognized options: ([^;]*)", line):
+        missing = f"{line[: extra.start()].rstrip('; ')}; " if extra.start() else ""
+        return missing + _unexpected(extra[1], known)
+    return line
+
+
+def _unexpected(text: str, known: set[str]) -> str:
+    """What to say of words that are no option's value and no file that the command takes."""
+    from cdrl.emotions import parse_blend
+
+    word = text.split(", ", maxsplit=1)[0]
+    try:
+        parse_blend(word)
+    except UsageError:
+        return f"unexpected argument {word!r}"
+    return f"{word!r} looks like an emotion: write -e {word}" if "-e" in known else f"unexpected argument {word!r}"
+
+
+def _one_line(panel: str) -> str:
+    """The complaint inside the parser's box: what stands between its rules, without the help texts it quotes."""
+    sections: list[list[str]] = [[]]
+    for line in re.sub(r"\x1b\[[0-9;]*m", "", panel).strip().splitlines()[1:]:  # the first line is the box's title
+        inside = line.lstrip("│|").rstrip("│| ")
+        text = inside.strip()
+        if not text.strip("─-"):
+            sections.append([])
+        # Help texts of options are indented twice.
+        elif not text.startswith(("╰", "For full helptext")) and len(inside) - len(inside.lstrip()) < 8:
+            sections[-1].append(text)
+    said = [" ".join(lines).rstrip(".") for lines in sections if lines and not lines[0].startswith("Argument helptext")]
+    line = "; ".join(dict.fromkeys(said)) or "the arguments make no sense"
+    line = re.sub(r"; cdrl [a-z ]*--help$", "", line)
+    line = re.sub(r"^Missing from [^:]*: ", "missing: ", line)
+    # The name of a group of options, such as encoder, is not one that the user typed.
+    return re.sub(r"^Error parsing (?!-)\S+: ", "", line)

@@ -1,0 +1,78 @@
+"""`cdrl edit` without `-o`, and `--dry-run`: the result's name, one line of success, nothing written by a rehearsal."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from cdrl.cli import main
+
+
+@pytest.fixture
+def desk(tmp_path, sample, monkeypatch):
+    """A folder with a clip, that is the current one."""
+    shutil.copy(sample, tmp_path / "talk.flv")
+    shutil.copy(sample, tmp_path / "talk.mov")
+    shutil.copy(sample.with_name("1001_DFA_ANG_XX.flv"), tmp_path / "Mona Lisa.flv")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def cdrl(*words):
+    return subprocess.run([sys.executable, "-m", "cdrl", *words], capture_output=True, text=True, check=False)
+
+
+def test_the_result_lies_beside_the_source_and_never_takes_anothers_name(desk):
+    (desk / "talk_happy.mp4").write_bytes(b"mine")
+    (desk / "talk_happy_2.mp4.provenance.json").write_bytes(b"mine")
+    done = cdrl("edit", "talk.flv", "-e", "happy")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "talk_happy_3.mp4: 61 of 61 frames edited\n"
+    assert "cdrl: note: talk_happy.mp4 exists already, so the result is talk_happy_3.mp4\n" in done.stderr
+    assert (desk / "talk_happy.mp4").read_bytes() == (desk / "talk_happy_2.mp4.provenance.json").read_bytes() == b"mine"
+    assert (desk / "talk_happy_3.mp4.provenance.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("talk.flv -e happy:0.6+surprised:0.4", "talk_happy-surprised.mp4"),
+        ("talk.mov -e ANG", "talk_angry.mov"),
+        ("talk.flv --segments 0:00-1:happy", "talk_edited.mp4"),
+        ("talk.flv -e sad --overwrite", "talk_sad.mp4"),
+        ("talk.flv -e fear", "talk_fear_2.mp4"),
+    ],
+)
+def test_a_rehearsal_names_the_result_and_writes_nothing(desk, capsys, words, name):
+    (desk / "talk_sad.mp4").touch()
+    (desk / "talk_fear.mp4").touch()
+    before = sorted(desk.iterdir())
+    assert main(["edit", *words.split(), "--dry-run"]) == 0
+    assert f"result   {name}: " in capsys.readouterr().out
+    assert sorted(desk.iterdir()) == before
+
+
+def test_a_reference_names_the_result(desk, capsys):
+    assert main(["edit", "talk.flv", "--reference", "Mona Lisa.flv", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "result   talk_like_Mona Lisa.mp4" in out
+    assert "480x360, 29.97 frames/s" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("nowhere.mp4 -e happy", 3, "no such file"),
+        ("https://example.org/talk.mp4 -e happy", 3, "https://example.org/talk.mp4 is an address"),
+        ("talk.flv --reference nowhere.jpg", 3, "nowhere.jpg"),
+        ("talk.flv -e happy --enroll angry=nowhere.jpg", 3, "nowhere.jpg"),
+        ("talk.flv -e happy -o talk.mov", 5, "--overwrite"),
+        ("talk.flv -e happy -o out.webm --codec h264", 2, "vp9 or av1"),
+        ("talk.flv --segments 00:00:01:30-:happy", 2, "no such frame"),
+        ("talk.flv -e happy --max-seconds 1", 6, "max_seconds"),
+    ],
+)
+def test_a_rehearsal_refuses_what_the_edit_would(desk, capsys, words, code, said):
+    assert main(["edit", *words.split(), "--dry-run"]) == code
+    assert said in capsys.readouterr().err
