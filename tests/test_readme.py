@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cdrl.cli import COMMANDS as KNOWN
-from cdrl.cli import _find_command, parse_options
+from cdrl.cli import _find_command
+from cdrl.commands.arguments import parse_options
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 
@@ -83,9 +84,9 @@ def shown(text):
     whole, named = set(), set(re.findall(r"`cdrl ([^`]+)`", text))
     for _, kind, body in FENCE.findall(text):
         for line in body.replace("\\\n", " ").splitlines() if kind == "sh" else ():
-            lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
+            lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;>")
             lexer.whitespace_split = True
-            for between, words in groupby(lexer, {"|", "&&", ";"}.__contains__):
+            for between, words in groupby(lexer, {"|", "&&", ";", ">"}.__contains__):
                 command = list(words)
                 if not between and "cdrl" in command:
                     whole.add(tuple(command[command.index("cdrl") + 1 :]))

@@ -22,6 +22,7 @@ NEEDED = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "tyro": "tyro",
     "rich": "rich",
+    "shtab": "shtab",
     "platformdirs": "platformdirs",
 }
 # What else there is: distribution → what for, and how to get it.

@@ -11,7 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.commands.consent import ConsentGiven, require_consent
 from cdrl.commands.edit import progress_bar
-from cdrl.commands.wish import Wish
+from cdrl.commands.wish import SEGMENTS_HELP, Wish
 from cdrl.errors import UsageError, one_line
 from cdrl.manipulation.plan import EditPlan
 from cdrl.media.limits import Limits
@@ -36,8 +36,7 @@ class Options:
         arg(metavar="livelink-csv|json", help_behavior_hint="(default: by FILE's ending, .csv or .json)"),
     ] = None
     """livelink-csv: as the app Live Link Face records it. json: with exact times and frames without a face as null."""
-    segments: Annotated[str | None, arg(metavar="SEGMENTS", help_behavior_hint="")] = None
-    """Emotions over time, in seconds: "0-2.5:neutral, 2.5-6:surprised:1.2, 7-:reference"."""
+    segments: Annotated[str | None, arg(metavar="SEGMENTS", help=SEGMENTS_HELP, help_behavior_hint="")] = None
     overwrite: FlagCreatePairsOff[bool] = False
     """Replace the files that are to be written where they exist."""
     i_have_consent: ConsentGiven = False
