@@ -1,13 +1,20 @@
 """What the page stands on, without a page: previews, forms, timelines, sessions."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import replace
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
+import cv2
 import numpy as np
 import pytest
 
@@ -18,10 +25,11 @@ from cdrl.app.studio import Progress, Result
 from cdrl.app.timeline import MOMENTS, Spread, plays_in_browsers
 from cdrl.cli import main
 from cdrl.emotions import parse_blend
-from cdrl.errors import InputError, Interrupted, UsageError
+from cdrl.errors import FaceError, InputError, Interrupted, UsageError
 from cdrl.manipulation.plan import REGIONS
 from cdrl.media import probe
 from cdrl.project import Project
+from cdrl.report import NO_FACE
 
 FORM = Form(EMOTION, "happy", "happy", "surprised", 0.4, [["0", "1", "sad", ""]], 1.0, ["brows", "mouth"], "largest")
 
@@ -83,20 +91,68 @@ def test_a_clip_that_browsers_cannot_play_is_copied(studio, sessions, upload):
 
 
 def test_an_edit_that_is_cancelled_while_it_waits_does_not_begin(studio, sessions, upload):
+    from cdrl.app.studio import Waiting
+
     session = sessions.of("a")
     studio.open(session, upload())
-    studio.begin(session, consent=True)
-    session.cancelled.set()
-    with pytest.raises(Interrupted):
-        list(studio.edit(session, FORM.project(session)))
+    with studio.turns.stand_in_line() as other_has_come:
+        steps = studio.edit(session, FORM.project(session), consent=True)
+        assert isinstance(next(steps), Waiting)
+        session.cancel()
+        with pytest.raises(Interrupted):
+            list(steps)
+        assert other_has_come(), "the other user's goes on"
     assert list(session.folder.rglob("*happy*")) == []
+
+
+def test_those_who_wait_are_edited_in_the_order_in_which_they_came():
+    from cdrl.app.turns import Turns
+
+    turns = Turns(1)
+    with turns.stand_in_line() as first:
+        with turns.stand_in_line() as second, turns.stand_in_line() as third:
+            assert [first(), second(), third()] == [True, False, False]
+        with turns.stand_in_line() as fourth:
+            assert not fourth()
+
+
+ASKED = [("a", "happy"), ("a", "sad"), ("b", "angry")]
+
+
+def asked(key):
+    """What Gradio tells a handler of who calls it."""
+    return SimpleNamespace(session_hash=key)
+
+
+def test_cancel_stops_every_edit_of_the_session_and_no_other(studio, sessions, upload, monkeypatch):
+    api_module = pytest.importorskip("cdrl.app.api", reason="the extra app is not installed")
+    import gradio as gr
+
+    def endless(wish, folder, told):
+        while True:
+            told(1, None)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(studio, "_carry_out", endless)
+    api = api_module.Api(studio, sessions)
+    for key in "ab":
+        api.open(asked(key), str(upload()))
+    edits = [api.edit(asked(key), emotion=emotion, consent=True) for key, emotion in ASKED]
+    for edit in edits:
+        next(edit)
+    api.cancel(asked("a"))
+    for edit in edits[:2]:
+        with pytest.raises(gr.Error, match="cancelled"):
+            for _ in islice(edit, 20):
+                pass
+    assert next(edits[2]) == (None, None, None), "the other user's goes on"
+    edits[2].close()
 
 
 def test_a_user_who_leaves_stops_the_edit(studio, sessions, upload):
     session = sessions.of("a")
     studio.open(session, upload())
-    studio.begin(session, consent=True)
-    steps = studio.edit(session, FORM.project(session))
+    steps = studio.edit(session, FORM.project(session), consent=True)
     assert isinstance(next(steps), Progress)
     sessions.close("a")
     assert session.folder.exists()  # until the work has stopped
@@ -110,8 +166,7 @@ def test_an_edit_tells_how_far_it_is_and_ends_in_files(studio, sessions, upload)
     studio.open(session, upload())
     with pytest.raises(UsageError, match="consent"):
         list(studio.edit(session, FORM.project(session)))
-    studio.begin(session, consent=True)
-    *steps, result = studio.edit(session, FORM.project(session))
+    *steps, result = studio.edit(session, FORM.project(session), consent=True)
     assert [step.done for step in steps] == sorted(step.done for step in steps)
     assert isinstance(result, Result)
     assert all(path.stat().st_size for path in (result.video, result.report, result.project))
@@ -119,6 +174,133 @@ def test_an_edit_tells_how_far_it_is_and_ends_in_files(studio, sessions, upload)
     assert str(session.folder) not in text
     assert len(result.summary.curves()["lip_opening"]["source"]) == 61
     assert set(result.summary.curves()["emotion"]["amount"]) == {"happy"}
+    again = list(studio.edit(session, replace(FORM, emotion="sad").project(session)))[-1]
+    assert result.video.exists(), "it may still be downloaded"
+    assert again.video.exists()
+
+
+def test_a_reference_that_is_replaced_while_it_is_edited_stays_for_that_edit(studio, sessions, upload, sample):
+    session = sessions.of("a")
+    studio.open(session, upload())
+    given = upload()
+    given.write_bytes(sample.with_name("1001_DFA_ANG_XX.flv").read_bytes())
+    studio.refer(session, given)
+    steps = studio.edit(session, replace(FORM, way=REFERENCE).project(session), consent=True)
+    reference = session.reference
+    next(steps)
+    studio.refer(session, None)
+    assert reference.exists()
+    assert isinstance(list(steps)[-1], Result)
+    assert not reference.exists()
+
+
+@pytest.fixture(scope="module")
+def late(sample, tmp_path_factory):
+    """A clip of 7 s whose face comes after 5 s."""
+    path = tmp_path_factory.mktemp("late") / "late.mp4"
+    with av.open(str(sample)) as source, av.open(str(path), "w") as out:
+        faces = [frame.reformat(format="yuv420p") for frame in islice(source.decode(video=0), 20)]
+        stream = out.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = faces[0].width, faces[0].height, "yuv420p"
+        empty = av.VideoFrame.from_ndarray(
+            np.full((faces[0].height * 3 // 2, faces[0].width), 128, np.uint8), "yuv420p"
+        )
+        for number, picture in enumerate([empty] * 50 + faces):
+            picture.pts, picture.time_base = number, Fraction(1, 10)
+            out.mux(stream.encode(picture))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_a_clip_whose_face_comes_late_opens_at_that_moment(studio, sessions, late, upload):
+    session, given = sessions.of("a"), upload("late.mp4")
+    given.write_bytes(late.read_bytes())
+    try:
+        studio.open(session, given)
+    except FaceError as error:
+        pytest.fail(str(error))
+    studio.look_through(session)
+    assert studio.preview(session, FORM.project(session)).skipped is None
+    at_first = studio.preview(session, FORM.project(session), 0.0)
+    assert (float(at_first.frame.time), at_first.skipped) == (0, NO_FACE)
+    assert 5 <= float(session.scene.first.frame.time) < 5.6
+
+
+def test_a_program_is_told_where_a_face_is_seen(studio, sessions, late, upload):
+    api_module = pytest.importorskip("cdrl.app.api", reason="the extra app is not installed")
+    import gradio as gr
+
+    given = upload("late.mp4")
+    given.write_bytes(late.read_bytes())
+    api = api_module.Api(studio, sessions)
+    assert api.open(asked("a"), str(given))["faces"] == 1
+    assert api.preview(asked("a"), emotion="happy").shape == (360, 480, 3)
+    with pytest.raises(gr.Error, match=r"no face is seen at 0\.0 s.*one is seen at 5\.\d s"):
+        api.preview(asked("a"), emotion="happy", moment=0)
+
+
+def test_previews_of_two_faces_at_once_do_not_mix(studio, sessions, upload):
+    session = sessions.of("a")
+    studio.open(session, upload())
+    first = session.scene
+    shown = studio.preview(session, replace(FORM, face="1").project(session))
+    assert session.scene is first, "the largest face is looked at by others meanwhile"
+    assert shown.skipped is None
+
+
+def test_of_two_clips_that_are_opened_at_once_the_later_stays(studio, sessions, upload, monkeypatch):
+    session, look = sessions.of("a"), scene.Scene.look
+
+    def overtaken(*given):
+        monkeypatch.setattr(scene.Scene, "look", look)
+        studio.open(session, upload("second.flv"))
+        return look(*given)
+
+    monkeypatch.setattr(scene.Scene, "look", overtaken)
+    with pytest.raises(InputError, match="another clip"):
+        studio.open(session, upload("first.flv"))
+    assert session.info.path.name == "second.flv"
+    assert session.info.path.exists()
+    assert list(session.folder.rglob("first.flv")) == []
+
+
+def test_a_neutral_face_reaches_preview_edit_and_project(studio, sessions, upload, monkeypatch):
+    session, given = sessions.of("a"), []
+    studio.open(session, upload())
+    manipulator = studio.editor.manipulator
+    monkeypatch.setattr(
+        studio.editor,
+        "manipulator",
+        lambda plan, enroll=None, *more, **how: given.append(enroll) or manipulator(plan, {}, *more, **how),
+    )
+    studio.enroll(session, upload("neutral.flv"))
+    wish = FORM.project(session)
+    assert wish.enroll == {"neutral": session.neutral}
+    studio.preview(session, wish)
+    result = list(studio.edit(session, wish, consent=True))[-1]
+    assert [enroll["neutral"].name for enroll in given] == ["neutral.flv"] * 3
+    assert json.loads(result.project.read_text())["enroll"] == {"neutral": "./neutral.flv"}
+    studio.enroll(session, None)
+    assert FORM.project(session).enroll == {}
+
+
+def test_a_neutral_face_that_shows_none_is_refused_and_not_kept(studio, sessions, upload):
+    session, photo = sessions.of("a"), upload("neutral.png")
+    photo.write_bytes(cv2.imencode(".png", np.full((64, 64, 3), 128, np.uint8))[1].tobytes())
+    studio.open(session, upload())
+    with pytest.raises(FaceError, match=r"neutral\.png"):
+        studio.enroll(session, photo)
+    assert session.neutral is None
+    assert list(session.folder.rglob("*.png")) == []
+
+
+def test_a_clip_that_is_cut_off_is_refused_or_opened_and_leaves_nothing(studio, sessions, upload, long_clip):
+    session, cut = sessions.of("a"), upload("cut.mp4")
+    cut.write_bytes(long_clip.read_bytes()[:40_000])
+    with pytest.raises(InputError, match=r"cut\.mp4"):
+        studio.open(session, cut)
+    assert session.info is None
+    assert list(session.folder.iterdir()) == []
 
 
 def test_forms_say_what_a_project_says(sessions, upload, studio):
@@ -192,15 +374,80 @@ def test_uploads_that_broke_off_are_removed(sessions):
     assert not part.exists()
 
 
-def test_what_killed_apps_left_is_removed():
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    left = Path(tempfile.gettempdir()) / f"cdrl-app-{int(ended.stdout)}-test"
-    ours = Path(tempfile.gettempdir()) / f"cdrl-app-{os.getpid()}-test"
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A temporary folder for apps alone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def ended():
+    """The number of a process that is no more."""
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    return int(done.stdout)
+
+
+def test_what_killed_apps_left_is_removed_and_nothing_else(temporary):
+    number = ended()
+    left, ours = temporary / f"cdrl-app-{number}-test", temporary / f"cdrl-app-{os.getpid()}-test"
+    others = [temporary / f"cdrl-app-{number}", temporary / "cdrl-app-mine-x", temporary / f"app-{number}-test"]
+    link, file = temporary / f"cdrl-app-{number}-link", temporary / f"cdrl-app-{number}-file"
+    for folder in (left, ours, *others):
+        folder.mkdir()
+    link.symlink_to(ours)
+    file.touch()
+    Sessions().close_all()
+    assert sorted(temporary.iterdir()) == sorted([ours, *others, link, file])
+
+
+def test_an_app_starts_while_another_removes_the_same_leftovers(temporary, monkeypatch):
+    left = temporary / f"cdrl-app-{ended()}-test"
     left.mkdir()
-    ours.mkdir()
+    glob = Path.glob
+
+    def gone_meanwhile(folder, pattern):
+        found = list(glob(folder, pattern))
+        shutil.rmtree(left, ignore_errors=True)
+        return iter(found)
+
+    monkeypatch.setattr(Path, "glob", gone_meanwhile)
+    try:
+        Sessions().close_all()
+    except OSError as error:
+        pytest.fail(f"it does not start: {error}")
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_app_starts_beside_leftovers_that_it_may_not_remove(temporary, monkeypatch):
+    left = temporary / f"cdrl-app-{ended()}-test"
+    left.mkdir()
+
+    def refuse(path, *more, **how):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    Sessions()
+    assert left.exists()
+
+
+def test_an_app_starts_where_processes_have_no_owner_and_no_signals(temporary, monkeypatch):
+    left = temporary / f"cdrl-app-{ended()}-test"
+    left.mkdir()
+    for name in ("getuid", "kill"):  # as on Windows, where os.kill(number, 0) would end the process
+        monkeypatch.delattr(os, name)
+    try:
+        Sessions().close_all()
+    except AttributeError as error:
+        pytest.fail(str(error))
+    assert not left.exists()
+
+
+def test_a_number_that_a_later_process_has_does_not_keep_what_was_left(temporary):
+    left = temporary / f"cdrl-app-{os.getpid()}-test"
+    left.mkdir()
+    os.utime(left, (0, 0))
     Sessions().close_all()
     assert not left.exists()
-    ours.rmdir()
 
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from cdrl.app.sessions import Session, Sessions
-from cdrl.app.studio import Progress, Studio
+from cdrl.app.studio import LARGEST, Result, Studio
 from cdrl.emotions import MAX_INTENSITY
-from cdrl.errors import CdrlError, Interrupted, UsageError
+from cdrl.errors import CdrlError, FaceError, Interrupted, UsageError
 from cdrl.manipulation.plan import REGIONS
 from cdrl.project import Project
+from cdrl.report import NO_FACE
 
 
 class Api:
@@ -23,26 +25,27 @@ class Api:
         self.studio = studio
         self.sessions = sessions
 
-    def connect(self, edits: int) -> None:
+    def connect(self) -> None:
         """Adds the fields and the endpoints to the page that is being made."""
         with gr.Row(visible=False):
-            clip, reference, button = gr.File(label="clip"), gr.File(label="reference"), gr.Button()
+            clip, reference, neutral = (gr.File(label=label) for label in ("clip", "reference", "neutral"))
+            button = gr.Button()
             wish = [
                 gr.Textbox(label="emotion"),
                 gr.Textbox(label="segments"),
                 gr.Number(1.0, label="intensity", maximum=MAX_INTENSITY),
                 gr.CheckboxGroup(list(REGIONS), value=[], label="regions"),
-                gr.Textbox("largest", label="face"),
+                gr.Textbox(LARGEST, label="face"),
                 reference,
             ]
-            moment, consent = gr.Number(0.0, label="moment"), gr.Checkbox(label="consent")
+            moment, consent = gr.Number(None, label="moment"), gr.Checkbox(label="consent")
             facts, still, said = gr.JSON(), gr.Image(format="png"), gr.Textbox()
             files = [gr.File(label=label) for label in ("video", "report", "project")]
         look: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "look"}
         button.click(self.open, clip, facts, api_name="open", **look)
-        button.click(self.preview, [*wish, moment], still, api_name="preview", **look)
-        edit: dict[str, Any] = {"concurrency_limit": edits, "concurrency_id": "edit"}
-        button.click(self.edit, [*wish, consent], files, api_name="edit", **edit)
+        button.click(self.preview, [*wish, moment, neutral], still, api_name="preview", **look)
+        # Edits wait for their turn in the studio, not in Gradio's queue: there they could not be cancelled.
+        button.click(self.edit, [*wish, consent, neutral], files, api_name="edit", concurrency_limit=None)
         button.click(self.cancel, None, said, api_name="cancel", queue=False)
 
     def open(self, request: gr.Request, clip: str | None) -> dict[str, Any]:
@@ -66,16 +69,23 @@ class Api:
         segments: str | None = None,
         intensity: float = 1.0,
         regions: Sequence[str] = (),
-        face: str = "largest",
+        face: str = LARGEST,
         reference: str | None = None,
-        moment: float = 0.0,
+        moment: float | None = None,
+        neutral: str | None = None,
     ) -> Any:
-        """The frame nearest to `moment` as it will be: RGB [H, W, 3]."""
+        """The frame nearest to `moment` (default: the first that shows the face) as it will be: RGB [H, W, 3]."""
         session = self.sessions.of(request.session_hash)
-        with _plainly(session):
-            wish = self._wish(session, emotion, segments, intensity, regions, face, reference)
-            self.studio.choose_face(session, wish.face)
-            return self.studio.preview(session, wish, float(moment)).frame.rgb()
+        with _plainly(session), session.lend(reference) as shown, session.lend(neutral) as own:
+            wish = _wish(session, emotion, segments, intensity, regions, face, shown, own)
+            found = self.studio.preview(session, wish, None if moment is None else float(moment))
+            if found.skipped == NO_FACE:
+                first = self.studio.scene(session, wish.face).first.frame.time
+                raise FaceError(
+                    f"no face is seen at {float(found.frame.time):.1f} s: give another moment; one is seen at "
+                    f"{float(first):.1f} s"
+                )
+            return found.frame.rgb()
 
     def edit(
         self,
@@ -84,49 +94,50 @@ class Api:
         segments: str | None = None,
         intensity: float = 1.0,
         regions: Sequence[str] = (),
-        face: str = "largest",
+        face: str = LARGEST,
         reference: str | None = None,
         consent: bool = False,
+        neutral: str | None = None,
     ) -> Generator[Any, None, None]:
         """The edited clip, its report and its project."""
         session = self.sessions.of(request.session_hash)
-        with _plainly(session):
-            self.studio.begin(session, bool(consent))
-            wish = self._wish(session, emotion, segments, intensity, regions, face, reference)
-            with closing(self.studio.edit(session, wish)) as steps:
+        with _plainly(session), session.lend(reference) as shown, session.lend(neutral) as own:
+            wish = _wish(session, emotion, segments, intensity, regions, face, shown, own)
+            with closing(self.studio.edit(session, wish, bool(consent))) as steps:
                 for step in steps:
-                    if isinstance(step, Progress):
-                        yield None, None, None  # where a client that has left is noticed
-                    else:
+                    if isinstance(step, Result):
                         yield str(step.video), str(step.report), str(step.project)
+                    else:
+                        yield None, None, None  # where a client that has left is noticed
 
     def cancel(self, request: gr.Request) -> str:
-        """Stops the session's edit."""
-        self.sessions.of(request.session_hash).cancelled.set()
+        """Stops the session's edits, those that wait for their turn included."""
+        self.sessions.of(request.session_hash).cancel()
         return "cancelling"
 
-    def _wish(
-        self,
-        session: Session,
-        emotion: str | None,
-        segments: str | None,
-        intensity: float,
-        regions: Sequence[str],
-        face: str,
-        reference: str | None,
-    ) -> Project:
-        if session.info is None:
-            raise UsageError("no clip is open: call /open first")
-        self.studio.refer(session, reference)
-        return Project(
-            session.info.path,
-            emotion=emotion or None,
-            segments=segments or None,
-            reference=session.reference,
-            intensity=float(intensity),
-            regions=tuple(regions),
-            face=face,
-        )
+
+def _wish(
+    session: Session,
+    emotion: str | None,
+    segments: str | None,
+    intensity: float,
+    regions: Sequence[str],
+    face: str,
+    reference: Path | None,
+    neutral: Path | None,
+) -> Project:
+    if session.info is None:
+        raise UsageError("no clip is open: call /open first")
+    return Project(
+        session.info.path,
+        emotion=emotion or None,
+        segments=segments or None,
+        reference=reference,
+        intensity=float(intensity),
+        regions=tuple(regions),
+        face=face,
+        enroll={} if neutral is None else {"neutral": neutral},
+    )
 
 
 @contextmanager

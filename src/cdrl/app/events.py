@@ -15,9 +15,10 @@ from cdrl.app.form import OVER_TIME, Form
 from cdrl.app.page import DOWNLOADS, PREVIEW, RESULT, SHOWN, Page
 from cdrl.app.plots import curves, lips
 from cdrl.app.sessions import Session, Sessions
-from cdrl.app.studio import Progress, Result, Studio
+from cdrl.app.studio import Progress, Result, Studio, Waiting
 from cdrl.errors import CdrlError, Interrupted, UsageError
 from cdrl.manipulation.plan import EditPlan
+from cdrl.report import NO_FACE
 
 _SHOW_RESULT = "() => document.querySelector('.cdrl-player')?.scrollIntoView({block: 'nearest', behavior: 'smooth'})"
 
@@ -33,8 +34,8 @@ class Events:
         self.studio = studio
         self.sessions = sessions
 
-    def connect(self, edits: int) -> None:
-        """Ties the handlers to the page; at most `edits` clips are edited at the same time."""
+    def connect(self) -> None:
+        """Ties the handlers to the page."""
         page, private = self.page, {"api_visibility": "private", "show_progress": "hidden"}
         looks = {"concurrency_limit": 2, "concurrency_id": "look"} | private
         result = [page.result, *page.downloads, page.lips, page.curves, page.stage, page.status]
@@ -56,10 +57,12 @@ class Events:
         page.face.input(self.choose_face, page.face, page.note, **looks).then(self.preview, values, shown, **follows)
         gr.on([page.reference.upload, page.reference.clear], self.refer, page.reference, page.reference_note,
               **looks).then(self.preview, values, shown, **follows)  # fmt: skip
+        gr.on([page.neutral.upload, page.neutral.clear], self.enroll, page.neutral, page.neutral_note,
+              **looks).then(self.preview, values, shown, **follows)  # fmt: skip
         buttons = [page.edit, page.cancel]
-        # The next clip's edit waits for its turn; what is cancelled meanwhile does not begin.
-        page.edit.click(self.begin, page.consent, [*buttons, page.status], queue=False, **private).success(
-            self.edit, page.form, buttons + result, concurrency_limit=edits, concurrency_id="edit", **private
+        # Edits wait for their turn in the studio, not in Gradio's queue: there they could not be cancelled.
+        page.edit.click(
+            self.edit, [page.consent, *page.form], buttons + result, concurrency_limit=None, **private
         ).then(None, None, None, js=_SHOW_RESULT, **private)
         page.cancel.click(self.cancel, None, page.status, queue=False, **private)
 
@@ -73,13 +76,13 @@ class Events:
             if upload is None:
                 raise UsageError("no clip has arrived: upload or record one")
             self.studio.open(session, upload)
-            update = self._preview(session, (*form, 0.0))
+            update = self._preview(session, (*form, None))
             return update | self._fresh(session)
         return failed
 
     def _fresh(self, session: Session) -> Update:
         """The page as it stands when a clip was just opened."""
-        page, faces = self.page, session.scene.faces if session.scene else []
+        page, faces, first = self.page, session.scene.faces if session.scene else [], _first(session)
         several = len(faces) > 1
         choices = [("Largest", "largest"), *((str(n), str(n)) for n in range(1, len(faces) + 1))]
         gone = gr.update(visible=False, value=None)
@@ -90,7 +93,7 @@ class Events:
             page.source: markup.sentence("The clip is being read …"),
             page.result: markup.sentence("Nothing is edited yet."),
             page.timeline: "",
-            page.moment: gr.update(visible=False, value=0),
+            page.moment: gr.update(visible=False, maximum=max(first, 1.0), value=first),
             page.faces: gr.update(visible=several, value=markup.portraits(faces) if several else ""),
             page.face: gr.update(visible=several, choices=choices, value="largest"),
             page.status: "",
@@ -107,7 +110,7 @@ class Events:
             seconds = session.timeline.seconds
             half = f"{seconds / 2:.1f}"
             return {
-                page.timeline: self._timeline(session, form, 0.0),
+                page.timeline: self._timeline(session, form, _first(session)),
                 page.source: markup.video(session.played),
                 page.moment: gr.update(maximum=round(seconds, 1), visible=len(session.timeline.moments) > 1),
                 page.rows: [["0", half, "happy", "1"], [half, "", "surprised", "1"]],
@@ -117,8 +120,9 @@ class Events:
     def cleared(self, request: gr.Request) -> Update:
         """The clip was taken away."""
         session = self.sessions.of(request.session_hash)
-        session.cancelled.set()
+        session.cancel()
         with session.lock:
+            session.opening = None
             session.drop_clip()
         return {self.page.studio: gr.update(visible=False), self.page.notice: ""}
 
@@ -137,8 +141,10 @@ class Events:
 
     def _preview(self, session: Session, values: tuple[Any, ...]) -> Update:
         page, wish = self.page, Form(*values[:-1]).project(session)
-        found = self.studio.preview(session, wish, float(values[-1]))
+        found = self.studio.preview(session, wish, None if values[-1] is None else float(values[-1]))
         note = "" if found.skipped is None else f"Not edited at this moment: {found.skipped}."
+        if found.skipped == NO_FACE:
+            note += f" One is seen at {float(self.studio.scene(session, wish.face).first.frame.time):.1f} s."
         update: Update = {
             page.preview: markup.pictures(found.source.rgb(), found.frame.rgb()),
             page.note: markup.sentence(note),
@@ -163,7 +169,7 @@ class Events:
         """Another person is to be edited."""
         session = self.sessions.of(request.session_hash)
         with told(session, lambda text: {self.page.note: markup.sentence(text, True)}) as failed:
-            self.studio.choose_face(session, face)
+            self.studio.scene(session, face)
             return {self.page.note: ""}
         return failed
 
@@ -175,25 +181,26 @@ class Events:
             return {note: ""}
         return failed
 
-    def begin(self, request: gr.Request, consent: bool) -> Update:
-        """An edit was asked for."""
-        page, session = self.page, self.sessions.of(request.session_hash)
-        self.studio.begin(session, consent)
-        return {
-            page.edit: gr.update(interactive=False),
-            page.cancel: gr.update(visible=True),
-            page.status: markup.sentence("Waiting for its turn …"),
-        }
+    def enroll(self, request: gr.Request, upload: str | None) -> Update:
+        """A photo or clip of the person's neutral face has arrived, or was taken away."""
+        session, note = self.sessions.of(request.session_hash), self.page.neutral_note
+        with told(session, lambda text: {note: markup.sentence(text, True)}) as failed:
+            self.studio.enroll(session, upload)
+            return {note: ""}
+        return failed
 
-    def edit(self, request: gr.Request, *form: Any) -> Generator[Update, None, None]:
+    def edit(self, request: gr.Request, consent: bool, *form: Any) -> Generator[Update, None, None]:
         """The whole clip, with progress."""
         page, session = self.page, self.sessions.of(request.session_hash)
+        busy: Update = {page.edit: gr.update(interactive=False), page.cancel: gr.update(visible=True)}
         ready: Update = {page.edit: gr.update(interactive=True), page.cancel: gr.update(visible=False)}
         with told(session, lambda text: ready | {page.status: markup.sentence(text, True)}) as failed:
-            with closing(self.studio.edit(session, Form(*form).project(session))) as steps:
+            with closing(self.studio.edit(session, Form(*form).project(session), consent)) as steps:
                 for step in steps:
-                    if isinstance(step, Progress):
-                        yield {page.status: markup.progress(step.done, step.total)}
+                    if isinstance(step, Waiting):
+                        yield busy | {page.status: markup.sentence("Waiting for its turn …")}
+                    elif isinstance(step, Progress):
+                        yield busy | {page.status: markup.progress(step.done, step.total)}
                     else:
                         yield ready | self._finished(session, step)
             return
@@ -213,12 +220,17 @@ class Events:
 
     def cancel(self, request: gr.Request) -> Update:
         """Stop the edit; it says itself when it has stopped."""
-        self.sessions.of(request.session_hash).cancelled.set()
+        self.sessions.of(request.session_hash).cancel()
         return {self.page.status: markup.sentence("Cancelling …")}
 
     def close(self, request: gr.Request) -> None:
         """The page was closed or loaded anew."""
         self.sessions.close(request.session_hash)
+
+
+def _first(session: Session) -> float:
+    """When the face is first seen, seconds as the page's slider has them."""
+    return round(float(session.scene.first.frame.time), 1) if session.scene else 0.0
 
 
 def _offered(file: Path | None) -> Any:

@@ -58,6 +58,7 @@ class Form:
             intensity=float(self.intensity),
             regions=() if set(self.regions) == set(REGIONS) else tuple(self.regions),
             face=str(self.face or "largest"),
+            enroll={} if session.neutral is None else {"neutral": session.neutral},
         )
 
 

@@ -20,7 +20,7 @@ _WIDEST = 960  # pixels of a preview; more is not seen in half a page
 
 def file_address(path: Path) -> str:
     """Where the page finds a file of its session."""
-    return "/gradio_api/file=" + quote(str(path))
+    return "/gradio_api/file=" + quote(path.as_posix())
 
 
 def picture(rgb: NDArray[np.uint8], alt: str, quality: int = 92) -> str:

@@ -70,6 +70,8 @@ class Page:
     share: Any
     reference: Any
     reference_note: Any
+    neutral: Any
+    neutral_note: Any
     intensity: Any
     regions: Any
     consent: Any
@@ -186,6 +188,10 @@ def _controls(made: dict[str, Any]) -> None:
         label="A clip or photo of anyone who shows it", height=170, visible=False, elem_id="reference"
     )
     made["reference_note"] = gr.HTML(elem_id="reference-note")
+    made["neutral"] = gr.File(
+        label="Neutral face (photo or clip of this person, optional)", height=120, elem_id="neutral"
+    )
+    made["neutral_note"] = gr.HTML(elem_id="neutral-note")
     made["intensity"] = gr.Slider(
         0, MAX_INTENSITY, value=1, step=0.05, label="Intensity; 1 is how people usually show it", elem_id="intensity"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.editor import Editor
-from cdrl.errors import FaceError
+from cdrl.errors import FaceError, InputError
 from cdrl.face.landmarks import BundleDetector, Region
-from cdrl.face.tracking import FaceTracker
+from cdrl.face.tracking import FACES, FaceTracker, Track
 from cdrl.frame_editor import Edited, FrameEditor
 from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import SURVEY, Person, survey
@@ -22,6 +22,7 @@ from cdrl.media import Frame, Limits, read
 from cdrl.report import NO_FACE
 
 _FACE = 96  # pixels, side of a face's picture where one of several is chosen
+_EVERY = Fraction(1, 2)  # seconds between two moments at which the face is looked for
 _HEAD = 1.2  # side of that picture, over the side of the region that landmarks are looked for in
 
 
@@ -35,59 +36,87 @@ class Moment:
 
 @dataclass
 class Scene:
-    """One clip and one of its faces. `moments` grow when `add` is called; the first one shows the face, if any does."""
+    """One clip and one of its faces. `moments` grow when `add` is called."""
 
     face: str
     detector: BundleDetector
     people: dict[int, Person]
+    first: Moment
+    """The first one found that shows the face."""
     moments: list[Moment]
     faces: list[NDArray[np.uint8]]
     """Pictures [n, n, 3] of the faces in the first moment, from the left."""
     _tracked: dict[int, Edited] = field(default_factory=dict)
 
     @classmethod
-    def look(cls, path: Path, editor: Editor, face: str, limits: Limits) -> Scene:
-        """Surveys the clip's first seconds. Raises as `read` does, and FaceError where no face is seen in them."""
+    def look(
+        cls, path: Path, editor: Editor, face: str, limits: Limits, wanted: Callable[[], bool] = lambda: True
+    ) -> Scene:
+        """Surveys the clip's first seconds, and looks for the first moment that shows the face in all of it.
+
+        `wanted` is asked at each frame after the first seconds; once it says no, the look ends. Raises as `read` does,
+        InputError where the look is not wanted any more, and FaceError where no face is seen in the whole clip.
+        """
         detector, seen = BundleDetector(), list[Moment]()
         tracker = FaceTracker(detector, face)
         with read(path, limits, stop=SURVEY) as reader:
             people = survey(_first_of(reader, tracker, seen), tracker, editor.model)
-        scene = cls(face, detector, people, seen, [])
-        first = next((n for n, moment in enumerate(seen) if scene.track(moment).track is not None), None)
+        first = next((moment for moment in seen if _track(moment, detector, face)), None)
         if first is None:
-            raise FaceError(
-                f"{path}: no face is seen in the first {int(SURVEY)} seconds; choose a clip that shows one from the "
-                "front, or another face"
-            )
-        del seen[:first], seen[1:]
-        scene.faces = [_portrait(seen[0].frame, region) for region in _across(detector.regions(seen[0].frame))]
-        return scene
+            first = _look_on(path, detector, face, limits, wanted)
+        faces = [_portrait(first.frame, region) for region in _across(detector.regions(first.frame))]
+        return cls(face, detector, people, first, [first], faces)
 
     def track(self, moment: Moment) -> Edited:
         """The moment as it is, with its face, looked for once."""
         key = moment.frame.index
         if key not in self._tracked:
-            track = FaceTracker(self.detector, self.face).step(moment.frame)
+            track = _track(moment, self.detector, self.face)
             self._tracked[key] = Edited(moment.frame, moment.frame, track, NO_FACE if track is None else None)
         return self._tracked[key]
 
     def add(self, moments: Iterable[Moment]) -> None:
-        """Further moments to preview; those before the first that shows the face are left out."""
-        first = self.moments[0]
-        self.moments = [first, *(moment for moment in moments if moment.frame.time > first.frame.time)]
+        """Further moments to preview."""
+        known = {moment.frame.index: moment for moment in (*moments, self.first)}
+        self.moments = [known[index] for index in sorted(known)]
 
     def nearest(self, time: float) -> Moment:
         """The moment kept that is nearest to `time`, in seconds."""
         return min(self.moments, key=lambda moment: abs(float(moment.frame.time) - time))
 
-    def preview(self, time: float, plan: EditPlan, manipulator: Manipulator) -> Edited:
-        """The kept moment nearest to `time` as the whole clip's edit will show it."""
-        moment = self.nearest(time)
+    def preview(self, time: float | None, plan: EditPlan, manipulator: Manipulator) -> Edited:
+        """The kept moment nearest to `time` (None: the first that shows the face) as the whole clip's edit shows it."""
+        moment = self.first if time is None else self.nearest(time)
         found = self.track(moment)
         if found.track is None:
             return found
         weights, person = plan.weights(moment.frame.time), self.people.get(moment.shot)
         return FrameEditor(manipulator).edit(moment.frame, found.track, weights, person)
+
+
+def _track(moment: Moment, detector: BundleDetector, face: str) -> Track | None:
+    return FaceTracker(detector, face).step(moment.frame)
+
+
+def _look_on(path: Path, detector: BundleDetector, face: str, limits: Limits, wanted: Callable[[], bool]) -> Moment:
+    """The first moment after the survey that shows the face, looked for every half second. Raises as `Scene.look`."""
+    tracker, due, end = FaceTracker(detector, face), SURVEY, Fraction(0)
+    with read(path, limits) as reader:
+        for frame in reader:
+            if not wanted():
+                raise InputError("another clip was opened meanwhile")
+            tracker.skip(frame)
+            end = frame.time
+            if frame.time >= due:
+                due = frame.time + _EVERY
+                moment = Moment(frame, tracker.shot)
+                if _track(moment, detector, face):
+                    return moment
+    which = "no face is seen" if face in FACES else f"no face is seen in place {face} from the left"
+    raise FaceError(
+        f"{path}: {which}, looked for every half second of {float(end):.1f} s; choose a clip that shows one from the "
+        "front, or another face"
+    )
 
 
 def _first_of(frames: Iterable[Frame], tracker: FaceTracker, seen: list[Moment]) -> Generator[Frame, None, None]:
@@ -96,7 +125,7 @@ def _first_of(frames: Iterable[Frame], tracker: FaceTracker, seen: list[Moment])
     for frame in frames:
         yield frame
         if frame.time >= due:  # after the tracker has looked at it, so that it knows the shot
-            due = frame.time + Fraction(1, 2)
+            due = frame.time + _EVERY
             seen.append(Moment(frame, tracker.shot))
 
 

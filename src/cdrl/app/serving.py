@@ -10,6 +10,7 @@ from typing import Any
 
 from cdrl.app.sessions import Sessions
 from cdrl.app.studio import Studio
+from cdrl.app.turns import Turns
 from cdrl.errors import OutputError, UsageError
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -58,9 +59,10 @@ def _made(studio: Studio, sessions: Sessions, edits: int) -> Any:
     from cdrl.app.page import layout  # noqa: PLC0415
 
     with layout(studio.limits) as (blocks, page):
-        Api(studio, sessions).connect(edits)  # first, so that its endpoints get the plain names
+        studio.turns = Turns(edits)
+        Api(studio, sessions).connect()  # first, so that its endpoints get the plain names
         events = Events(page, studio, sessions)
-        events.connect(edits)
+        events.connect()
         blocks.unload(events.close)
     blocks.queue(max_size=_WAITING)
     for block in blocks.blocks.values():

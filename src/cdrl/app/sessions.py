@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import threading
 import time
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from cdrl.app.scene import Scene
 from cdrl.app.timeline import Timeline
@@ -26,6 +29,9 @@ BROKEN_OFF = 120.0  # seconds without a new byte after which an upload is given 
 _ROOT = "cdrl-app-"
 SESSION = "session-"
 """How the folders of sessions begin."""
+RESULTS = 4
+"""Finished edits of one clip that are kept to be downloaded."""
+_CLOCKS_APART = 60.0  # seconds that the clocks of processes and files may differ
 _LONGEST_NAME = 80  # characters of an upload's name that are kept
 
 
@@ -60,25 +66,37 @@ class Uploads:
 
 @dataclass
 class Session:
-    """The state of one open page. `lock` is held while it is read or changed; `cancelled` stops a running edit."""
+    """The state of one open page. `lock` is held while it is read or changed."""
 
     folder: Path
     uploads: Uploads
     taken: dict[Path, tuple[Path, int]] = field(default_factory=dict)
     """File of ours → the upload it was, as `Uploads` knows it."""
     lock: threading.RLock = field(default_factory=threading.RLock)
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    edits: set[threading.Event] = field(default_factory=set)
+    """One for each edit that runs or waits; setting it stops that edit, and no other."""
     used: float = field(default_factory=time.monotonic)
     info: VideoInfo | None = None
+    opening: object | None = None
+    """The call that opened a clip last; one that was overtaken gives up."""
     scene: Scene | None = None
+    """The clip with its largest face."""
+    others: dict[str, Scene] = field(default_factory=dict)
+    """The clip with another of its faces."""
     timeline: Timeline | None = None
     played: Path | None = None
     """What the page plays as the source: the clip itself, or a copy that browsers can play."""
     reference: Path | None = None
+    neutral: Path | None = None
+    """A photo or clip of the neutral face of the person in the clip."""
     patterns: dict[Path, Pattern] = field(default_factory=dict)
     consent: bool = False
-    result: Path | None = None
-    """The folder of the last finished edit."""
+    results: list[Path] = field(default_factory=list)
+    """The folders of finished edits, the oldest first."""
+    held: Counter[Path] = field(default_factory=Counter)
+    """Files of ours that edits or looks read now."""
+    unwanted: set[Path] = field(default_factory=set)
+    """Those of them that are to be removed then."""
     running: int = 0
     """Edits and looks at work now: the folder stays until they have ended."""
     closed: bool = False
@@ -101,18 +119,79 @@ class Session:
         return kept
 
     def drop(self, kept: Path) -> None:
-        """Remove what was taken."""
-        if kept in self.taken:
-            self.uploads.release(self.taken.pop(kept))
+        """Remove what was taken, now or as soon as nobody reads it any more."""
+        with self.lock:
+            if self.held[kept]:
+                self.unwanted.add(kept)
+                return
+            self.unwanted.discard(kept)
+            self.patterns.pop(kept, None)
+            if kept in self.taken:
+                self.uploads.release(self.taken.pop(kept))
         shutil.rmtree(kept.parent, ignore_errors=True)
+
+    @contextmanager
+    def hold(self, *files: Path) -> Iterator[None]:
+        """Keeps files until the block ends, whatever else the session does meanwhile."""
+        with self.lock:
+            self.held.update(files)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.held.subtract(files)
+                gone = [path for path in files if path in self.unwanted and not self.held[path]]
+            for path in gone:
+                self.drop(path)
+
+    @contextmanager
+    def lend(self, upload: str | Path | None) -> Iterator[Path | None]:
+        """The uploaded file for one call alone; None where none is given. Raises InputError."""
+        if upload is None:
+            yield None
+            return
+        kept = self.take(upload)
+        try:
+            with self.hold(kept):
+                yield kept
+        finally:
+            self.drop(kept)
+
+    @contextmanager
+    def edit(self) -> Iterator[threading.Event]:
+        """An edit that runs or waits until the block ends; gives what stops it."""
+        cancelled = threading.Event()
+        with self.lock:
+            self.edits.add(cancelled)
+            if self.closed:
+                cancelled.set()
+        try:
+            yield cancelled
+        finally:
+            with self.lock:
+                self.edits.discard(cancelled)
+
+    def cancel(self) -> None:
+        """Stop every edit, those that wait for their turn included."""
+        for cancelled in list(self.edits):
+            cancelled.set()
+
+    def keep(self, result: Path) -> None:
+        """Remember a finished edit; of more than `RESULTS` the oldest go."""
+        with self.lock:
+            self.results.append(result)
+            gone, self.results = self.results[:-RESULTS], self.results[-RESULTS:]
+        for folder in gone:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def drop_clip(self) -> None:
         """Forget the clip and remove everything made of it."""
         if self.info is not None:
             self.drop(self.info.path)
-        if self.result is not None:
-            shutil.rmtree(self.result, ignore_errors=True)
-        self.info = self.scene = self.timeline = self.played = self.result = None
+        for folder in self.results:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.results, self.others = [], {}
+        self.info = self.scene = self.timeline = self.played = None
 
     def end(self) -> None:
         """Remove everything, for good."""
@@ -122,7 +201,7 @@ class Session:
 
     def said(self, error: BaseException) -> str:
         """An error's sentence for the page: files by the names their user knows, not by where we keep them."""
-        text = re.sub(re.escape(str(self.folder)) + r"/(?:[0-9a-f]{16}/)?", "", str(error))
+        text = re.sub(re.escape(str(self.folder)) + r"[\\/](?:[0-9a-f]{16}[\\/])?", "", str(error))
         return " ".join(text.split())
 
 
@@ -131,7 +210,10 @@ class Sessions:
 
     def __init__(self) -> None:
         remove_left_behind()
-        self.root = Path(tempfile.mkdtemp(prefix=f"{_ROOT}{os.getpid()}-"))
+        try:
+            self.root = Path(tempfile.mkdtemp(prefix=f"{_ROOT}{os.getpid()}-"))
+        except OSError as error:
+            raise OutputError(f"no temporary folder can be made ({error.strerror}): set TMPDIR to one") from None
         self._uploads = Uploads()
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
@@ -197,7 +279,7 @@ def at_work(session: Session) -> Iterator[None]:
 
 
 def _remove(session: Session) -> None:
-    session.cancelled.set()
+    session.cancel()
     with session.lock:
         session.closed = True
         if not session.running:
@@ -205,15 +287,25 @@ def _remove(session: Session) -> None:
 
 
 def remove_left_behind() -> None:
-    """Folders of apps that were killed and could not clean up."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_ROOT}*-*"):
-        number = folder.name[len(_ROOT) :].split("-")[0]
-        if not number.isdecimal() or folder.is_symlink() or folder.stat().st_uid != os.getuid():
-            continue
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
-            with suppress(OSError):
-                shutil.rmtree(folder)
-        except OSError:
-            continue
+    """Removes the folders of apps that were killed and could not clean up; no others, and not those it may not."""
+    with suppress(OSError):
+        for folder in Path(tempfile.gettempdir()).glob(f"{_ROOT}*-*"):
+            with suppress(OSError):  # another app that starts now may remove it first
+                if _is_left_behind(folder):
+                    shutil.rmtree(folder)
+
+
+def _is_left_behind(folder: Path) -> bool:
+    """Whether the app that made the folder is gone. Raises OSError where that cannot be told."""
+    number = folder.name[len(_ROOT) :].split("-")[0]
+    status = folder.lstat()
+    own = not hasattr(os, "getuid") or status.st_uid == os.getuid()  # Windows has a temporary folder for each user
+    if not number.isdecimal() or not stat.S_ISDIR(status.st_mode) or not own:
+        return False
+    try:
+        # Numbers come again: who began after the last change in the folder has not made it.
+        return psutil.Process(int(number)).create_time() > status.st_mtime + _CLOCKS_APART
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, OverflowError, ValueError):
+        return False

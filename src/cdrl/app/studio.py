@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import secrets
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from cdrl.app.scene import Scene
 from cdrl.app.sessions import Session, at_work
 from cdrl.app.timeline import look_through, plays_in_browsers
+from cdrl.app.turns import Turns
 from cdrl.editor import Editor
 from cdrl.errors import InputError, Interrupted, UsageError
 from cdrl.files import atomic_write
@@ -31,6 +33,8 @@ PURPOSE = (
     "For film, dubbing, avatars and research: change how a talking person seems to feel, keep what they say. "
     "Not for deceiving anyone about what somebody felt or did."
 )
+LARGEST = "largest"
+_CANCELLED = "cancelled: nothing was written"
 _TICK = 0.2  # seconds between two looks at how far an edit is
 
 
@@ -50,6 +54,11 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Others are edited first."""
+
+
+@dataclass(frozen=True)
 class Progress:
     """Frames done of a total; None where it isn't known."""
 
@@ -60,26 +69,39 @@ class Progress:
 class Studio:
     """An editor and the limits on what is uploaded; sessions come with each call."""
 
-    def __init__(self, editor: Editor, limits: Limits, model: str | None = None) -> None:
+    def __init__(self, editor: Editor, limits: Limits, model: str | None = None, edits: int = 1) -> None:
+        """`model`: as `cdrl.load` takes it, for the projects; `edits`: clips that are edited at the same time."""
         self.editor = editor
         self.limits = limits
+        self.turns = Turns(edits)
         self._model = model
 
     def open(self, session: Session, upload: str | Path) -> None:
-        """Makes the upload the session's clip, and surveys the largest face. Raises any CdrlError."""
-        session.cancelled.set()  # an edit of the clip before is of no use any more
-        with at_work(session), session.lock:
-            path = session.take(upload)  # before the old one goes: it may be the same
-            session.drop_clip()
+        """Makes the upload the session's clip, and surveys the largest face. Raises any CdrlError.
+
+        Of two clips that are opened at the same time the later stays.
+        """
+        session.cancel()  # edits of the clip before are of no use any more
+        call = object()
+        with at_work(session):
+            with session.lock:
+                path = session.take(upload)  # before the old one goes: it may be the same
+                session.drop_clip()
+                session.opening = call
             try:
                 info = probe(path, self.limits)
                 if info.photo:
                     raise InputError(f"{path} is a photo: give a video (photos serve as references)")
-                session.scene = Scene.look(path, self.editor, "largest", self.limits)
+                scene = Scene.look(
+                    path, self.editor, LARGEST, self.limits, lambda: session.opening is call and not session.closed
+                )
+                with session.lock:
+                    if session.opening is not call:
+                        raise InputError("another clip was opened meanwhile")
+                    session.info, session.scene = info, scene
             except BaseException:
                 session.drop(path)
                 raise
-            session.info = info
 
     def look_through(self, session: Session) -> None:
         """Reads the whole clip once: moments, sound, and a copy to play where browsers can't play the clip itself."""
@@ -91,68 +113,103 @@ class Studio:
             with session.lock:
                 if session.info is info:
                     session.timeline, session.played = timeline, copy or info.path
-                    if session.scene is not None:
-                        session.scene.add(timeline.moments)
+                    for scene in filter(None, (session.scene, *session.others.values())):
+                        scene.add(timeline.moments)
 
-    def choose_face(self, session: Session, face: str) -> None:
-        """Surveys another face of the clip. Raises FaceError and UsageError."""
-        with at_work(session), session.lock:
+    def scene(self, session: Session, face: str = LARGEST) -> Scene:
+        """The session's clip with that face, surveyed once. Raises FaceError and UsageError."""
+        with at_work(session):
             info, scene = _opened(session)
-            if scene.face != face:
-                session.scene = Scene.look(info.path, self.editor, face, self.limits)
-                session.scene.faces = scene.faces
-                session.scene.add(scene.moments)
+            if face != LARGEST:
+                with session.lock:
+                    known = session.others.get(face)
+                scene = known or self._look_at(session, info, face)
+            return scene
+
+    def _look_at(self, session: Session, info: VideoInfo, face: str) -> Scene:
+        with session.hold(info.path):
+            scene = Scene.look(
+                info.path, self.editor, face, self.limits, lambda: session.info is info and not session.closed
+            )
+        with session.lock:
+            if session.info is not info or session.scene is None:
+                raise InputError("another clip was opened meanwhile")
+            scene.faces = session.scene.faces
+            scene.add(session.scene.moments)
+            session.others[face] = scene
+        return scene
 
     def refer(self, session: Session, upload: str | Path | None) -> None:
         """Makes the upload the clip or photo whose expression is to be shown; None forgets it. Raises any CdrlError."""
-        with at_work(session), session.lock:
-            path = None if upload is None else session.take(upload)  # before the old one goes: it may be the same
-            before, session.reference = session.reference, None
-            if before is not None:
-                session.patterns.pop(before, None)
-                session.drop(before)
-            if path is not None:
-                try:
-                    session.patterns[path] = self.editor.expression_of(path, self.limits)
-                except BaseException:
-                    session.drop(path)
-                    raise
-                session.reference = path
-
-    def preview(self, session: Session, wish: Project, moment: float = 0.0) -> Edited:
-        """The frame kept nearest to `moment`, in seconds, as the edit will show it. Raises any CdrlError."""
-        with at_work(session), session.lock:
-            info, scene = _opened(session)
-            plan = EditPlan.parse(wish.emotion, wish.reference, wish.intensity, wish.regions, wish.segments)
-            plan = plan.at_rate(info.rate)
-            return scene.preview(moment, plan, self.editor.manipulator(plan, pattern=_pattern(session, wish)))
-
-    def begin(self, session: Session, consent: bool) -> None:
-        """Called when an edit is asked for, before it waits for its turn, so that it can be cancelled while it does."""
-        with session.lock:
-            session.consent = session.consent or consent
-            session.cancelled = threading.Event()
-
-    def edit(self, session: Session, wish: Project) -> Generator[Progress | Result, None, None]:
-        """Edits the whole clip; closing the generator, or setting `session.cancelled`, leaves no file.
-
-        Raises Interrupted when cancelled, and any CdrlError.
-        """
         with at_work(session):
+            path, pattern = None if upload is None else session.take(upload), None
+            try:
+                pattern = None if path is None else self.editor.expression_of(path, self.limits)
+            finally:
+                with session.lock:
+                    before, session.reference = session.reference, path if pattern is not None else None
+                    if path is not None and pattern is not None:
+                        session.patterns[path] = pattern
+                for old in filter(None, (before, path if pattern is None else None)):
+                    session.drop(old)
+
+    def enroll(self, session: Session, upload: str | Path | None) -> None:
+        """Makes the upload the photo or clip that shows the person's neutral face; None forgets it. Raises any
+        CdrlError."""
+        with at_work(session):
+            path, seen = None if upload is None else session.take(upload), False
+            try:
+                if path is not None:
+                    self.editor.manipulator(EditPlan.parse("neutral"), {"neutral": path}, self.limits)
+                    seen = True
+            finally:
+                with session.lock:
+                    before, session.neutral = session.neutral, path if seen else None
+                for old in filter(None, (before, None if seen else path)):
+                    session.drop(old)
+
+    def preview(self, session: Session, wish: Project, moment: float | None = None) -> Edited:
+        """The frame kept nearest to `moment`, in seconds, as the edit will show it; None is the first that shows the
+        face. Raises any CdrlError."""
+        scene = self.scene(session, wish.face)
+        plan = EditPlan.parse(wish.emotion, wish.reference, wish.intensity, wish.regions, wish.segments)
+        with at_work(session), session.hold(*wish.inputs):
+            manipulator = self.editor.manipulator(plan, wish.enroll, self.limits, _pattern(session, wish))
+            with session.lock:
+                return scene.preview(moment, plan, manipulator)
+
+    def edit(
+        self, session: Session, wish: Project, consent: bool = False
+    ) -> Generator[Waiting | Progress | Result, None, None]:
+        """Edits the whole clip when its turn comes; closing the generator, or `session.cancel()`, leaves no file.
+
+        `consent`: whether that of the person shown was stated with this call. Raises Interrupted when cancelled, and
+        any CdrlError.
+        """
+        with at_work(session), session.edit() as cancelled, session.hold(*wish.inputs):
             _opened(session)
+            session.consent = session.consent or consent
             if not session.consent:
                 raise UsageError("the consent of the person shown is needed first: tick the line above the button")
-            folder = session.folder / secrets.token_hex(8)
-            folder.mkdir()
-            try:
-                yield from _followed(session, lambda told: self._carry_out(wish, folder, told))
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-            with session.lock:
-                before, session.result = session.result, folder
-                if before is not None:
-                    shutil.rmtree(before, ignore_errors=True)
+            with self.turns.stand_in_line() as has_come:
+                while not has_come() and not cancelled.is_set():
+                    yield Waiting()
+                    time.sleep(_TICK)
+                if cancelled.is_set():
+                    raise Interrupted(_CANCELLED)
+                yield from self._edit(session, wish, cancelled)
+
+    def _edit(
+        self, session: Session, wish: Project, cancelled: threading.Event
+    ) -> Generator[Progress | Result, None, None]:
+        folder = session.folder / secrets.token_hex(8)
+        folder.mkdir()
+        try:
+            yield from _followed(cancelled, lambda told: self._carry_out(wish, folder, told))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        session.keep(folder)
 
     def _carry_out(self, wish: Project, folder: Path, told: Callable[[int, int | None], None]) -> Result:
         video = folder / f"{wish.source.stem}_{named(wish)}.mp4"
@@ -162,11 +219,14 @@ class Studio:
         # The project lies beside its clip wherever it is downloaded to, so it names files without folders.
         facts = report.to_json() | {"source": wish.source.name, "output": video.name}
         facts["warnings"] = [line.replace(f"{wish.source}: ", "") for line in report.warnings]
-        text = json.dumps(facts, indent=2, ensure_ascii=False).replace(f"{folder}/", "") + "\n"
+        ours = json.dumps(f"{folder}{os.sep}", ensure_ascii=False)[1:-1]
+        text = json.dumps(facts, indent=2, ensure_ascii=False).replace(ours, "") + "\n"
         told_by, project = video.with_suffix(".report.json"), video.with_suffix(".project.json")
         atomic_write(told_by, [text.encode()])
         reference = None if wish.reference is None else folder / wish.reference.name
-        replace(wish, source=folder / wish.source.name, reference=reference, model=self._model).write(project)
+        enroll = {name: folder / path.name for name, path in wish.enroll.items()}
+        named_alone = replace(wish, source=folder / wish.source.name, reference=reference, enroll=enroll)
+        replace(named_alone, model=self._model).write(project)
         record = sidecar_path(video)
         return Result(video, told_by, project, record, self._playable(video, told), report, tuple(facts["warnings"]))
 
@@ -193,9 +253,11 @@ def named(wish: Project) -> str:
 
 
 def _opened(session: Session) -> tuple[VideoInfo, Scene]:
-    if session.info is None or session.scene is None:
+    with session.lock:
+        info, scene = session.info, session.scene
+    if info is None or scene is None:
         raise UsageError("no clip is open: upload or record one first")
-    return session.info, session.scene
+    return info, scene
 
 
 def _pattern(session: Session, wish: Project) -> Pattern | None:
@@ -203,15 +265,15 @@ def _pattern(session: Session, wish: Project) -> Pattern | None:
 
 
 def _followed(
-    session: Session, work: Callable[[Callable[[int, int | None], None]], Result]
+    cancelled: threading.Event, work: Callable[[Callable[[int, int | None], None]], Result]
 ) -> Generator[Progress | Result, None, None]:
-    """Runs `work` in a thread, tells how far it is, and stops it when the session or the listener wants no more."""
+    """Runs `work` in a thread, tells how far it is, and stops it when it is cancelled or the listener leaves."""
     said: queue.Queue[Progress | Result | BaseException] = queue.Queue()
-    left, cancelled = threading.Event(), session.cancelled
+    left = threading.Event()
 
     def told(done: int, total: int | None) -> None:
         if left.is_set() or cancelled.is_set():
-            raise Interrupted("cancelled: nothing was written")
+            raise Interrupted(_CANCELLED)
         said.put(Progress(done, total))
 
     def run() -> None:
