@@ -83,7 +83,7 @@ def common_rate(times: Sequence[Fraction], named: Fraction | None, tick: Fractio
         close together as the closest twentieth, and at most `HIGHEST_RATE`.
     """
     if len(times) < 2:
-        return Fraction(named or 25)
+        return Fraction(named) if named and 1 <= named <= HIGHEST_RATE else Fraction(25)
     mean = (len(times) - 1) / (times[-1] - times[0])
     usual = sorted(_RATES, key=lambda rate: rate.denominator)
     exact = next((rate for rate in [*filter(None, [named]), *usual] if _fit(times, rate, tick)), None)
