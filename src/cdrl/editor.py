@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from cdrl.emotions import parse_emotion
 from cdrl.errors import FaceError, InputError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
-from cdrl.face.tracking import FaceTracker, Track, parse_face
+from cdrl.face.tracking import FaceTracker, Track, explain_no_face, parse_face
 from cdrl.frame_editor import Edited, FrameEditor
 from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import SURVEY, Person, expression_model, survey
@@ -21,10 +22,11 @@ from cdrl.manipulation.personal import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Example, Pattern
 from cdrl.manipulation.reference import reference_pattern
+from cdrl.manipulation.tally import EditTally
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
 from cdrl.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.provenance import Credentials, Seal, drop_sidecar, models_used
-from cdrl.report import NO_FACE, Report, StageClock, lip_opening
+from cdrl.report import NO_FACE, NOT_ASKED, UNCHANGED, Report, lip_opening
 
 Progress = Callable[[int, int | None], None]
 
@@ -72,7 +74,9 @@ class Editor:
 
         See `EditPlan.parse` for `emotion`, `reference`, `intensity` (0..1.5), `regions` and `segments`, and
         `parse_face` for `face`. `enroll`: emotion → a photo or clip of the person in the source who shows it, so that
-        it looks as theirs does. Raises UsageError, InputError, LimitError, and FaceError for a picture without a face.
+        it looks as theirs does; `neutral` says how they look without emotion, which else is estimated. Raises
+        UsageError, also for a segment outside the clip, InputError, LimitError, and FaceError for a picture without a
+        face.
         """
         plan = EditPlan.parse(emotion, reference, intensity, regions, segments)
         parse_face(face)
@@ -81,8 +85,10 @@ class Editor:
         if info.photo:
             raise InputError(f"{source} is a photo: give a video (photos serve as --reference)")
         plan = plan.at_rate(info.rate)
+        if info.duration is not None:
+            plan.check_within(info.duration)
         manipulator = self.manipulator(plan, enroll, limits)
-        enrolled = tuple(parse_emotion(name) for name in enroll or {})
+        enrolled = {parse_emotion(name): Path(path) for name, path in (enroll or {}).items()}
         return Job(self, Path(source), plan, manipulator, face, limits, enrolled)
 
     def manipulator(
@@ -99,19 +105,15 @@ class Editor:
         limits = limits or Limits()
         if pattern is None and plan.reference is not None:
             pattern = self.expression_of(plan.reference, limits)
-        return Manipulator(self.prior, plan, pattern, self._personal(self._examples(enroll or {}, limits)))
+        given = {parse_emotion(name): Path(path) for name, path in (enroll or {}).items()}
+        people = {name: self._seen_in(path, limits) for name, path in given.items()}
+        neutral = people.pop("neutral").mean if "neutral" in people else None
+        examples = [Example(name, seen.mean, probe(given[name], limits).photo) for name, seen in people.items()]
+        return Manipulator(self.prior, plan, pattern, self._personal(examples), neutral)
 
     def expression_of(self, reference: Path, limits: Limits) -> Pattern:
         """The expression of a clip or photo of anyone, against that person's own neutral shape."""
         return reference_pattern(self._seen_in(reference, limits), self.prior)
-
-    def _examples(self, enroll: Mapping[str, str | Path], limits: Limits) -> list[Example]:
-        named = {parse_emotion(name): Path(path) for name, path in enroll.items()}
-        if "neutral" in named:
-            raise UsageError("--enroll neutral: the source itself says how the person looks; give another emotion")
-        return [
-            Example(name, self._seen_in(path, limits).mean, probe(path, limits).photo) for name, path in named.items()
-        ]
 
     def _seen_in(self, path: Path, limits: Limits) -> Person:
         """The first person of a clip or photo."""
@@ -138,7 +140,7 @@ class Job:
         manipulator: Manipulator,
         face: str,
         limits: Limits,
-        enrolled: tuple[str, ...] = (),
+        enrolled: Mapping[str, Path] | None = None,
     ) -> None:
         self.plan = plan
         self.source = source
@@ -146,11 +148,11 @@ class Job:
         self._frame_editor = FrameEditor(manipulator)
         self._face = face
         self._limits = limits
-        self._enrolled = enrolled
+        self._enrolled = dict(enrolled or {})
 
     def frames(self) -> Generator[Edited, None, None]:
         """The clip's frames, edited, in order; at most a few are in memory at a time."""
-        report = Report(str(self.source), "")
+        report = self._new_report("")
         with read(self.source, self._limits) as reader:
             yield from self._edited(reader, report)
 
@@ -176,11 +178,11 @@ class Job:
         `measure_lips` the edited lips are looked at again and reported beside the source's.
         Raises OutputError, OutputExistsError, InputError, and FaceError where no frame shows a face.
         """
-        report = Report(str(self.source), str(path))
+        report = self._new_report(str(path))
         if preview is not None:
             check_picture(Path(preview), (self.source, Path(path)), overwrite)
         sheet = ContactSheet() if preview is not None else None
-        seal = self._seal(Path(path), provenance, side_by_side, c2pa)
+        seal = self._seal(Path(path), report, provenance, side_by_side, c2pa)
         labels = None if seal is None else seal.labels
         with read(self.source, self._limits) as reader:
             info = reader.info
@@ -195,8 +197,6 @@ class Job:
                 finally:
                     stages.close()
                 self._check(report)
-                if seal is not None:
-                    seal.frames = (report.edited, report.total)
             report.notes += [*reader.notes, *writer.notes]
         report.conclude()
         self._tell_provenance(report, seal, Path(path), overwrite)
@@ -204,7 +204,14 @@ class Job:
             sheet.save(Path(preview))
         return report
 
-    def _seal(self, output: Path, wanted: bool, beside: bool, credentials: Credentials | None) -> Seal | None:
+    def _new_report(self, output: str) -> Report:
+        given = self._enrolled.get("neutral")
+        report = Report(str(self.source), output, EditTally(self.plan))
+        return report if given is None else replace(report, neutral=given.name)
+
+    def _seal(
+        self, output: Path, report: Report, wanted: bool, beside: bool, credentials: Credentials | None
+    ) -> Seal | None:
         if not wanted:
             if credentials is not None:
                 raise UsageError("c2pa signs the provenance, which is turned off: choose one")
@@ -214,8 +221,9 @@ class Job:
             self.source,
             output,
             self.plan,
+            report.tally,
             models,
-            enrolled=enrolled,
+            enrolled=tuple(enrolled),
             beside=beside,
             credentials=credentials,
             limits=limits,
@@ -255,11 +263,27 @@ class Job:
                 progress(report.total, total)
 
     def _check(self, report: Report) -> None:
-        if report.total and report.skipped[NO_FACE] == report.total and not self.plan.changes_nothing:
+        """Refuse a result in which nothing was changed though something was asked for, and say why.
+
+        Raises:
+            UsageError: A segment holds no frame of the clip.
+            FaceError: No frame shows the face so that it can be edited.
+        """
+        if self.plan.changes_nothing or not report.total:
+            return
+        for span in report.tally.spans:
+            if not span.total:
+                length = f"which is {float(report.tally.end):.2f} s long"
+                raise UsageError(f"the segment {span.segment.text!r} holds no frame of {self.source}, {length}")
+        asked = report.total - report.skipped[NOT_ASKED]
+        if report.edited or report.skipped[UNCHANGED] or not asked:
+            return
+        if report.skipped[NO_FACE] < asked:
             raise FaceError(
-                f"{self.source}: no face in any of {report.total} frames, so nothing to edit; a face must be seen from "
-                "the front, at least a few dozen pixels wide"
+                f"{self.source}: the face is turned too far or cut off in {asked - report.skipped[NO_FACE]} of {asked} "
+                "frames and not seen in the others, so nothing can be edited; it must be seen from the front"
             )
+        raise FaceError(f"{self.source}: {explain_no_face(self._face, report.most_faces, asked)}")
 
     def _edited(self, reader: FrameReader, report: Report) -> Generator[Edited, None, None]:
         """The stages: decode and track ahead in threads, edit here."""
@@ -268,15 +292,15 @@ class Job:
         for person in people.values():
             report.shown = report.shown or person.shown
         frames = report.stages.timed("decode", iter(reader))
-        tracked = prefetch(self._tracked(prefetch(frames, _QUEUE), report.stages), _QUEUE)
+        tracked = prefetch(self._tracked(prefetch(frames, _QUEUE), report), _QUEUE)
         edited = prefetch(self._edited_ahead(tracked, people, report), _QUEUE)
         try:
             for item in edited:
-                report.total += 1
-                report.amounts.append((float(item.frame.time), self.plan.weights(item.frame.time)))
-                if item.skipped is None:
-                    report.edited += 1
-                else:
+                time = item.frame.time
+                end = time + (item.frame.duration or 0) * item.frame.time_base
+                report.tally.add(time, end, changed=item.skipped is None)
+                report.amounts.append((float(time), self.plan.weights(time)))
+                if item.skipped is not None:
                     report.skipped[item.skipped] += 1
                 yield item
         finally:
@@ -296,13 +320,14 @@ class Job:
         return track.points if move is None else track.points + move.displacement
 
     def _tracked(
-        self, frames: Generator[Frame, None, None], clock: StageClock
+        self, frames: Generator[Frame, None, None], report: Report
     ) -> Generator[tuple[Frame, Track | None], None, None]:
         tracker = FaceTracker(BundleDetector(), self._face)
         try:
             for frame in frames:
-                with clock.measure("track"):
+                with report.stages.measure("track"):
                     track = None if self.plan.changes_nothing else tracker.step(frame)
+                report.most_faces = tracker.most_faces
                 yield frame, track
         finally:
             frames.close()

@@ -14,8 +14,9 @@ from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import MOST_CLOSED, Person
 from cdrl.media import Frame
 from cdrl.rendering.render import render
-from cdrl.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE
+from cdrl.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE, UNCHANGED
 
+_SLIGHT = (0.5, 0.02)  # pixels, and log of luma, up to which an edit may come to nothing once it is rounded
 _PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
 
 
@@ -66,4 +67,10 @@ class FrameEditor:
         moved = move.displacement[:, :2].astype(np.float32)
         if not render(result, track.points[:, :2], moved, move.gain, person.teeth if person else None):
             return Edited(frame, frame, track, OUTSIDE)
+        if _is_slight(move) and all(map(np.array_equal, frame.planes, result.planes)):
+            return Edited(frame, frame, track, UNCHANGED)
         return Edited(frame, result, track, None)
+
+
+def _is_slight(move: Move) -> bool:
+    return bool(np.abs(move.displacement).max() < _SLIGHT[0] and np.abs(move.gain).max() < _SLIGHT[1])

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cdrl.face.bundle import Floats
+from cdrl.manipulation.tally import EditedSpan, EditTally
 
 Item = TypeVar("Item")
 
 NO_FACE, NOT_ASKED, PROFILE, OUTSIDE = "no face", "nothing asked for at that time", "face in profile", "face cut off"
+UNCHANGED = "already as asked for"
 
 
 class StageClock:
@@ -55,10 +57,14 @@ class Report:
 
     source: str
     output: str
-    total: int = 0
-    edited: int = 0
+    tally: EditTally
+    """Frames of each segment, and how many of them were changed."""
+    neutral: str = "estimated from the source"
+    """Where the person's neutral face is known from: that, or the name of the file that was given for it."""
     skipped: Counter[str] = field(default_factory=Counter)
     shown: dict[str, float] = field(default_factory=dict)
+    most_faces: int = 0
+    """The most faces found in one frame."""
     smallest_face: float = float("inf")
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -72,8 +78,25 @@ class Report:
     sidecar: str | None = None
     """The file beside the output that says what was done; None where provenance was turned off."""
 
+    @property
+    def total(self) -> int:
+        """Frames of the clip."""
+        return self.tally.total
+
+    @property
+    def edited(self) -> int:
+        """Frames with at least one changed sample."""
+        return self.tally.edited
+
     def conclude(self) -> None:
         """Adds the warnings that only the whole clip can tell."""
+        if not self.edited and self.skipped[UNCHANGED]:
+            self.warnings.append(f"{self.source}: the face shows what is asked for already: no frame was changed")
+        self.warnings += [
+            f"{self.source}: nothing was changed in the segment {span.segment.text!r} ({span.total} frames)"
+            for span in self.tally.spans
+            if self.edited and not span.edited and any(span.segment.amounts.values())
+        ]
         if self.skipped[NO_FACE]:
             self.warnings.append(
                 f"{self.source}: no face in {self.skipped[NO_FACE]} of {self.total} frames; those are unchanged"
@@ -121,6 +144,8 @@ class Report:
             "source": self.source,
             "output": self.output,
             "frames": {"total": self.total, "edited": self.edited, "skipped": dict(self.skipped)},
+            "segments": [_describe_span(span) for span in self.tally.spans],
+            "neutral": self.neutral,
             "source_emotion": {name: round(amount, 3) for name, amount in self.shown.items()},
             "lip_opening_r": None if self.lip_opening_r is None else round(self.lip_opening_r, 4),
             "stages_ms": {k: round(1000 * s / max(self.total, 1), 2) for k, s in self.stages.seconds.items()},
@@ -132,6 +157,13 @@ class Report:
     def summary(self) -> str:
         """One line for people."""
         return f"{self.output}: {self.edited} of {self.total} frames edited"
+
+
+def _describe_span(span: EditedSpan) -> dict[str, Any]:
+    """What of a segment was carried out, in seconds and frames."""
+    changed = (round(float(span.start), 3), round(float(span.end), 3)) if span.edited else None
+    amounts = {name: round(amount, 4) for name, amount in span.segment.amounts.items()}
+    return {"amounts": amounts, "frames": {"total": span.total, "edited": span.edited}, "changed_s": changed}
 
 
 def lip_opening(points: Floats) -> float:

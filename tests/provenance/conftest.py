@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cdrl.manipulation.plan import EditPlan
+from cdrl.manipulation.tally import EditTally
 from cdrl.media import EncoderOptions, Writer, read
 from cdrl.provenance import ModelFile, Seal
 
@@ -27,8 +28,10 @@ def clip(tmp_path):
 def sealed():
     """`sealed(source, output, plan)`: the source written again as an edit writes it, seal and all."""
 
-    def write(source, output, plan=None, *, before_close=lambda: None, overwrite=False, **how):
-        seal = Seal(source, output, plan or EditPlan.parse("happy"), MODELS, **how)
+    def write(source, output, plan=None, *, before_close=lambda: None, overwrite=False, changed=True, **how):
+        plan = plan or EditPlan.parse("happy")
+        tally = EditTally(plan)
+        seal = Seal(source, output, plan, tally, MODELS, **how)
         with (
             read(source) as frames,
             Writer(
@@ -37,6 +40,8 @@ def sealed():
         ):
             for frame in frames:
                 writer.write(frame)
+                lasting = (frame.duration or 0) * frame.time_base
+                tally.add(frame.time, frame.time + lasting, changed and bool(plan.weights(frame.time)))
             before_close()
         return output
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import zlib
 
 import av
 import pytest
@@ -13,7 +14,11 @@ from cdrl.provenance import DIGITAL_SOURCE_TYPE, sidecar_path, verify, xmp
 from cdrl.provenance.marks import read_mark
 
 PLAN = EditPlan.parse(segments="0.1-0.3:sad, 0.3-:happy:0.6+surprised:0.4", regions="mouth,brows", intensity=0.5)
-WORDS = "the brows and mouth made to show sad (0.5) from 0.1 s to 0.3 s, happy (0.3) and surprised (0.2) from 0.3 s to"
+# Frames come every 0.04 s: the first that is changed is shown at 0.12 s, the last one ends at 0.48 s.
+WORDS = (
+    "the brows and mouth made to show sad (0.5) from 0.12 s to 0.32 s, "
+    "happy (0.3) and surprised (0.2) from 0.32 s to 0.48 s, in 9 of 12 frames"
+)
 
 
 def labels(path):
@@ -33,7 +38,7 @@ def test_every_container_says_what_was_edited_and_when(clip, sealed, tmp_path, s
     assert DIGITAL_SOURCE_TYPE in told
     mark = read_mark(output)
     assert mark.source_type == DIGITAL_SOURCE_TYPE
-    assert [segment["start"] for segment in mark.edits[0]["segments"]] == [0.1, 0.3]
+    assert [segment["start"] for segment in mark.edits[0]["segments"]] == [0.12, 0.32]
     assert mark.edits[0]["regions"] == ["brows", "mouth"]
     assert sum(1 for _ in read(output)) == 12
     assert verify(output).status == "verified"
@@ -89,8 +94,41 @@ def test_a_hostile_packet_costs_nothing_and_is_left_out(text):
     assert xmp.told_by(xmp.packet(text, edit, "words", "type")) == ("type", [edit])
 
 
-def test_an_edit_that_changes_nothing_is_no_composite(clip, sealed, tmp_path):
-    assert read_mark(sealed(clip(), tmp_path / "out.mp4", EditPlan.parse("happy", intensity=0))).source_type is None
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
+def test_where_no_frame_was_changed_nothing_says_it_was_edited(clip, sealed, tmp_path, suffix):
+    output = sealed(clip(metadata={"title": "My talk"}), tmp_path / f"out.{suffix}", PLAN, changed=False)
+    mark = read_mark(output)
+    assert (mark.source_type, mark.edits, mark.ours) == (None, [], False)
+    assert labels(output)["comment"].startswith("copied with cdrl") and labels(output)["title"] == "My talk"
+    sidecar = json.loads(sidecar_path(output).read_text())
+    assert (sidecar["digital_source_type"], sidecar["edit"]["segments"]) == (None, [])
+    assert sidecar["frames"] == {"edited": 0, "total": 12}
+    assert verify(output).status == "verified"
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_copy_of_an_edited_video_tells_the_edit_it_had(clip, sealed, tmp_path, suffix):
+    first = sealed(clip(), tmp_path / f"first.{suffix}")
+    second = sealed(first, tmp_path / f"second.{suffix}", PLAN, changed=False)
+    mark = read_mark(second)
+    assert mark.edits == read_mark(first).edits and mark.source_type == DIGITAL_SOURCE_TYPE
+    assert verify(second).status == "verified"
+
+
+def test_checksums_of_matroska_hold_after_the_labels_were_filled_in(clip, sealed, tmp_path):
+    content = sealed(clip(), tmp_path / "out.mkv", PLAN).read_bytes()
+    tags = content.rindex(b"\x12\x54\xc3\x67") + 4  # behind the ID of Tags, which the table of contents names, too
+    length = 9 - content[tags].bit_length()
+    size = int.from_bytes(content[tags : tags + length], "big") & ((1 << 7 * length) - 1)
+    inside = content[tags + length : tags + length + size]
+    assert inside[:2] == b"\xbf\x84"  # a CRC-32
+    assert int.from_bytes(inside[2:6], "little") == zlib.crc32(inside[6:])
+
+
+def test_a_thousand_segments_fit_into_every_container(clip, sealed, tmp_path):
+    plan = EditPlan.parse(segments=", ".join(f"{n}-{n + 1}:happy:0.4+surprised:0.3" for n in range(1000)))
+    for suffix in ("mov", "mkv"):
+        assert verify(sealed(clip(), tmp_path / f"out.{suffix}", plan)).status == "verified"
 
 
 def test_a_source_that_changes_meanwhile_leaves_nothing(clip, sealed, tmp_path):

@@ -41,6 +41,19 @@ class ExpressionModel:
         basis = self.expression.reshape(len(self.expression), -1)
         return (code @ basis).reshape(*code.shape[:-1], POINTS, 3)
 
+    def refine(self, displacement: Floats, amounts: Floats) -> Floats:
+        """Amounts [e] ≥ 0 of each emotion in a displacement [478, 3] from a neutral shape that is known.
+
+        `amounts` [e] is what they are expected to be, from blendshapes; how the face moves by itself is told apart from
+        what they add.
+        """
+        emotion = self.emotion.reshape(len(self.emotion), -1)
+        other = (self.expression * self.deviation[:, None, None] * _EXPRESSION_SHARE).reshape(len(self.expression), -1)
+        modes = np.concatenate([other, emotion * _READING_ERROR]).astype(np.float64)
+        target = displacement.ravel() - amounts @ emotion
+        solution = np.linalg.solve(modes @ modes.T / _NOISE**2 + np.eye(len(modes)), modes @ target / _NOISE**2)
+        return np.clip(amounts + solution[len(other) :] * _READING_ERROR, 0, 1).astype(np.float32)
+
     def explain(self, shape: Floats, blendshapes: Floats) -> tuple[Floats, Floats]:
         """Amounts [e] ≥ 0 of each emotion in a stretch of talk, and the neutral shape [478, 3] behind it.
 

@@ -47,6 +47,21 @@ def parse_face(face: str) -> str | int:
     raise UsageError(f"unknown face {face!r}: choose largest, left, right, or a number from 1 (counted from the left)")
 
 
+def explain_no_face(face: str, most_faces: int, frames: int) -> str:
+    """Why no face was followed in any of `frames` frames, of which one showed `most_faces`, and what to do."""
+    if most_faces and str(face).isdecimal() and int(face) > most_faces:
+        seen = "1 face is" if most_faces == 1 else f"{most_faces} faces are"
+        return f"at most {seen} seen in one frame, so there is no face {face}: give a number up to {most_faces}"
+    if most_faces:
+        return (
+            f"faces are found (at most {most_faces} in one frame), but none can be followed in any of {frames} frames"
+        )
+    return (
+        f"no face in any of {frames} frames, so nothing to edit; a face must be seen from the front, at least a few "
+        "dozen pixels wide"
+    )
+
+
 class FaceTracker:
     """Feeds on a clip's frames in order. Each cut and each loss acquires the face anew."""
 
@@ -57,6 +72,8 @@ class FaceTracker:
         self._thumbnail: Floats | None = None
         self._wait = 0
         self.shot = 0
+        self.most_faces = 0
+        """The most faces that were found in one frame, wanted or not."""
 
     def skip(self, frame: TrackedPicture) -> None:
         """Passes over the next frame, looking for a cut only, so that shots count alike whoever looks closer."""
@@ -81,7 +98,9 @@ class FaceTracker:
         if self._wait > 0:
             self._wait -= 1
             return None
-        for region in self._choice(self.detector.regions(frame)):
+        regions = self.detector.regions(frame)
+        self.most_faces = max(self.most_faces, len(regions))
+        for region in self._choice(regions):
             found = self.detector.landmarks(frame, region)
             if found.presence < PRESENCE:
                 continue

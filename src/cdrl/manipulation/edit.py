@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from cdrl.face.apertures import without_apertures
+from cdrl.face.apertures import lids, without_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
-from cdrl.manipulation.person import RELIEF, Person
+from cdrl.manipulation.person import RELIEF, Person, expression_model, with_neutral
 from cdrl.manipulation.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Pattern, of_the_mouth
 from cdrl.rendering.texture import SIZE, texture_coverage
@@ -20,6 +20,7 @@ MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet
 LEAST_SHADING = 0.3  # share of the shading that a face without any relief gets
 _CLEAR = 0.3  # sum of amounts from which on somebody is sure to show emotion
 _UNSHADE = 0.35  # share of the shading of an emotion that is taken out with it
+_LEAST_LIDS, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink
 CAUTION = 2.0  # how much larger an expression is than the cautious estimate of it
 
 
@@ -32,11 +33,15 @@ class Manipulator:
         plan: EditPlan,
         reference: Pattern | None = None,
         personal: Callable[[Person], EmotionPrior] | None = None,
+        neutral: Floats | None = None,
     ) -> None:
-        """`personal`: what makes a person's own prior of the fitted one; without it everybody has the fitted one."""
+        """`personal`: what makes a person's own prior of the fitted one; without it everybody has the fitted one.
+        `neutral`: the neutral shape [478, 3] of who is edited, in cm; without it each person's is estimated."""
         self._prior = prior
         self._personal = personal
         self._reference = reference
+        self._neutral = neutral
+        self._model = expression_model(prior)
         self._regions = plan.regions
         self._cached = lru_cache(maxsize=64)(self._pattern)
 
@@ -45,6 +50,8 @@ class Manipulator:
         return self._cached(tuple(sorted(weights.items())), person)
 
     def _pattern(self, weights: tuple[tuple[str, float], ...], person: Person | None) -> Pattern:
+        if person is not None and self._neutral is not None:
+            person = with_neutral(person, self._neutral, self._model)
         amounts = dict(weights)
         removed = min(sum(amounts.values()), 1.0)
         referred = amounts.pop(REFERENCE, 0.0)
@@ -52,7 +59,7 @@ class Manipulator:
         pattern = own.pattern(amounts)
         if referred and self._reference is not None:
             pattern = pattern.plus(self._reference, referred)
-        if person is not None and person.shown:
+        if person is not None and (person.shown or person.neutral_is_given):
             pattern = pattern.plus(shown_pattern(person, self._prior), -removed)
         # On a face in flat light, or softened by compression, the folds of others look like bruises.
         depth = 1.0 if person is None else float(np.clip(person.relief / RELIEF, LEAST_SHADING, 1))
@@ -81,10 +88,20 @@ def shown_pattern(person: Person, prior: EmotionPrior) -> Pattern:
     Of the shading only a part: what is a fold in one face is a beauty spot in another, and taking out too much of it
     leaves lights where there were folds.
     """
+    blend = prior.pattern(person.shown)
+    if person.neutral_is_given:
+        return _difference_pattern(person, prior, blend)
     total = sum(person.shown.values())
     # Of a face that is read as all but neutral, most of what differs from the estimated neutral one is the person.
     strength = min(CAUTION, 1 / max(total, _CLEAR)) * min(total / _CLEAR, 1)
-    blend = prior.pattern(person.shown)
     own = (strength * without_apertures(person.mean - person.neutral)).astype(np.float32)
     eased = of_the_mouth(prior.eased(person.shown) * own)
     return Pattern(own, eased, strength * blend.lip_opening, blend.lid_ratio**strength, _UNSHADE * blend.gain)
+
+
+def _difference_pattern(person: Person, prior: EmotionPrior, blend: Pattern) -> Pattern:
+    """What a person shows beside a neutral shape that is known: all of the difference, as it was measured."""
+    own = without_apertures(person.mean - person.neutral)
+    eased = of_the_mouth(prior.eased(person.shown) * own)
+    ratio = float(lids().opening(person.mean)) / max(float(lids().opening(person.neutral)), _LEAST_LIDS)
+    return Pattern(own, eased, blend.lip_opening, float(np.clip(ratio, *_LID_RATIOS)), _UNSHADE * blend.gain)

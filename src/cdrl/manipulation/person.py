@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
-from cdrl.face.apertures import lips
+from cdrl.face.apertures import lips, without_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.expression import ExpressionModel
 from cdrl.face.pose import estimate_pose
@@ -42,6 +42,8 @@ class Person:
     closed: float
     teeth: Donor | None
     relief: float
+    neutral_is_given: bool = False
+    """Whether `neutral` was seen in a photo or clip of the person's neutral face, not estimated."""
 
 
 def expression_model(prior: EmotionPrior) -> ExpressionModel:
@@ -117,6 +119,14 @@ def describe(
     amounts, neutral = model.explain(mean, blendshapes)
     shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
     return Person(mean, neutral, shown, closed_opening(shapes), teeth, shading)
+
+
+def with_neutral(person: Person, neutral: Floats, model: ExpressionModel) -> Person:
+    """The person with that neutral shape [478, 3], as it was seen; what they show is their difference to it."""
+    expected = np.array([person.shown.get(name, 0.0) for name in EXPRESSIVE], np.float32)
+    amounts = model.refine(without_apertures(person.mean - neutral), expected)
+    shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
+    return replace(person, neutral=neutral, shown=shown, neutral_is_given=True)
 
 
 def closed_opening(shapes: Floats) -> float:

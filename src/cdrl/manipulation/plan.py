@@ -34,6 +34,7 @@ REFERENCE = "reference"
 """In a plan's weights, the name of the reference's expression."""
 
 CROSS_FADE = Fraction(2, 5)  # seconds
+END_SLACK = Fraction(1, 10)  # seconds that a segment may end after its clip
 
 # A run of digits and separators that ends in a digit, so that the colon before the emotion is none of it.
 _TIME = r"-?[.:;]?\d(?:[\d.:;]*[\d.])?"
@@ -151,6 +152,29 @@ class EditPlan:
                 if share * amount > 0:
                     weights[name] = weights.get(name, 0.0) + share * amount
         return weights
+
+    def segment_at(self, time: Fraction | float) -> int | None:
+        """The index of the segment that holds `time` (seconds from the clip's first frame); None in a gap."""
+        index = bisect_right(self.segments, time, key=lambda segment: segment.start) - 1
+        if index < 0:
+            return None
+        end = self.segments[index].end
+        return index if end is None or time < end else None
+
+    def check_within(self, seconds: Fraction) -> None:
+        """Refuse a plan of which a part lies outside a clip of that length.
+
+        An end may lie up to `END_SLACK` beyond it, since people and players round lengths.
+
+        Raises:
+            UsageError: A segment begins or ends after the clip's end.
+        """
+        for segment in self.segments:
+            if segment.start >= seconds or (segment.end is not None and segment.end > seconds + END_SLACK):
+                raise UsageError(
+                    f"the segment {segment.text!r} lies outside the clip, which is {float(seconds):.2f} s long: end it "
+                    "before, or leave its end open to go on to the end"
+                )
 
     def _share(self, index: int, time: Fraction | float) -> float:
         """How much of segment `index` is seen at `time`, 0..1."""

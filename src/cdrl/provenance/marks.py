@@ -12,9 +12,10 @@ from cdrl.files import loads_untrusted
 from cdrl.media import Limits
 from cdrl.media.opening import check_path, opened
 from cdrl.provenance import xmp
-from cdrl.provenance.record import BEGINNING
+from cdrl.provenance.record import BEGINNING, COPY_BEGINNING, describe_edit
 
 XMP_CONTAINERS = {"mp4", "mov"}  # muxers; Matroska and WebM hold labels of any name instead
+_BEGINNINGS = (BEGINNING, COPY_BEGINNING)
 SOURCE_TYPE_LABEL, EDITS_LABEL = "DIGITAL_SOURCE_TYPE", "CDRL_EDITS"
 
 
@@ -40,11 +41,11 @@ class Mark:
 def read_mark(path: str | Path, limits: Limits = Limits()) -> Mark:  # noqa: B008 - frozen
     """What a local video says about itself. Raises InputError or LimitError as `cdrl.media.probe` does."""
     with opened(check_path(path, limits), limits) as container:
-        labels = dict(container.metadata)
+        labels = {key: text.rstrip() for key, text in container.metadata.items()}  # ours are filled up with blanks
     known = {key.upper(): text for key, text in labels.items()}
     source_type, edits = xmp.told_by(known.get("XMP", ""))
     if not edits:
-        source_type = source_type or known.get(SOURCE_TYPE_LABEL)
+        source_type = source_type or known.get(SOURCE_TYPE_LABEL) or None
         try:
             listed = loads_untrusted(known.get(EDITS_LABEL, "[]")[: xmp.LARGEST])
             edits = listed if isinstance(listed, list) else []
@@ -54,15 +55,19 @@ def read_mark(path: str | Path, limits: Limits = Limits()) -> Mark:  # noqa: B00
     return Mark(source_type, edits, next((text for text in comments if text.startswith(BEGINNING)), ""), labels)
 
 
-def labels_for(
-    muxer: str, source: Mark, edit: Mapping[str, Any], words: str, source_type: str | None
-) -> dict[str, str]:
-    """The labels to mux into a new file, beside the source's own, of which none is replaced but our own."""
-    said = {key.lower() for key, text in source.labels.items() if text and not text.startswith(BEGINNING)}
+def labels_for(muxer: str, source: Mark, record: Mapping[str, Any], source_type: str | None) -> dict[str, str]:
+    """The labels of a new file beside the source's own, of which none is replaced but ours.
+
+    `record` is the edit's, as `edit_record` makes it; `source_type` is None where no frame was changed.
+    """
+    said = {key.lower() for key, text in source.labels.items() if text and not text.startswith(_BEGINNINGS)}
     free = next((key for key in ("comment", "description") if key not in said), None)
-    labels = {} if free is None else {free: words}
+    labels = {} if free is None else {free: describe_edit(record)}
     if muxer in XMP_CONTAINERS:
         return labels
-    if source_type is not None:
-        labels[SOURCE_TYPE_LABEL] = source_type
-    return labels | {EDITS_LABEL: json.dumps([*source.edits, edit], ensure_ascii=False)}
+    edits = [*source.edits, record] if record["segments"] else source.edits
+    kept = source.source_type or ""
+    return labels | {
+        SOURCE_TYPE_LABEL: source_type or kept,
+        EDITS_LABEL: json.dumps(edits, ensure_ascii=False),
+    }

@@ -11,13 +11,20 @@ from typing import Any
 from cdrl import assets
 from cdrl.files import file_sha256
 from cdrl.manipulation.plan import REGIONS, EditPlan
+from cdrl.manipulation.tally import EditTally
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's term for a recording of which a part was made by a trained model."""
 
 TOOL = "cdrl"
 BEGINNING = "edited with cdrl "
-"""How every description of ours begins; known again where a converter has kept nothing but the comment."""
+"""How the description of every edit begins; known again where a converter has kept nothing but the comment."""
+
+TOLD_SEGMENTS = 20
+"""Segments that a description names; QuickTime's labels hold no more than 64 KiB."""
+
+COPY_BEGINNING = "copied with cdrl "
+"""How the description of a result begins in which no frame was changed."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +46,26 @@ def models_used(prior: Path | None, translator: Path | None, translated: bool) -
     )
 
 
-def edit_record(plan: EditPlan, enrolled: Sequence[str] = (), beside: bool = False) -> dict[str, Any]:
-    """One edit as JSON values: by what, which emotions how strongly from when to when (seconds), in which regions.
+def edit_record(plan: EditPlan, tally: EditTally, enrolled: Sequence[str] = (), beside: bool = False) -> dict[str, Any]:
+    """What was done to a clip, as JSON values: by what, which emotions how strongly, when, in how many frames.
 
-    The same plan gives the same record: when it was done stands in the sidecar, so that equal edits stay equal files.
+    Only segments in which a frame was changed are told, each from its first changed frame to the end of its last one,
+    in seconds. When the edit was made stands in the sidecar, so that equal edits stay equal files.
     """
     return {
         "tool": TOOL,
         "version": version(TOOL),
         "segments": [
             {
-                "start": float(segment.start),
-                "end": None if segment.end is None else float(segment.end),
-                "amounts": {name: round(amount, 4) for name, amount in segment.amounts.items()},
+                "start": round(float(span.start), 3),
+                "end": round(float(span.end), 3),
+                "amounts": {name: round(amount, 4) for name, amount in span.segment.amounts.items()},
+                "frames": {"edited": span.edited, "total": span.total},
             }
-            for segment in plan.segments
+            for span in tally.spans
+            if span.edited
         ],
+        "frames": {"edited": tally.edited, "total": tally.total},
         "regions": [region for region in REGIONS if region in plan.regions],
         "reference": plan.reference is not None,
         "enrolled": sorted(enrolled),
@@ -62,14 +73,18 @@ def edit_record(plan: EditPlan, enrolled: Sequence[str] = (), beside: bool = Fal
     }
 
 
-def in_words(record: Mapping[str, Any]) -> str:
+def describe_edit(record: Mapping[str, Any]) -> str:
     """A record as a sentence. Raises LookupError, TypeError, ValueError, AttributeError or OverflowError for
     what is no record."""
+    if not record["segments"]:
+        return f"{COPY_BEGINNING}{record['version']}: no frame was changed"
     moments = []
-    for segment in record["segments"]:
+    for segment in record["segments"][:TOLD_SEGMENTS]:
         shown = " and ".join(f"{name} ({float(amount):g})" for name, amount in segment["amounts"].items())
-        end = "the end" if segment["end"] is None else f"{float(segment['end']):g} s"
-        moments.append(f"{shown} from {float(segment['start']):g} s to {end}")
-    regions = record["regions"]
+        moments.append(f"{shown} from {float(segment['start']):.10g} s to {float(segment['end']):.10g} s")
+    if more := len(record["segments"]) - TOLD_SEGMENTS:
+        moments += [f"and {more} times more"] if more > 0 else []
+    regions, frames = record["regions"], record["frames"]
     where = "the face" if set(regions) == set(REGIONS) else f"the {' and '.join(map(str, regions))}"
-    return f"{BEGINNING}{record['version']}: {where} made to show {', '.join(moments)}"
+    count = f"in {int(frames['edited'])} of {int(frames['total'])} frames"
+    return f"{BEGINNING}{record['version']}: {where} made to show {', '.join(moments)}, {count}"

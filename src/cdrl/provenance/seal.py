@@ -12,23 +12,39 @@ from typing import Any
 from cdrl.errors import InputError, OutputError
 from cdrl.files import file_sha256, sidecar_path
 from cdrl.manipulation.plan import EditPlan
+from cdrl.manipulation.tally import EditTally
 from cdrl.media import Limits
 from cdrl.media.encoding import container_of
 from cdrl.provenance import xmp
-from cdrl.provenance.marks import XMP_CONTAINERS, labels_for, read_mark
-from cdrl.provenance.record import DIGITAL_SOURCE_TYPE, TOOL, ModelFile, edit_record, in_words
+from cdrl.provenance.filling import HeldLabels
+from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, labels_for, read_mark
+from cdrl.provenance.record import (
+    DIGITAL_SOURCE_TYPE,
+    TOLD_SEGMENTS,
+    TOOL,
+    ModelFile,
+    describe_edit,
+    edit_record,
+)
 from cdrl.provenance.sidecar import encoded
 from cdrl.provenance.signing import Credentials, Signing
 
+# Bytes by which a description and a record may grow once frames are counted: their numbers get more digits.
+_ROOM, _ROOM_OF_SEGMENT = 30, 50
+
 
 class Seal:
-    """One for each result. `labels` go into the writer's `metadata`, the seal itself into its `seal`."""
+    """One for each result. `labels` go into the writer's `metadata`, the seal itself into its `seal`.
+
+    What it says is counted in `tally`, which the edit fills frame by frame; it is read when the video is finished.
+    """
 
     def __init__(
         self,
         source: Path,
         output: Path,
         plan: EditPlan,
+        tally: EditTally,
         models: Sequence[ModelFile],
         *,
         enrolled: Sequence[str] = (),
@@ -39,54 +55,66 @@ class Seal:
         """Raises UsageError, InputError or LimitError, before any work."""
         self.source, self.models = source, tuple(models)
         self.companion = sidecar_path(os.path.realpath(output))
-        self.frames = (0, 0)
-        """Edited and all frames; set before the writer ends."""
         self._output = output.name
         reference = plan.reference
         self._reference = (
             {} if reference is None else {"reference": {"name": reference.name, "sha256": file_sha256(reference)}}
         )
-        self._edit = edit_record(plan, enrolled, beside)
-        self._words = in_words(self._edit)
-        # An intensity of 0 leaves every pixel as decoded: that is no composite.
-        self._source_type = None if plan.changes_nothing else DIGITAL_SOURCE_TYPE
+        self._plan, self._tally, self._enrolled, self._beside = plan, tally, tuple(enrolled), beside
         self._muxer = container_of(output).muxer
         self._signing = None if credentials is None else Signing(credentials, output)
         self._before = _identity(source)
         self._mark = read_mark(source, limits)
-        self.labels = labels_for(self._muxer, self._mark, self._edit, self._words, self._source_type)
+        longest = labels_for(self._muxer, self._mark, self._record_of_all(), DIGITAL_SOURCE_TYPE)
+        told = {name: len(plan.segments) if name == EDITS_LABEL else TOLD_SEGMENTS for name in longest}
+        more = {name: _ROOM + _ROOM_OF_SEGMENT * min(count, len(plan.segments)) for name, count in told.items()}
+        self._held = HeldLabels({name: len(text.encode()) + more[name] for name, text in longest.items()})
+        self.labels = self._held.texts
 
     def close(self, whole: Path) -> bytes:
         """Label and sign the finished video in `whole`; returns the sidecar's content.
 
         Raises InputError where the source is not the file it was when the edit began, OutputError, OSError.
         """
+        record = edit_record(self._plan, self._tally, self._enrolled, self._beside)
+        words = describe_edit(record)
+        # Where no frame was changed nothing was synthesized: that is no composite.
+        source_type = DIGITAL_SOURCE_TYPE if record["segments"] else None
+        labels = labels_for(self._muxer, self._mark, record, source_type)
+        self._held.fill(whole, labels, matroska=self._muxer not in XMP_CONTAINERS)
         if self._muxer in XMP_CONTAINERS:
-            text = xmp.packet(self._mark.labels.get("xmp", ""), self._edit, self._words, self._source_type)
-            xmp.append_box(whole, text)
+            packet = xmp.packet(self._mark.labels.get("xmp", ""), record, words, source_type)
+            xmp.append_box(whole, packet)
         digest = self._source_sha256()
         if self._signing is not None:
             signed = whole.with_name(f"{whole.stem}.signed{whole.suffix}")
             try:
-                self._signing.sign(whole, signed, self.source, self._edit, self._words, self._source_type)
+                self._signing.sign(whole, signed, self.source, record, words, source_type)
                 signed.replace(whole)
             finally:
                 signed.unlink(missing_ok=True)
         content: dict[str, Any] = {
             "tool": TOOL,
-            "version": self._edit["version"],
+            "version": record["version"],
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "words": self._words,
-            "digital_source_type": self._source_type,
+            "words": words,
+            "digital_source_type": source_type,
             "input": {"name": self.source.name, "sha256": digest},
             "output": {"name": self._output, "sha256": file_sha256(whole)},
             "models": [asdict(model) for model in self.models],
-            "edit": self._edit,
-            "frames": {"edited": self.frames[0], "total": self.frames[1]},
+            "edit": record,
+            "frames": record["frames"],
             "c2pa": self._signing is not None,
             **self._reference,
         }
         return encoded(content)
+
+    def _record_of_all(self) -> dict[str, Any]:
+        """The record of an edit that changes every segment: the longest there can be."""
+        tally = EditTally(self._plan)
+        for span in tally.spans:
+            span.edited, span.start, span.end = 1, span.segment.start, span.segment.end or span.segment.start
+        return edit_record(self._plan, tally, self._enrolled, self._beside)
 
     def _source_sha256(self) -> str:
         digest = file_sha256(self.source) if _identity(self.source) == self._before else ""

@@ -12,7 +12,7 @@ from cdrl.files import file_sha256, sidecar_path
 from cdrl.media import Limits
 from cdrl.media.opening import check_path
 from cdrl.provenance.marks import Mark, read_mark
-from cdrl.provenance.record import in_words
+from cdrl.provenance.record import describe_edit
 from cdrl.provenance.sidecar import read_sidecar
 from cdrl.provenance.signing import Manifest, available, read_manifest
 
@@ -102,7 +102,8 @@ def _judged(path: str, mark: Mark, sidecar: Mapping[str, Any] | None, manifest: 
     if manifest is not None and manifest.state == "invalid":
         found = ", ".join(manifest.problems)
         return "changed", f"{path}: its C2PA manifest does not hold ({found}): it was changed since, or badly signed"
-    if sidecar is not None and mark.edits and sidecar["edit"] != mark.edits[-1]:
+    # A copy of an edited video, in which nothing was changed, adds no edit to those that the video tells.
+    if sidecar is not None and mark.edits and sidecar["edit"].get("segments") and sidecar["edit"] != mark.edits[-1]:
         return "changed", f"{path}: its sidecar tells another edit than the file itself: one of them was changed"
     if sidecar is None and manifest is None:
         if mark.ours:
@@ -144,7 +145,7 @@ def _sha256(path: Path) -> str:
 
 def _sentence(edit: Any) -> str:
     try:
-        return in_words(edit)
+        return describe_edit(edit)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
         return "an edit that is told in a way this version does not understand"
 

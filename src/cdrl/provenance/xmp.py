@@ -16,7 +16,7 @@ from uuid import UUID
 from xml.etree import ElementTree as ET
 
 from cdrl.files import loads_untrusted
-from cdrl.provenance.record import BEGINNING
+from cdrl.provenance.record import BEGINNING, COPY_BEGINNING
 
 BOX = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac")
 LARGEST = 1 << 20  # bytes; a packet is a few thousand
@@ -44,7 +44,8 @@ def packet(source: str, edit: Mapping[str, Any], words: str, source_type: str | 
     """The XMP packet of a source ('' for none) with an edit added.
 
     What the source says stays, earlier edits included; only its digital source type gives way, and our own description.
-    A packet that cannot be understood, or would grow too large to be read again, is left out.
+    A record without segments, of a result in which no frame was changed, adds no edit. A packet that cannot be
+    understood, or would grow too large to be read again, is left out.
     """
     root = _parsed(source)
     if root is None:
@@ -78,8 +79,10 @@ def _add(rdf: ET.Element, edit: Mapping[str, Any], words: str, source_type: str 
         alternatives = ET.SubElement(ET.SubElement(ours, _DESCRIPTION), f"{{{_RDF}}}Alt")
         ET.SubElement(alternatives, f"{{{_RDF}}}li", {_LANGUAGE: "x-default"}).text = words
     for description in descriptions:
-        if (description.text or "").startswith(BEGINNING):
+        if (description.text or "").startswith((BEGINNING, COPY_BEGINNING)):
             description.text = words
+    if not edit.get("segments", True):
+        return
     sequence = rdf.find(f"*/{_EDITS}/{{{_RDF}}}Seq")
     if sequence is None:
         sequence = ET.SubElement(ET.SubElement(ours, _EDITS), f"{{{_RDF}}}Seq")
