@@ -151,17 +151,17 @@ COMMANDS = {
 
 @pytest.mark.parametrize("bad", ["pipe", "/dev/zero", "."])
 @pytest.mark.parametrize("what", COMMANDS)
-def test_pipes_devices_and_folders_are_refused_at_once(tmp_path, monkeypatch, sample, capfd, what, bad):
+def test_pipes_devices_and_folders_are_refused_at_once(tmp_path, monkeypatch, sample, capsys, what, bad):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
     assert main(COMMANDS[what].format(sample=sample, bad=bad).split()) in (2, 3, 7, 9)
-    assert capfd.readouterr().err.startswith("cdrl: error: ")
+    assert capsys.readouterr().err.startswith("cdrl: error: ")
     assert [path.name for path in Path().iterdir()] == ["pipe"]
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "talk.flv.provenance.json"])
 @pytest.mark.parametrize("bad", ["pipe", "device", "deep", "large"])
-def test_what_lies_beside_a_file_is_no_trap(tmp_path, sample, monkeypatch, capfd, name, bad):
+def test_what_lies_beside_a_file_is_no_trap(tmp_path, sample, monkeypatch, capsys, name, bad):
     monkeypatch.chdir(tmp_path)
     Path("talk.flv").write_bytes(sample.read_bytes())
     match bad:
@@ -175,7 +175,7 @@ def test_what_lies_beside_a_file_is_no_trap(tmp_path, sample, monkeypatch, capfd
             Path(name).write_text(json.dumps({"x": "x" * (1 << 21)}))
     line = "edit talk.flv --emotion happy -o out.mp4 --prior talk.flv" if name == "manifest.json" else "verify talk.flv"
     assert main(line.split()) in (7, 9)
-    assert capfd.readouterr().err.count("\n") == 1
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_nothing_is_written_through_somebody_else_s_link(tmp_path):
@@ -186,9 +186,9 @@ def test_nothing_is_written_through_somebody_else_s_link(tmp_path):
     assert not (tmp_path / "edit.json").is_symlink()
 
 
-def test_messages_are_one_line_that_no_terminal_obeys(capfd):
+def test_messages_are_one_line_that_no_terminal_obeys(capsys):
     assert main(["edit", "\x1b[2J\x9b31m\u202e\n.mp4", "--emotion", "happy", "-o", "out.mp4"]) == 3
-    said = capfd.readouterr().err
+    said = capsys.readouterr().err
     assert said[:-1].isprintable()
     assert said.endswith("\n")
     assert len(one_line("x" * 10**6)) <= 2000

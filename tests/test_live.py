@@ -313,10 +313,10 @@ def write_clip(path, times, aspect=None, **options):
 MILLISECOND = Fraction(1, 1000)
 
 
-def piped(words, capfdbinary):
+def piped(words, capsysbinary):
     """Header, rate and the greys of what `cdrl live` writes to a pipe."""
     assert main(["live", *words, "--output", "-", "--i-have-consent"]) == 0
-    out, err = capfdbinary.readouterr()
+    out, err = capsysbinary.readouterr()
     assert err == b""
     return decoded(out)
 
@@ -329,18 +329,18 @@ def decoded(out):
 
 
 @pytest.mark.parametrize("rate", [Fraction(15), Fraction(25), Fraction(30000, 1001), Fraction(60)])
-def test_every_frame_of_a_file_comes_out_of_a_pipe_at_the_file_s_own_rate(rate, tmp_path, capfdbinary):
+def test_every_frame_of_a_file_comes_out_of_a_pipe_at_the_file_s_own_rate(rate, tmp_path, capsysbinary):
     write_clip(tmp_path / "talk.mkv", [number / rate for number in range(20)])
-    _, said, numbers = piped(["--input", str(tmp_path / "talk.mkv")], capfdbinary)
+    _, said, numbers = piped(["--input", str(tmp_path / "talk.mkv")], capsysbinary)
     assert said == rate
     assert numbers == list(range(20))
 
 
-def test_a_file_of_varying_rate_keeps_its_times_in_a_pipe(tmp_path, capfdbinary):
+def test_a_file_of_varying_rate_keeps_its_times_in_a_pipe(tmp_path, capsysbinary):
     times = [Fraction(number, 30) for number in range(10)]
     times += [1 + Fraction(number, 15) for number in range(10)]  # a pause, then half as fast
     write_clip(tmp_path / "talk.mkv", times)
-    _, rate, numbers = piped(["--input", str(tmp_path / "talk.mkv")], capfdbinary)
+    _, rate, numbers = piped(["--input", str(tmp_path / "talk.mkv")], capsysbinary)
     assert rate == 30
     assert sorted(set(numbers)) == list(range(20)), "every frame, and none out of order"
     assert [numbers.index(number) / 30 for number in range(20)] == pytest.approx([float(t) for t in times], abs=0.02)
@@ -359,13 +359,13 @@ def test_frames_of_a_file_wait_for_a_slow_edit_where_they_go_to_a_pipe(tmp_path)
     assert decoded(pipe.getvalue())[1:] == (60, list(range(30)))
 
 
-def test_the_header_of_a_pipe_says_shape_of_pixels_and_order_of_fields(tmp_path, capfdbinary):
+def test_the_header_of_a_pipe_says_shape_of_pixels_and_order_of_fields(tmp_path, capsysbinary):
     write_clip(tmp_path / "dv.mkv", [Fraction(number, 25) for number in range(5)], Fraction(16, 11),
                **{"x264-params": "tff=1"}, flags="+ildct")  # fmt: skip
-    header, _, _ = piped(["--input", str(tmp_path / "dv.mkv")], capfdbinary)
+    header, _, _ = piped(["--input", str(tmp_path / "dv.mkv")], capsysbinary)
     assert {"F25:1", "It", "A16:11", "C420mpeg2"} <= set(header)
     write_clip(tmp_path / "web.mkv", [Fraction(number, 25) for number in range(5)])
-    header, _, _ = piped(["--input", str(tmp_path / "web.mkv")], capfdbinary)
+    header, _, _ = piped(["--input", str(tmp_path / "web.mkv")], capsysbinary)
     assert {"Ip", "A1:1"} <= set(header)
 
 
@@ -398,13 +398,13 @@ def test_a_stream_without_a_rate_has_the_one_that_is_given():
 
 
 @pytest.mark.parametrize(("system", "device"), [("darwin", "avfoundation"), ("win32", "dshow")])
-def test_a_camera_of_another_system_without_its_driver_is_one_line(system, device, monkeypatch, capfd):
+def test_a_camera_of_another_system_without_its_driver_is_one_line(system, device, monkeypatch, capsys):
     from cdrl.live import cameras
 
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(cameras, "enumerate_input_devices", lambda form: [], raising=False)
     assert main(["live", "--output", "none", "--i-have-consent"]) == 3
-    err = capfd.readouterr().err
+    err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert device in err or "there is no camera 0" in err
 
@@ -442,9 +442,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "code", "said"), REFUSED)
-def test_refused_in_one_line(line, code, said, capfd):
+def test_refused_in_one_line(line, code, said, capsys):
     assert main(["live", *line.split()]) == code
-    out, err = capfd.readouterr()
+    out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("cdrl: error: ")
     assert err.count("\n") == 1, err
