@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,19 +30,26 @@ def lock_folder(folder: Path, work: str) -> Iterator[None]:
 
 
 @contextmanager
-def lock_file(path: Path, owned: Path, work: str) -> Iterator[None]:
+def lock_file(path: Path, owned: Path, work: str, wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold `owned` by a lock on the file `path` until the block ends, or this process does, however it ends.
 
     Args:
         path: The lock's file.
         owned: What is held, for the message.
         work: What holds it, as in "cdrl batch".
+        wait: Called once where another run holds it, whose end is then waited for; without it that is an error.
 
     Raises:
         OutputError: Another run holds it, or `path` cannot be written.
     """
     try:
-        lock = _acquire(FileLock(path))
+        try:
+            lock = _acquire(FileLock(path))
+        except Timeout:
+            if wait is None:
+                raise
+            wait()
+            lock = _acquire(FileLock(path), blocking=True)
     except Timeout:
         raise OutputError(
             f"{owned}: another `{work}` is at work there: wait for its end, stop it, or choose another place"
@@ -55,11 +62,11 @@ def lock_file(path: Path, owned: Path, work: str) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: BaseFileLock) -> BaseFileLock:
+def _acquire(lock: BaseFileLock, blocking: bool = False) -> BaseFileLock:
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(blocking=blocking)
     except OSError as error:
         if isinstance(lock, SoftFileLock) or isinstance(error, Timeout) or error.errno not in _NO_LOCKS:
             raise
-        return _acquire(SoftFileLock(lock.lock_file))  # a file system without locks
+        return _acquire(SoftFileLock(lock.lock_file), blocking)  # a file system without locks
     return lock

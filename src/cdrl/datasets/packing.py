@@ -129,19 +129,17 @@ def _keep_sound(place: Workplace, manifest: Manifest, known: Mapping[str, Mappin
     return manifest
 
 
-def _fresh_pieces(
-    path: Path, inside: Iterable[Entry], known: Mapping[str, Mapping[str, object]]
-) -> dict[str, bytes | memoryview]:
+def _fresh_pieces(path: Path, inside: Iterable[Entry], known: Mapping[str, Mapping[str, object]]) -> dict[str, bytes]:
     """The parts within a shard whose clips are as they were."""
-    content = memoryview(path.read_bytes())
+    content = path.read_bytes()
     pieces = {entry.id: content[entry.offset : entry.offset + entry.bytes] for entry in inside}
     return {name: piece for name, piece in pieces.items() if _facts_of(piece).get("clip") == known[name]}
 
 
-def _facts_of(part: bytes | memoryview) -> dict[str, Any]:
+def _facts_of(part: bytes) -> dict[str, Any]:
     """The facts of a part; none where it is damaged."""
     try:
-        return part_facts(bytes(part[: facts_end(bytes(part[:BLOCK]))]))
+        return part_facts(part[: facts_end(part[:BLOCK])])
     except ValueError:
         return {}
 

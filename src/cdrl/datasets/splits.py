@@ -6,14 +6,17 @@ split by their number (or a hash of their name), so that more of them can be mad
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal, Protocol
+
+from cdrl.errors import UsageError
 
 Part = Literal["train", "validation", "test"]
 
@@ -76,3 +79,16 @@ def people_of(clips: Iterable[Acted], wanted: Part | None = None) -> tuple[str, 
     """The people seen in `clips` as `DATASET/ACTOR`, sorted; of one part only, where it is given."""
     found = {(clip.dataset, clip.actor) for clip in clips}
     return tuple(sorted(f"{d}/{a}" for d, a in found if wanted is None or part(a, d) == wanted))
+
+
+def check_people(names: Iterable[str], known: Collection[str], flag: str) -> None:
+    """Raise UsageError for the first of `names` that is nobody's among `known`, with the names it comes close to.
+
+    A name with a slip of the pen would leave out nobody, and people meant to be kept back would be trained on.
+    """
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+            close = close or [other for other in sorted(known) if other.rpartition("/")[2] == name.rpartition("/")[2]]
+            meant = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(sorted(known)[:5])} ..."
+            raise UsageError(f"{flag} {name}: nobody of that name is in the data; {meant}")

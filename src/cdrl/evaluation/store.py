@@ -5,20 +5,25 @@ and the judges' version.
 """
 
 import hashlib
+import io
+import zipfile
+import zlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cdrl.errors import OutputError
 from cdrl.evaluation.clips import Frames, frames_of
 from cdrl.evaluation.geometry import Layout
 from cdrl.evaluation.networks import Networks
 from cdrl.evaluation.observe import Observation, observe
-from cdrl.files import atomic_path, file_sha256
+from cdrl.files import atomic_write, file_sha256
 from cdrl.pretrained import MODELS
 
 _VERSION = "3"  # raise it whenever what a judge sees changes
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)  # what reading an npz raises
 _HALF = ("expression",)  # kept in half precision: one vector a frame, whose direction alone counts
 _ARRAYS = tuple(field.name for field in fields(Observation) if field.name != "layout")
 
@@ -40,10 +45,17 @@ def _rounded(observation: Observation) -> dict[str, Any]:
 
 
 def save(observation: Observation, path: Path) -> None:
-    """Write an observation as compressed npz, single precision; the name appears only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as part:
-        np.savez_compressed(part, face_size=observation.layout.face_size, **_rounded(observation))
+    """Write an observation as compressed npz, single precision; the name appears only when it is whole.
+
+    Raises OutputError where it cannot be written.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, face_size=observation.layout.face_size, **_rounded(observation))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be made ({error.strerror}): choose another --cache") from error
+    atomic_write(path, [buffer.getvalue()])
 
 
 def load(path: Path) -> Observation:
@@ -77,6 +89,8 @@ class Store:
         if self._folder is None:
             return observe(frames, layout, self._networks)
         entry = self._folder / f"{_key(file_sha256(path), tile, layout, self._networks)}.npz"
-        if not entry.is_file():
+        try:
+            return load(entry)
+        except _DAMAGED:  # or not there
             save(observe(frames, layout, self._networks), entry)
         return load(entry)

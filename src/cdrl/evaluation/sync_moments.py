@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,30 +60,34 @@ def kept_moments(clips: Sequence[PreparedClip], digest: str, folder: Path, track
 
     `track` wraps what is gone through, as `rich.progress.track` does. Raises OutputError where there is no room.
     """
-    heard = [clip for clip in clips if clip.speech is not None]
     judges = [model.sha256 for model in MODELS.values() if model.purpose == "judging"]
-    facts = [_VERSION, CURVES, digest, judges, [clip.facts.id for clip in heard]]
-    path = folder / f"lips_{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            counts, curves, seen = file["counts"], file["curves"].astype(np.float32), file["seen"]
-        ends = np.cumsum(counts)
-        return [_moments(c, curves[e - n : e], seen[e - n : e]) for c, e, n in zip(heard, ends, counts, strict=True)]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        pass  # not there, or damaged: looked at again
-    found = [moments for clip in track(heard) if (moments := moments_of(clip)) is not None]
-    _keep(path, found)
+    found = []
+    for clip in track([clip for clip in clips if clip.speech is not None]):
+        facts = [_VERSION, CURVES, digest, judges, clip.facts.id]
+        path = folder / f"lips_{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]}.npz"
+        kept = _read(path, clip)
+        if kept is None:
+            kept = moments_of(clip)
+            if kept is None:
+                continue
+            _keep(path, kept)
+            kept = _read(path, clip) or kept  # as it will be read the next time
+        found.append(kept)
     return found
 
 
-def _keep(path: Path, found: Sequence[Moments]) -> None:
+def _read(path: Path, clip: PreparedClip) -> Moments | None:
+    """What was kept of a clip; None where there is nothing, or it is damaged, and the clip has to be looked at."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _moments(clip, file["curves"].astype(np.float32), file["seen"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def _keep(path: Path, moments: Moments) -> None:
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        counts=np.array([len(moments.seen) for moments in found], int),
-        curves=np.concatenate([np.empty((0, CURVES), np.float16), *(m.curves.astype(np.float16) for m in found)]),
-        seen=np.concatenate([np.empty(0, bool), *(moments.seen for moments in found)]),
-    )
+    np.savez(buffer, curves=moments.curves.astype(np.float16), seen=moments.seen)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

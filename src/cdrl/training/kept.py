@@ -111,9 +111,9 @@ def _is_sound(path: Path, count: int) -> bool:
 
 def _read_header(file: BinaryIO) -> tuple[int, tuple[int, ...], int]:
     """Where the rows begin, the array's shape, and a row's bytes. Raises ValueError where that is no array of ours."""
-    if read_magic(file) != (1, 0):  # type: ignore[no-untyped-call]
+    if read_magic(file) != (1, 0):
         raise ValueError("another version of the format")
-    shape, _, dtype = read_array_header_1_0(file)  # type: ignore[no-untyped-call]
+    shape, _, dtype = read_array_header_1_0(file)
     return file.tell(), shape, dtype.itemsize * int(np.prod(shape[1:]))
 
 
@@ -123,7 +123,7 @@ def _compute(path: Path, rows: Rows, console: Console) -> None:
     with partial.open("ab") as file:
         for batch in track(rows.compute(done), rows.doing, console, rows.count, done, len):
             if not file.tell():
-                write_array_header_1_0(file, _header(batch, rows.count))  # type: ignore[no-untyped-call]
+                write_array_header_1_0(file, _header(batch, rows.count))
             file.write(np.ascontiguousarray(batch).tobytes())
             file.flush()
             done += len(batch)

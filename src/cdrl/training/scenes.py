@@ -6,7 +6,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +139,12 @@ class Stage:
             several.append(fer_faces(self.options.fer, cache, console).of("train"))
         faces = joined(several)
         faces = faces.where(faces.labelled)
-        rows_of = Rows(
-            "shown", "looking at faces", self._given(faces), len(faces), partial(self._shown, faces), _TOGETHER
-        )
-        known = kept_array(cache, rows_of, console)
+
+        def shown(done: int) -> Iterator[NDArray[np.float32]]:
+            return self._shown(faces, done)
+
+        given = Rows("shown", "looking at faces", self._given(faces), len(faces), shown, _TOGETHER)
+        known = kept_array(cache, given, console)
         named = [f"{source}/{person}" for source, person in zip(faces.source, faces.person, strict=True)]
         left = np.isin(named, np.array(self.options.leave, np.str_))
         rows = {
@@ -161,7 +162,8 @@ class Stage:
         digest = hashlib.sha256(faces.emotion.tobytes())
         for picture in faces.pictures:
             digest.update(picture.tobytes())
-        digest.update(weights_digest(self.supervision.emotion).encode())
+        emotion: Any = self.supervision.emotion
+        digest.update(weights_digest(emotion).encode())
         return digest.digest()
 
     @torch.inference_mode()

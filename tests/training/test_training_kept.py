@@ -1,0 +1,107 @@
+"""What is computed once and kept: known by content, gone on with after a kill, computed again where damaged."""
+
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
+
+from made_prepared import make_prepared  # noqa: E402
+from rich.console import Console  # noqa: E402
+
+from cdrl.datasets.prepared import Prepared  # noqa: E402
+from cdrl.representation.content import ContentConfig, ContentModel  # noqa: E402
+from cdrl.training import maps  # noqa: E402
+
+QUIET = Console(quiet=True)
+CPU = torch.device("cpu")
+
+
+class Encoder(torch.nn.Module):
+    """An image encoder that counts what it has seen."""
+
+    channels, grid = 4, (8, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 4, 28, 28)
+        self.seen, self.dies_after = 0, 10**9
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.seen + len(images) > self.dies_after:
+            raise KeyboardInterrupt
+        self.seen += len(images)
+        return self.layer(images)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return Prepared.open([make_prepared(tmp_path_factory.mktemp("made"), ["p000"], ("neutral",), 3, 60)]).clips
+
+
+def model(seed: int = 0) -> ContentModel:
+    torch.manual_seed(seed)
+    return ContentModel(ContentConfig(width=16, dimensions=8), Encoder())
+
+
+def encoded(clips, network: ContentModel, folder: Path, console: Console = QUIET) -> np.ndarray:
+    """The maps of all frames."""
+    wanted = [maps.Wanted(clip, range(clip.count)) for clip in clips]
+    found = maps.cached_maps(wanted, network, "data", folder, CPU, console)
+    return np.concatenate([found.at(found.places(clip, np.arange(clip.count), 0)).numpy() for clip in clips])
+
+
+def test_maps_of_other_weights_are_others_wherever_the_file_lies(clips, tmp_path):
+    one, two, again = model(0), model(1), model(0)
+    first = encoded(clips, one, tmp_path)
+    assert not np.array_equal(first, encoded(clips, two, tmp_path))
+    assert np.array_equal(first, encoded(clips, again, tmp_path))
+    assert again.encoder.seen == 0
+
+
+def test_an_encoding_that_was_stopped_goes_on_where_it_was(clips, tmp_path):
+    whole, stopped, resumed = model(), model(), model()
+    expected = encoded(clips, whole, tmp_path / "whole")
+    stopped.encoder.dies_after = 150
+    with pytest.raises(KeyboardInterrupt):
+        encoded(clips, stopped, tmp_path / "stopped")
+    found = encoded(clips, resumed, tmp_path / "stopped")
+    assert np.array_equal(found, expected)
+    assert resumed.encoder.seen <= whole.encoder.seen - 120
+    (one,), (other,) = ([p.read_bytes() for p in (tmp_path / n).glob("maps*")] for n in ("whole", "stopped"))
+    assert one == other
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_damaged_maps_are_computed_again(clips, tmp_path, damage):
+    expected = encoded(clips, model(), tmp_path)
+    (path,) = tmp_path.glob("maps*")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes({"cut": content[: len(content) // 2], "flip": content, "empty": b""}[damage])
+    try:
+        found = encoded(clips, model(), tmp_path)
+    except (ValueError, OSError, EOFError) as error:
+        pytest.fail(str(error))
+    assert np.array_equal(found, expected)
+
+
+def test_two_runs_that_want_the_same_maps_compute_them_once(clips, tmp_path):
+    networks = model(), model()
+    runs = [threading.Thread(target=encoded, args=(clips, each, tmp_path)) for each in networks]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(60)
+    frames = sum(clip.count for clip in clips)
+    assert sorted(each.encoder.seen for each in networks) == [0, frames]
+
+
+def test_encoding_says_how_far_it_is_without_a_terminal(clips, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("time.monotonic", iter(range(0, 10**6, 31)).__next__)
+    encoded(clips, model(), tmp_path, Console(soft_wrap=True))
+    assert "encoding frames: 96 of 180" in capsys.readouterr().out
