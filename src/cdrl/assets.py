@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cdrl.errors import AssetError, InputError, InputNotFoundError, LimitError
-from cdrl.files import loads_untrusted, small_bytes
+from cdrl.files import atomic_write, loads_untrusted, small_bytes
 
 LANDMARKS = "face_landmarker_v2.task"
 """Detector, 478 landmarks and blendshapes, in one bundle."""
@@ -33,7 +33,10 @@ SYNC = "sync.safetensors"
 
 MANIFEST = "manifest.json"
 
-_MAX_BYTES = 1 << 28  # 256 MiB; no file of ours comes near, and a wrong path should not fill the memory
+MAX_BYTES = 1 << 28
+"""Most bytes of a model or data file, written and read: no file of ours comes near, and a wrong path should not fill
+the memory."""
+
 _MAX_LIST_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -103,7 +106,7 @@ def verified_path(name: str, where: Path | None = None) -> Path:
     return where / name
 
 
-def user_bytes(path: str | Path, most: int = _MAX_BYTES) -> bytes:
+def user_bytes(path: str | Path, most: int = MAX_BYTES) -> bytes:
     """The content of a data file that the user or a project points to (`--prior FILE`), at most `most` bytes.
 
     Where a list beside the file names it, its SHA-256 must agree; a file that no list names is taken as it is. Raises
@@ -118,23 +121,27 @@ def user_bytes(path: str | Path, most: int = _MAX_BYTES) -> bytes:
 def record(path: Path, licence: str, origin: str) -> Asset:
     """Enter a file that was just written into the list of its folder (made where there is none), replacing its entry.
 
-    `licence` is an SPDX identifier, `origin` one line on what the file was fitted on. Raises AssetError when the file
-    cannot be read or the list cannot be understood or written.
+    `licence` is an SPDX identifier, `origin` one line on what the file was fitted on. Processes that record into one
+    list at once wait for each other. Raises AssetError when the file cannot be read or the list cannot be understood,
+    OutputError when it cannot be written.
     """
+    from cdrl.locks import lock_file  # noqa: PLC0415  only who trains records
+
     content = _content(path)
     asset = Asset(path.name, hashlib.sha256(content).hexdigest(), licence, origin)
     manifest = path.parent / MANIFEST
-    assets = listed(path.parent) if manifest.exists() else {}
-    assets[path.name] = asset
-    entries = {name: {k: v for k, v in asdict(a).items() if k != "name"} for name, a in sorted(assets.items())}
-    try:
-        manifest.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise AssetError(f"cannot write the list of model files {manifest}: {error.strerror}") from error
+    with lock_file(path.parent / f".{MANIFEST}.lock", manifest, "cdrl train", wait=lambda: None):
+        assets = listed(path.parent) if manifest.exists() else {}
+        assets[path.name] = asset
+        entries = {name: {k: v for k, v in asdict(a).items() if k != "name"} for name, a in sorted(assets.items())}
+        text = (json.dumps(entries, indent=2) + "\n").encode()
+        if len(text) > _MAX_LIST_BYTES:
+            raise AssetError(f"{manifest}: the list of model files is full; write {path.name} into another folder")
+        atomic_write(manifest, [text])
     return asset
 
 
-def _content(path: Path, most: int = _MAX_BYTES) -> bytes:
+def _content(path: Path, most: int = MAX_BYTES) -> bytes:
     try:
         return small_bytes(path, most, "model or data file")
     except InputNotFoundError as error:

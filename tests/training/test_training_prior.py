@@ -165,7 +165,7 @@ def test_a_damaged_cache_is_made_anew(train, tmp_path):
     train("--no-validate", kept=kept)
     for path in kept.iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    run = train("--no-validate", kept=kept)
+    run = train("--no-validate", "--overwrite", kept=kept)
     assert run.code == 0, run.err
 
 

@@ -17,11 +17,12 @@ from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_
 
 from cdrl.assets import PRIOR, user_bytes, verified_bytes
 from cdrl.emotions import EMOTIONS
-from cdrl.errors import AssetError
+from cdrl.errors import AssetError, OutputError
 from cdrl.face.apertures import lids, lips, without_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import LEFT_CORNERS, POINTS, RIGHT_CORNERS, region_weights
+from cdrl.files import atomic_write
 from cdrl.rendering.texture import SIZE
 
 KNEE = 0.45  # cm above closed at which lips count as half parted
@@ -78,11 +79,18 @@ class EmotionPrior:
     shut: Floats
     sha256: str = ""
 
-    def save(self, path: Path) -> None:
-        """Writes the arrays as float16 where that loses nothing that can be seen."""
+    def save(self, path: Path, *, overwrite: bool = True) -> None:
+        """Write the file `path`, whole or not at all, with float16 where that loses nothing that can be seen.
+
+        Raises OutputExistsError where it exists and `overwrite` is False, and OutputError where it cannot be written.
+        """
         arrays = {name: getattr(self, name) for name in array_names()}
         small = {name: array.astype(np.float32 if name in _WHOLE else np.float16) for name, array in arrays.items()}
-        np.savez_compressed(path, allow_pickle=False, **small)
+        buffer = io.BytesIO()  # a name without .npz would be given that ending
+        np.savez_compressed(buffer, allow_pickle=False, **small)
+        if buffer.tell() > MAX_BYTES:
+            raise OutputError(f"{path}: the prior takes {buffer.tell():,} bytes and {MAX_BYTES:,} are read")
+        atomic_write(path, [buffer.getvalue()], overwrite=overwrite)
 
     @classmethod
     def load(cls, path: Path | None = None) -> EmotionPrior:
