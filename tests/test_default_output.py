@@ -70,6 +70,7 @@ def test_a_reference_names_the_result(desk, capsys):
         ("talk.flv -e happy -o talk.mov", 5, "--overwrite"),
         ("talk.flv -e happy -o out.webm --codec h264", 2, "vp9 or av1"),
         ("talk.flv --segments 00:00:01:30-:happy", 2, "no such frame"),
+        ("talk.flv --segments 0:50-1:00:happy", 2, "2.0"),
         ("talk.flv -e happy --max-seconds 1", 6, "max_seconds"),
     ],
 )

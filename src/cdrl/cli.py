@@ -16,43 +16,10 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
+from cdrl.commands.names import COMMANDS
 from cdrl.commands.streams import discard_output, native_messages_muted, open_closed_streams
 from cdrl.errors import CdrlError, Interrupted, OutputError, UsageError, one_line
 from cdrl.extras import missing_module
-
-COMMANDS = {
-    "edit": ("cdrl.commands.edit", "change the emotion of a video"),
-    "app": ("cdrl.commands.app", "edit in a browser, on this machine alone"),
-    "batch": ("cdrl.commands.batch", "edit many videos, resumable"),
-    "export": ("cdrl.commands.export", "write a performance for an avatar, as Live Link Face or as JSON"),
-    "live": ("cdrl.commands.live", "change the emotion of a camera's picture while it runs"),
-    "verify": ("cdrl.commands.verify", "say what was edited in a video, and check it"),
-    "data check": ("cdrl.commands.data_check", "read a data set's layout and name what is broken or missing"),
-    "data prepare": ("cdrl.commands.data_prepare", "detect, align and pack a data set for training"),
-    "data synth": ("cdrl.commands.data_synth", "make talking heads that say the same words in different emotions"),
-    "train prior": ("cdrl.training.prior", "fit the emotion prior on labelled clips"),
-    "train vlm": ("cdrl.training.vlm", "train the embedded visual-language model of faces"),
-    "train content": ("cdrl.training.content", "train the content representation (CCRL)"),
-    "train emotion": ("cdrl.training.emotion", "train the emotion representation (CERL)"),
-    "train ned": ("cdrl.training.ned", "train NED's translator, the baseline, with or without supervision"),
-    "train sync": ("cdrl.training.sync", "train the judge of lips and sound"),
-    "train translator": ("cdrl.training.translator", "train how people show emotions, under both representations"),
-    "evaluate edit": ("cdrl.commands.evaluate_edit", "judge an edited video beside its source"),
-    "evaluate table": ("cdrl.commands.evaluate_table", "judge edits of many clips, beside other methods"),
-    "evaluate results": ("cdrl.commands.evaluate_results", "judge any finished files, of any methods"),
-    "evaluate representation": (
-        "cdrl.commands.evaluate_representation",
-        "show whether the representations are right on people they never saw",
-    ),
-    "evaluate sync": (
-        "cdrl.commands.evaluate_sync",
-        "show how well the judge of lips and sound tells them apart on people it never saw",
-    ),
-    "convert": ("cdrl.commands.convert", "make safetensors of a PyTorch checkpoint"),
-    "completion": ("cdrl.commands.completion", "print what makes the tab key complete in bash, zsh or fish"),
-    "doctor": ("cdrl.doctor", "say what is installed and whether editing can run"),
-}
-"""Words of the command → the module it lives in, and what it does."""
 
 _STOPPED = "interrupted: nothing half-written is left behind"
 HELP_WORDS = {"-h", "--help", "help"}

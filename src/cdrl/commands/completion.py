@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
+from cdrl.commands.names import COMMANDS
 from cdrl.emotions import EMOTIONS
 from cdrl.extras import missing_module
 from cdrl.manipulation.plan import REGIONS
@@ -52,8 +53,6 @@ def program_parser() -> ArgumentParser:
 
     A command whose extra is not installed takes file names alone, which is said on standard error.
     """
-    from cdrl.cli import COMMANDS
-
     root = ArgumentParser("cdrl", description="Change the emotion of a talking-head video.")
     root.add_argument("--version", action="store_true", help="the version")
     commands = root.add_subparsers()

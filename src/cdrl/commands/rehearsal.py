@@ -33,6 +33,8 @@ def rehearsal(project: Project, output: Path, options: Options) -> list[str]:
     plan = EditPlan.parse(
         project.emotion, project.reference, project.intensity, project.regions, project.segments
     ).at_rate(info.rate)
+    if info.duration is not None:
+        plan.check_within(info.duration)
     for path in (project.reference, *project.enroll.values()):
         if path is not None:
             probe(path, options.limits)
