@@ -6,8 +6,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+from cdrl.commands.streams import native_messages_muted
 from cdrl.editor import load
 from cdrl.errors import CdrlError, one_line
 from cdrl.media import Limits
@@ -38,13 +40,24 @@ def checkpoint(name: str) -> None:
     load_model(Path(name), "content")
 
 
-CALLS: dict[str, Callable[[str], None]] = {"upload": upload, "load": checkpoint}
+def performance(name: str) -> None:
+    """What an avatar's program does with an exported performance."""
+    from cdrl.export import read_json, read_livelink  # noqa: PLC0415
+
+    if name.endswith(".json"):
+        read_json(Path(name))
+    else:
+        read_livelink(Path(name), Fraction(25))
+
+
+CALLS: dict[str, Callable[[str], None]] = {"upload": upload, "load": checkpoint, "performance": performance}
 
 
 def called(words: list[str]) -> int:
     """Call one of `CALLS`, and report as `cdrl` does; returns the exit code."""
     try:
-        CALLS[words[0]](words[1])
+        with native_messages_muted():
+            CALLS[words[0]](words[1])
     except CdrlError as error:
         print("cdrl: error:", one_line(str(error)), file=sys.stderr)
         return error.exit_code

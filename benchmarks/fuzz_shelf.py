@@ -40,6 +40,10 @@ FORMATS: dict[str, tuple[str, str, str, dict[str, str]]] = {  # name → video, 
 }
 PHOTOS = ("face.jpg", "face.png", "face.webp", "face.bmp", "face.tiff")
 EDITED, SIDECAR = "edited.mp4", "edited.mp4.provenance.json"
+EDITED_MKV = "edited.mkv"
+TAKES = ("take.json", "take.csv")
+BATCHED = "batched"  # folder of a batch's results
+JOBS = "source,output,emotion\ntalk.mp4,a.mp4,happy\n"
 
 Expected = Literal["anything", "success", "refusal"]
 
@@ -60,6 +64,10 @@ class Case:
     """Patterns of what a success may leave."""
     always: list[str] = field(default_factory=list)
     """Patterns of what may be left in any case: a batch's journal."""
+    changes: list[str] = field(default_factory=list)
+    """Patterns of what may be changed or removed."""
+    then: list[list[str]] = field(default_factory=list)
+    """Commands that must succeed, too, where the first one does."""
 
     def lay_out(self, folder: Path) -> None:
         """Make the folder."""
@@ -90,14 +98,19 @@ class Shelf:
     clips: dict[str, bytes]
     photos: dict[str, bytes]
     edited: dict[str, bytes]
-    """An edited clip and its sidecar."""
+    """Edited clips, and the sidecar of one."""
+    takes: dict[str, bytes]
+    """Performances."""
+    batched: dict[str, bytes]
+    """What a batch of `JOBS` leaves in its folder."""
 
     @classmethod
     def read(cls, folder: Path) -> Shelf:
         """What `build` made."""
-        read = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-        groups = (FORMATS, PHOTOS, (EDITED, SIDECAR))
-        return cls(*({name: read[name] for name in group} for group in groups))
+        read = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+        groups = (FORMATS, PHOTOS, (EDITED, SIDECAR, EDITED_MKV), TAKES)
+        batched = {path.name: path.read_bytes() for path in sorted((folder / BATCHED).iterdir())}
+        return cls(*({name: read[name] for name in group} for group in groups), batched)
 
 
 def build(folder: Path) -> None:
@@ -109,7 +122,14 @@ def build(folder: Path) -> None:
         assert cv2.imwrite(str(folder / name), pictures[0][:, :, ::-1])
     from cdrl.cli import main  # noqa: PLC0415 - the runtime that an edit needs
 
-    assert main(["edit", str(folder / "talk.mp4"), "--emotion", "happy", "-o", str(folder / EDITED)]) == 0
+    clip, happy = str(folder / "talk.mp4"), ["--emotion", "happy", "-o"]
+    for name in (EDITED, EDITED_MKV):
+        assert main(["edit", clip, *happy, str(folder / name)]) == 0
+    for name, form in zip(TAKES, ("json", "livelink-csv"), strict=True):
+        assert main(["export", clip, *happy, str(folder / name), "--format", form]) == 0
+    (folder / "jobs.csv").write_text(JOBS, encoding="utf-8")
+    words = ["--output-folder", str(folder / BATCHED), "--jobs", "1"]
+    assert main(["batch", str(folder / "jobs.csv"), *words]) == 0
 
 
 def sample_pictures() -> Iterator[NDArray[np.uint8]]:
