@@ -140,7 +140,7 @@ class Project:
         """Write the project, whole or not at all, in place of what is there. Raises OutputError."""
         path = Path(path)
         text = json.dumps(self.to_json(path.parent), indent=2, ensure_ascii=False) + "\n"
-        atomic_write(path, [text.encode()])
+        atomic_write(path, [text.encode("utf-8", "backslashreplace")])
 
 
 def local_path(text: str, folder: Path, within: Path | None = None, *, stays: bool = True) -> Path:

@@ -17,7 +17,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def encoded(content: dict[str, Any]) -> bytes:
     """The bytes of a sidecar."""
-    return (json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    return (json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=False) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
