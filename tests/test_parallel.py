@@ -17,7 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from cdrl import parallel
 from cdrl.errors import UsageError
-from cdrl.parallel import ProcessExecutor, SerialExecutor, make_executor
+from cdrl.executors import make_executor
+from cdrl.parallel import ProcessExecutor, SerialExecutor
 
 HISTORIES = int(os.environ.get("CDRL_HISTORIES", "15"))
 

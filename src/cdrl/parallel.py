@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Generic, Protocol, TypeVar
 
-from cdrl.errors import OutputError, UsageError
+from cdrl.errors import OutputError
 from cdrl.worker import UNWINDING, attempt, describe_unexpected, serve
 
 Item = TypeVar("Item")
@@ -259,18 +259,3 @@ def _team(function: Callable[[Any], Any], size: int, stall_limit: float | None) 
         finally:
             over.set()
             watcher.join()
-
-
-def make_executor(workers: int, ray: str | None = None, stall_limit: float | None = None) -> Executor:
-    """What runs with `workers` processes, or on the Ray cluster at address `ray`.
-
-    Raises:
-        UsageError: `workers` is less than 1.
-    """
-    if workers < 1:
-        raise UsageError(f"--workers {workers}: at least one is needed")
-    if ray is not None:
-        from cdrl.cluster import RayExecutor  # noqa: PLC0415 - only who has a cluster needs it
-
-        return RayExecutor(ray, workers)
-    return SerialExecutor() if workers == 1 else ProcessExecutor(workers, stall_limit)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cdrl.emotions import parse_amount
 from cdrl.errors import CdrlError, InputError, LimitError, UsageError
 from cdrl.files import small_text
 from cdrl.media.encoding import container_of
@@ -163,9 +164,9 @@ def _wish(texts: Mapping[str, str], folder: Path, stays: bool) -> dict[str, obje
 
 def _number(text: str) -> float:
     try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"intensity {text!r:.40} is no number") from None
+        return parse_amount(text)
+    except ValueError as error:
+        raise UsageError(f"intensity {str(error)[:100]}") from None
 
 
 def _enrolled(text: str, folder: Path, stays: bool) -> dict[str, Path]:

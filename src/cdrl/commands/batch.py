@@ -15,7 +15,15 @@ from cdrl.batch.jobs import COLUMNS, SAYS_WHAT, Desk, Job, found, listed
 from cdrl.batch.memory import available_memory
 from cdrl.commands.consent import ConsentGiven, require_consent
 from cdrl.commands.edit import Provenance, credentials_of
-from cdrl.commands.wish import BY_PRIOR, EMOTION_HELP, MODEL_HELP, REGIONS_HELP, WHOLE_FACE
+from cdrl.commands.wish import (
+    BY_PRIOR,
+    INTENSITY_HELP,
+    MODEL_HELP,
+    REGIONS_HELP,
+    SEGMENTS_HELP,
+    WHOLE_FACE,
+    Emotion,
+)
 from cdrl.errors import JobsFailedError, OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write
 from cdrl.media.encoding import CONTAINERS, EncoderOptions
@@ -43,17 +51,13 @@ class Options:
     """A folder of clips, or a list as CSV, whose first row names columns; see docs/guides/batch.md."""
     output_folder: Annotated[Path | None, arg(aliases=["-o"], metavar="DIR", help_behavior_hint="")] = None
     """Where the results go, and none leads out of; for a list that names outputs it may be left out."""
-    emotion: Annotated[
-        str | None, arg(aliases=["-e"], metavar="EMOTION", help=EMOTION_HELP, help_behavior_hint="")
-    ] = None
+    emotion: Emotion = None
     reference: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """A clip or photo of anyone, whose expression is to be shown."""
-    segments: Annotated[str | None, arg(metavar="SEGMENTS", help_behavior_hint="")] = None
-    """Emotions over time; see cdrl edit."""
+    segments: Annotated[str | None, arg(metavar="SEGMENTS", help=SEGMENTS_HELP, help_behavior_hint="")] = None
     project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """A project that cdrl edit --save-project wrote, for all clips."""
-    intensity: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="(default: 1.0)")] = None
-    """How strong, 0 to 1.5; 1 is how people usually show it."""
+    intensity: Annotated[str | None, arg(metavar="X", help=INTENSITY_HELP, help_behavior_hint="(default: 1.0)")] = None
     regions: Annotated[str | None, arg(metavar="R,R", help=REGIONS_HELP, help_behavior_hint=WHOLE_FACE)] = None
     face: Annotated[str | None, arg(metavar="WHICH", help_behavior_hint="(default: largest)")] = None
     """Who is edited where several people are seen; see cdrl edit."""
@@ -169,7 +173,8 @@ def _workers(options: Options, jobs: int) -> int:
 
 
 def _executor(options: Options, workers: int) -> Callable[[int], Executor]:
-    from cdrl.parallel import ProcessExecutor, make_executor
+    from cdrl.executors import make_executor
+    from cdrl.parallel import ProcessExecutor
 
     def choose(count: int) -> Executor:
         if options.ray is not None:
