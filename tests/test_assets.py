@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from cdrl import assets
-from cdrl.errors import AssetError
+from cdrl.errors import AssetError, CdrlError
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def shelf(tmp_path):
 
 
 def test_everything_that_ships_is_listed_and_verified():
-    shipped = {path.name for path in assets.folder().iterdir() if path.suffix not in {".json", ".py"}}
+    shipped = {path.name for path in assets.folder().iterdir() if path.suffix not in {".json", ".py", ".lock"}}
     assert set(assets.listed()) >= shipped - {"__pycache__"}
     for name in assets.listed():
         assert assets.verified_path(name).is_file()
@@ -96,3 +99,42 @@ def test_a_list_with_a_hash_that_is_none(tmp_path):
     (tmp_path / assets.MANIFEST).write_text(json.dumps({"a": entry}))
     with pytest.raises(AssetError, match="no valid SHA-256 for a"):
         assets.listed(tmp_path)
+
+
+RECORD = """
+import sys
+from pathlib import Path
+from cdrl import assets
+for number in range(40):
+    path = Path(sys.argv[1], f"{sys.argv[2]}{number}.bin")
+    path.write_text("weights")
+    assets.record(path, "CC0-1.0", "made up")
+"""
+
+
+def test_processes_that_record_at_once_lose_no_entry(tmp_path):
+    runs = [subprocess.Popen([sys.executable, "-c", RECORD, str(tmp_path), name]) for name in ("a", "b")]
+    assert [run.wait(60) for run in runs] == [0, 0]
+    assert len(assets.listed(tmp_path)) == 80
+
+
+def test_a_list_that_cannot_be_written_stays_as_it_was(shelf, monkeypatch):
+    before = (shelf / assets.MANIFEST).read_bytes()
+    with pytest.raises(CdrlError, match="No space left"):
+        monkeypatch.setattr("pathlib.Path.open", full_after_opening(Path.open))
+        assets.record(shelf / "net.bin", "CC-BY-4.0", "refitted")
+    monkeypatch.undo()
+    assert (shelf / assets.MANIFEST).read_bytes() == before
+
+
+def full_after_opening(real):
+    """`Path.open` on a full disk: what is opened to be written is emptied, and takes nothing."""
+
+    def opened(self, mode="r", *rest, **more):
+        file = real(self, mode, *rest, **more)
+        if "w" in mode:
+            file.close()
+            raise OSError(28, "No space left on device")
+        return file
+
+    return opened

@@ -2,8 +2,10 @@
 
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,8 +16,11 @@ from made_prepared import make_prepared  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from cdrl.datasets.prepared import Prepared  # noqa: E402
+from cdrl.evaluation import store, sync_moments  # noqa: E402
+from cdrl.media import read  # noqa: E402
 from cdrl.representation.content import ContentConfig, ContentModel  # noqa: E402
 from cdrl.training import maps  # noqa: E402
+from cdrl.training.faces import gathered  # noqa: E402
 
 QUIET = Console(quiet=True)
 CPU = torch.device("cpu")
@@ -105,3 +110,53 @@ def test_encoding_says_how_far_it_is_without_a_terminal(clips, tmp_path, capsys,
     monkeypatch.setattr("time.monotonic", iter(range(0, 10**6, 31)).__next__)
     encoded(clips, model(), tmp_path, Console(soft_wrap=True))
     assert "encoding frames: 96 of 180" in capsys.readouterr().out
+
+
+def test_lips_that_were_looked_at_are_kept_when_the_rest_is_not_reached(clips, tmp_path, monkeypatch):
+    looked: list[str] = []
+
+    def look(clip):
+        if len(looked) == 2 and "stop" in looked:
+            raise KeyboardInterrupt
+        looked.append(clip.facts.id)
+        curves = np.zeros((3, sync_moments.CURVES), np.float32)
+        return sync_moments.Moments(clip.facts.id, "p", True, curves, np.ones(3, bool), np.zeros((3, 16), np.float32))
+
+    monkeypatch.setattr(sync_moments, "moments_of", look)
+    looked.append("stop")
+    with pytest.raises(KeyboardInterrupt):
+        sync_moments.kept_moments(clips, "data", tmp_path, iter)
+    assert looked == ["stop", clips[0].facts.id]
+    looked.clear()
+    assert len(sync_moments.kept_moments(clips, "data", tmp_path, iter)) == 3
+    assert looked == [clip.facts.id for clip in clips[1:]]
+    damaged = min(tmp_path.glob("lips*"))
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    looked.clear()
+    assert len(sync_moments.kept_moments(clips, "data", tmp_path, iter)) == 3
+    assert len(looked) == 1
+
+
+def test_a_damaged_observation_is_looked_at_again(tmp_path, monkeypatch):
+    (tmp_path / "clip.mp4").write_bytes(b"a clip")
+    layout = store.Layout(np.zeros((5, 2)), 64)
+    made = {name: np.ones((2, 3)) for name in store._ARRAYS}
+    monkeypatch.setattr(store, "observe", lambda *_: store.Observation(**made, layout=layout))
+    kept = store.Store(tmp_path / "kept")
+    kept.file(tmp_path / "clip.mp4")
+    (entry,) = (tmp_path / "kept").iterdir()
+    entry.write_bytes(entry.read_bytes()[:100])
+    try:
+        assert (kept.file(tmp_path / "clip.mp4").points == 1).all()
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        pytest.fail(str(error))
+
+
+def test_stills_are_known_by_their_pictures(tmp_path, repository):
+    (tmp_path / "stills.csv").write_text("path,emotion,person\none.png,happy,anna\n")
+    digests = set()
+    for number in (0, 40):
+        frame = next(frame for frame in read(repository / "examples/1001_DFA_HAP_XX.flv") if frame.index == number)
+        cv2.imwrite(str(tmp_path / "one.png"), frame.rgb())
+        digests.add(gathered((), None, tmp_path, tmp_path / "cache", QUIET)[1])
+    assert len(digests) == 2

@@ -1,13 +1,16 @@
 """`cdrl train prior` from a folder of clips to a prior that loads, and in words where it can't."""
 
+import os
 import shutil
 
 import numpy as np
 import pytest
 
-from cdrl.assets import MANIFEST, listed
+from cdrl import cli
+from cdrl.assets import MANIFEST, folder, listed
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names
 from cdrl.training.observations import Clip, observe_all
+from cdrl.training.prior import Options
 
 
 @pytest.fixture
@@ -186,3 +189,58 @@ def test_an_output_with_another_ending_is_refused_before_any_work(train, tmp_pat
     assert run.code == 2
     assert ".npz" in run.err
     assert not list(tmp_path.glob("mine*"))
+
+
+def test_without_an_output_it_writes_a_file_of_the_users(data, cache, tmp_path, monkeypatch):
+    assert not Options(data).output.is_relative_to(folder())
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "prior", "--data", str(data), "--cache", str(cache), "--no-validate"]) == 0
+    assert finite(EmotionPrior.load(tmp_path / "runs/prior.npz"))
+
+
+@pytest.mark.parametrize("leave", ["zoe", "each"])
+def test_a_prior_that_is_there_is_replaced_only_when_asked(train, tmp_path, leave):
+    there = tmp_path / ("prior_without_zoe.npz" if leave == "each" else "prior.npz")
+    there.write_text("mine")
+    run = train("--no-validate", "--leave", leave)
+    assert run.code == 5
+    assert there.name in run.err
+    assert "--overwrite" in run.err
+    assert there.read_text() == "mine"
+    assert not list(tmp_path.glob("prior_without_anna.npz"))  # nothing is written before all can be
+    assert train("--no-validate", "--leave", leave, "--overwrite").code == 0
+    assert finite(EmotionPrior.load(there))
+    assert there.name in listed(tmp_path)
+
+
+def test_a_list_of_something_else_is_named_before_any_work(train, tmp_path):
+    (tmp_path / MANIFEST).write_text('{"name": "my app"}')
+    run = train("--no-validate")
+    assert run.code == 2
+    assert not (tmp_path / "prior.npz").exists()
+    assert (tmp_path / MANIFEST).read_text() == '{"name": "my app"}'
+
+
+def test_somebody_unknown_is_asked_about_by_a_close_name(train):
+    run = train("--no-validate", "--leave", "anna,Otto")
+    assert run.code == 2
+    assert "Otto" in run.err
+    assert "otto" in run.err
+
+
+def test_a_prior_is_saved_under_the_very_name_or_not_at_all(tmp_path, monkeypatch):
+    prior = EmotionPrior.load()
+    (tmp_path / "my.prior.npz").write_text("mine")
+    prior.save(tmp_path / "my.prior")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my.prior", "my.prior.npz"]
+    assert (tmp_path / "my.prior.npz").read_text() == "mine"
+    before = (tmp_path / "my.prior").read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(os, "fsync", full)
+        prior.save(tmp_path / "my.prior")
+    assert (tmp_path / "my.prior").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def full(descriptor):
+    raise OSError(28, "No space left on device")
