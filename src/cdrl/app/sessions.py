@@ -304,7 +304,7 @@ def _is_left_behind(folder: Path) -> bool:
         return False
     try:
         # Numbers come again: who began after the last change in the folder has not made it.
-        return psutil.Process(int(number)).create_time() > status.st_mtime + _CLOCKS_APART
+        return bool(psutil.Process(int(number)).create_time() > status.st_mtime + _CLOCKS_APART)
     except psutil.NoSuchProcess:
         return True
     except (psutil.Error, OverflowError, ValueError):
