@@ -6,6 +6,7 @@ then. SHA-256 sums of inputs are kept, so that a second run does not read long f
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -75,7 +76,7 @@ class Journal:
         name, size, changed = _identify(path)
         if not 0 <= size <= most:
             return ""
-        known = self._one("SELECT size, mtime_ns, sha256 FROM files WHERE path = ?", name)
+        known = self._one("SELECT size, mtime_ns, sha256 FROM files WHERE path = ?", _stored(name))
         if known is not None and known[:2] == (size, changed):
             return str(known[2])
         try:
@@ -83,7 +84,7 @@ class Journal:
         except OSError:
             return ""
         with self._told():  # on the disk with the next job: losing it costs no more than reading again
-            self._database.execute("REPLACE INTO files VALUES (?, ?, ?, ?)", (name, size, changed, sha256))
+            self._database.execute("REPLACE INTO files VALUES (?, ?, ?, ?)", (_stored(name), size, changed, sha256))
         return sha256
 
     def queue(self, jobs: Iterable[QueuedJob]) -> None:
@@ -92,9 +93,9 @@ class Journal:
             for job in jobs:
                 self._database.execute(
                     "REPLACE INTO jobs VALUES (?, ?, ?, 'queued', NULL, NULL, NULL)",
-                    (job.key, job.name, str(job.output)),
+                    (job.key, _stored(job.name), _stored(job.output)),
                 )
-                self._database.execute("REPLACE INTO folders VALUES (?, ?)", (str(job.folder), job.key))
+                self._database.execute("REPLACE INTO folders VALUES (?, ?)", (_stored(job.folder), job.key))
 
     def note_done(self, key: str, output: Path, sha256: str, seconds: float) -> None:
         """Note that a job is done and what its output holds, before the output gets its name."""
@@ -102,12 +103,12 @@ class Journal:
             self._database.execute(
                 "UPDATE jobs SET state = 'done', sha256 = ?, seconds = ? WHERE key = ?", (sha256, seconds, key)
             )
-            self._database.execute("INSERT OR IGNORE INTO results VALUES (?, ?)", (str(output), sha256))
+            self._database.execute("INSERT OR IGNORE INTO results VALUES (?, ?)", (_stored(output), sha256))
 
     def note_failed(self, key: str, reason: str) -> None:
         """Note that a job has failed, and why."""
         with self._told(), self._database:
-            self._database.execute("UPDATE jobs SET state = 'failed', reason = ? WHERE key = ?", (reason, key))
+            self._database.execute("UPDATE jobs SET state = 'failed', reason = ? WHERE key = ?", (_stored(reason), key))
 
     def done_sha256(self, key: str) -> str | None:
         """SHA-256 of the output of a job that is done; None for another one."""
@@ -116,24 +117,24 @@ class Journal:
 
     def has_result(self, output: Path, sha256: str) -> bool:
         """Whether a job of this journal has left the file `output` with that content."""
-        return self._one("SELECT 1 FROM results WHERE output = ? AND sha256 = ?", str(output), sha256) is not None
+        return self._one("SELECT 1 FROM results WHERE output = ? AND sha256 = ?", _stored(output), sha256) is not None
 
     def has_output(self, output: Path) -> bool:
         """Whether a job of this journal has left a file of that name at any time."""
-        return self._one("SELECT 1 FROM results WHERE output = ?", str(output)) is not None
+        return self._one("SELECT 1 FROM results WHERE output = ?", _stored(output)) is not None
 
     def folders(self) -> list[tuple[Path, str]]:
         """Folders of work that may still be there, each with the key of its job."""
         with self._told():
             rows = self._database.execute("SELECT path, key FROM folders").fetchall()
-        return [(Path(path), key) for path, key in rows]
+        return [(Path(os.fsdecode(path)), key) for path, key in rows]
 
     def forget_folder(self, folder: Path) -> None:
         """Note that a folder of work is gone."""
         with self._told(), self._database:
-            self._database.execute("DELETE FROM folders WHERE path = ?", (str(folder),))
+            self._database.execute("DELETE FROM folders WHERE path = ?", (_stored(folder),))
 
-    def _one(self, query: str, *values: str) -> tuple[object, ...] | None:
+    def _one(self, query: str, *values: str | bytes) -> tuple[object, ...] | None:
         with self._told():
             row: tuple[object, ...] | None = self._database.execute(query, values).fetchone()
         return row
@@ -165,7 +166,7 @@ class Journal:
         """SQLite's errors in words."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             if _BUSY in str(error):
                 raise OutputError(
                     f"another `cdrl batch` works with the journal {self.path}: wait for its end, or stop it"
@@ -183,6 +184,15 @@ class Journal:
 
 
 _HEAD = {"application_id": APPLICATION, "user_version": VERSION}
+
+
+def _stored(name: Path | str) -> str | bytes:
+    """A name as SQLite takes it: text, or bytes where it is no UTF-8, as names on disk may be."""
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name)
+    return str(name)
 
 
 def _identify(path: Path) -> tuple[str, int, int]:
