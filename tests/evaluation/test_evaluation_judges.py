@@ -1,12 +1,15 @@
 """The judges on the bundled sample (CREMA-D actor 1001); skipped where their model files are not installed."""
 
 import csv
+import json
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cdrl import cli
 from cdrl.errors import FaceError, InputError, InputNotFoundError, UsageError
 from cdrl.evaluation import landmarker, measures
 from cdrl.evaluation.clips import decode, plain_copy
@@ -17,6 +20,7 @@ from cdrl.evaluation.people import read_clips, sentence_number
 from cdrl.evaluation.score import compare, score_clip
 from cdrl.evaluation.store import Store, load, save
 from cdrl.evaluation.table import TableConfig, evaluate, kept_name
+from cdrl.media import Writer, probe, read
 from cdrl.pretrained import missing_models
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -75,6 +79,19 @@ def test_flow_moments_of_known_flows() -> None:
     assert slope == pytest.approx(3, rel=1e-5) and spread == pytest.approx(float((3 * y).std()), rel=1e-5)
     nod = np.full((80, 96, 2), 2, np.float32)
     assert flow_moments(nod) == pytest.approx((0, 0), abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_clip_of_one_or_two_frames_has_numbers_or_null_and_why(judges: None, tmp_path: Path, count: int) -> None:
+    short, numbers = tmp_path / "short.mp4", tmp_path / "numbers.json"
+    with Writer(short, probe(NEUTRAL)) as writer, read(NEUTRAL) as frames:
+        for frame in islice(frames, count):
+            writer.write(frame)
+    assert cli.main(["evaluate", "edit", str(short), str(short), "--emotion", "happy", "--json", str(numbers)]) == 0
+    found = json.loads(numbers.read_text())
+    why = found.pop("reasons", {})
+    assert found["flicker"] is None and found["lip_opening_r"] is None and found["closures_kept"] == 1
+    assert why.keys() == {name for name, value in found.items() if value is None} and all(why.values())
 
 
 def test_a_plain_copy_is_nearly_the_source(judges: None, copy: Path) -> None:

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cdrl.evaluation import measures
 
@@ -45,9 +47,12 @@ def test_pearson_by_brute_force_skips_frames_without_a_face() -> None:
     assert measures.pearson(x, y) == pytest.approx(top / bottom)
 
 
-def test_pearson_of_a_still_mouth_or_of_too_few_frames_is_zero() -> None:
-    assert measures.pearson(np.arange(20.0), np.ones(20)) == 0
-    assert measures.pearson(np.arange(5.0), np.arange(5.0)) == 0
+def test_pearson_is_zero_where_the_output_lacks_it_and_none_where_the_source_does() -> None:
+    long, short = np.arange(20.0), np.arange(5.0)
+    assert measures.pearson(long, np.ones(20)) == 0
+    assert measures.pearson(long, np.where(long < 5, long, np.nan)) == 0
+    assert measures.pearson(np.ones(20), long) is None
+    assert measures.pearson(short, short) is None
 
 
 def test_closures_by_brute_force() -> None:
@@ -63,7 +68,7 @@ def test_closures_of_the_source_itself_are_all_kept_and_of_a_lost_face_none() ->
     source = np.linspace(0, 0.4, 50)
     assert measures.closures_kept(source, source) == 1
     assert measures.closures_kept(source, np.full(50, np.nan)) == 0
-    assert math.isnan(measures.closures_kept(np.full(50, np.nan), source))
+    assert measures.closures_kept(np.full(50, np.nan), source) is None
 
 
 def test_probability_is_a_mean_over_seen_frames() -> None:
@@ -136,5 +141,56 @@ def test_bootstrap_interval_holds_the_mean_and_repeats() -> None:
     low, high = measures.bootstrap_interval(people)
     assert low < measures.people_mean(people) < high
     assert (low, high) == measures.bootstrap_interval(people)
-    one = measures.bootstrap_interval({"a": [0.3, 0.5]})
-    assert one == pytest.approx((0.4, 0.4))
+
+
+def test_one_person_has_no_interval() -> None:
+    assert measures.bootstrap_interval({"a": [0.3, 0.5], "b": []}) is None
+    assert measures.bootstrap_interval({"a": [0.3, 0.5], "b": [0.3]}) is not None
+
+
+def clips(draw: st.DrawFn, count: int) -> np.ndarray:
+    """A series [count, 4, 3]: frozen, black, constant but for one frame, random; with faces lost here and there."""
+    kind = draw(st.sampled_from(["black", "frozen", "random", "one blink"]))
+    random = np.random.default_rng(draw(st.integers(0, 9)))
+    values = np.zeros((count, 4, 3)) if kind == "black" else np.repeat(random.normal(size=(1, 4, 3)), count, 0)
+    if kind == "random":
+        values = random.normal(size=(count, 4, 3))
+    if kind == "one blink" and count:
+        values[0] += 1
+    values[draw(st.lists(st.integers(0, count - 1), max_size=count)) if count else []] = np.nan
+    return values
+
+
+@st.composite
+def degenerate_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    count = draw(st.integers(0, 12))
+    return clips(draw, count), clips(draw, count)
+
+
+@settings(max_examples=150, deadline=None)
+@given(degenerate_pairs())
+def test_no_measure_of_degenerate_clips_is_anything_but_a_number_or_none(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    source, output = pair
+    one, other = source[:, 0, 0], output[:, 0, 0]
+    rows = source.reshape(-1, 12), output.reshape(-1, 12)
+    eyes = np.zeros((len(source), 468, 2)) + one[:, None, None]  # all points in one place
+    thumbs = np.nan_to_num(source).astype(np.uint8), np.nan_to_num(output).astype(np.uint8)
+    with np.errstate(all="raise"):
+        found = [
+            measures.pearson(one, other),
+            measures.closures_kept(one, other),
+            measures.flicker_ratio(source, output),
+            measures.sharpness_ratio(np.abs(one), np.abs(other)),
+            measures.edited_share(*thumbs, np.isfinite(one)),
+            measures.identity_cosine(*rows),
+            measures.pairwise_cosine(*rows),
+            measures.mouth_distance(source, output),
+            measures.pearson(measures.lip_opening(eyes), other),
+            measures.mouth_distance(measures.mouth_shape(eyes), measures.mouth_shape(eyes)),
+            measures.mean_probability(rows[0][:, :2], 1),
+        ]
+    assert all(value is None or math.isfinite(value) for value in found)
+    if not np.isfinite(one).any():
+        assert [value for value in found[:9] if value is not None] == []
+    if len(source) and (source == source[0]).all():
+        assert measures.flicker_ratio(source, output) is None

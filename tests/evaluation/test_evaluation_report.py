@@ -1,5 +1,8 @@
 """Summaries with answers known beforehand: people as units, misses as zeros, shares of real clips, pairs."""
 
+import json
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +11,8 @@ from cdrl.datasets.splits import read_people
 from cdrl.errors import UsageError
 from cdrl.evaluation import report
 from cdrl.evaluation.columns import COLUMNS, MISS
+from cdrl.evaluation.html import write as write_html
+from cdrl.evaluation.judging import write_report
 from cdrl.evaluation.people import APART, EMOTIONS
 
 
@@ -149,6 +154,42 @@ def test_the_markdown_names_every_method_person_and_failure() -> None:
     text = report.markdown(result)
     for word in ("cdrl − NED", "no face at all", "| b | sad |", "fear is printed"):
         assert word in text
+
+
+def strict(text: str) -> Any:
+    """JSON as every reader takes it, without NaN and Infinity."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("real_rows", [[], [real("a", "happy", 0.0)], [real("b", "sad", 0.4)]])
+def test_a_report_holds_null_and_why_where_there_is_no_number(tmp_path: Path, real_rows: list[dict[str, Any]]) -> None:
+    rows = [row("m", "a", "happy", 0.4), row("m", "a", "happy", 0.2, source="t")]
+    rows[0]["measures"] |= {"flicker": math.nan, "lse_d": None}
+    result = {"set": "tune", "judges": {}, "rows": rows, "real": real_rows}
+    write_report({**result, "summary": report.summarise(rows, real_rows)}, tmp_path / "n.json", tmp_path / "n.md")
+    found = strict((tmp_path / "n.json").read_text())
+    method = found["summary"]["blocks"]["all"]["methods"]["m"]
+    assert method["share"] is None and "real clip" in method["reasons"]["share"]
+    assert method["emotions"]["happy"]["share"] is None and method["emotions"]["happy"]["reason"]
+    assert found["rows"][0]["measures"]["flicker"] is None
+    assert "nan" not in (tmp_path / "n.md").read_text()
+
+
+def test_one_person_has_no_interval_in_any_table(tmp_path: Path) -> None:
+    rows = [row(name, "a", "happy", p) for name, p in (("cdrl", 0.4), ("NED", 0.2))]
+    summary = report.summarise(rows, [real("a", "happy", 0.8)])
+    block = summary["blocks"]["all"]
+    assert block["methods"]["cdrl"]["measures"]["p_target"]["low"] is None
+    assert block["paired"]["NED"]["p_target"]["high"] is None
+    result = {"set": "tune", "judges": {}, "rows": rows, "real": [real("a", "happy", 0.8)], "summary": summary}
+    text = report.markdown(result)
+    assert ".40 [–]" in text and "+.20 [–], +.20 (1/1)" in text
+    write_html(result, None, tmp_path / "n.html")
+    assert "0.40–0.40" not in (tmp_path / "n.html").read_text()
 
 
 def test_nobody_is_in_two_parts() -> None:

@@ -103,6 +103,15 @@ def test_sentence_contrast_by_hand():
     assert float(sentence_contrast(images, texts, groups, 0.2)) == pytest.approx(total)
 
 
+def test_a_group_of_equal_rows_costs_the_logarithm_of_its_size_as_the_docstring_says():
+    for sizes in ([4], [2, 2], [1, 1, 1]):
+        groups = torch.tensor([number for number, size in enumerate(sizes) for _ in range(size)])
+        rows = torch.eye(5)[groups]
+        least = sum(size * math.log(size) for size in sizes) / len(groups)
+        assert float(sentence_contrast(rows, rows, groups, 0.01)) == pytest.approx(least, abs=1e-6)
+    assert "log n for one group of equal rows" in " ".join(sentence_contrast.__doc__.split())
+
+
 def test_what_a_face_adds_to_knowing_whose_it_is():
     logits, emotion = drawn(3, 4), torch.tensor([1, 2, 0])
     priors = torch.tensor([[0.5, 0.25, 0.25, 0.0], [0.0, 0.0, 1.0, 0.0], [0.25] * 4], dtype=torch.float64)

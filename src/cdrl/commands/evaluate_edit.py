@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,6 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from cdrl.emotions import parse_emotion
-from cdrl.errors import OutputError
 
 MEANING = {
     "lip_opening_r": "lip opening, source vs edited, over the frames (correlation; a plain copy has about .93)",
@@ -54,23 +51,22 @@ def run(options: Options) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from cdrl.evaluation.score import score_clip
+    from cdrl.evaluation.finite import report_json
+    from cdrl.evaluation.score import reasons, score_clip
+    from cdrl.files import atomic_write
     from cdrl.media import Limits, probe
 
     for path in (options.source, options.edited):
         probe(path, Limits())  # says in our words what is wrong with a file
     scores = score_clip(options.source, options.edited, emotion)
+    why = reasons(scores)
     table = Table(title=f"{options.edited}, {emotion}", title_justify="left")
     for heading in ("measure", "value", "what it is"):
         table.add_column(heading)
     for name, value in scores.items():
-        shown = f"{value:.0f}" if name.startswith("frames") else f"{value:.3f}"
-        table.add_row(name, shown, MEANING.get(name, ""))
+        shown = "–" if value is None else f"{value:.0f}" if name.startswith("frames") else f"{value:.3f}"
+        table.add_row(name, shown, why.get(name) or MEANING.get(name, ""))
     Console().print(table)
     if options.json is not None:
-        finite = {name: value if math.isfinite(value) else None for name, value in scores.items()}
-        try:
-            options.json.write_text(json.dumps(finite, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot write {options.json} ({error.strerror}): choose another place") from error
+        atomic_write(options.json, [report_json({**scores, "reasons": why})])
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -155,12 +154,13 @@ def _show(console: Console, report: Report) -> None:
 
 
 def _write(options: Options, report: Report, sources: Mapping[str, str]) -> None:
+    from cdrl.evaluation.finite import report_json
     from cdrl.evaluation.representation.pictures import encode
     from cdrl.evaluation.representation.report import markdown
     from cdrl.files import atomic_write
 
     facts = {"checkpoints": dict(sources), **report.to_json()}
-    atomic_write(options.json, [(json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()])
+    atomic_write(options.json, [report_json(facts)])
     if options.markdown is not None:
         atomic_write(options.markdown, [markdown(report).encode()])
     if options.pictures is not None:

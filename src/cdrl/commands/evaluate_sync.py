@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +34,7 @@ def run(options: Options) -> int:
     if options.json is not None and (options.json.is_dir() or not options.json.parent.is_dir()):
         raise OutputError(f"{options.json}: not a place for a file; name one in a folder that exists")
     from cdrl.datasets.prepared import Prepared
+    from cdrl.evaluation.finite import report_json
     from cdrl.evaluation.sync_auc import judge_of_sync
     from cdrl.evaluation.sync_expert import load_sync
     from cdrl.evaluation.sync_moments import moments_of
@@ -71,5 +71,5 @@ def run(options: Options) -> int:
     if options.json is not None:
         source = "the one that ships" if options.sync is None else f"{options.sync.name}, {file_sha256(options.sync)}"
         facts = {"checkpoint": source, "rows": [row.to_json() for row in rows]}
-        atomic_write(options.json, [(json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()])
+        atomic_write(options.json, [report_json(facts)])
     return 0

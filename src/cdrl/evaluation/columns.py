@@ -43,3 +43,19 @@ PAIRED = tuple(name for name, column in COLUMNS.items() if column.paired)
 
 MISS = {name: column.miss for name, column in COLUMNS.items() if column.miss is not None} | {"lip_flow_opening_r": 0.0}
 """What a clip that failed scores; ratios, distances and identity have no zero and leave it out."""
+
+INTRODUCTION = (
+    "Files as written, decoded again; none of the judges drives an edit:",
+    "Means over people, 95 % intervals by bootstrap over people ([–] for one person); fear is printed but in no mean. "
+    "A clip that fails "
+    "scores 0 in lip r, closures and p.",
+    "",
+    "*p / real*: mean over emotions of p(target), over that of real clips; *capped*: mean over emotions of each share, "
+    "at most 1. *identity − real*: cosine to the person's other neutral clips, less that of their real emotional "
+    "clips. *FAD* (lower is better): Fréchet distance of recognition features to real frames of the person in that "
+    "emotion, as many on each side. *CSIM* (higher is better): mean cosine of expression features, raw, over up to "
+    "100 × 100 pairs with them. *Mouth distance* (lower is better): lip landmarks to the person's real take of the "
+    "same words in that emotion, warped to the source's time, in percent of the eyes' distance; beside it that of the "
+    "source itself on the same clips.",
+)
+"""Lines above a table: what its numbers are."""

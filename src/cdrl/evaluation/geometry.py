@@ -33,11 +33,12 @@ class Layout:
 
 
 def to_face_frame(points: Array) -> Array:
-    """Landmarks in pixels [T,468,2] → face frame of each frame's own eyes [T,468,2]."""
+    """Landmarks in pixels [T,468,2] → face frame of each frame's own eyes [T,468,2]; NaN of eyes in one place."""
     right = points[:, _RIGHT_EYE].mean(1)
     left = points[:, _LEFT_EYE].mean(1)
     axis = left - right
-    unit = (axis**2).sum(-1)[:, None]
+    square = (axis**2).sum(-1)[:, None]
+    unit = np.where(square > 0, square, np.nan)
     moved = points - ((left + right) / 2)[:, None]
     x = (moved * axis[:, None]).sum(-1) / unit
     y = (moved[..., 1] * axis[:, :1] - moved[..., 0] * axis[:, 1:]) / unit

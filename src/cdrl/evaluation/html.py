@@ -113,7 +113,8 @@ def _block(name: str, block: Row, result: Row) -> Row:
         for measure in measures:
             cell = summary["measures"].get(measure) or {}
             span = [_shown(measure, cell[end]) for end in ("low", "high") if cell.get(end) is not None]
-            cells.append((_shown(measure, cell.get("mean")), (" to " if "−" in "".join(span) else "–").join(span)))
+            interval = (" to " if "−" in "".join(span) else "–").join(span) or ("–" if cell else "")
+            cells.append((_shown(measure, cell.get("mean")), interval))
         people = max((len(cell["people"]) for cell in summary["measures"].values()), default=0)
         lines.append((method, [people, summary["clips"], summary["failed"]], cells))
     slug = re.sub(r"\W", "-", name)
@@ -206,7 +207,7 @@ def _trade_off(block: str, methods: dict[str, Row], result: Row, slug: str) -> R
             rows = [row for row in inside if row["method"] == name and row["person"] == person]
             shares = [report.probability_share(rows, result["real"], emotion) for emotion in EMOTIONS]
             y = report.share_of_means([share for share in shares if share is not None])
-            if plots.finite(y):
+            if y is not None and plots.finite(y):
                 people[person] = (x, y)
         points.append(plots.Point(name, cell["mean"], summary["share"], people))
     if not points:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cdrl.evaluation import html, measures, report
+from cdrl.evaluation.finite import finite, report_json
 from cdrl.evaluation.networks import Networks
 from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import ClipRow
-from cdrl.evaluation.score import compare
+from cdrl.evaluation.score import Scores, compare, reasons
 from cdrl.evaluation.sheets import Faces
 from cdrl.evaluation.sync import SyncJudge, sync_scores
 from cdrl.evaluation.targets import Targets, floor
@@ -37,11 +37,13 @@ def judged_row(
     emotion, lag = facts["emotion"], facts["lag"]
     values = compare(source, output, emotion, lag)
     reference, origin = targets.reference(clip.person, clip.sentence, targets.store.file(clip.path))
-    cosine = measures.identity_cosine(output.identity, reference) if reference is not None else float("nan")
-    numbers = {**values, "identity_source": values["identity"], "identity": cosine}
+    cosine = measures.identity_cosine(output.identity, reference) if reference is not None else None
+    numbers: Scores = {**values, "identity_source": values["identity"], "identity": cosine}
     numbers |= targets.mouth(clip, source, output, emotion, lag)
-    numbers |= sync_scores(heard, sync, points=output.points).numbers()
-    return {**facts, "identity_reference": origin, "measures": numbers}
+    spoken = sync_scores(heard, sync, points=output.points)
+    heard_numbers = {name: finite(value) for name, value in spoken.numbers().items()}
+    why = reasons(numbers) | {name: spoken.reason for name, value in heard_numbers.items() if value is None}
+    return {**facts, "identity_reference": origin, "measures": {**numbers, **heard_numbers}, "reasons": why}
 
 
 def judged(
@@ -80,7 +82,7 @@ def write_report(
     if html_file is not None:
         html.write(result, faces, html_file)
     if json_file is not None:
-        atomic_write(json_file, [(json.dumps(result, indent=1, allow_nan=True) + "\n").encode()])
+        atomic_write(json_file, [report_json(result)])
     if markdown_file is not None:
         atomic_write(markdown_file, [text.encode()])
     if json_file is None and markdown_file is None and html_file is None:

@@ -2,6 +2,9 @@
 
 Every comparison takes the source and the output frame by frame (lag already taken out) and ignores frames in which the
 judge found no face in either. Gaps and widths are shares of the distance between the eyes' centres.
+
+A measure that has no value is None, and `UNDEFINED` says why: what the source lacks is no fault of the output. Where
+the output lacks it, the face or the movement, it is a miss, 0.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,14 +24,46 @@ _LIPS = (
     *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),  # inner contour
 )
 _MINIMUM_FRAMES = 8  # fewer common frames make no correlation
+_NO_POWER = 1e-12  # of squares that differ by rounding alone
 CLOSED_SOURCE = 0.02  # a source frame is closed this near its 5th percentile
 CLOSED_OUTPUT = 0.05  # and the output kept it when this near the same percentile
+MINIMUM_PEOPLE = 2  # of fewer there is no interval, in any report
+STILL = 0.01  # grey levels: second difference, and Laplacian variance, that no filmed face stays under
 EDITED_LEVELS = 2.0  # grey levels: mean change of the aligned face that no encoder makes and every edit does
 
 
+_STANDS = "the source has too few frames with a face"
+UNDEFINED = {
+    "lip_opening_r": f"{_STANDS}, or its lips do not move",
+    "lip_width_r": f"{_STANDS}, or its mouth does not move",
+    "lip_flow_r": f"{_STANDS}, or its mouth does not move",
+    "lip_flow_opening_r": f"{_STANDS}, or its mouth does not move",
+    "closures_kept": "the source has no frame with a face",
+    "p_target_source": "the source has no frame with a face",
+    "identity": "a recognition vector has no direction",
+    "flicker": "the source stands still, or no three frames in a row show a face in both",
+    "sharpness": "the source's face has no detail, or no frame shows a face in both",
+    "edited": "the source has no frame with a face",
+    "found": "source and output have no frame in common",
+    "mouth_distance": "no frame shows a face in both the output and the real take",
+    "mouth_distance_source": "no frame shows a face in both the source and the real take",
+    "csim": "no expression vector has a direction",
+}
+"""Measure → why it has no value, where it has none."""
+
+
 def _eyes(points: Array) -> Array:
+    """[T] distance of the eyes' centres; NaN where they are in one place, which no face has."""
     axis = points[..., _LEFT_EYE, :].mean(-2) - points[..., _RIGHT_EYE, :].mean(-2)
-    return np.asarray(np.linalg.norm(axis, axis=-1))
+    apart = np.linalg.norm(axis, axis=-1)
+    return np.where(apart > 0, apart, np.nan)
+
+
+def unit_rows(vectors: Array) -> Array:
+    """Those of the vectors [N,D] that are finite and not zero, made as long as 1: [M,D]."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    usable = (np.isfinite(lengths) & (lengths > 0))[:, 0]
+    return np.asarray(vectors[usable] / lengths[usable])
 
 
 def lip_opening(points: Array) -> Array:
@@ -43,28 +78,33 @@ def lip_width(points: Array) -> Array:
     return np.asarray(np.linalg.norm(points[:, left] - points[:, right], axis=-1) / _eyes(points))
 
 
-def pearson(x: Array, y: Array) -> float:
-    """Pearson correlation over the frames where both are finite; 0 when either does not vary or too few frames remain.
+def pearson(source: Array, output: Array) -> float | None:
+    """Pearson correlation over the frames where both are finite, in [−1, 1].
 
-    r = Σ(x−x̄)(y−ȳ) / √(Σ(x−x̄)² Σ(y−ȳ)²), in [−1, 1].
+    r = Σ(x−x̄)(y−ȳ) / √(Σ(x−x̄)² Σ(y−ȳ)²). None where the source has fewer than 8 frames or does not vary; 0 where the
+    output does not vary, or has too few frames beside the source's.
     """
-    both = np.isfinite(x) & np.isfinite(y)
+    both = np.isfinite(source) & np.isfinite(output)
+    if np.isfinite(source).sum() < _MINIMUM_FRAMES:
+        return None
     if both.sum() < _MINIMUM_FRAMES:
         return 0.0
-    a, b = x[both] - x[both].mean(), y[both] - y[both].mean()
+    a, b = source[both] - source[both].mean(), output[both] - output[both].mean()
+    if (a * a).sum() <= _NO_POWER:
+        return None
     power = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum() / power) if power > 1e-12 else 0.0
+    return float(np.clip((a * b).sum() / power, -1, 1)) if power > _NO_POWER else 0.0
 
 
-def closures_kept(source: Array, output: Array) -> float:
-    """Share of the source's closed frames that stay closed; gaps [T] each, in [0, 1]; NaN when the source has none.
+def closures_kept(source: Array, output: Array) -> float | None:
+    """Share of the source's closed frames that stay closed; gaps [T] each, in [0, 1]; None where it shows no face.
 
-    q = 5th percentile of the source's gap. Closed: source ≤ q + .02. Kept: output ≤ q + .05. A frame where the output
-    has no face is not kept.
+    q = 5th percentile of the source's gap. Closed: source ≤ q + .02, so some frame always is. Kept: output ≤ q + .05. A
+    frame where the output has no face is not kept.
     """
     seen = np.isfinite(source)
     if not seen.any():
-        return float("nan")
+        return None
     level = float(np.percentile(source[seen], 5))
     closed = seen & (source <= level + CLOSED_SOURCE)
     with np.errstate(invalid="ignore"):
@@ -79,21 +119,21 @@ def mean_probability(emotion: Array, index: int) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def mean_direction(vectors: Array) -> Array:
-    """Mean of unit vectors [N,D], itself a unit vector [D]."""
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    mean = unit.mean(0)
-    return np.asarray(mean / np.linalg.norm(mean))
+def mean_direction(vectors: Array) -> Array | None:
+    """Mean of the directions of vectors [N,D], itself a unit vector [D]; None where they cancel out."""
+    unit = unit_rows(vectors)
+    mean = unit_rows(unit.mean(0, keepdims=True)) if len(unit) else unit
+    return mean[0] if len(mean) else None
 
 
-def identity_cosine(vectors: Array, reference: Array) -> float:
+def identity_cosine(vectors: Array, reference: Array) -> float | None:
     """Mean cosine of recognition vectors [N,D] to the mean direction of reference vectors [M,D]; raw, not mean-free.
 
     Raw cosines of dlib's network separate people already (same ≥ .93, others ≤ .93, area under the curve 1.000) and
-    need no population mean to be shipped or agreed on.
+    need no population mean to be shipped or agreed on. None where either has no direction (vectors of length 0).
     """
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return float((unit @ mean_direction(reference)).mean())
+    unit, direction = unit_rows(vectors), mean_direction(reference)
+    return float((unit @ direction).mean()) if len(unit) and direction is not None else None
 
 
 def second_difference(upper: Array) -> Array:
@@ -101,23 +141,36 @@ def second_difference(upper: Array) -> Array:
     return np.asarray(np.abs(upper[:-2] - 2 * upper[1:-1] + upper[2:]).mean((1, 2)))
 
 
-def flicker_ratio(source: Array, output: Array) -> float:
-    """Second difference of the output's upper face over the source's, both [T,H,W]; 1 = as steady as the source."""
-    before, after = second_difference(source), second_difference(output)
-    both = np.isfinite(before) & np.isfinite(after)
-    return float(after[both].mean() / before[both].mean()) if both.any() else float("nan")
+def flicker_ratio(source: Array, output: Array) -> float | None:
+    """Second difference of the output's upper face over the source's, both [T,H,W]; 1 = as steady as the source.
+
+    None where the source stands still (less than .01 grey levels), or no three frames in a row show a face in both.
+    """
+    return _ratio(second_difference(source), second_difference(output))
 
 
-def sharpness_ratio(source: Array, output: Array) -> float:
-    """Mean Laplacian variance of the output's aligned face over the source's, both [T]."""
+def sharpness_ratio(source: Array, output: Array) -> float | None:
+    """Mean Laplacian variance of the output's aligned face over the source's, both [T].
+
+    None where the source's has no detail (a variance under .01), or no frame shows a face in both.
+    """
+    return _ratio(source, output)
+
+
+def _ratio(source: Array, output: Array) -> float | None:
     both = np.isfinite(source) & np.isfinite(output)
-    return float(output[both].mean() / source[both].mean()) if both.any() else float("nan")
+    if not both.any() or source[both].mean() < STILL:
+        return None
+    return float(output[both].mean() / source[both].mean())
 
 
-def edited_share(source: NDArray[np.uint8], output: NDArray[np.uint8], found: NDArray[np.bool_]) -> float:
-    """Share of the source's frames with a face whose aligned thumbnail [T,H,W] changed by 2 grey levels or more."""
+def edited_share(source: NDArray[np.uint8], output: NDArray[np.uint8], found: NDArray[np.bool_]) -> float | None:
+    """Share of the source's frames with a face whose aligned thumbnail [T,H,W] changed by 2 grey levels or more.
+
+    None where no frame of the source shows a face.
+    """
     change = np.abs(source.astype(np.float64) - output.astype(np.float64)).mean((1, 2))
-    return float((change[found] >= EDITED_LEVELS).mean()) if found.any() else 0.0
+    return float((change[found] >= EDITED_LEVELS).mean()) if found.any() else None
 
 
 def frechet_distance(x: Array, y: Array) -> float:
@@ -143,15 +196,15 @@ def same_count(x: Array, y: Array, seed: int = 0) -> tuple[Array, Array]:
     return first, second
 
 
-def pairwise_cosine(x: Array, y: Array, most: int = 100, seed: int = 0) -> float:
+def pairwise_cosine(x: Array, y: Array, most: int = 100, seed: int = 0) -> float | None:
     """CSIM: mean cosine over all pairs of features [N,D] × [M,D], in [−1, 1]; raw, nothing is subtracted first.
 
-    At most `most` rows of each are drawn, at random without replacement (the paper: 100 × 100).
+    At most `most` rows of each are drawn, at random without replacement (the paper: 100 × 100). None where a side has
+    no row with a direction (of a length above 0).
     """
     random = np.random.default_rng(seed)
-    sides = [rows[random.permutation(len(rows))[:most]] for rows in (x, y)]
-    unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in sides]
-    return float((unit[0] @ unit[1].T).mean())
+    unit = [unit_rows(rows[random.permutation(len(rows))[:most]]) for rows in (x, y)]
+    return float((unit[0] @ unit[1].T).mean()) if all(map(len, unit)) else None
 
 
 def mouth_shape(points: Array) -> Array:
@@ -160,19 +213,19 @@ def mouth_shape(points: Array) -> Array:
     return np.asarray(lips - lips.mean(1, keepdims=True))
 
 
-def mouth_distance(shape: Array, truth: Array) -> float:
+def mouth_distance(shape: Array, truth: Array) -> float | None:
     """Mean distance of lip landmarks, both [T,40,2] of `mouth_shape`, in percent of the inter-ocular distance.
 
-    Frames without a face in either are left out; NaN where none remains. Mouths are centred and level with the eyes:
+    Frames without a face in either are left out; None where none remains. Mouths are centred and level with the eyes:
     what counts is their shape, not where the head is.
     """
     apart = np.linalg.norm(shape - truth, axis=-1).mean(1)
     seen = apart[np.isfinite(apart)]
-    return float(100 * seen.mean()) if len(seen) else float("nan")
+    return float(100 * seen.mean()) if len(seen) else None
 
 
 def people_mean(values: Mapping[str, list[float]]) -> float:
-    """Mean over people of each person's mean over clips: a person with many clips counts once."""
+    """Mean over people of each person's mean over clips: a person with many clips counts once. One clip at least."""
     return float(np.mean([np.mean(clips) for clips in values.values() if clips]))
 
 
@@ -182,9 +235,14 @@ def bootstrap_interval(
     draws: int = 2000,
     coverage: float = 0.95,
     seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of a statistic, people drawn with replacement (clips of one person are not independent)."""
+) -> tuple[float, float] | None:
+    """Percentile interval of a statistic, people drawn with replacement (clips of one person are not independent).
+
+    None of fewer than two people: one says nothing of how people differ.
+    """
     people = sorted(name for name, clips in values.items() if clips)
+    if len(people) < MINIMUM_PEOPLE:
+        return None
     random = np.random.default_rng(seed)
     results = []
     for _ in range(draws):

@@ -116,7 +116,10 @@ class OnnxNetwork:
         down = float(a * lips[1] - b * lips[0]) / float(a * a + b * b)  # of the lips in the face frame
         size = (self._side, self._side)
         affine = crop_map(np.array([a, b, x, y]), (0.0, self._down * down), self._half, size)
-        return np.asarray(self._run(sample(rgb, affine, size))[0])
+        found = np.asarray(self._run(sample(rgb, affine, size))[0])
+        if not np.isfinite(found).all():
+            raise AssetError(f"{self.name}: gives features that are not finite; export it again, or take another")
+        return found
 
 
 def _numbers(path: Path, facts: dict[str, str], key: str, default: tuple[float, ...], counts: tuple[int, ...]) -> Array:

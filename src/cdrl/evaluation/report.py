@@ -1,21 +1,30 @@
 """From judged clips to numbers to trust: people as units, shares of real clips, paired differences, tables."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from cdrl.errors import UsageError
-from cdrl.evaluation.columns import COLUMNS, PAIRED
+from cdrl.evaluation.columns import COLUMNS, INTRODUCTION, PAIRED
 from cdrl.evaluation.measures import bootstrap_interval, people_mean
 from cdrl.evaluation.people import APART, EMOTIONS
 
 Row = dict[str, Any]
 
+_NO_REAL = "no real clip shows it"
+_NO_INTERVAL = "one person: no interval"
+UNDEFINED = {
+    "share": "for some emotion there is no real clip, or the network gives real clips none of it",
+    "share_capped": "for some emotion there is no real clip, or the network gives real clips none of it",
+    "identity_margin": "nobody has a real clip of another emotion to be compared with",
+}
+"""Number of a method → why it has no value, where it has none."""
+
 
 def by_person(rows: Iterable[Row], measure: str) -> dict[str, list[float]]:
-    """Values of a measure, person by person: one number an emotion, itself the mean over clips; NaN left out."""
+    """Values of a measure, person by person: one number an emotion, the mean over clips that have a value."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         value = row["measures"].get(measure)
@@ -27,38 +36,44 @@ def by_person(rows: Iterable[Row], measure: str) -> dict[str, list[float]]:
     return dict(people)
 
 
-def real_probability(real: Sequence[Row], emotion: str) -> tuple[dict[str, float], float]:
-    """(person → mean p of their own real clips of the emotion, mean over all people who have some)."""
+def real_probability(real: Sequence[Row], emotion: str) -> tuple[dict[str, float], float | None]:
+    """(person → mean p of their own real clips of the emotion, mean over all people who have some; None of none)."""
     own: dict[str, list[float]] = defaultdict(list)
     for row in real:
         if row["emotion"] == emotion:
             own[row["person"]].append(row["p"][emotion])
     means = {person: float(np.mean(values)) for person, values in own.items()}
-    return means, float(np.mean(list(means.values()))) if means else float("nan")
+    return means, float(np.mean(list(means.values()))) if means else None
 
 
 def probability_share(rows: Sequence[Row], real: Sequence[Row], emotion: str) -> Row | None:
     """p(target) of edited clips over that of real ones, one emotion.
 
     Numerator: mean over people of p. Denominator: mean over the same people of the p of their own real clips of that
-    emotion, or, for who has none, the mean over all people of the data. `own` says who has some.
+    emotion, or, for who has none, the mean over all people of the data. `own` says who has some. Without a real clip
+    `real` is None, and where it is None or 0, so is `share`; `reason` says why.
     """
     edited = by_person([row for row in rows if row["emotion"] == emotion], "p_target")
     if not edited:
         return None
     own, everyone = real_probability(real, emotion)
-    target = float(np.mean([own.get(person, everyone) for person in edited]))
+    target = None if everyone is None else float(np.mean([own.get(person, everyone) for person in edited]))
     p = people_mean(edited)
-    names = sorted(set(edited) & set(own))
-    return {"p": p, "real": target, "share": p / target, "own": names, "people": sorted(edited)}
+    cell: Row = {"p": p, "real": target, "share": p / target if target else None}
+    if not target:
+        cell["reason"] = _NO_REAL if target is None else "the network gives real clips none of it"
+    return {**cell, "own": sorted(set(edited) & set(own)), "people": sorted(edited)}
 
 
-def share_of_means(shares: Sequence[Row]) -> float:
-    """p(target) over that of real clips, several emotions (`probability_share` of each); NaN for none.
+def share_of_means(shares: Sequence[Row]) -> float | None:
+    """p(target) over that of real clips, several emotions (`probability_share` of each); None for none, or where one of
+    them has no real clip, or real clips show nothing of any.
 
     A ratio of means: where the network hardly sees one person's real emotion, a mean of ratios would be that person's.
     """
-    return sum(s["p"] for s in shares) / sum(s["real"] for s in shares) if shares else float("nan")
+    real = [share["real"] for share in shares]
+    total = None if None in real else sum(real)
+    return sum(share["p"] for share in shares) / total if total else None
 
 
 def _summary(rows: Sequence[Row], real: Sequence[Row]) -> Row:
@@ -68,19 +83,27 @@ def _summary(rows: Sequence[Row], real: Sequence[Row]) -> Row:
     for measure in COLUMNS:
         people = by_person(counted, measure)
         if people:
-            low, high = bootstrap_interval(people)
             means = {name: float(np.mean(values)) for name, values in sorted(people.items())}
-            cell = {"mean": people_mean(people), "low": low, "high": high, "people": means}
-            result["measures"][measure] = cell
+            result["measures"][measure] = {"mean": people_mean(people), **_interval(people), "people": means}
     shares = {emotion: probability_share(rows, real, emotion) for emotion in (*EMOTIONS, *APART)}
     result["emotions"] = {emotion: share for emotion, share in shares.items() if share is not None}
     counting = [share for emotion, share in result["emotions"].items() if emotion not in APART]
     result["share"] = share_of_means(counting)
-    result["share_capped"] = float(np.mean([min(s["share"], 1) for s in counting])) if counting else float("nan")
+    known = [share["share"] for share in counting]
+    result["share_capped"] = float(np.mean([min(s, 1) for s in known])) if known and None not in known else None
     own = real_identity(real)
     margins = {who: cell - own[who] for who, cell in _identity_of(result).items() if who in own}
-    result["identity_margin"] = float(np.mean(list(margins.values()))) if margins else float("nan")
+    result["identity_margin"] = float(np.mean(list(margins.values()))) if margins else None
+    result["reasons"] = {name: why for name, why in UNDEFINED.items() if result[name] is None}
     return result
+
+
+def _interval(people: dict[str, list[float]]) -> Row:
+    """`low`, `high`: 95 % interval over people; both None, and `reason`, where there is none."""
+    found = bootstrap_interval(people)
+    if found is None:
+        return {"low": None, "high": None, "reason": _NO_INTERVAL}
+    return {"low": found[0], "high": found[1]}
 
 
 def _likeness_facts(rows: Sequence[Row]) -> Row:
@@ -108,8 +131,8 @@ def real_identity(real: Sequence[Row]) -> dict[str, float]:
 def paired(rows: Sequence[Row], first: str, second: str) -> dict[str, Row]:
     """first − second on the clips both were given: mean over people, each one's own, how many go the right way.
 
-    `low`, `high`: 95 % interval by bootstrap over people; `median`: over the pairs, each a source and an emotion (and
-    a reference, where there are several).
+    `low`, `high`: 95 % interval by bootstrap over people, None for one person; `median`: over the pairs, each a source
+    and an emotion (and a reference, where there are several).
     """
     sides: dict[str, dict[tuple[str, ...], Row]] = {first: {}, second: {}}
     for row in rows:
@@ -131,12 +154,10 @@ def paired(rows: Sequence[Row], first: str, second: str) -> dict[str, Row]:
 
 def _difference(people: dict[str, list[float]], lower_is_better: bool) -> Row:
     means = {person: float(np.mean(values)) for person, values in sorted(people.items())}
-    low, high = bootstrap_interval(people)
     sign = -1 if lower_is_better else 1
     return {
         "mean": people_mean(people),
-        "low": low,
-        "high": high,
+        **_interval(people),
         "median": float(np.median(np.concatenate(list(people.values())))),
         "people": means,
         "better": sum(sign * value > 0 for value in means.values()),
@@ -207,7 +228,7 @@ def _block_lines(name: str, block: Row) -> list[str]:
         cells = []
         for measure, column in COLUMNS.items():
             cell = summary["measures"].get(measure)
-            span = f" [{number(cell['low'], column.digits)}, {number(cell['high'], column.digits)}]" if cell else ""
+            span = f" [{_span(cell, column.digits, number)}]" if cell else ""
             mean = number(cell["mean"] if cell else None, column.digits)
             cells.append(mean + (span if column.paired else ""))
         count = len(summary["measures"].get("p_target", {"people": ()})["people"])
@@ -256,8 +277,14 @@ def _paired_lines(block: Row) -> list[str]:
 
 
 def _difference_text(cell: Row, digits: int) -> str:
-    mean, low, high, median = (_signed(cell[name], digits) for name in ("mean", "low", "high", "median"))
-    return f"{mean} [{low}, {high}], {median} ({cell['better']}/{len(cell['people'])})"
+    mean, median = (_signed(cell[name], digits) for name in ("mean", "median"))
+    return f"{mean} [{_span(cell, digits, _signed)}], {median} ({cell['better']}/{len(cell['people'])})"
+
+
+def _span(cell: Row, digits: int, shown: Callable[[float, int], str]) -> str:
+    """The interval of a cell; a dash where there is none."""
+    ends = cell["low"], cell["high"]
+    return "–" if None in ends else ", ".join(shown(end, digits) for end in ends)
 
 
 def _signed(value: float, digits: int) -> str:
@@ -274,7 +301,8 @@ def _cell_lines(rows: Sequence[Row], real: Sequence[Row]) -> list[str]:
         target = f"{number(own[person])}" if person in own else f"{number(everyone)} (all)"
         values = []
         for measure, column in COLUMNS.items():
-            found = [row["measures"][measure] for row in cell if measure in row["measures"]]
+            every = [row["measures"].get(measure) for row in cell]
+            found = [value for value in every if value is not None and np.isfinite(value)]
             values.append(number(float(np.mean(found)) if found else None, column.digits))
         lines.append([method, person, emotion, str(len(cell)), *values, target])
     header = ["method", "person", "emotion", "clips", *(column.heading for column in COLUMNS.values()), "real p"]
@@ -288,9 +316,9 @@ def markdown(result: Row) -> str:
     text = [
         f"# {result.get('title', 'Judged on the ' + result['set'] + ' people')}",
         "",
-        f"{_INTRODUCTION[0]} {judges}.",
+        f"{INTRODUCTION[0]} {judges}.",
     ]
-    text += ["", *_INTRODUCTION[1:], ""]
+    text += ["", *INTRODUCTION[1:], ""]
     for name, block in summary["blocks"].items():
         text += [*_block_lines(name, block), *_paired_lines(block)]
     real = ", ".join(f"{name} {number(value, 3)}" for name, value in summary["real_identity"].items())
@@ -317,18 +345,3 @@ def _floor_lines(floor: Row | None) -> list[str]:
         f"(fewer frames make it larger), CSIM {number(floor['csim'], 3)}; {len(floor['people'])} people.",
         "",
     ]
-
-
-_INTRODUCTION = (
-    "Files as written, decoded again; none of the judges drives an edit:",
-    "Means over people, 95 % intervals by bootstrap over people; fear is printed but in no mean. A clip that fails "
-    "scores 0 in lip r, closures and p.",
-    "",
-    "*p / real*: mean over emotions of p(target), over that of real clips; *capped*: mean over emotions of each share, "
-    "at most 1. *identity − real*: cosine to the person's other neutral clips, less that of their real emotional "
-    "clips. *FAD* (lower is better): Fréchet distance of recognition features to real frames of the person in that "
-    "emotion, as many on each side. *CSIM* (higher is better): mean cosine of expression features, raw, over up to "
-    "100 × 100 pairs with them. *Mouth distance* (lower is better): lip landmarks to the person's real take of the "
-    "same words in that emotion, warped to the source's time, in percent of the eyes' distance; beside it that of the "
-    "source itself on the same clips.",
-)

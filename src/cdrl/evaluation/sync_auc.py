@@ -18,7 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.evaluation.representation.estimates import DRAWS, FEW, Bar, Estimate, Row, mean_estimate, missing
+from cdrl.evaluation.measures import MINIMUM_PEOPLE
+from cdrl.evaluation.representation.estimates import (
+    DRAWS,
+    FEW,
+    ONE_PERSON,
+    Bar,
+    Estimate,
+    Row,
+    mean_estimate,
+    missing,
+)
 from cdrl.evaluation.sync import RATE, REACH, Array, scores_of, shift_distances
 from cdrl.evaluation.sync_expert import SyncNetwork, embedded_lips, embedded_speech
 from cdrl.evaluation.sync_moments import Moments
@@ -69,7 +79,8 @@ def _sort(into: Compared, shifts: NDArray[np.integer[Any]], distances: Array) ->
 
 
 def auc_estimate(clips: Mapping[str, Sequence[Compared]], seed: int = 0) -> Estimate:
-    """AUC over people → clips, with a 95 % bootstrap interval: of people where there are five, else of their clips.
+    """AUC over people → clips, with a 95 % bootstrap interval: of people where there are five, else of their clips;
+    no interval of one person.
 
     Every clip's sound in its place is compared with every clip's shifted sound, so a judge must be right across clips.
     """
@@ -82,6 +93,10 @@ def auc_estimate(clips: Mapping[str, Sequence[Compared]], seed: int = 0) -> Esti
     owner = np.concatenate([[number] * len(theirs) for number, theirs in enumerate(kept.values())])
     sizes = np.bincount(owner)
     weights = 1 / (len(kept) * sizes[owner])
+    own = {person: float(right[np.ix_(owner == k, owner == k)].mean()) for k, person in enumerate(kept)}
+    value = float(weights @ right @ weights)
+    if len(kept) < MINIMUM_PEOPLE:
+        return Estimate(value, count=len(flat), people=own, reason=ONE_PERSON)
     random = np.random.default_rng(seed)
     if len(kept) >= FEW:
         unit, drawn = "people", random.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), DRAWS)[:, owner]
@@ -91,8 +106,7 @@ def auc_estimate(clips: Mapping[str, Sequence[Compared]], seed: int = 0) -> Esti
     varied = drawn * weights
     values = np.einsum("di,ij,dj->d", varied, right, varied)
     low, high = np.percentile(values, [2.5, 97.5])
-    own = {person: float(right[np.ix_(owner == k, owner == k)].mean()) for k, person in enumerate(kept)}
-    return Estimate(float(weights @ right @ weights), float(low), float(high), unit, len(flat), own)
+    return Estimate(value, float(low), float(high), unit, len(flat), own)
 
 
 def _right(near: Sequence[float], far: Sequence[float]) -> float:

@@ -20,6 +20,7 @@ from cdrl.evaluation import measures
 from cdrl.evaluation.judges import EMOTIONS as CLASSES
 from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import ClipRow, neutral_clips
+from cdrl.evaluation.score import Scores, common_frames, reasons
 from cdrl.evaluation.store import Store
 from cdrl.evaluation.truth import Take, warped_truth
 
@@ -91,18 +92,22 @@ class Targets:
             self._truths[key] = [(measures.mouth_shape(truth[0]), truth[1]) for truth in found if truth is not None]
         return self._truths[key]
 
-    def mouth(self, source: ClipRow, seen: Observation, output: Observation, emotion: str, lag: int = 0) -> Row:
+    def mouth(self, source: ClipRow, seen: Observation, output: Observation, emotion: str, lag: int = 0) -> Scores:
         """`mouth_distance` of the output and `mouth_distance_source` to the warped truth, in percent of the eyes'
-        distance, mean over its takes; empty where nobody said these words in that emotion."""
+        distance, mean over its takes; empty where nobody said these words in that emotion, None where no frame of any
+        take has a face in both."""
         truths = self.truths(source, seen, emotion)
         if not truths:
             return {}
-        here = slice(max(0, -lag), min(len(seen.points), len(output.points) - lag))
-        there = slice(here.start + lag, here.stop + lag)
-        shapes = measures.mouth_shape(output.points[there]), measures.mouth_shape(seen.points[here])
-        distances = [[measures.mouth_distance(shape, truth[here]) for shape in shapes] for truth, _ in truths]
-        ours, plain = np.mean(distances, axis=0)
-        return {"mouth_distance": float(ours), "mouth_distance_source": float(plain)}
+        here, there = common_frames(seen, output, lag)
+        shapes = {"mouth_distance": output.points[there], "mouth_distance_source": seen.points[here]}
+        found: Scores = {}
+        for name, points in shapes.items():
+            shape = measures.mouth_shape(points)
+            distances = [measures.mouth_distance(shape, truth[here]) for truth, _ in truths]
+            known = [distance for distance in distances if distance is not None]
+            found[name] = float(np.mean(known)) if known else None
+        return found
 
     def real_rows(self) -> list[Row]:
         """Real emotional clips: what the emotion network gives them, and how like their own neutral frames they are."""
@@ -113,9 +118,10 @@ class Targets:
                 continue
             reference, _ = self.reference(clip.person, "", None)
             others = [
-                measures.identity_cosine(seen.identity, vectors)
+                cosine
                 for (person, _sentence), vectors in self._identity.items()
                 if person != clip.person and vectors is not None
+                if (cosine := measures.identity_cosine(seen.identity, vectors)) is not None
             ]
             rows.append(
                 {
@@ -157,12 +163,14 @@ class Cells:
             values = likeness(np.concatenate(recognition), np.concatenate(expression).astype(np.float64), *real)
             for row, _, _ in cell:
                 row["measures"].update(values)
+                row.setdefault("reasons", {}).update(reasons({"csim": values["csim"]}))
 
 
 def likeness(recognition: Array, expression: Array, real_recognition: Array, real_expression: Array) -> Row:
     """FAD and CSIM of one cell: features of the outputs, and of the real frames.
 
-    FAD takes the same number of frames, `fad_frames`, on both sides; with fewer than two there is none.
+    FAD takes the same number of frames, `fad_frames`, on both sides; with fewer than two there is none. CSIM is None
+    where a side has no frame.
     """
     values: Row = {"csim": measures.pairwise_cosine(expression, real_expression)}
     ours, theirs = measures.same_count(recognition, real_recognition)
@@ -186,7 +194,8 @@ def floor(targets: Targets, people: Sequence[str]) -> Row:
             continue
         halves = [_half(seen, side) for side in (0, 1)]
         values = likeness(*halves[0], *halves[1])
-        csim[person].append(values["csim"])
+        if values["csim"] is not None:
+            csim[person].append(values["csim"])
         if "fad" in values:
             fad[person].append(values["fad"])
             frames.add(values["fad_frames"])

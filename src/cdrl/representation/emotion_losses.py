@@ -11,8 +11,10 @@ def sentence_contrast(images: Tensor, texts: Tensor, groups: Tensor, temperature
     """Pictures [n, d] told from others' sentences [n, d], and sentences from others' pictures.
 
     Row i of `texts` describes row i of `images`; rows with equal `groups` [n] are described alike, so each of them is
-    a positive of the others. −mean over positives of log softmax(cos / temperature), mean over both directions: CLIP's
-    loss (Radford et al. 2021) where all groups differ. ≥ 0; 0 where n = 0 or all rows are of one group and all alike.
+    a positive of the others. With G(i) the rows of i's group and p(j | i) = exp(cos(i, j) / temperature) / Σ over k of
+    exp(cos(i, k) / temperature): −mean over i of the mean over j in G(i) of log p(j | i), mean over both directions;
+    CLIP's loss (Radford et al. 2021) where all groups differ. At least the mean over i of log |G(i)|, which is reached
+    where all of a group are alike and far from the rest: log n for one group of equal rows. 0 where n = 0.
     """
     if len(images) == 0:
         return images.sum()
@@ -27,9 +29,10 @@ def emotion_augmented_contrast(features: Tensor, prompts: Tensor, emotion: Tenso
     """InfoNCE over emotion classes, both directions normalised (paper: emotion-augmented contrastive loss of CERL).
 
     features [n, c, d]: of each face, what each class's head makes of it; prompts [c, d]; emotion [n] class numbers.
-    s[i, k] = cos(features[i, k], prompts[k]) / temperature. Picture → class: −log softmax over k at the face's class.
-    Class → picture: for every class present, −log of the softmax over the faces, mean over the class's faces. The two
-    means are averaged. ≥ 0; 0 where n = 0; finite for one face, one class, or a class without faces.
+    s[i, k] = cos(features[i, k], prompts[k]) / temperature. Picture → class: −log softmax over k at the face's class,
+    mean over faces. Class → picture: for every class present, −log of the softmax over the faces, mean over the class's
+    faces, then over the classes present, so at least the mean over them of log(faces of the class). The two are
+    averaged. ≥ 0; 0 where n = 0; finite for one face, one class, or a class without faces.
     """
     if len(features) == 0:
         return features.sum() + prompts.sum() * 0
@@ -44,9 +47,10 @@ def emotion_augmented_contrast(features: Tensor, prompts: Tensor, emotion: Tenso
 def person_aware_entropy(logits: Tensor, emotion: Tensor, priors: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of what the face adds to knowing whose it is.
 
-    logits [n, c], emotion [n], priors [n, c]: how often the face's person shows each emotion. −Σ t log softmax(logits +
-    log prior), with t the label, softened by `smoothing` towards the prior (logit adjustment, Menon et al. 2021, by
-    person). Whoever shows one emotion alone adds 0. ≥ 0; 0 where n = 0.
+    logits [n, c], emotion [n], priors [n, c]: how often the face's person shows each emotion. Mean over faces of
+    −Σ t log softmax(logits + log prior), over the emotions that the person shows, with t the label, softened by
+    `smoothing` towards the prior (logit adjustment, Menon et al. 2021, by person). Whoever shows one emotion alone adds
+    0, and so does the unsoftened part of a label that its person's prior says is never shown. ≥ 0; 0 where n = 0.
     """
     if len(logits) == 0:
         return logits.sum()

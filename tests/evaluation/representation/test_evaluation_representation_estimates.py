@@ -24,7 +24,7 @@ def test_a_person_with_many_clips_counts_as_one():
 
 
 @pytest.mark.parametrize(
-    ("people", "clips", "unit"), [(5, 1, "people"), (4, 2, "clips"), (1, 5, "clips"), (2, 2, "moments")]
+    ("people", "clips", "unit"), [(5, 1, "people"), (4, 2, "clips"), (2, 3, "clips"), (2, 2, "moments")]
 )
 def test_what_is_drawn_depends_on_how_many_there_are(people, clips, unit):
     random = np.random.default_rng(0)
@@ -33,6 +33,15 @@ def test_what_is_drawn_depends_on_how_many_there_are(people, clips, unit):
     assert found.unit == unit
     assert found.low < found.value < found.high
     assert found == mean_estimate(values)  # the seed is fixed
+
+
+def test_one_person_has_a_value_and_no_interval():
+    found = mean_estimate({"a": {f"c{c}": [float(c)] for c in range(9)}})
+    recognised = accuracy_estimate({"a": {str(c): np.eye(3, dtype=int) for c in range(9)}})
+    row = Row("content", "m", "people", "own", found, Bar("interval above", 0.1)).to_json()
+    assert (found.value, found.low, found.high) == (4.0, None, None)
+    assert (recognised.value, recognised.low) == (1.0, None)
+    assert row["interval"] == [None, None] and row["met"] is None and row["reason"] == "one person: no interval"
 
 
 def test_the_interval_over_people_is_that_of_explicit_draws():

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from cdrl.evaluation.finite import finite
 from cdrl.evaluation.representation import attention, closing, gradient, leakage, retrieval, similarity
-from cdrl.evaluation.representation.estimates import Bar, Estimate, Row, Values, finite, mean_estimate, missing
+from cdrl.evaluation.representation.estimates import Bar, Estimate, Row, Values, mean_estimate, missing
 from cdrl.evaluation.representation.features import ALONE, FIXED, OWN, SHUFFLED, SILENT, ContentFeatures
 from cdrl.evaluation.representation.moments import SYNTHETIC, Moments
 from cdrl.evaluation.representation.probes import KINDS

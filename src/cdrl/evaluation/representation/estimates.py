@@ -3,12 +3,12 @@
 Intervals are 95 % percentile bootstraps with a fixed seed. What is drawn with replacement is people where there are at
 least five of them; else, within each person, clips (or pairs of clips) where there are at least five; else single
 moments. Which of them it was stands beside every number: moments of one clip are anything but independent, so an
-interval over moments is narrower than the truth.
+interval over moments is narrower than the truth. Of one person there is no interval at all: the person's clips say
+nothing of how people differ.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,22 +16,29 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.evaluation.finite import finite
+from cdrl.evaluation.measures import MINIMUM_PEOPLE
+
 Array = NDArray[np.float64]
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 """Person → clip (or pair of clips) → one number a moment."""
 Confusions = Mapping[str, Mapping[str, NDArray[np.int64]]]
 """Person → clip → [classes, classes] counts, true class by row."""
 
+UNKNOWN = "people unknown"
+"""Whose the clips are of whom nobody knows the people."""
 FEW = 5  # units: with fewer of them, smaller ones are drawn
 DRAWS = 1000
 _TAIL = 2.5  # percent on each side
+ONE_PERSON = "one person: no interval"
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A number and how far it can be trusted; `value` is None where it could not be measured, and `reason` says why.
 
-    `low`, `high`: 95 % interval; `unit`: what was drawn for it; `count`: single measurements; `people`: each one's own.
+    `low`, `high`: 95 % interval, None of one person, as `reason` says; `unit`: what was drawn for it; `count`: single
+    measurements; `people`: each one's own.
     """
 
     value: float | None
@@ -51,8 +58,8 @@ class Bar:
     at: float
 
     def met(self, found: Estimate) -> bool | None:
-        """Whether it does; None where there is no number."""
-        if found.value is None:
+        """Whether it does; None where there is no number, or no interval where one is asked for."""
+        if found.value is None or (self.relation == "interval above" and found.low is None):
             return None
         if self.relation == "at least":
             return found.value >= self.at
@@ -98,11 +105,6 @@ class Row:
         }
 
 
-def finite(value: float | None) -> float | None:
-    """The number as JSON can hold it: None where it is not finite."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
 def missing(reason: str) -> Estimate:
     """No number, and why."""
     return Estimate(None, reason=reason)
@@ -123,6 +125,9 @@ def mean_estimate(values: Values, what: str = "clips", seed: int = 0) -> Estimat
     if unit == "moments":
         parts = {person: list(clips.values()) for person, clips in kept.items()}
     people = {person: float(np.mean([rows.mean() for rows in parts[person]])) for person in sorted(parts)}
+    value = float(np.mean(list(people.values())))
+    if len(people) < MINIMUM_PEOPLE:
+        return Estimate(value, count=count, people=people, reason=ONE_PERSON)
     random = np.random.default_rng(seed)
     if unit == "people":
         drawn = _drawn_mean(np.array(list(people.values())), random)
@@ -131,13 +136,14 @@ def mean_estimate(values: Values, what: str = "clips", seed: int = 0) -> Estimat
             [np.mean([_drawn_mean(rows, random) for rows in parts[person]], axis=0) for person in people], axis=0
         )
     low, high = np.percentile(drawn, [_TAIL, 100 - _TAIL])
-    return Estimate(float(np.mean(list(people.values()))), float(low), float(high), unit, count, people)
+    return Estimate(value, float(low), float(high), unit, count, people)
 
 
 def accuracy_estimate(confusions: Confusions, what: str = "clips", seed: int = 0) -> Estimate:
     """Balanced accuracy: the mean over the classes that occur of the share of their cases recognised, cases pooled.
 
-    A person's own is over the classes they show.
+    A person's own is over the classes they show. `UNKNOWN` as the only person: nobody knows who is seen, so each of
+    `what` counts as somebody.
     """
     kept = {person: {c: m for c, m in clips.items() if m.sum()} for person, clips in confusions.items()}
     kept = {person: clips for person, clips in kept.items() if clips}
@@ -146,6 +152,9 @@ def accuracy_estimate(confusions: Confusions, what: str = "clips", seed: int = 0
     counts = {person: np.stack(list(clips.values())).astype(float) for person, clips in sorted(kept.items())}
     whole = np.stack([rows.sum(0) for rows in counts.values()])
     people = {person: float(balanced_accuracy(rows.sum(0))) for person, rows in counts.items()}
+    value = float(balanced_accuracy(whole.sum(0)))
+    if len(people) < MINIMUM_PEOPLE and UNKNOWN not in people:
+        return Estimate(value, count=int(whole.sum()), people=people, reason=ONE_PERSON)
     random = np.random.default_rng(seed)
     unit = "people" if len(kept) >= FEW else what
     if unit == "people":
@@ -153,7 +162,6 @@ def accuracy_estimate(confusions: Confusions, what: str = "clips", seed: int = 0
     else:
         drawn = np.sum([_drawn_sum(rows, random) for rows in counts.values()], axis=0)
     low, high = np.nanpercentile(balanced_accuracy(drawn), [_TAIL, 100 - _TAIL])
-    value = float(balanced_accuracy(whole.sum(0)))
     return Estimate(value, float(low), float(high), unit, int(whole.sum()), people)
 
 

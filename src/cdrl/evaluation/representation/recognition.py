@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cdrl.datasets.grey import GreyFaces, read_grey
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError
-from cdrl.evaluation.representation.estimates import Estimate, accuracy_estimate, missing
+from cdrl.evaluation.representation.estimates import UNKNOWN, Estimate, accuracy_estimate, missing
 from cdrl.evaluation.representation.features import BATCH, EmotionFeatures, EmotionModel, emotion_of
 from cdrl.evaluation.representation.moments import Moments, person_of
 from cdrl.representation.encoders import as_images
@@ -81,7 +81,7 @@ def recognise_fer(model: EmotionModel, faces: GreyFaces, advance: Callable[[int]
             each[str(start + place)] = single
             confusion += single
         advance(len(large))
-    return Recognition(accuracy_estimate({"FER": each}, "pictures"), confusion)
+    return Recognition(accuracy_estimate({UNKNOWN: each}, "pictures"), confusion)
 
 
 def enlarge(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

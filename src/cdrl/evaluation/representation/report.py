@@ -131,9 +131,9 @@ def _cells(row: Row) -> list[str]:
     if found.value is None:
         verdict = "not measured" if row.bar else ""
         return [row.measure, row.people, row.condition, "–", found.reason, "", str(row.bar or ""), verdict]
-    interval = f"[{_number(found.low)}, {_number(found.high)}] {found.unit}"
+    interval = f"[{_number(found.low)}, {_number(found.high)}] {found.unit}" if found.low is not None else "–"
     chance = f" (chance {_number(row.chance)})" if row.chance is not None else ""
-    verdict = {True: "met", False: "missed", None: ""}[row.bar.met(found) if row.bar else None]
+    verdict = {True: "met", False: "missed", None: "not measured"}[row.bar.met(found)] if row.bar else ""
     count = f"{found.count} of {len(found.people)}"
     bar = str(row.bar or "")
     return [row.measure, row.people, row.condition, _number(found.value) + chance, interval, count, bar, verdict]
