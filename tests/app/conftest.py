@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import av
 import pytest
 
 import cdrl
+from cdrl.app.sessions import Sessions
 from cdrl.app.studio import Studio
 from cdrl.media import Limits
 
@@ -49,6 +51,27 @@ def browser():
         started = driver.chromium.launch(executable_path=program, args=["--no-sandbox", *CAMERA])
         yield started
         started.close()
+
+
+@pytest.fixture
+def sessions():
+    made = Sessions()
+    yield made
+    made.close_all()
+    assert not made.root.exists()
+
+
+@pytest.fixture
+def upload(sample, tmp_path):
+    """A file as the server keeps an upload: in a folder of its own."""
+
+    def made(name="talk.flv"):
+        path = tmp_path / f"{time.monotonic_ns()}" / name
+        path.parent.mkdir()
+        path.write_bytes(sample.read_bytes())
+        return path
+
+    return made
 
 
 @pytest.fixture(scope="session")

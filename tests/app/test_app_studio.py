@@ -1,16 +1,10 @@
 """What the page stands on, without a page: previews, forms, timelines, sessions."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
-from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -20,7 +14,6 @@ import pytest
 
 from cdrl.app import scene
 from cdrl.app.form import BLEND, EMOTION, OVER_TIME, REFERENCE, Form, blend_of, segments_of
-from cdrl.app.sessions import Sessions, at_work
 from cdrl.app.studio import Progress, Result
 from cdrl.app.timeline import MOMENTS, Spread, plays_in_browsers
 from cdrl.cli import main
@@ -32,27 +25,6 @@ from cdrl.project import Project
 from cdrl.report import NO_FACE
 
 FORM = Form(EMOTION, "happy", "happy", "surprised", 0.4, [["0", "1", "sad", ""]], 1.0, ["brows", "mouth"], "largest")
-
-
-@pytest.fixture
-def sessions():
-    made = Sessions()
-    yield made
-    made.close_all()
-    assert not made.root.exists()
-
-
-@pytest.fixture
-def upload(sample, tmp_path):
-    """A file as the server keeps an upload: in a folder of its own."""
-
-    def made(name="talk.flv"):
-        path = tmp_path / f"{time.monotonic_ns()}" / name
-        path.parent.mkdir()
-        path.write_bytes(sample.read_bytes())
-        return path
-
-    return made
 
 
 def test_the_preview_is_the_edit_s_own_frame(studio, sessions, upload, sample):
@@ -276,7 +248,8 @@ def test_a_neutral_face_reaches_preview_edit_and_project(studio, sessions, uploa
     studio.enroll(session, upload("neutral.flv"))
     wish = FORM.project(session)
     assert wish.enroll == {"neutral": session.neutral}
-    studio.preview(session, wish)
+    for intensity in (1.0, 0.5):
+        studio.preview(session, replace(FORM, intensity=intensity).project(session))  # the second one looks at no file
     result = list(studio.edit(session, wish, consent=True))[-1]
     assert [enroll["neutral"].name for enroll in given] == ["neutral.flv"] * 3
     assert json.loads(result.project.read_text())["enroll"] == {"neutral": "./neutral.flv"}
@@ -340,123 +313,11 @@ def test_moments_are_spread_over_a_clip_of_any_length(count):
     assert count < 16 or spread.kept[-1] > 0.8 * count
 
 
-def test_uploads_keep_harmless_names_and_go_with_the_last_who_has_them(sessions, upload):
-    first, second, given = sessions.of("a"), sessions.of("b"), upload("..  my clip;.flv")
-    names = {session.take(given).name for session in (first, second)}
-    assert names == {"_my_clip_.flv"}
-    sessions.close("a")
-    assert given.exists()
-    sessions.close("b")
-    assert not given.exists()
-    with pytest.raises(InputError, match="closed"), at_work(first):
-        pass
-
-
-def test_an_upload_that_came_again_is_not_for_the_first_to_remove(sessions, upload):
-    given = upload()
-    sessions.of("a").take(given)
-    again = upload()
-    again.replace(given)  # what Gradio does with the same content
-    sessions.close("a")
-    assert given.exists()
-    sessions.of("b").take(given)
-    sessions.close("b")
-    assert not given.exists()
-
-
-def test_uploads_that_broke_off_are_removed(sessions):
-    part = sessions.root / "tmp123"
-    part.touch()
-    sessions.of("a")
-    assert part.exists()
-    os.utime(part, (0, 0))
-    sessions.of("a")
-    assert not part.exists()
-
-
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    """A temporary folder for apps alone."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
-
-
-def ended():
-    """The number of a process that is no more."""
-    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    return int(done.stdout)
-
-
-def test_what_killed_apps_left_is_removed_and_nothing_else(temporary):
-    number = ended()
-    left, ours = temporary / f"cdrl-app-{number}-test", temporary / f"cdrl-app-{os.getpid()}-test"
-    others = [temporary / f"cdrl-app-{number}", temporary / "cdrl-app-mine-x", temporary / f"app-{number}-test"]
-    link, file = temporary / f"cdrl-app-{number}-link", temporary / f"cdrl-app-{number}-file"
-    for folder in (left, ours, *others):
-        folder.mkdir()
-    link.symlink_to(ours)
-    file.touch()
-    Sessions().close_all()
-    assert sorted(temporary.iterdir()) == sorted([ours, *others, link, file])
-
-
-def test_an_app_starts_while_another_removes_the_same_leftovers(temporary, monkeypatch):
-    left = temporary / f"cdrl-app-{ended()}-test"
-    left.mkdir()
-    glob = Path.glob
-
-    def gone_meanwhile(folder, pattern):
-        found = list(glob(folder, pattern))
-        shutil.rmtree(left, ignore_errors=True)
-        return iter(found)
-
-    monkeypatch.setattr(Path, "glob", gone_meanwhile)
-    try:
-        Sessions().close_all()
-    except OSError as error:
-        pytest.fail(f"it does not start: {error}")
-    assert list(temporary.iterdir()) == []
-
-
-def test_an_app_starts_beside_leftovers_that_it_may_not_remove(temporary, monkeypatch):
-    left = temporary / f"cdrl-app-{ended()}-test"
-    left.mkdir()
-
-    def refuse(path, *more, **how):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(shutil, "rmtree", refuse)
-    Sessions()
-    assert left.exists()
-
-
-def test_an_app_starts_where_processes_have_no_owner_and_no_signals(temporary, monkeypatch):
-    left = temporary / f"cdrl-app-{ended()}-test"
-    left.mkdir()
-    for name in ("getuid", "kill"):  # as on Windows, where os.kill(number, 0) would end the process
-        monkeypatch.delattr(os, name)
-    try:
-        Sessions().close_all()
-    except AttributeError as error:
-        pytest.fail(str(error))
-    assert not left.exists()
-
-
-def test_a_number_that_a_later_process_has_does_not_keep_what_was_left(temporary):
-    left = temporary / f"cdrl-app-{os.getpid()}-test"
-    left.mkdir()
-    os.utime(left, (0, 0))
-    Sessions().close_all()
-    assert not left.exists()
-
-
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
-    from cdrl.commands import app
-
-    monkeypatch.setattr(app, "find_spec", lambda name: None)
+    monkeypatch.setattr("cdrl.extras.find_spec", lambda name: None)
     assert main(["app", "--no-browser"]) == 2
     assert capsys.readouterr().err == (
-        "cdrl: error: cdrl app needs Gradio, which is not installed: pip install 'cdrl[app]'\n"
+        "cdrl: error: cdrl app needs gradio, which is not installed: pip install 'cdrl[app]'\n"
     )
 
 

@@ -21,6 +21,7 @@ import psutil
 from cdrl.app.scene import Scene
 from cdrl.app.timeline import Timeline
 from cdrl.errors import InputError, OutputError
+from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.prior import Pattern
 from cdrl.media import VideoInfo
 
@@ -90,6 +91,8 @@ class Session:
     neutral: Path | None = None
     """A photo or clip of the neutral face of the person in the clip."""
     patterns: dict[Path, Pattern] = field(default_factory=dict)
+    manipulator: tuple[object, Manipulator] | None = None
+    """That of the last preview, and what it was made of."""
     consent: bool = False
     results: list[Path] = field(default_factory=list)
     """The folders of finished edits, the oldest first."""

@@ -21,8 +21,8 @@ from cdrl.editor import Editor
 from cdrl.errors import InputError, Interrupted, UsageError
 from cdrl.files import atomic_write
 from cdrl.frame_editor import Edited
+from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.plan import EditPlan
-from cdrl.manipulation.prior import Pattern
 from cdrl.media import EncoderOptions, Limits, VideoInfo, probe
 from cdrl.project import Project
 from cdrl.provenance import sidecar_path
@@ -174,9 +174,20 @@ class Studio:
         scene = self.scene(session, wish.face)
         plan = EditPlan.parse(wish.emotion, wish.reference, wish.intensity, wish.regions, wish.segments)
         with at_work(session), session.hold(*wish.inputs):
-            manipulator = self.editor.manipulator(plan, wish.enroll, self.limits, _pattern(session, wish))
+            manipulator = self._manipulator(session, wish, plan)
             with session.lock:
                 return scene.preview(moment, plan, manipulator)
+
+    def _manipulator(self, session: Session, wish: Project, plan: EditPlan) -> Manipulator:
+        """The plan's manipulator. The last one serves on while files and regions stay, so that a slider costs a frame;
+        amounts are no part of it."""
+        key = (plan.regions, wish.reference, *wish.enroll.items())
+        known = session.manipulator
+        if known is None or known[0] != key:
+            pattern = None if wish.reference is None else session.patterns.get(wish.reference)
+            known = key, self.editor.manipulator(plan, wish.enroll, self.limits, pattern)
+            session.manipulator = known
+        return known[1]
 
     def edit(
         self, session: Session, wish: Project, consent: bool = False
@@ -258,10 +269,6 @@ def _opened(session: Session) -> tuple[VideoInfo, Scene]:
     if info is None or scene is None:
         raise UsageError("no clip is open: upload or record one first")
     return info, scene
-
-
-def _pattern(session: Session, wish: Project) -> Pattern | None:
-    return None if wish.reference is None else session.patterns.get(wish.reference)
 
 
 def _followed(
