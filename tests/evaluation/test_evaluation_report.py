@@ -168,7 +168,7 @@ def strict(text: str) -> Any:
 @pytest.mark.parametrize("real_rows", [[], [real("a", "happy", 0.0)], [real("b", "sad", 0.4)]])
 def test_a_report_holds_null_and_why_where_there_is_no_number(tmp_path: Path, real_rows: list[dict[str, Any]]) -> None:
     rows = [row("m", "a", "happy", 0.4), row("m", "a", "happy", 0.2, source="t")]
-    rows[0]["measures"] |= {"flicker": math.nan, "lse_d": None}
+    rows[0]["measures"] |= {"flicker": math.nan}
     result = {"set": "tune", "judges": {}, "rows": rows, "real": real_rows}
     write_report({**result, "summary": report.summarise(rows, real_rows)}, tmp_path / "n.json", tmp_path / "n.md")
     found = strict((tmp_path / "n.json").read_text())
