@@ -132,10 +132,12 @@ def _rename_without_replacing(temporary: Path, path: Path) -> None:
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk. Where folders cannot be synced nothing is done."""
     folder = path.is_dir()
-    if folder and os.name == "nt":
-        return
-    # Windows syncs only what is open for writing.
-    descriptor = os.open(path, os.O_RDONLY if folder or os.name != "nt" else os.O_RDWR)
+    try:
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)  # Windows syncs only what is open for writing
+    except PermissionError:
+        if folder:  # Windows opens none
+            return
+        raise
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -71,7 +71,7 @@ def test_clips_of_a_folder(tmp_path):
         ("source,output,emotion\na.mp4,x.mp4,hapy\n", "line 2: .*did you mean happy"),
         ("source,output,emotion\na.mp4,x.mp4,\n", "nothing is asked for"),
         ("source,output,emotion\na.mp4,x.mp4,sad,more\n", "line 2 has more values"),
-        ("source,output,emotion,intensity\na.mp4,x.mp4,sad,strong\n", "is no number"),
+        ("source,output,emotion,intensity\na.mp4,x.mp4,sad,strong\n", "is not a number"),
         ("source,output,emotion,enroll\na.mp4,x.mp4,sad,x.jpg\n", "write EMOTION=FILE"),
         ("source,output,emotion\na.mp4,x.txt,sad\n", "unknown output type"),
         ("source,output,emotion\na.mp4,,sad\n", "no output is named"),
