@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
+from tyro.conf import FlagCreatePairsOff
 
 from cdrl.datasets.prepared import Prepared, PreparedClip
 from cdrl.errors import UsageError
@@ -26,7 +27,7 @@ from cdrl.training.distributed import World
 from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.maps import PLAIN, Maps, Wanted, cached_maps
 from cdrl.training.moments import Numbers, Twins, draw_moments, twins_of, twins_of_themselves
-from cdrl.training.publish import publish
+from cdrl.training.publish import check_target, publish
 from cdrl.training.settings import settings_of
 
 _VALIDATED = 60  # pairs of takes
@@ -74,17 +75,25 @@ class Options:
     """Where feature maps are kept."""
     publish: Path | None = None
     """Where the best checkpoint is copied, and entered into the list of model files."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the file that --publish names."""
 
 
 def run(options: Options) -> int:
     """The command."""
+    check_target(options.publish, options.overwrite)
     data = Prepared.open(options.data)
     with held(options.loop, "cdrl train content") as world:
         task = ContentTask(options, data, world)
         best = fit(task, options.loop, world, settings_of(options, data.digest))
         if options.publish is not None and world.first:
             count = len({pair.person for pair in task.pairs + task.alone})
-            publish(best, options.publish, f"cdrl train content on {len(data.clips)} clips, {count} people")
+            publish(
+                best,
+                options.publish,
+                f"cdrl train content on {len(data.clips)} clips, {count} people",
+                overwrite=options.overwrite,
+            )
     return 0
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
+from tyro.conf import FlagCreatePairsOff
 
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
@@ -36,7 +37,7 @@ from cdrl.training.faces import SIDE, UNKNOWN, Faces, draw_batch, gathered, kind
 from cdrl.training.kept import Rows, kept_array
 from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.probing import read_linearly
-from cdrl.training.publish import publish
+from cdrl.training.publish import check_target, publish
 from cdrl.training.settings import settings_of
 
 _TOGETHER = 64  # pictures computed at once
@@ -91,10 +92,13 @@ class Options:
     """Where what the frozen model sees is kept."""
     publish: Path | None = None
     """Where the best checkpoint is copied, and entered into the list of model files."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the file that --publish names."""
 
 
 def run(options: Options) -> int:
     """The command."""
+    check_target(options.publish, options.overwrite)
     with held(options.loop, "cdrl train emotion") as world:
         console = Console(soft_wrap=True, quiet=not world.first)
         vlm: Any = vision_language_model(options.vlm)
@@ -107,7 +111,7 @@ def run(options: Options) -> int:
         task = EmotionTask(options, faces, views, vlm, world)
         best = fit(task, options.loop, world, settings_of(options, digest, vlm_sha256=vlm.digest))
         if options.publish is not None and world.first:
-            publish(best, options.publish, f"cdrl train emotion on {summary(faces)}")
+            publish(best, options.publish, f"cdrl train emotion on {summary(faces)}", overwrite=options.overwrite)
     return 0
 
 

@@ -16,12 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff
 
-from cdrl.assets import MANIFEST, listed, record
+from cdrl.assets import record
 from cdrl.datasets.splits import check_people
-from cdrl.errors import AssetError, OutputError, OutputExistsError, UsageError
+from cdrl.errors import UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS
-from cdrl.files import EXISTS
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.rendering.texture import skin_mask
 from cdrl.training.changes import EMPHASIS, changes, laid_on, mouths_table, people_with_emotions, shut
@@ -29,9 +28,9 @@ from cdrl.training.enrolment import belief, believed, enrolment_table
 from cdrl.training.following import HALVES, Followed, followed, following, following_table
 from cdrl.training.observations import Clip, Observation, observe_all, read_table
 from cdrl.training.progress import track
+from cdrl.training.publish import LICENCE, check_target
 
 OUTPUT = Path("runs/prior.npz")
-LICENCE = "CC-BY-NC-SA-4.0"
 _RIDGE = 10.0
 _QUIET = 0.02  # deviation of a blendshape below which it hardly speaks
 _FEWEST = 2  # people
@@ -106,25 +105,12 @@ def _left_out(options: Options, clips: Sequence[Clip]) -> dict[Path, set[str]]:
 
 def _check_outputs(options: Options, paths: Collection[Path]) -> None:
     """Refuse before any work what could not be written in the end, or would replace something unasked."""
-    folder = options.output.parent
     if options.output.suffix != ".npz":
         raise UsageError(f"--output {options.output}: a prior is an .npz file; give it that ending")
     if options.output == OUTPUT:
-        folder.mkdir(exist_ok=True)
-    if not folder.is_dir():
-        raise OutputError(f"--output {options.output}: there is no folder {folder}; make it first")
-    try:
-        known = listed(folder) if (folder / MANIFEST).exists() else {}
-    except AssetError:
-        raise UsageError(
-            f"--output {options.output}: {folder / MANIFEST} is no list of model files, in which priors are entered; "
-            "choose another folder"
-        ) from None
-    for path in () if options.overwrite else paths:
-        if path.exists():
-            raise OutputExistsError(f"--output {path} {EXISTS}")
-        if path.name in known:
-            raise OutputExistsError(f"--output {path}: in the list {folder / MANIFEST} it {EXISTS}")
+        OUTPUT.parent.mkdir(exist_ok=True)
+    for path in paths:
+        check_target(path, options.overwrite, "--output")
 
 
 def fit(seen: Sequence[Observation], leave: Collection[str] = ()) -> EmotionPrior:

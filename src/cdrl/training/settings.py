@@ -13,7 +13,7 @@ from typing import Any
 
 from cdrl.files import file_sha256
 
-_OF_RECIPES = frozenset({"loop", "data", "stills", "cache", "publish"})
+_OF_RECIPES = frozenset({"loop", "data", "stills", "cache", "publish", "overwrite"})
 """Not compared: the loop's own (below), places of folders (a digest of what is in them is), places of results."""
 _OF_THE_LOOP = frozenset({"output", "device", "restart"})
 

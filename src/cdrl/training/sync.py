@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
+from tyro.conf import FlagCreatePairsOff
 
 from cdrl.datasets.prepared import Prepared
 from cdrl.errors import UsageError
@@ -28,7 +29,7 @@ from cdrl.evaluation.sync_moments import Moments, kept_moments
 from cdrl.training.distributed import World
 from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.progress import track
-from cdrl.training.publish import publish
+from cdrl.training.publish import check_target, publish
 from cdrl.training.settings import settings_of
 
 Array32 = NDArray[np.float32]
@@ -70,17 +71,25 @@ class Options:
     """Where the lips that were seen are kept."""
     publish: Path | None = None
     """Where the best checkpoint is copied, and entered into the list of model files."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the file that --publish names."""
 
 
 def run(options: Options) -> int:
     """The command."""
+    check_target(options.publish, options.overwrite)
     data = Prepared.open(options.data)
     with held(options.loop, "cdrl train sync") as world:
         task = SyncTask(options, data, world)
         best = fit(task, options.loop, world, settings_of(options, data.digest))
         if options.publish is not None and world.first:
             count = len({clip.person for clip in task.trained_on})
-            publish(best, options.publish, f"cdrl train sync on {len(task.trained_on)} clips, {count} people")
+            publish(
+                best,
+                options.publish,
+                f"cdrl train sync on {len(task.trained_on)} clips, {count} people",
+                overwrite=options.overwrite,
+            )
     return 0
 
 

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+from tyro.conf import FlagCreatePairsOff
 
 from cdrl.datasets.prepared import Prepared
 from cdrl.face.apertures import without_apertures
@@ -28,7 +29,7 @@ from cdrl.manipulation.translator import ARCHITECTURE, Translator, TranslatorCon
 from cdrl.training.distributed import World
 from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.performances import Performance
-from cdrl.training.publish import publish_bytes
+from cdrl.training.publish import check_target, publish_bytes
 from cdrl.training.scenes import Moment, Scene, SceneOptions, Stage
 from cdrl.training.settings import settings_of
 
@@ -70,10 +71,13 @@ class Options:
     """Where measured faces are kept."""
     publish: Path | None = None
     """Where the best checkpoint goes as ONNX, entered into the list of model files."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the file that --publish names."""
 
 
 def run(options: Options) -> int:
     """The command."""
+    check_target(options.publish, options.overwrite)
     data = Prepared.open(options.data)
     with held(options.loop, "cdrl train translator") as world:
         task = TranslatorTask(options, data, world)
@@ -81,7 +85,7 @@ def run(options: Options) -> int:
         if options.publish is not None and world.first:
             count = len({item.who for item in task.stage.train})
             origin = f"cdrl train translator on {len(task.stage.train)} clips, {count} people"
-            publish_bytes(as_onnx(load_translator(best)), options.publish, origin)
+            publish_bytes(as_onnx(load_translator(best)), options.publish, origin, overwrite=options.overwrite)
     return 0
 
 

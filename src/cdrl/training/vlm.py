@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
+from tyro.conf import FlagCreatePairsOff
 
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
@@ -35,7 +36,7 @@ from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.distributed import World
 from cdrl.training.faces import Faces, draw_batch, gathered, kinds, summary, weights
 from cdrl.training.loop import LoopOptions, fit, held
-from cdrl.training.publish import publish
+from cdrl.training.publish import check_target, publish
 from cdrl.training.settings import settings_of
 
 TOWER = "efficientnet-lite0.pth"
@@ -86,10 +87,13 @@ class Options:
     """Where measured landmarks of grey faces are kept."""
     publish: Path | None = None
     """Where the best checkpoint is copied, and entered into the list of model files."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the file that --publish names."""
 
 
 def run(options: Options) -> int:
     """The command."""
+    check_target(options.publish, options.overwrite)
     with held(options.loop, "cdrl train vlm") as world:
         console = Console(soft_wrap=True, quiet=not world.first)
         if not world.first:
@@ -100,7 +104,7 @@ def run(options: Options) -> int:
         task = VlmTask(options, faces, world)
         best = fit(task, options.loop, world, settings_of(options, digest))
         if options.publish is not None and world.first:
-            publish(best, options.publish, f"cdrl train vlm on {summary(faces)}")
+            publish(best, options.publish, f"cdrl train vlm on {summary(faces)}", overwrite=options.overwrite)
     return 0
 
 
