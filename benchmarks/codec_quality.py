@@ -53,7 +53,7 @@ def main(options: Options) -> None:
             encoder = EncoderOptions(codec=codec, quality=quality, preset=options.preset)
             found = np.array([copied(info, frames, encoder) for info, frames in clips])
             (mean, size), least = found.mean(0), found[:, 0].min()
-            own = own_quality(codec, quality)
+            own = own_quality(codec, encoder)
             print(f"| {codec} | {quality:g} | {own:.3g} | {mean:.1f} | {least:.1f} | {size:,.0f} |", flush=True)
 
 

@@ -48,6 +48,7 @@ LOADED = ("editor", "commands.edit", "commands.batch", "commands.verify", "comma
 LOADED += ("commands.export", "commands.data_check", "commands.data_prepare")
 TALKATIVE = {"verify", "data"}  # commands that print more than a line
 REFUSALS = {2, 3, 4, 5, 6, 7, 9, 10}  # exit codes of cdrl.errors that a bad input may have
+CASE = "case"  # name of an input's folder
 BROKEN = 97  # exit code of our own: a result that does not decode, or that what follows does not take
 SLOW_KINDS = {"batch lists", "brackets in batch lists", "folders with odd names", "journals", "manifests"}
 SLOW = 4  # rounds for one input of these, whose commands start processes of their own
@@ -149,7 +150,7 @@ def outcomes(options: Options) -> Iterator[Outcome]:
 def cases(options: Options) -> Iterator[Case]:
     """The inputs: of each kind the first, of each kind the second, ...; of the slow kinds one in every fourth round."""
     with tempfile.TemporaryDirectory(prefix="cdrl-fuzz-") as folder:
-        made = Path(folder) / "shelf"
+        made = Path(folder) / CASE
         made.mkdir()
         ended = in_child(lambda: build(made), Path(folder))
         if ended.code != 0:
@@ -171,7 +172,7 @@ def cases(options: Options) -> Iterator[Case]:
 def run(case: Case) -> Outcome:
     """Run one input in a folder of its own, and judge it."""
     with tempfile.TemporaryDirectory(prefix="cdrl-fuzz-") as outside:
-        folder = Path(outside) / "case"
+        folder = Path(outside) / CASE
         folder.mkdir()
         (Path(outside) / "outside.mp4").write_bytes(case.files.get("talk.mp4", b"x"))
         case.lay_out(folder)
@@ -229,10 +230,10 @@ def judged(case: Case, ended: Ended) -> str:
 def difference(case: Case, outside: Path, before: dict[str, str], success: bool) -> str:
     """The fault in what a command left behind; refused or done where there is none."""
     after = everything(outside)
-    free = [f"case/{name}" for name in case.changes]
+    free = [f"{CASE}/{name}" for name in case.changes]
     if any(after.get(name) != content and not matches(name, free) for name, content in before.items()):
         return "input changed"
-    allowed = [f"case/{name}" for name in [*case.always, *(case.results if success else [])]]
+    allowed = [f"{CASE}/{name}" for name in [*case.always, *(case.results if success else [])]]
     if not all(matches(name, allowed) for name in after.keys() - before.keys()):
         return "left over"
     return "done" if success else "refused"

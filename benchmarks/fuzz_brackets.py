@@ -260,7 +260,16 @@ def journals(random: Random, shelf: Shelf, index: int) -> Case:
     files[name] = content
     files |= {"jobs.csv": JOBS.encode(), "talk.mp4": shelf.clips["talk.mp4"]}
     command = ["batch", "jobs.csv", "--output-folder", "out", "--jobs", "1"]
-    return Case("journals", index, command, files, results=["out/*"], always=["out/*journal*"], changes=["out/*"])
+    return Case(
+        "journals",
+        index,
+        command,
+        files,
+        results=["out/*"],
+        always=["out/*journal*"],
+        changes=["out/*"],
+        home=shelf.home,
+    )
 
 
 def performances(random: Random, shelf: Shelf, index: int) -> Case:

@@ -42,7 +42,7 @@ PHOTOS = ("face.jpg", "face.png", "face.webp", "face.bmp", "face.tiff")
 EDITED, SIDECAR = "edited.mp4", "edited.mp4.provenance.json"
 EDITED_MKV = "edited.mkv"
 TAKES = ("take.json", "take.csv")
-BATCHED = "batched"  # folder of a batch's results
+BATCHED = "out"  # folder of a batch's results
 JOBS = "source,output,emotion\ntalk.mp4,a.mp4,happy\n"
 
 Expected = Literal["anything", "success", "refusal"]
@@ -66,6 +66,8 @@ class Case:
     """Patterns of what may be left in any case: a batch's journal."""
     changes: list[str] = field(default_factory=list)
     """Patterns of what may be changed or removed."""
+    home: str = ""
+    """A folder's name in the files, to be exchanged for that of the input's own, which is as long."""
     then: list[list[str]] = field(default_factory=list)
     """Commands that must succeed, too, where the first one does."""
 
@@ -73,7 +75,7 @@ class Case:
         """Make the folder."""
         for name, content in self.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
+            (folder / name).write_bytes(content.replace(self.home.encode(), bytes(folder)) if self.home else content)
         for name, target in self.links.items():
             (folder / name).symlink_to(target)
         for name in self.pipes:
@@ -103,6 +105,8 @@ class Shelf:
     """Performances."""
     batched: dict[str, bytes]
     """What a batch of `JOBS` leaves in its folder."""
+    home: str
+    """Where the batch has run."""
 
     @classmethod
     def read(cls, folder: Path) -> Shelf:
@@ -110,7 +114,7 @@ class Shelf:
         read = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
         groups = (FORMATS, PHOTOS, (EDITED, SIDECAR, EDITED_MKV), TAKES)
         batched = {path.name: path.read_bytes() for path in sorted((folder / BATCHED).iterdir())}
-        return cls(*({name: read[name] for name in group} for group in groups), batched)
+        return cls(*({name: read[name] for name in group} for group in groups), batched, str(folder))
 
 
 def build(folder: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-INPUTS = 23  # the kinds there are
+INPUTS = 33  # the kinds there are
 
 
 def fuzz(repository, folder, *words):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -232,3 +233,25 @@ def test_a_translator_whose_words_are_no_text(graph):
         (path.parent / "bad.onnx").write_bytes(path.read_bytes().replace(word, b"\xb0" * len(word)))
         with pytest.raises(AssetError):
             OnnxTranslator(EmotionPrior.load(), path.parent / "bad.onnx")
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
+@pytest.mark.parametrize("name", ["caf\udce9 \udcff.flv", "[" * 60 + "%s'\".flv"], ids=["no UTF-8", "brackets"])
+def test_a_clip_of_any_name_is_edited_and_verified(tmp_path, monkeypatch, sample, capfd, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(sample.read_bytes())
+    words = ["--emotion", "happy", "--save-project", "edit.json", "-o", "out.mkv"]
+    assert main(["edit", name, *words]) == 0, capfd.readouterr().err
+    assert main(["verify", "out.mkv", "--source", name]) == 0, capfd.readouterr().err
+    assert json.loads(Path("edit.json").read_text())["source"] == name
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
+def test_a_batch_takes_a_clip_of_any_name(tmp_path, monkeypatch, sample, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path("clips").mkdir()
+    Path("clips/caf\udce9.flv").write_bytes(sample.read_bytes())
+    words = ["batch", "clips", "--output-folder", "out", "--emotion", "sad", "--jobs", "1"]
+    assert main(words) == 0, capfd.readouterr().err
+    assert main(words) == 0, capfd.readouterr().err  # done already
+    assert Path("out/caf\udce9.mp4").is_file()

@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 CodecChoice = Literal["auto", "h264", "hevc", "vp9", "av1"]
 PixelChoice = Literal["source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
 LOOKAHEAD = "10"  # frames held before they are encoded: 40 cost 120 MB at 1080p and gain little
+Scale = tuple[tuple[float, float], ...]
 # Where other encoders reach the PSNR that x264 has at a number: (quality, the encoder's own number), linear in between.
-# Measured by benchmarks/codec_quality.py.
-OWN_SCALES: dict[str, tuple[tuple[float, float], ...]] = {
+# Measured by benchmarks/codec_quality.py at "ultrafast", where x264 is much better at a number than at other presets
+# and x265 much worse, and at "veryfast" and "medium", which hardly differ.
+ULTRAFAST_SCALES: dict[str, Scale] = {
     "hevc": ((0, 0), (7, 1), (10, 2), (14, 6), (18, 11), (26, 20), (34, 29.5), (40, 36.5), (51, 51)),
     "vp9": ((0, 0), (7, 2), (10, 3), (14, 7), (18, 16), (22, 26), (26, 34), (30, 42), (34, 50), (40, 60), (51, 63)),
     "av1": ((0, 1), (10, 1.5), (14, 3), (18, 6), (22, 16), (26, 31), (30, 46), (34, 56), (40, 62), (51, 63)),
+}
+USUAL_SCALES: dict[str, Scale] = {
+    "hevc": ((0, 0), (10, 10.4), (18, 19.5), (26, 28.7), (34, 37), (51, 51)),
+    "vp9": ((0, 0), (10, 6.5), (18, 24.5), (26, 42), (34, 58), (51, 63)),
+    "av1": ((0, 1), (10, 3.5), (18, 19), (26, 48), (34, 60), (51, 63)),
 }
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
@@ -139,7 +146,7 @@ def encoder_settings(codec: str, options: EncoderOptions) -> dict[str, str]:
     """The encoder's own options."""
     threads = str(options.threads or available_cores())
     speed = PRESETS.index(options.preset)
-    quality = own_quality(codec, options.quality)
+    quality = own_quality(codec, options)
     if codec == "h264":
         settings = {"preset": options.preset, "crf": f"{quality:.4g}", "threads": threads, "rc-lookahead": LOOKAHEAD}
         if options.preset == "ultrafast":  # with these two, half a millisecond a frame buys 10 % of size and no blocks
@@ -165,9 +172,16 @@ def encoder_settings(codec: str, options: EncoderOptions) -> dict[str, str]:
     return {"preset": str(min(10, 12 - speed)), "crf": f"{quality:.4g}", "svtav1-params": f"lp={threads}"}
 
 
-def own_quality(codec: str, quality: float) -> float:
-    """The number on an encoder's own scale that stands for `quality`, 0 (best) to 51: it rises with it."""
-    scale = OWN_SCALES.get(codec, ((0, 0), (51, 51)))
+def own_quality(codec: str, options: EncoderOptions) -> float:
+    """The number on an encoder's own scale that stands for a quality of 0 (best) to 51: it rises with it."""
+    if codec not in USUAL_SCALES:
+        return options.quality
+    ultrafast, usual = (_read(scales[codec], options.quality) for scales in (ULTRAFAST_SCALES, USUAL_SCALES))
+    share = max(0.0, 1 - 0.5 * PRESETS.index(options.preset))  # superfast lies in the middle
+    return share * ultrafast + (1 - share) * usual
+
+
+def _read(scale: Scale, quality: float) -> float:
     (low, best), (high, worst) = next(pair for pair in pairwise(scale) if quality <= pair[1][0])
     return best + (worst - best) * (quality - low) / (high - low)
 
