@@ -243,7 +243,7 @@ def test_a_clip_of_any_name_is_edited_and_verified(tmp_path, monkeypatch, sample
     words = ["--emotion", "happy", "--save-project", "edit.json", "-o", "out.mkv"]
     assert main(["edit", name, *words]) == 0, capfd.readouterr().err
     assert main(["verify", "out.mkv", "--source", name]) == 0, capfd.readouterr().err
-    assert json.loads(Path("edit.json").read_text())["source"] == name
+    assert Path(json.loads(Path("edit.json").read_text())["source"]) == Path(name)
 
 
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
