@@ -44,8 +44,10 @@ from cdrl.cli import main as cdrl_main
 from cdrl.media import read
 
 MOST_MEMORY = 1536  # MiB that one input may take beyond what is loaded: a dozen frames of 8K are under way
-LOADED = ("editor", "commands.edit", "commands.batch", "commands.verify", "commands.convert", "app.studio")
-LOADED += ("commands.export", "commands.data_check", "commands.data_prepare")
+LOADED = (
+    *("editor", "commands.edit", "commands.batch", "commands.verify", "commands.convert", "app.studio"),
+    *("commands.export", "commands.data_check", "commands.data_prepare"),
+)
 TALKATIVE = {"verify", "data"}  # commands that print more than a line
 REFUSALS = {2, 3, 4, 5, 6, 7, 9, 10}  # exit codes of cdrl.errors that a bad input may have
 CASE = "case"  # name of an input's folder

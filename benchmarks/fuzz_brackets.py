@@ -120,8 +120,8 @@ def bracketed(random: Random, document: Any) -> str:
             at = random.choice(values).span()
             return text[: at[0]] + nested(random) + text[at[1] :]
         case 2:
-            at = 2 * [random.randrange(len(text))]
-            return text[: at[0]] + nested(random) + text[at[1] :]
+            place = random.randrange(len(text))
+            return text[:place] + nested(random) + text[place:]
         case _:
             return nested(random)
 
@@ -155,7 +155,7 @@ def relabeled(name: str, content: bytes, told: dict[str, str]) -> bytes:
     target = io.BytesIO()
     muxer = {"mkv": "matroska"}.get(name[name.rindex(".") + 1 :], name[name.rindex(".") + 1 :])
     flags = {"movflags": "use_metadata_tags"} if muxer in ("mp4", "mov") else {}
-    with av.open(io.BytesIO(content)) as source, av.open(target, "w", format=muxer, options=flags) as output:
+    with av.open(io.BytesIO(content), "r") as source, av.open(target, "w", format=muxer, options=flags) as output:
         clean = {str(key).replace("\x00", ""): text.replace("\x00", "")[:LARGEST_LABEL] for key, text in told.items()}
         for key, text in (dict(source.metadata) | clean).items():
             output.metadata[legible(key)] = legible(text)

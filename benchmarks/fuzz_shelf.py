@@ -114,7 +114,8 @@ class Shelf:
         read = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
         groups = (FORMATS, PHOTOS, (EDITED, SIDECAR, EDITED_MKV), TAKES)
         batched = {path.name: path.read_bytes() for path in sorted((folder / BATCHED).iterdir())}
-        return cls(*({name: read[name] for name in group} for group in groups), batched, str(folder))
+        clips, photos, edited, takes = ({name: read[name] for name in group} for group in groups)
+        return cls(clips, photos, edited, takes, batched, str(folder))
 
 
 def build(folder: Path) -> None:

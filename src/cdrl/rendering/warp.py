@@ -1,6 +1,7 @@
 """Applies a flow and a gain to the planes of a frame, each at its own resolution and bit depth."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -81,8 +82,7 @@ def apply_gain(plane: Plane, pixels: Pixels, gain: Floats, window: Window) -> Pi
     offset = plane.zero * (1 - full)
     if pixels.ndim == 3:
         full, offset = full[..., None], offset[..., None]
-    lit = pixels * full + offset + 0.5
-    if plane.maximum not in (255, 65535):
-        np.minimum(lit, plane.maximum, out=lit)
-    result: Pixels = np.clip(lit, 0, plane.maximum).astype(pixels.dtype)
+    lit: Any = pixels * full + offset + 0.5
+    np.clip(lit, 0, plane.maximum, out=lit)
+    result: Pixels = lit.astype(pixels.dtype)
     return result
