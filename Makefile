@@ -3,6 +3,7 @@
 # make bench  speed and memory; results in runs/
 # make docs   the documentation as a site, in site/
 # make fuzz   thousands of damaged and hostile inputs; the table goes into docs/reliability.md
+# make stress 2,000 random histories of batches and worker processes, and 50 kills of three commands (about an hour)
 #
 # Each makes .venv where there is none. PYTHON=... chooses the interpreter (3.11 or newer).
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 # Twice quiet: pip's remarks on a machine's own settings are not the reader's concern; errors still show.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test bench docs fuzz clean
+.PHONY: demo test bench docs fuzz stress clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.cdrl
@@ -33,6 +34,10 @@ docs: .venv/.cdrl-docs
 
 fuzz: .venv/.cdrl-dev
 	@$(BIN)/python benchmarks/fuzz.py --write
+
+stress: .venv/.cdrl-dev
+	@CDRL_HISTORIES=2000 $(BIN)/pytest tests/test_parallel.py tests/batch/test_batch_run.py -k history
+	@$(BIN)/python benchmarks/kills.py
 
 clean:
 	rm -rf demo site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from cdrl.emotions import parse_emotion
 from cdrl.errors import FaceError, InputError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
-from cdrl.face.tracking import FaceTracker, Track, explain_no_face, parse_face
+from cdrl.face.tracking import FaceTracker, Track, parse_face
 from cdrl.frame_editor import Edited, FrameEditor
 from cdrl.manipulation.edit import Manipulator
-from cdrl.manipulation.person import SURVEY, Person, expression_model, survey
+from cdrl.manipulation.person import SPEAKING_NEUTRAL, SURVEY, Person, expression_model, is_speaking, survey
 from cdrl.manipulation.personal import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Example, Pattern
@@ -26,7 +25,7 @@ from cdrl.manipulation.tally import EditTally
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
 from cdrl.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.provenance import Credentials, Seal, drop_sidecar, models_used
-from cdrl.report import NO_FACE, NOT_ASKED, UNCHANGED, Report, lip_opening
+from cdrl.report import ESTIMATED, Report, check_result, lip_opening
 
 Progress = Callable[[int, int | None], None]
 
@@ -107,9 +106,14 @@ class Editor:
             pattern = self.expression_of(plan.reference, limits)
         given = {parse_emotion(name): Path(path) for name, path in (enroll or {}).items()}
         people = {name: self._seen_in(path, limits) for name, path in given.items()}
-        neutral = people.pop("neutral").mean if "neutral" in people else None
+        neutral = people.pop("neutral", None)
         examples = [Example(name, seen.mean, probe(given[name], limits).photo) for name, seen in people.items()]
-        return Manipulator(self.prior, plan, pattern, self._personal(examples), neutral)
+        manipulator = Manipulator(
+            self.prior, plan, pattern, self._personal(examples), None if neutral is None else neutral.mean
+        )
+        if neutral is not None and probe(given["neutral"], limits).photo and is_speaking(neutral):
+            manipulator.remarks += (f"{given['neutral']} {SPEAKING_NEUTRAL}",)
+        return manipulator
 
     def expression_of(self, reference: Path, limits: Limits) -> Pattern:
         """The expression of a clip or photo of anyone, against that person's own neutral shape."""
@@ -196,7 +200,7 @@ class Job:
                     self._write(stages, writer, report, sheet, side_by_side, progress, info.frame_count, measure_lips)
                 finally:
                     stages.close()
-                self._check(report)
+                check_result(report, self.plan, self._face)
             report.notes += [*reader.notes, *writer.notes]
         report.conclude()
         self._tell_provenance(report, seal, Path(path), overwrite)
@@ -206,8 +210,8 @@ class Job:
 
     def _new_report(self, output: str) -> Report:
         given = self._enrolled.get("neutral")
-        report = Report(str(self.source), output, EditTally(self.plan))
-        return report if given is None else replace(report, neutral=given.name)
+        neutral = ESTIMATED if given is None else given.name
+        return Report(str(self.source), output, EditTally(self.plan), neutral, notes=[*self._frame_editor.remarks])
 
     def _seal(
         self, output: Path, report: Report, wanted: bool, beside: bool, credentials: Credentials | None
@@ -261,29 +265,6 @@ class Job:
                     report.moments.append(float(edited.frame.time))
             if progress is not None:
                 progress(report.total, total)
-
-    def _check(self, report: Report) -> None:
-        """Refuse a result in which nothing was changed though something was asked for, and say why.
-
-        Raises:
-            UsageError: A segment holds no frame of the clip.
-            FaceError: No frame shows the face so that it can be edited.
-        """
-        if self.plan.changes_nothing or not report.total:
-            return
-        for span in report.tally.spans:
-            if not span.total:
-                length = f"which is {float(report.tally.end):.2f} s long"
-                raise UsageError(f"the segment {span.segment.text!r} holds no frame of {self.source}, {length}")
-        asked = report.total - report.skipped[NOT_ASKED]
-        if report.edited or report.skipped[UNCHANGED] or not asked:
-            return
-        if report.skipped[NO_FACE] < asked:
-            raise FaceError(
-                f"{self.source}: the face is turned too far or cut off in {asked - report.skipped[NO_FACE]} of {asked} "
-                "frames and not seen in the others, so nothing can be edited; it must be seen from the front"
-            )
-        raise FaceError(f"{self.source}: {explain_no_face(self._face, report.most_faces, asked)}")
 
     def _edited(self, reader: FrameReader, report: Report) -> Generator[Edited, None, None]:
         """The stages: decode and track ahead in threads, edit here."""

@@ -44,6 +44,11 @@ class FrameEditor:
     def __init__(self, manipulator: Manipulator) -> None:
         self._manipulator = manipulator
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know about the files that the edit was made ready with."""
+        return self._manipulator.remarks
+
     def move(self, track: Track, weights: Mapping[str, float], person: Person | None) -> Move | None:
         """What `weights` (emotion → amount) do to the face; None where it is turned too far to be edited."""
         pose = estimate_pose(track.points)

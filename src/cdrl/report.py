@@ -11,13 +11,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cdrl.errors import FaceError, UsageError
 from cdrl.face.bundle import Floats
+from cdrl.face.tracking import explain_no_face
+from cdrl.manipulation.plan import EditPlan
 from cdrl.manipulation.tally import EditedSpan, EditTally
 
 Item = TypeVar("Item")
 
 NO_FACE, NOT_ASKED, PROFILE, OUTSIDE = "no face", "nothing asked for at that time", "face in profile", "face cut off"
 UNCHANGED = "already as asked for"
+ESTIMATED = "estimated from the source"
 
 
 class StageClock:
@@ -59,7 +63,7 @@ class Report:
     output: str
     tally: EditTally
     """Frames of each segment, and how many of them were changed."""
-    neutral: str = "estimated from the source"
+    neutral: str = ESTIMATED
     """Where the person's neutral face is known from: that, or the name of the file that was given for it."""
     skipped: Counter[str] = field(default_factory=Counter)
     shown: dict[str, float] = field(default_factory=dict)
@@ -157,6 +161,30 @@ class Report:
     def summary(self) -> str:
         """One line for people."""
         return f"{self.output}: {self.edited} of {self.total} frames edited"
+
+
+def check_result(report: Report, plan: EditPlan, face: str) -> None:
+    """Refuse a result in which nothing was changed though something was asked for, and say why.
+
+    Raises:
+        UsageError: A segment holds no frame of the clip.
+        FaceError: No frame shows the face so that it can be edited.
+    """
+    if plan.changes_nothing or not report.total:
+        return
+    for span in report.tally.spans:
+        if not span.total:
+            length = f"which is {float(report.tally.end):.2f} s long"
+            raise UsageError(f"the segment {span.segment.text!r} holds no frame of {report.source}, {length}")
+    asked = report.total - report.skipped[NOT_ASKED]
+    if report.edited or report.skipped[UNCHANGED] or not asked:
+        return
+    if report.skipped[NO_FACE] < asked:
+        raise FaceError(
+            f"{report.source}: the face is turned too far or cut off in {asked - report.skipped[NO_FACE]} of {asked} "
+            "frames and not seen in the others, so nothing can be edited; it must be seen from the front"
+        )
+    raise FaceError(f"{report.source}: {explain_no_face(face, report.most_faces, asked)}")
 
 
 def _describe_span(span: EditedSpan) -> dict[str, Any]:

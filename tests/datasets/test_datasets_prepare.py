@@ -20,8 +20,9 @@ from cdrl.datasets.preparation import Settings
 from cdrl.datasets.prepared import Prepared
 from cdrl.datasets.table import read_dataset
 from cdrl.errors import InputError, OutputError, UsageError
+from cdrl.executors import make_executor
 from cdrl.media import read
-from cdrl.parallel import Executor, SerialExecutor, make_executor
+from cdrl.parallel import Executor, SerialExecutor
 
 SETTINGS = Settings(speech="mel", every=8)
 

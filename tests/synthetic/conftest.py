@@ -30,8 +30,8 @@ def speech(tmp_path_factory, repository) -> Path:
 def spoken(speech):
     """The six takes, aligned."""
     pytest.importorskip("pocketsphinx", reason="needs pocketsphinx")
-    from cdrl.parallel import SerialExecutor
     from cdrl.datasets.synthetic.speech import aligned, read_table
+    from cdrl.parallel import SerialExecutor
 
     found, lost = aligned(read_table(speech, "--speech"), SerialExecutor(), lambda count: None)
     assert not lost

@@ -49,8 +49,8 @@ def run(options: Options) -> int:
     from cdrl.datasets.packing import prepare
     from cdrl.datasets.preparation import Settings
     from cdrl.datasets.table import read_dataset
+    from cdrl.executors import make_executor
     from cdrl.media.decoding import counted
-    from cdrl.parallel import make_executor
 
     begin = time.monotonic()
     settings = Settings(options.speech, options.every, options.max_rate, options.max_seconds)

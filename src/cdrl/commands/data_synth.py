@@ -15,10 +15,10 @@ from cdrl.commands.progress import steps
 from cdrl.datasets.synthetic.planning import Settings, make_plan, speech_used
 from cdrl.datasets.synthetic.speech import Recording, aligned, read_table
 from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.executors import make_executor
 from cdrl.extras import require_modules
 from cdrl.files import atomic_write, remove_temporaries
 from cdrl.locks import lock_folder
-from cdrl.parallel import make_executor
 
 _NOTE = "settings.json"  # what a folder was begun with, until it is finished
 

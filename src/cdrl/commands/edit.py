@@ -93,7 +93,8 @@ class Options:
     """An emotion prior of your own, from cdrl train prior."""
     model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint=BY_PRIOR)] = None
     enroll: Annotated[tuple[str, ...], arg(metavar="EMOTION=FILE", help_behavior_hint="")] = ()
-    """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg."""
+    """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg; neutral=FILE
+    says how they look without emotion."""
     project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """Carry out a project that --save-project wrote; it stands for SOURCE, and for all that says what to show."""
     save_project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None

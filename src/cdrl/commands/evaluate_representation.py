@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +63,9 @@ def run(options: Options) -> int:
     from cdrl.datasets.prepared import Prepared
     from cdrl.evaluation.representation.judge import Settings, judge
     from cdrl.evaluation.representation.recognition import grey_test
+    from cdrl.media.threads import available_cores
 
-    torch.set_num_threads(options.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(options.threads or available_cores())
     prepared = Prepared.open(options.data)
     models, sources = _models(options)
     fer = grey_test(options.fer) if options.fer else None

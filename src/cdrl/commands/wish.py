@@ -62,7 +62,8 @@ class Wish:
     """An emotion prior of your own, from cdrl train prior."""
     model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint=BY_PRIOR)] = None
     enroll: Annotated[tuple[str, ...], arg(metavar="EMOTION=FILE", help_behavior_hint="")] = ()
-    """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg."""
+    """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg; neutral=FILE
+    says how they look without emotion."""
 
     @property
     def region_names(self) -> tuple[str, ...]:

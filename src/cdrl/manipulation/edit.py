@@ -43,6 +43,8 @@ class Manipulator:
         self._neutral = neutral
         self._model = expression_model(prior)
         self._regions = plan.regions
+        self.remarks: tuple[str, ...] = ()
+        """What a user should know about the files that were given."""
         self._cached = lru_cache(maxsize=64)(self._pattern)
 
     def pattern(self, weights: Mapping[str, float], person: Person | None) -> Pattern:
@@ -60,7 +62,9 @@ class Manipulator:
         if referred and self._reference is not None:
             pattern = pattern.plus(self._reference, referred)
         if person is not None and (person.shown or person.neutral_is_given):
-            pattern = pattern.plus(shown_pattern(person, self._prior), -removed)
+            shown = shown_pattern(person, self._prior)
+            share = 1 - removed * _agreement(pattern, shown) if person.neutral_is_given else 1.0
+            pattern = own.pattern({}).plus(pattern, share).plus(shown, -removed * share)
         # On a face in flat light, or softened by compression, the folds of others look like bruises.
         depth = 1.0 if person is None else float(np.clip(person.relief / RELIEF, LEAST_SHADING, 1))
         light = np.maximum(depth * pattern.gain, 0)
@@ -97,6 +101,16 @@ def shown_pattern(person: Person, prior: EmotionPrior) -> Pattern:
     own = (strength * without_apertures(person.mean - person.neutral)).astype(np.float32)
     eased = of_the_mouth(prior.eased(person.shown) * own)
     return Pattern(own, eased, strength * blend.lip_opening, blend.lid_ratio**strength, _UNSHADE * blend.gain)
+
+
+def _agreement(asked: Pattern, shown: Pattern) -> float:
+    """How far what is asked for is what the face shows already, 0..1: the squared cosine of the two offsets.
+
+    That share of the face stays as it is: how a person smiles is known better from their smile than from others', and
+    two smiles, one taken out and one laid on, would differ where lips part.
+    """
+    norms = float(np.linalg.norm(asked.offset) * np.linalg.norm(shown.offset))
+    return max(float((asked.offset * shown.offset).sum()) / norms, 0.0) ** 2 if norms else 0.0
 
 
 def _difference_pattern(person: Person, prior: EmotionPrior, blend: Pattern) -> Pattern:

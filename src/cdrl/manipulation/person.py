@@ -27,6 +27,9 @@ RELIEF = 0.155
 
 _CLOSED = 10  # percentile of lip opening that stands for closed lips
 _SLACK = 0.15  # cm above it that lips still count as closed: pressed, pursed or badly seen ones measure as much
+SPEAKING_NEUTRAL = "shows a mouth that speaks: a clip, or a photo with the mouth at rest, tells the neutral face better"
+"""Ends a remark on a photo that `is_speaking`."""
+
 LEAST_CLOSED, MOST_CLOSED = 0.3, 0.5  # cm: who never opens less has not closed the lips in what was seen
 
 
@@ -127,6 +130,11 @@ def with_neutral(person: Person, neutral: Floats, model: ExpressionModel) -> Per
     amounts = model.refine(without_apertures(person.mean - neutral), expected)
     shown = {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
     return replace(person, neutral=neutral, shown=shown, neutral_is_given=True)
+
+
+def is_speaking(person: Person) -> bool:
+    """Whether the lips of what was seen are parted, as in a photo taken within a word."""
+    return float(lips().opening(person.mean)) > MOST_CLOSED
 
 
 def closed_opening(shapes: Floats) -> float:
