@@ -12,8 +12,12 @@ what was there. Good files are among them and must succeed.
 
 from __future__ import annotations
 
-import fnmatch
 import os
+
+# A forked process has none of its parent's threads, and a library that waits for them spins for ever.
+os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+import fnmatch
 import re
 import shutil
 import sys
