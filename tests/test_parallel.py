@@ -7,8 +7,10 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from hypothesis import settings
@@ -211,3 +213,13 @@ def test_a_run_that_is_stopped_leaves_no_process_in_any_history():
         StoppedHistory,
         settings=settings(max_examples=max(HISTORIES // 5, 3), stateful_step_count=5, deadline=None, database=None),
     )
+
+
+def count_threads(item: int, array: object) -> int:
+    return psutil.Process().num_threads()
+
+
+def test_libraries_start_no_threads_of_their_own_also_when_the_function_brings_them():
+    work = partial(count_threads, array=np.zeros(1))  # reading it imports numpy, whose algebra starts threads
+    outcomes = list(ProcessExecutor(2).run(work, [0, 1]))
+    assert [outcome.result for outcome in outcomes] == [2, 2]  # the work, and what watches the parent

@@ -111,7 +111,9 @@ class _Worker:
         self.stalled = False
         self._changing = threading.Lock()
         self._progress = context.RawValue("d", 0.0)
-        self._process = context.Process(target=serve, args=(theirs, stop, self._progress, function), daemon=True)
+        self._process = context.Process(
+            target=serve, args=(theirs, stop, self._progress, pickle.dumps(function)), daemon=True
+        )
         try:
             self._process.start()
         except OSError as error:

@@ -49,11 +49,16 @@ def describe_unexpected(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {first_line(error)}"
 
 
-def serve(connection: Connection, stop: Connection, progress: Any, function: Callable[[Any], Any]) -> None:
-    """The life of a worker process: item after item, until there are no more."""
+def serve(connection: Connection, stop: Connection, progress: Any, pickled_function: bytes) -> None:
+    """The life of a worker process: item after item, until there are no more.
+
+    The function comes pickled, because reading it imports what it needs: libraries that ask for their number of threads
+    when they are imported must find the answer.
+    """
     global _last_progress  # noqa: PLW0603 - there is one worker in a process
     _last_progress = progress
     os.environ.update(dict.fromkeys(THREADS, "1"))
+    function = pickle.loads(pickled_function)
     # Ctrl-C reaches every process of a terminal; the one that began us decides, and tells us through `stop`.
     signal.signal(signal.SIGINT, _exit_if_stopping)
     threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
