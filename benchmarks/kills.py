@@ -4,9 +4,9 @@ python benchmarks/kills.py             50 kills, by turns of the three commands
 python benchmarks/kills.py --kills 6   a look
 
 Each command runs once undisturbed. Then it is killed (SIGKILL, itself alone or with all its processes) at a random
-moment of its run, given again, killed again, until it ends by itself; what it leaves then has to be the same, byte by
-byte: videos of a batch; shards and manifest of a prepared set; best checkpoint and log of a training run. Nothing else may be
-left over. Then the next turn begins with an empty folder.
+moment of its run, given again, killed again, until it ends by itself. What it leaves then has to be the same, byte by
+byte: videos of a batch; shards and manifest of a prepared set; best checkpoint and log of a training run. Nothing else
+may be left over. Then the next turn begins with an empty folder.
 """
 
 from __future__ import annotations
