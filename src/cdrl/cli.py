@@ -7,6 +7,7 @@ returns the exit code. It is imported only when it is called, so that `cdrl --he
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
@@ -44,7 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if own and not debug:
             stack.enter_context(native_messages_muted())
         code = _run(words, debug, own)
-        return _flush(code) if own else code
+        if not own:
+            return code
+        code = _flush(code)
+        if code == Interrupted.exit_code:
+            _leave(code)
+        return code
 
 
 def _run(words: list[str], debug: bool, own: bool) -> int:
@@ -100,6 +106,17 @@ def _flush(code: int) -> int:
             return code or 1
         return _report(error, f"standard output cannot be written ({error.strerror})", OutputError.exit_code, False)
     return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process with `code`, at once.
+
+    An interruption that passes through a library in C while it loads is remembered by Python, which would then end the
+    process by the signal, although the interruption was answered.
+    """
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _dispatch(words: list[str]) -> int:
