@@ -51,29 +51,31 @@ def test_at_least_one_worker():
         make_executor(0)
 
 
-def die_while_the_next_is_handed_out(item: tuple[str, str]) -> str:
+def die_or_name(item: tuple[str, str]) -> str:
     name, folder = item
-    if name == "dies":
-        time.sleep(0.3)
-        os._exit(9)
     (Path(folder) / name).write_text("")
+    if name == "dies":
+        os._exit(9)
     return name
 
 
-class HandsOutSlowly(list):
-    """The moment at which an item is handed out is made long, so that a process dies in it."""
+class HandedOutLate(list):
+    """Items of which the second is handed out only when the process of the first has died."""
 
     def __getitem__(self, index):
-        if index >= 2:
+        if index == 1:
+            end = time.monotonic() + 20
+            while not (Path(super().__getitem__(0)[1]) / "dies").exists() and time.monotonic() < end:
+                time.sleep(0.01)
             time.sleep(0.5)
         return super().__getitem__(index)
 
 
-def test_a_process_that_dies_while_an_item_is_handed_out_loses_none(tmp_path):
-    items = HandsOutSlowly((name, str(tmp_path)) for name in ("dies", "b", "c", "d", "e", "f", "g", "h"))
-    outcomes = list(ProcessExecutor(1).run(die_while_the_next_is_handed_out, items))
-    assert sorted(outcome.index for outcome in outcomes) == list(range(8))
-    assert [outcome.result for outcome in sorted(outcomes, key=lambda outcome: outcome.index)] == [None, *"bcdefgh"]
+def test_a_process_that_dies_while_the_next_item_is_handed_out_loses_none(tmp_path):
+    items = HandedOutLate((name, str(tmp_path)) for name in ("dies", *"bcdefgh"))
+    outcomes = sorted(ProcessExecutor(1).run(die_or_name, items), key=lambda outcome: outcome.index)
+    assert [outcome.index for outcome in outcomes] == list(range(8))
+    assert [outcome.result for outcome in outcomes] == [None, *"bcdefgh"]
 
 
 def hold(path: str) -> None:
