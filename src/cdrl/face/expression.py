@@ -7,6 +7,7 @@ expression modes), solved for its maximum a posteriori. A shape alone can't tell
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS
@@ -48,10 +49,10 @@ class ExpressionModel:
         what they add.
         """
         emotion = self.emotion.reshape(len(self.emotion), -1)
-        other = (self.expression * self.deviation[:, None, None] * _EXPRESSION_SHARE).reshape(len(self.expression), -1)
+        other = self._talk_modes()
         modes = np.concatenate([other, emotion * _READING_ERROR]).astype(np.float64)
         target = displacement.ravel() - amounts @ emotion
-        solution = np.linalg.solve(modes @ modes.T / _NOISE**2 + np.eye(len(modes)), modes @ target / _NOISE**2)
+        solution = _solve(modes, target)
         return np.clip(amounts + solution[len(other) :] * _READING_ERROR, 0, 1).astype(np.float32)
 
     def explain(self, shape: Floats, blendshapes: Floats) -> tuple[Floats, Floats]:
@@ -64,12 +65,23 @@ class ExpressionModel:
         emotion = self.emotion.reshape(len(self.emotion), -1)
         target = (shape - self.mean).ravel() - read @ emotion
         identity = self.identity.reshape(len(self.identity), -1)
-        other = (self.expression * self.deviation[:, None, None] * _EXPRESSION_SHARE).reshape(len(self.expression), -1)
+        other = self._talk_modes()
         modes = np.concatenate([identity, other, emotion * _READING_ERROR]).astype(np.float64)
-        solution = np.linalg.solve(modes @ modes.T / _NOISE**2 + np.eye(len(modes)), modes @ target / _NOISE**2)
+        solution = _solve(modes, target)
         amounts = read + solution[len(identity) + len(other) :] * _READING_ERROR
         amounts = np.clip((amounts - _SILENT) / (1 - _SILENT), 0, 1)
         if not amounts.any():
             return amounts.astype(np.float32), shape  # talk without emotion is as neutral as it gets
         neutral = self.mean + (solution[: len(identity)] @ identity).reshape(POINTS, 3)
         return amounts.astype(np.float32), neutral.astype(np.float32)
+
+    def _talk_modes(self) -> Floats:
+        """[c, 1434], one deviation each: what the mean over a stretch of talk keeps of single frames' expressions."""
+        modes: Floats = self.expression * self.deviation[:, None, None] * _EXPRESSION_SHARE
+        return modes.reshape(len(modes), -1)
+
+
+def _solve(modes: NDArray[np.float64], target: Floats) -> NDArray[np.float64]:
+    """Maximum a posteriori [m] of how much of each mode [m, n] is in `target` [n], standard normal beforehand."""
+    found = np.linalg.solve(modes @ modes.T / _NOISE**2 + np.eye(len(modes)), modes @ target / _NOISE**2)
+    return np.asarray(found, np.float64)
