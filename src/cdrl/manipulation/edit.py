@@ -20,8 +20,8 @@ MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet
 LEAST_SHADING = 0.3  # share of the shading that a face without any relief gets
 _CLEAR = 0.3  # sum of amounts from which on somebody is sure to show emotion
 _UNSHADE = 0.35  # share of the shading of an emotion that is taken out with it
-# Of a mouth's measured difference: where lips are shut or wide open less of it is taken, and in the picture less of a warp
-# is seen than was asked for. Chosen on W009 and W011; at twice the difference mouths look squeezed.
+# Of a mouth's measured difference: where lips are shut or wide open less of it is taken, and the picture shows less
+# than the warp asks for. Chosen on W009 and W011; at twice the difference mouths look squeezed.
 _MOUTH_TAKEN = 1.3
 _LEAST_LIDS, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink
 CAUTION = 2.0  # how much larger an expression is than the cautious estimate of it
