@@ -44,13 +44,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from cdrl.cli import main as cdrl_main
+from cdrl.cli.main import main as cdrl_main
 from cdrl.media import read
 
 MOST_MEMORY = 1536  # MiB that one input may take beyond what is loaded: a dozen frames of 8K are under way
 LOADED = (
-    *("editor", "commands.edit", "commands.batch", "commands.verify", "commands.convert", "app.studio"),
-    *("commands.export", "commands.data_check", "commands.data_prepare"),
+    *("editor", "cli.edit", "cli.batch", "cli.verify", "cli.convert", "app.studio"),
+    *("cli.export", "cli.data_check", "cli.data_prepare"),
 )
 TALKATIVE = {"verify", "data"}  # commands that print more than a line
 REFUSALS = {2, 3, 4, 5, 6, 7, 9, 10}  # exit codes of cdrl.errors that a bad input may have

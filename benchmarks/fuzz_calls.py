@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-from cdrl.commands.streams import native_messages_muted
+from cdrl.cli.streams import native_messages_muted
 from cdrl.editor import load
 from cdrl.errors import CdrlError, one_line
 from cdrl.media import Limits
@@ -35,7 +35,7 @@ def upload(name: str) -> None:
 
 def checkpoint(name: str) -> None:
     """What training and evaluation do with weights; the command line has no command for that alone."""
-    from cdrl.representation.checkpoints import load_model  # noqa: PLC0415 - torch
+    from cdrl.representations.checkpoints import load_model  # noqa: PLC0415 - torch
 
     load_model(Path(name), "content")
 

@@ -125,7 +125,7 @@ def build(folder: Path) -> None:
         write_clip(folder / name, pictures, codec, layout, sound, options)
     for name in PHOTOS:
         assert cv2.imwrite(str(folder / name), pictures[0][:, :, ::-1])
-    from cdrl.cli import main  # noqa: PLC0415 - the runtime that an edit needs
+    from cdrl.cli.main import main  # noqa: PLC0415 - the runtime that an edit needs
 
     clip, happy = str(folder / "talk.mp4"), ["--emotion", "happy", "-o"]
     for name in (EDITED, EDITED_MKV):

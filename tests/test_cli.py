@@ -14,7 +14,7 @@ import pytest
 
 import cdrl
 from cdrl import errors
-from cdrl.cli import COMMANDS, main
+from cdrl.cli.main import COMMANDS, main
 
 
 class Report:
@@ -265,7 +265,7 @@ def test_the_module_runs_and_help_comes_at_once():
 
 def test_help_imports_no_network_runtime():
     code = (
-        "import sys; from cdrl.cli import main; main(['--help'])\n"
+        "import sys; from cdrl.cli.main import main; main(['--help'])\n"
         "heavy = {'numpy', 'cv2', 'av', 'tyro', 'rich', 'onnxruntime', 'torch', 'gradio'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -276,7 +276,7 @@ def test_help_imports_no_network_runtime():
 def test_terminated_from_outside(tmp_path):
     code = (
         "import cdrl, os, signal, sys, time\n"
-        "from cdrl.cli import main\n"
+        "from cdrl.cli.main import main\n"
         "class Editor:\n"
         "    def edit(self, *a, **k): return self\n"
         "    def save(self, *a, **k): os.kill(os.getpid(), getattr(signal, sys.argv[1])); time.sleep(5)\n"

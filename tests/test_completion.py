@@ -50,7 +50,7 @@ def test_tab_completes_commands_options_values_and_files(desk, line, found):
 
 
 def test_an_unknown_shell_is_told_the_known_ones(capsys):
-    from cdrl.cli import main
+    from cdrl.cli.main import main
 
     assert main(["completion", "ksh"]) == 2
     assert "choose one of bash, zsh, fish" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cdrl import cli
+from cdrl.cli import main as cli
 
 torch = pytest.importorskip("torch")
 
@@ -20,7 +20,7 @@ def test_a_wrapped_state_dict_is_converted_once(tmp_path, capsys):
     weights = {"module.a.weight": torch.arange(6.0).view(2, 3), "module.a.bias": torch.zeros(2)}
     torch.save({"state_dict": weights, "epoch": 3}, source)
     assert cli.main(["convert", str(source)]) == 0
-    from cdrl.representation.checkpoints import read_tensors
+    from cdrl.representations.checkpoints import read_tensors
 
     tensors, facts = read_tensors(output)
     assert sorted(tensors) == ["a.bias", "a.weight"]
@@ -52,7 +52,7 @@ def test_anything_else_is_refused_in_one_line(kind, tmp_path, capsys, monkeypatc
 def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path):
     from safetensors.torch import save_file
 
-    from cdrl.representation.checkpoints import read_tensors
+    from cdrl.representations.checkpoints import read_tensors
 
     for count in range(64):  # among so many lengths some end in the byte that pickles begin with
         save_file({"a" * (1 + 8 * count): torch.zeros(1)}, tmp_path / "a.safetensors")

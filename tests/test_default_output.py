@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 
 
 @pytest.fixture

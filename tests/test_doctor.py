@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from cdrl import assets, doctor
-from cdrl.cli import main
+from cdrl import assets
+from cdrl.cli import doctor
+from cdrl.cli.main import main
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cdrl
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.errors import InputError
 from cdrl.export import (
     ARKIT,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cdrl import export, files
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.errors import AssetError, CdrlError, InputError, one_line
 from cdrl.manipulation import personal
 from cdrl.manipulation.personal import OnnxTranslator
@@ -208,7 +208,7 @@ def test_a_checkpoint_s_facts_are_checked(tmp_path, facts):
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
-    from cdrl.representation.checkpoints import load_model
+    from cdrl.representations.checkpoints import load_model
 
     save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", {"facts": facts})
     with pytest.raises(CdrlError):

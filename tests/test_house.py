@@ -37,7 +37,7 @@ def test_fitted_data_is_small():
 
 def test_an_edit_imports_nothing_of_training():
     code = (
-        "import sys, cdrl.commands.edit, cdrl.editor\n"
+        "import sys, cdrl.cli.edit, cdrl.editor\n"
         "print({'torch', 'scipy', 'matplotlib', 'dlib', 'cdrl.training', 'cdrl.evaluation'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

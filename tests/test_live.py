@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import cdrl
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.errors import InputError, UsageError
 from cdrl.frame_editor import Edited
 from cdrl.live.asking import Asked

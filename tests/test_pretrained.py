@@ -105,14 +105,14 @@ def test_one_file_of_requirements_brings_everything(repository: Path) -> None:
 
 
 def test_looking_needs_no_training_library() -> None:
-    program = "import sys, cdrl.pretrained, cdrl.doctor; assert not {'torch', 'safetensors'} & set(sys.modules)"
+    program = "import sys, cdrl.pretrained, cdrl.cli.doctor; assert not {'torch', 'safetensors'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_pickle_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
-    from cdrl.representation import pickles
-    from cdrl.representation.checkpoints import read_tensors
+    from cdrl.representations import pickles
+    from cdrl.representations.checkpoints import read_tensors
 
     source = tmp_path / "net.pth"
     torch.save({"module.a": torch.arange(3.0)}, source)
@@ -133,7 +133,7 @@ def test_a_pickle_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_listed_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    from cdrl.representation.pickles import as_safetensors
+    from cdrl.representations.pickles import as_safetensors
 
     (tmp_path / "tiny.tflite").write_bytes(CONTENT)
     monkeypatch.setenv("CDRL_MODELS", str(tmp_path))

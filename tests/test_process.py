@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 
 
 def shell(line, folder, **variables):
@@ -83,7 +83,8 @@ def test_a_package_that_is_not_installed_is_named_with_what_installs_it(tmp_path
 
 @pytest.mark.parametrize("words", [["edit", "--emotoin", "happy"], ["edit"], ["edti"], ["train", "foo"]], ids=" ".join)
 def test_what_is_wrong_with_the_words_is_said_at_once(words):
-    heavy = "import sys, cdrl.cli as c; c.main(sys.argv[1:]); print(*{'numpy', 'cv2', 'av', 'rich'} & set(sys.modules))"
+    heavy = "import sys; from cdrl.cli.main import main; main(sys.argv[1:]); "
+    heavy += "print(*{'numpy', 'cv2', 'av', 'rich'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", heavy, *words], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
     took = []

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cdrl.cli import COMMANDS as KNOWN
-from cdrl.cli import _find_command
-from cdrl.commands.arguments import parse_options
+from cdrl.cli.arguments import parse_options
+from cdrl.cli.main import COMMANDS as KNOWN
+from cdrl.cli.main import _find_command
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.provenance import sidecar_path, verify
 
 

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.media import read
 
 

@@ -1,6 +1,6 @@
 """`python -m cdrl` is `cdrl`."""
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -16,7 +16,7 @@ from cdrl.app import scene
 from cdrl.app.form import BLEND, EMOTION, OVER_TIME, REFERENCE, Form, blend_of, segments_of
 from cdrl.app.studio import Progress, Result
 from cdrl.app.timeline import MOMENTS, Spread, plays_in_browsers
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.emotions import parse_blend
 from cdrl.errors import FaceError, InputError, Interrupted, UsageError
 from cdrl.manipulation.plan import REGIONS

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cdrl.batch.jobs import Desk, found, listed
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.errors import CdrlError, InputError, UsageError
 from cdrl.project import Project
 

@@ -20,7 +20,7 @@ from cdrl.batch.jobs import Job
 from cdrl.batch.journal import Journal
 from cdrl.batch.running import Batch
 from cdrl.batch.work import MARK, Making, Result
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.errors import InputError, OutputError, OutputExistsError
 from cdrl.files import file_sha256
 from cdrl.media.encoding import EncoderOptions
@@ -206,7 +206,7 @@ def test_a_job_without_an_end_is_said_and_costs_the_exit_code(workdir, monkeypat
             yield from list(super().run(function, items))[1:]
 
     monkeypatch.setattr(running, "carry_out", MadeUpWork())
-    monkeypatch.setattr("cdrl.commands.batch._executor", lambda options, workers: lambda count: Loses())
+    monkeypatch.setattr("cdrl.cli.batch._executor", lambda options, workers: lambda count: Loses())
     with (workdir / "jobs.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
             [["source", "output", "emotion"], *([f"{n}.mp4", f"out/{n}.mp4", "sad"] for n in "abc")]
@@ -223,7 +223,7 @@ def test_a_failure_is_said_once(workdir, monkeypatch, capsys):
     made_up = MadeUpWork()
     made_up.fails = {"b.mp4"}
     monkeypatch.setattr(running, "carry_out", made_up)
-    monkeypatch.setattr("cdrl.commands.batch._executor", lambda options, workers: lambda count: SerialExecutor())
+    monkeypatch.setattr("cdrl.cli.batch._executor", lambda options, workers: lambda count: SerialExecutor())
     folder = workdir / "results"
     assert main(["batch", str(workdir), "-o", str(folder), "-e", "sad"]) == 10
     err = capsys.readouterr().err

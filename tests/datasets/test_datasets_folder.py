@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.datasets import packing
 from cdrl.datasets.prepared import Prepared
 from cdrl.datasets.shards import part_bytes
@@ -24,7 +24,7 @@ def wait(*_, **__):
     Path(sys.argv[2]).touch()
     time.sleep(60)
 packing.prepare_clip = wait
-from cdrl.cli import main
+from cdrl.cli.main import main
 main(["data", "prepare", sys.argv[1], "-o", sys.argv[3], "--speech", "mel", "--every", "30"])
 """
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.datasets import packing, shards
 from cdrl.datasets.packing import prepare
 from cdrl.datasets.preparation import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.datasets.splits import part, people_of
 from cdrl.datasets.table import Table, probed, read_dataset
 from cdrl.errors import InputError, InputNotFoundError, UsageError

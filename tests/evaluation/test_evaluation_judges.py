@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cdrl import cli
+from cdrl.cli import main as cli
 from cdrl.errors import FaceError, InputError, InputNotFoundError, UsageError
 from cdrl.evaluation import landmarker, measures
 from cdrl.evaluation.clips import decode, plain_copy

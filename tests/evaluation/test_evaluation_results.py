@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.errors import InputNotFoundError, UsageError
 from cdrl.evaluation.clips import decode, plain_copy
 from cdrl.evaluation.results import CROSS, INTRA, ResultsConfig, evaluate_results, read_results

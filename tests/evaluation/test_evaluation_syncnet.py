@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 from torch.nn import functional as f  # noqa: E402
 
-from cdrl import cli  # noqa: E402
+from cdrl.cli import main as cli  # noqa: E402
 from cdrl.errors import InputError  # noqa: E402
 from cdrl.evaluation import syncnet  # noqa: E402
 from cdrl.evaluation.sync import Footage  # noqa: E402

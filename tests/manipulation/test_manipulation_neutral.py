@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cdrl
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read

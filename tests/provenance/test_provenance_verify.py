@@ -5,7 +5,7 @@ import json
 import av
 import pytest
 
-from cdrl.cli import main
+from cdrl.cli.main import main
 from cdrl.provenance import sidecar_path
 from cdrl.provenance.sidecar import FORMAT
 

@@ -71,7 +71,7 @@ def test_too_short_sound_gives_nothing(folder) -> None:
 
 def test_the_published_checkpoint_is_a_pickle_converted_once(tmp_path) -> None:
     """Its names carry a prefix, old names of the weight norm, and parts that only pretraining needs."""
-    from cdrl.commands.convert import Options, run
+    from cdrl.cli.convert import Options, run
 
     torch.manual_seed(0)
     sizes = {"codevector_dim": 16, "proj_codevector_dim": 16, "num_codevectors_per_group": 8}

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from cdrl.commands.data_synth import Options, run
+from cdrl.cli.data_synth import Options, run
 from cdrl.datasets.synthetic import rendering
 from cdrl.datasets.synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, load_ict, normals
 from cdrl.datasets.synthetic.identity import eyes_at, make_person

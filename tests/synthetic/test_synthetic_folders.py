@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdrl.commands.data_synth import Options, run
+from cdrl.cli.data_synth import Options, run
 from cdrl.datasets.synthetic import voice
 from cdrl.datasets.synthetic.planning import Settings
 from cdrl.errors import InputError, OutputExistsError

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cdrl import cli
+from cdrl.cli import main as cli
 from cdrl.media import Writer, probe, read
 
 # CREMA-D has no surprised clips: for the mechanics another one will do.

@@ -13,11 +13,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
 from made_prepared import make_prepared  # noqa: E402
 from runs import losses, same, started_together, stopped_at, two_processes  # noqa: E402
 
-from cdrl import cli  # noqa: E402
+from cdrl.cli import main as cli  # noqa: E402
 from cdrl.datasets.prepared import Prepared  # noqa: E402
 from cdrl.errors import OutputError, UsageError  # noqa: E402
-from cdrl.representation.content import load_content  # noqa: E402
-from cdrl.representation.encoders import as_images  # noqa: E402
+from cdrl.representations.content import load_content  # noqa: E402
+from cdrl.representations.encoders import as_images  # noqa: E402
 from cdrl.training import content  # noqa: E402
 from cdrl.training.content import Options, run  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402

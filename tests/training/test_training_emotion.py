@@ -14,13 +14,14 @@ from made_prepared import make_prepared  # noqa: E402
 from rich.console import Console  # noqa: E402
 from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
-from cdrl import cli, pretrained  # noqa: E402
+from cdrl import pretrained  # noqa: E402
+from cdrl.cli import main as cli  # noqa: E402
 from cdrl.emotions import EMOTIONS  # noqa: E402
 from cdrl.errors import AssetError, InputError, UsageError  # noqa: E402
-from cdrl.representation.checkpoints import save_model  # noqa: E402
-from cdrl.representation.emotion import load_emotion  # noqa: E402
-from cdrl.representation.prompts import descriptors  # noqa: E402
-from cdrl.representation.vlm import FaceLanguageModel, VlmConfig, load_vlm  # noqa: E402
+from cdrl.representations.checkpoints import save_model  # noqa: E402
+from cdrl.representations.emotion import load_emotion  # noqa: E402
+from cdrl.representations.prompts import descriptors  # noqa: E402
+from cdrl.representations.vlm import FaceLanguageModel, VlmConfig, load_vlm  # noqa: E402
 from cdrl.training import emotion  # noqa: E402
 from cdrl.training.content_change import change_content, mouth_mask  # noqa: E402
 from cdrl.training.emotion import EmotionTask, Options, Views, run  # noqa: E402

@@ -18,7 +18,7 @@ from rich.console import Console  # noqa: E402
 from cdrl.datasets.prepared import Prepared  # noqa: E402
 from cdrl.evaluation import store, sync_moments  # noqa: E402
 from cdrl.media import read  # noqa: E402
-from cdrl.representation.content import ContentConfig, ContentModel  # noqa: E402
+from cdrl.representations.content import ContentConfig, ContentModel  # noqa: E402
 from cdrl.training import maps  # noqa: E402
 from cdrl.training.faces import gathered  # noqa: E402
 

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
 
-from cdrl.representation.checkpoints import load_into, load_model, save_model  # noqa: E402
+from cdrl.representations.checkpoints import load_into, load_model, save_model  # noqa: E402
 from cdrl.training.distributed import World, started  # noqa: E402
 from cdrl.training.loop import LoopOptions, fit  # noqa: E402
 

@@ -21,7 +21,7 @@ from cdrl.manipulation.ned import WINDOW, Ned, NedConfig, load_ned  # noqa: E402
 from cdrl.manipulation.prior import EmotionPrior  # noqa: E402
 from cdrl.manipulation.traits import codes  # noqa: E402
 from cdrl.media import read  # noqa: E402
-from cdrl.representation.checkpoints import save_model  # noqa: E402
+from cdrl.representations.checkpoints import save_model  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.ned import NedTask, Options, run  # noqa: E402
 from cdrl.training.scenes import SceneOptions  # noqa: E402

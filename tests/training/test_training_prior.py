@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from cdrl import cli
 from cdrl.assets import MANIFEST, folder, listed
+from cdrl.cli import main as cli
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names
 from cdrl.training.observations import Clip, observe_all
 from cdrl.training.prior import Options

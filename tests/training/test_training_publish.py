@@ -2,7 +2,7 @@
 
 import pytest
 
-from cdrl import cli
+from cdrl.cli import main as cli
 
 pytest.importorskip("torch")
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
 from made_prepared import make_prepared  # noqa: E402
 from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
-from cdrl import cli  # noqa: E402
+from cdrl.cli import main as cli  # noqa: E402
 from cdrl.errors import UsageError  # noqa: E402
 from cdrl.evaluation import sync_moments  # noqa: E402
 from cdrl.evaluation.sync_expert import load_sync, mouth_curves  # noqa: E402

@@ -15,11 +15,12 @@ from made_prepared import make_prepared, pack  # noqa: E402
 from rich.console import Console  # noqa: E402
 from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
-from cdrl import cli, pretrained  # noqa: E402
+from cdrl import pretrained  # noqa: E402
+from cdrl.cli import main as cli  # noqa: E402
 from cdrl.datasets.shards import part_bytes  # noqa: E402
 from cdrl.emotions import EMOTIONS  # noqa: E402
 from cdrl.errors import AssetError, InputError, UsageError  # noqa: E402
-from cdrl.representation.vlm import load_vlm, sentences  # noqa: E402
+from cdrl.representations.vlm import load_vlm, sentences  # noqa: E402
 from cdrl.training import vlm  # noqa: E402
 from cdrl.training.augmentation import Augmentation, augment, resized  # noqa: E402
 from cdrl.training.faces import draw_batch, fer_faces, gathered, kinds, weights  # noqa: E402

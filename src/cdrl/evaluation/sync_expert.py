@@ -22,7 +22,7 @@ from cdrl.assets import SYNC, verified_path
 from cdrl.errors import InputError
 from cdrl.evaluation.geometry import layout_of, poses
 from cdrl.evaluation.sync import Array, Footage, grid
-from cdrl.representation.checkpoints import config_of, load_into, load_model
+from cdrl.representations.checkpoints import config_of, load_into, load_model
 from cdrl.speech.audio import SAMPLE_RATE, Samples
 from cdrl.speech.features import SpeechEncoder, speech_encoder
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from cdrl.errors import AssetError
 from cdrl.evaluation.sync import Array, Footage, grid
-from cdrl.representation.checkpoints import load_into, read_tensors
+from cdrl.representations.checkpoints import load_into, read_tensors
 from cdrl.speech.audio import SAMPLE_RATE, Samples
 
 SIDE = 224  # pixels of a picture

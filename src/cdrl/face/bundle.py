@@ -4,7 +4,7 @@ The bundle is a zip of three networks and of the metadata of the canonical face 
 is loaded only after its SHA-256 was verified.
 
 The runtime greets on the process's standard error when the first network is made, and has no switch for it; only the
-program `cdrl` keeps that from users, see `cdrl.commands.streams`.
+program `cdrl` keeps that from users, see `cdrl.cli.streams`.
 """
 
 import io

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.emotions import EMOTIONS
-from cdrl.representation.checkpoints import config_of, load_into, load_model
+from cdrl.representations.checkpoints import config_of, load_into, load_model
 
 ARCHITECTURE = "ned"
 WINDOW = 10

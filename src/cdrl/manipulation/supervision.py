@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cdrl.representation.content import ContentModel, content_similarity
-from cdrl.representation.emotion import EmotionModel
+from cdrl.representations.content import ContentModel, content_similarity
+from cdrl.representations.emotion import EmotionModel
 
 
 class Content(Protocol):

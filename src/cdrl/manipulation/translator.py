@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.manipulation.traits import FURTHER, REGIONS
-from cdrl.representation.checkpoints import config_of, load_into, load_model
+from cdrl.representations.checkpoints import config_of, load_into, load_model
 
 ARCHITECTURE = "translator"
 _LARGEST = 3.0  # deviations of a mode

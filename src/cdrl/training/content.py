@@ -21,8 +21,8 @@ from tyro.conf import FlagCreatePairsOff
 
 from cdrl.datasets.prepared import Prepared, PreparedClip
 from cdrl.errors import UsageError
-from cdrl.representation.content import ARCHITECTURE, WINDOW, ContentConfig, ContentModel, window_rows
-from cdrl.representation.losses import emotion_aware_contrast, moment_contrast
+from cdrl.representations.content import ARCHITECTURE, WINDOW, ContentConfig, ContentModel, window_rows
+from cdrl.representations.losses import emotion_aware_contrast, moment_contrast
 from cdrl.training.distributed import World
 from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.maps import PLAIN, Maps, Wanted, cached_maps

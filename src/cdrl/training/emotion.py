@@ -24,12 +24,12 @@ from tyro.conf import FlagCreatePairsOff
 
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
-from cdrl.representation.captions import all_descriptions
-from cdrl.representation.emotion import ARCHITECTURE, EmotionConfig, Heads
-from cdrl.representation.emotion_losses import emotion_augmented_contrast
-from cdrl.representation.encoders import as_images
-from cdrl.representation.prompts import Prompts
-from cdrl.representation.vlm import VisionLanguageModel, sentences, vision_language_model
+from cdrl.representations.captions import all_descriptions
+from cdrl.representations.emotion import ARCHITECTURE, EmotionConfig, Heads
+from cdrl.representations.emotion_losses import emotion_augmented_contrast
+from cdrl.representations.encoders import as_images
+from cdrl.representations.prompts import Prompts
+from cdrl.representations.vlm import VisionLanguageModel, sentences, vision_language_model
 from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.content_change import change_content
 from cdrl.training.distributed import World

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cdrl.errors import InputError, OutputError, UsageError
-from cdrl.representation.checkpoints import read_tensors
+from cdrl.representations.checkpoints import read_tensors
 from cdrl.training import log
 from cdrl.training.settings import differing
 from cdrl.training.state import read_facts

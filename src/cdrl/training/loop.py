@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from cdrl.errors import OutputError, TrainingError, UsageError
 from cdrl.evaluation.finite import with_nulls
 from cdrl.locks import lock_folder
-from cdrl.representation.checkpoints import save_model
+from cdrl.representations.checkpoints import save_model
 from cdrl.training import log
 from cdrl.training.distributed import World, started, trained
 from cdrl.training.folder import RunFolder

@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.media.threads import available_cores
-from cdrl.representation.content import ContentModel
-from cdrl.representation.encoders import as_images
+from cdrl.representations.content import ContentModel
+from cdrl.representations.encoders import as_images
 from cdrl.training.augmentation import Augmentation, augment
 from cdrl.training.kept import Rows, kept_rows
 

@@ -23,9 +23,9 @@ from cdrl.manipulation.differentiable import DifferentiablePrior, Patterns
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.manipulation.supervision import CDRLSupervision, Shown
 from cdrl.rendering.differentiable import render_images
-from cdrl.representation.content import load_content
-from cdrl.representation.emotion import load_emotion
-from cdrl.representation.encoders import as_images
+from cdrl.representations.content import load_content
+from cdrl.representations.emotion import load_emotion
+from cdrl.representations.encoders import as_images
 from cdrl.training.augmentation import resized
 from cdrl.training.faces import Faces, clip_faces, fer_faces, joined
 from cdrl.training.kept import Rows, kept_array

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cdrl.errors import InputError, InputNotFoundError
 from cdrl.files import atomic_write
-from cdrl.representation.checkpoints import as_bytes, read_tensors
+from cdrl.representations.checkpoints import as_bytes, read_tensors
 from cdrl.training.distributed import trained
 
 _FORMAT = "cdrl-run-1"

@@ -25,13 +25,13 @@ from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.files import file_sha256
 from cdrl.pretrained import find_model
-from cdrl.representation.captions import Captioner, all_descriptions
-from cdrl.representation.checkpoints import load_into, read_tensors
-from cdrl.representation.emotion_losses import person_aware_entropy, sentence_contrast
-from cdrl.representation.encoders import as_images
-from cdrl.representation.pickles import as_safetensors
-from cdrl.representation.text import MINILM, TextEncoder, embed
-from cdrl.representation.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
+from cdrl.representations.captions import Captioner, all_descriptions
+from cdrl.representations.checkpoints import load_into, read_tensors
+from cdrl.representations.emotion_losses import person_aware_entropy, sentence_contrast
+from cdrl.representations.encoders import as_images
+from cdrl.representations.pickles import as_safetensors
+from cdrl.representations.text import MINILM, TextEncoder, embed
+from cdrl.representations.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
 from cdrl.training.augmentation import Augmentation, augment, resized
 from cdrl.training.distributed import World
 from cdrl.training.faces import Faces, draw_batch, gathered, kinds, summary, weights

@@ -21,8 +21,8 @@ from cdrl.evaluation.representation.moments import Ints, Moments, person_of
 from cdrl.evaluation.representation.mouths import Picture, brows_moved, seen_opening, shut
 from cdrl.evaluation.representation.similarity import sort_values
 from cdrl.face.landmarks import BundleDetector
-from cdrl.representation.content import ContentModel
-from cdrl.representation.encoders import as_images
+from cdrl.representations.content import ContentModel
+from cdrl.representations.encoders import as_images
 
 OPEN = 0.08  # of the distance between the eyes: mouths open wider than this are shut
 PER_CLIP = 2  # frames of each clip, the widest ones

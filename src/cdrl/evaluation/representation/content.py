@@ -14,7 +14,7 @@ from cdrl.evaluation.representation.estimates import Bar, Estimate, Row, Values,
 from cdrl.evaluation.representation.features import ALONE, FIXED, OWN, SHUFFLED, SILENT, ContentFeatures
 from cdrl.evaluation.representation.moments import SYNTHETIC, Moments
 from cdrl.evaluation.representation.probes import KINDS
-from cdrl.representation.content import ContentModel
+from cdrl.representations.content import ContentModel
 
 SAME, OTHER, OTHER_SHAPE = (
     "same content, other emotion: cosine",

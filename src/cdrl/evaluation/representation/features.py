@@ -18,12 +18,12 @@ from torch.nn import functional
 
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.evaluation.representation.moments import Ints, Moments
-from cdrl.representation.content import ContentModel, speech_windows
-from cdrl.representation.encoders import as_images
+from cdrl.representations.content import ContentModel, speech_windows
+from cdrl.representations.encoders import as_images
 
 
 class EmotionModel(Protocol):
-    """What is asked of an emotion model: `cdrl.representation.emotion` has it."""
+    """What is asked of an emotion model: `cdrl.representations.emotion` has it."""
 
     @property
     def prompts(self) -> Tensor:

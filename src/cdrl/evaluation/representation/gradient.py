@@ -26,8 +26,8 @@ from cdrl.evaluation.representation.moments import Moments, person_of
 from cdrl.evaluation.representation.mouths import AMOUNTS, Picture, opening_shifts, seen_opening
 from cdrl.evaluation.representation.similarity import sort_values
 from cdrl.face.landmarks import BundleDetector
-from cdrl.representation.content import ContentModel
-from cdrl.representation.encoders import as_images, as_pictures
+from cdrl.representations.content import ContentModel
+from cdrl.representations.encoders import as_images, as_pictures
 
 STEPS = 12
 _RATE = 0.12  # of Adam: about how far a moves in a step

@@ -38,7 +38,7 @@ from cdrl.evaluation.representation.pictures import Picture
 from cdrl.evaluation.representation.probes import KINDS
 from cdrl.evaluation.representation.recognition import Recognition
 from cdrl.evaluation.representation.report import MODELS, Report
-from cdrl.representation.content import ContentModel
+from cdrl.representations.content import ContentModel
 
 Step = Callable[[str, int], Callable[[int], None]]
 """Begins a step of a name and a number of things to do; returns what to call with the number that is done."""

@@ -22,7 +22,7 @@ from cdrl.errors import InputError
 from cdrl.evaluation.representation.estimates import UNKNOWN, Estimate, accuracy_estimate, missing
 from cdrl.evaluation.representation.features import BATCH, EmotionFeatures, EmotionModel, emotion_of
 from cdrl.evaluation.representation.moments import Moments, person_of
-from cdrl.representation.encoders import as_images
+from cdrl.representations.encoders import as_images
 
 _CROP = 224
 

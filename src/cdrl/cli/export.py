@@ -1,0 +1,100 @@
+"""`cdrl export`: a performance for an avatar."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from cdrl.cli.consent import ConsentGiven, require_consent
+from cdrl.cli.edit import progress_bar
+from cdrl.cli.wish import SEGMENTS_HELP, Wish
+from cdrl.errors import UsageError, one_line
+from cdrl.manipulation.plan import EditPlan
+from cdrl.media.limits import Limits
+
+ENDINGS = {".csv": "livelink-csv", ".json": "json"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write what a face does, frame by frame, for an avatar: 52 ARKit coefficients, head and eyes.
+
+    With an emotion, a reference or segments the edited performance is written, too; no video is made. JSON holds both
+    in one file. As CSV, FILE.csv holds the edited one and FILE.source.csv the source's.
+    """
+
+    source: Annotated[Positional[Path], arg(metavar="SOURCE")]
+    """The video; it is never changed."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
+    """Where to write the performance."""
+    format: Annotated[
+        Literal["livelink-csv", "json"] | None,
+        arg(metavar="livelink-csv|json", help_behavior_hint="(default: by FILE's ending, .csv or .json)"),
+    ] = None
+    """livelink-csv: as the app Live Link Face records it. json: with exact times and frames without a face as null."""
+    segments: Annotated[str | None, arg(metavar="SEGMENTS", help=SEGMENTS_HELP, help_behavior_hint="")] = None
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the files that are to be written where they exist."""
+    i_have_consent: ConsentGiven = False
+    wish: Wish = field(default_factory=Wish)
+    limits: Limits = field(default_factory=Limits)
+
+
+def run(options: Options) -> int:
+    """Read the performance off the landmarks, write it, and say how many frames show no face."""
+    wish = options.wish
+    asked = any(value is not None for value in (wish.emotion, wish.reference, options.segments))
+    plan = (wish.emotion, wish.reference, wish.intensity, wish.region_names, options.segments)
+    if asked:
+        EditPlan.parse(*plan)  # before the networks load, so that a slip of the fingers is told at once
+    elif wish != Wish(face=wish.face):
+        raise UsageError("--intensity, --regions and the like change an edit: say which, with --emotion or --reference")
+    examples, form, beside = wish.examples, _format(options), source_path(options.output)
+    require_consent(options.i_have_consent)
+    # These load the networks' runtime.
+    from cdrl import export, load
+    from cdrl.media.writing import check_output
+
+    for path in (options.output, beside) if asked and form != "json" else (options.output,):
+        check_output(path, path.resolve(), options.source, options.overwrite)
+    job = None
+    if asked:
+        editor = load(wish.prior, wish.model)
+        emotion, reference, intensity, regions, segments = plan
+        job = editor.edit(
+            options.source, emotion=emotion, reference=reference, intensity=intensity, regions=regions,
+            segments=segments, enroll=examples, face=wish.face, limits=options.limits,
+        )  # fmt: skip
+    with progress_bar("reading") as progress:
+        source, edited = export.performances(options.source, job, wish.face, options.limits, progress)
+    if form == "json":
+        export.write_json(options.output, source, edited, options.overwrite)
+    else:
+        if edited is not None:
+            export.write_livelink(beside, source, options.overwrite)
+        export.write_livelink(options.output, edited or source, options.overwrite)
+    _tell(options, len(source.times), source.missing, "null" if form == "json" else "a row of zeros each")
+    return 0
+
+
+def source_path(output: Path) -> Path:
+    """Where the source's performance goes when the edited one goes to `output`: out.csv → out.source.csv."""
+    return output.with_name(f"{output.stem}.source{output.suffix}")
+
+
+def _format(options: Options) -> str:
+    form = options.format or ENDINGS.get(options.output.suffix.lower())
+    if form is None:
+        raise UsageError(f"{options.output}: end the name in .csv or .json, or give --format livelink-csv or json")
+    return form
+
+
+def _tell(options: Options, total: int, missing: int, as_what: str) -> None:
+    if missing:
+        said = f"{options.source}: no face in {missing} of {total} frames; those are {as_what}"
+        print("cdrl: warning:", one_line(said), file=sys.stderr)
+    print(one_line(f"{options.output}: {total - missing} of {total} frames with a face"))

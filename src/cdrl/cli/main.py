@@ -1,0 +1,207 @@
+"""The command line: finds the command, makes its options of the arguments, and turns every error into one line.
+
+A command is a module with a frozen dataclass `Options`, whose fields are its options, and `run(options) -> int`, which
+returns the exit code. It is imported only when it is called, so that `cdrl --help` does not wait for what it needs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+from cdrl.cli.names import COMMANDS
+from cdrl.cli.streams import discard_output, native_messages_muted, open_closed_streams
+from cdrl.errors import CdrlError, Interrupted, OutputError, UsageError, one_line
+from cdrl.extras import missing_module
+
+_STOPPED = "interrupted: nothing half-written is left behind"
+HELP_WORDS = {"-h", "--help", "help"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `cdrl` and return its exit code; see `cdrl.errors`.
+
+    Args:
+        arguments: The words after `cdrl`. None: this process is the program `cdrl`, whose words, standard streams and
+            signals they are; otherwise nothing of the process is touched, and any thread may call.
+    """
+    own = arguments is None
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    with ExitStack() as stack:
+        if own:
+            open_closed_streams()
+        if threading.current_thread() is threading.main_thread():
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _terminated))
+        if own and not debug:
+            stack.enter_context(native_messages_muted())
+        code = _run(words, debug, own)
+        if not own:
+            return code
+        code = _flush(code)
+        if code == Interrupted.exit_code:
+            _leave(code)
+        return code
+
+
+def _run(words: list[str], debug: bool, own: bool) -> int:
+    """Carry out a command; every error becomes one line and an exit code."""
+    try:
+        return _dispatch(words)
+    except CdrlError as error:
+        return _report(error, str(error), error.exit_code, debug)
+    except KeyboardInterrupt as error:
+        return _report(error, _STOPPED, Interrupted.exit_code, debug)
+    except BrokenPipeError:  # whoever read our output has left (`| head`)
+        if own:
+            discard_output()
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _unexpected(error, words, debug)
+        said = "no space is left where something is written: free some, or choose another place"
+        return _report(error, said, OutputError.exit_code, debug)
+    except MemoryError as error:
+        return _report(error, "out of memory: close other programs, or edit a smaller video", 1, debug)
+    except Exception as error:  # noqa: BLE001  the last line of defence: a user gets a sentence, not a traceback
+        return _unexpected(error, words, debug)
+
+
+def _unexpected(error: Exception, words: list[str], debug: bool) -> int:
+    """Say what nobody planned; for a package that an extra brings and that is missing, how to install it."""
+    if (stop := _interruption(error)) is not None:
+        return _report(error, str(stop) or _STOPPED, Interrupted.exit_code, debug)
+    if isinstance(error, ModuleNotFoundError):
+        name, _ = _find_command(words)
+        if (needed := missing_module(error.name, f"cdrl {name}")) is not None:
+            return _report(error, str(needed), needed.exit_code, debug)
+    what = f"unexpected {type(error).__name__}: {error}; run again with --debug to see where, and report it"
+    return _report(error, what, 1, debug)
+
+
+def _interruption(error: BaseException) -> KeyboardInterrupt | None:
+    """The interruption that `error` came of: libraries written in C make an ImportError of one while they load."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
+def _flush(code: int) -> int:
+    """Write out what was printed, now that its failure can still be told; returns the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        discard_output()
+        if isinstance(error, BrokenPipeError):
+            return code or 1
+        return _report(error, f"standard output cannot be written ({error.strerror})", OutputError.exit_code, False)
+    return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process with `code`, at once.
+
+    An interruption that passes through a library in C while it loads is remembered by Python, which would then end the
+    process by the signal, although the interruption was answered.
+    """
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        raise UsageError(f"no command is given: choose from {', '.join(COMMANDS)}, or see cdrl --help")
+    if words[0] in HELP_WORDS:
+        if len(words) > 1:  # as in `cdrl help edit`
+            return _dispatch([*words[1:], "--help"])
+        print(_help())
+        return 0
+    if words[0] in {"--version", "-V"}:
+        from cdrl import __version__
+
+        print(f"cdrl {__version__}")
+        return 0
+    name, rest = _find_command(words)
+    if name not in COMMANDS:  # a group alone, as in `cdrl train --help`
+        print(_help(f"{name} "))
+        return 0
+    from cdrl.cli.arguments import parse_options
+
+    module = import_module(COMMANDS[name][0])
+    options = parse_options(module.Options, rest, f"cdrl {name}")
+    code: int = module.run(options)
+    return code
+
+
+def _find_command(words: list[str]) -> tuple[str, list[str]]:
+    """The command the words begin with, and the rest of them; a group's name alone where its help is wanted."""
+    if words[0] in COMMANDS:
+        return words[0], words[1:]
+    inner = [name.split()[1] for name in COMMANDS if name.startswith(words[0] + " ")]
+    if not inner:
+        first = list(dict.fromkeys(name.split()[0] for name in COMMANDS))
+        raise UsageError(_unknown(words[0], words[0], first, "cdrl --help"))
+    if len(words) > 1 and words[1] in HELP_WORDS:
+        return words[0], []
+    if len(words) < 2:
+        raise UsageError(f"cdrl {words[0]} needs one of: {', '.join(inner)}; see cdrl {words[0]} --help")
+    if words[1] not in inner:
+        raise UsageError(_unknown(" ".join(words[:2]), words[1], inner, f"cdrl {words[0]} --help"))
+    return f"{words[0]} {words[1]}", words[2:]
+
+
+def _unknown(said: str, word: str, known: Sequence[str], where: str) -> str:
+    """That a command is unknown, with the nearest one."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"unknown command {said!r}{hint}: choose from {', '.join(known)}, or see {where}"
+
+
+def _help(prefix: str = "") -> str:
+    shown = {name: summary for name, (_, summary) in COMMANDS.items() if name.startswith(prefix)}
+    width = max(map(len, shown))
+    return "\n".join(
+        [
+            f"usage: cdrl {prefix}COMMAND ...",
+            "",
+            "Change the emotion of a talking-head video and keep its speech.",
+            "",
+            "commands:",
+            *(f"  {name:<{width}}  {summary}" for name, summary in shown.items()),
+            "",
+            "  cdrl COMMAND --help  a command's options",
+            "  cdrl --version       the version",
+            "  --debug              with any command: show where an error came from",
+            "",
+            "  cdrl edit talk.mp4 -e happy",
+        ]
+    )
+
+
+def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
+    """Say what went wrong in one line on stderr, after the traceback where that is wanted; returns `code`."""
+    if sys.stderr is None:  # an embedding program without one; print would take standard output instead
+        return code
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    print("cdrl: error:", one_line(message), file=sys.stderr)
+    return code
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted("stopped from outside (SIGTERM): nothing half-written is left behind")

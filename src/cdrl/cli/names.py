@@ -1,0 +1,35 @@
+"""Every command of `cdrl`."""
+
+COMMANDS = {
+    "edit": ("cdrl.cli.edit", "change the emotion of a video"),
+    "app": ("cdrl.cli.app", "edit in a browser, on this machine alone"),
+    "batch": ("cdrl.cli.batch", "edit many videos, resumable"),
+    "export": ("cdrl.cli.export", "write a performance for an avatar, as Live Link Face or as JSON"),
+    "live": ("cdrl.cli.live", "change the emotion of a camera's picture while it runs"),
+    "verify": ("cdrl.cli.verify", "say what was edited in a video, and check it"),
+    "data check": ("cdrl.cli.data_check", "read a data set's layout and name what is broken or missing"),
+    "data prepare": ("cdrl.cli.data_prepare", "detect, align and pack a data set for training"),
+    "data synth": ("cdrl.cli.data_synth", "make talking heads that say the same words in different emotions"),
+    "train prior": ("cdrl.training.prior", "fit the emotion prior on labelled clips"),
+    "train vlm": ("cdrl.training.vlm", "train the embedded visual-language model of faces"),
+    "train content": ("cdrl.training.content", "train the content representation (CCRL)"),
+    "train emotion": ("cdrl.training.emotion", "train the emotion representation (CERL)"),
+    "train ned": ("cdrl.training.ned", "train NED's translator, the baseline, with or without supervision"),
+    "train sync": ("cdrl.training.sync", "train the judge of lips and sound"),
+    "train translator": ("cdrl.training.translator", "train how people show emotions, under both representations"),
+    "evaluate edit": ("cdrl.cli.evaluate_edit", "judge an edited video beside its source"),
+    "evaluate table": ("cdrl.cli.evaluate_table", "judge edits of many clips, beside other methods"),
+    "evaluate results": ("cdrl.cli.evaluate_results", "judge any finished files, of any methods"),
+    "evaluate representation": (
+        "cdrl.cli.evaluate_representation",
+        "show whether the representations are right on people they never saw",
+    ),
+    "evaluate sync": (
+        "cdrl.cli.evaluate_sync",
+        "show how well the judge of lips and sound tells them apart on people it never saw",
+    ),
+    "convert": ("cdrl.cli.convert", "make safetensors of a PyTorch checkpoint"),
+    "completion": ("cdrl.cli.completion", "print what makes the tab key complete in bash, zsh or fish"),
+    "doctor": ("cdrl.cli.doctor", "say what is installed and whether editing can run"),
+}
+"""Words of the command → the module it lives in, and what it does."""

@@ -1,0 +1,68 @@
+"""`cdrl edit --dry-run`: all that can be checked without the networks, and what would be done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cdrl.errors import InputError
+from cdrl.manipulation.plan import REGIONS, EditPlan
+from cdrl.media.encoding import codec_of, container_of
+from cdrl.media.probing import VideoInfo, probe
+from cdrl.media.writing import check_output
+
+if TYPE_CHECKING:
+    from cdrl.cli.edit import Options
+    from cdrl.project import Project
+
+
+def rehearsal(project: Project, output: Path, options: Options) -> list[str]:
+    """Check the source, the output's name, the files that are named, and the times asked for; write nothing.
+
+    Returns:
+        Lines that say what would be done.
+
+    Raises:
+        CdrlError: What the edit itself would raise for these.
+    """
+    container, codec = container_of(output), codec_of(options.encoder, container_of(output), output)
+    check_output(output, output.resolve(), project.source, options.overwrite)
+    info = probe(project.source, options.limits)
+    if info.photo:
+        raise InputError(f"{project.source} is a photo: give a video (photos serve as --reference)")
+    plan = EditPlan.parse(
+        project.emotion, project.reference, project.intensity, project.regions, project.segments
+    ).at_rate(info.rate)
+    if info.duration is not None:
+        plan.check_within(info.duration)
+    for path in (project.reference, *project.enroll.values()):
+        if path is not None:
+            probe(path, options.limits)
+    lines = [
+        f"source   {project.source}: {_described(info)}",
+        *(f"shows    {line}" for line in _shown(plan)),
+        f"in       {', '.join(name for name in REGIONS if name in plan.regions)}; the face: {project.face}",
+        *(f"knows    how this person shows {name}: {path}" for name, path in project.enroll.items()),
+        f"result   {output}: {container.name}, {codec}, quality {options.encoder.quality:g}",
+    ]
+    extra = {"preview": options.preview, "report": options.report, "project": options.save_project}
+    lines += [f"{name:<8} {path}" for name, path in extra.items() if path is not None]
+    return [*lines, "nothing was written (--dry-run)"]
+
+
+def _described(info: VideoInfo) -> str:
+    rate = "" if info.rate is None else f", {float(info.rate):.5g} frames/s"
+    length = "" if info.duration is None else f", {float(info.duration):.5g} s"
+    return f"{info.width}x{info.height}{rate}{length}"
+
+
+def _shown(plan: EditPlan) -> list[str]:
+    """Each segment's amounts and times."""
+    found = []
+    for segment in plan.segments:
+        amounts = " + ".join(f"{name} {amount:.3g}" for name, amount in segment.amounts.items())
+        end = "the end" if segment.end is None else f"{float(segment.end):.5g} s"
+        found.append(f"{amounts}, from {float(segment.start):.5g} s to {end}")
+    if plan.reference is not None:
+        found[-1] += f"; reference: {plan.reference}"
+    return found
