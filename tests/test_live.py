@@ -25,8 +25,8 @@ from cdrl.live.mailbox import Mailbox
 from cdrl.live.screens import Nowhere, Window, Y4mPipe, simple
 from cdrl.live.session import Measures, run_live
 from cdrl.manipulation.person import LOOK_EVERY
-from cdrl.manipulation.plan import EditPlan
 from cdrl.media import Frame, Limits, PixelFormat, read
+from cdrl.plan import EditPlan
 from cdrl.report import NO_FACE, NOT_ASKED
 
 

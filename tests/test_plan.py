@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cdrl.emotions import EMOTIONS, MAX_INTENSITY
 from cdrl.errors import UsageError
-from cdrl.manipulation.plan import REFERENCE, REGIONS, EditPlan
+from cdrl.plan import REFERENCE, REGIONS, EditPlan
 
 
 def weights(text, *times):

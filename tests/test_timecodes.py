@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from cdrl.errors import UsageError
-from cdrl.manipulation.plan import EditPlan
+from cdrl.plan import EditPlan
 
 NTSC = Fraction(30000, 1001)
 

@@ -18,7 +18,7 @@ from typing import Any
 from cdrl.emotions import parse_emotion
 from cdrl.errors import CdrlError, InputError, UsageError
 from cdrl.files import atomic_write, small_text
-from cdrl.manipulation.plan import EditPlan
+from cdrl.plan import EditPlan
 
 VERSION = 1
 MAX_BYTES = 1 << 20
@@ -42,13 +42,13 @@ class Project:
     reference: Path | None = None
     """Clip or photo whose expression is to be shown."""
     segments: str | None = None
-    """Emotions over time; see `cdrl.manipulation.plan`."""
+    """Emotions over time; see `cdrl.plan`."""
     intensity: float = 1.0
     """0..1.5."""
     regions: tuple[str, ...] = ()
     """Parts of the face; empty for the whole of it."""
     face: str = "largest"
-    """See `cdrl.face.tracking.parse_face`."""
+    """See `cdrl.face.selection.parse_face`."""
     enroll: Mapping[str, Path] = field(default_factory=dict)
     """Emotion → a photo or clip of the person in the source who shows it."""
     model: str | None = None
@@ -61,7 +61,7 @@ class Project:
         if self.version != VERSION:
             raise UsageError(f"version {self.version!r} is not known here: this cdrl reads version {VERSION}")
         EditPlan.parse(self.emotion, self.reference, self.intensity, self.regions, self.segments)
-        from cdrl.face.tracking import parse_face  # noqa: PLC0415 - loads the networks' runtime
+        from cdrl.face.selection import parse_face  # noqa: PLC0415 - loads the networks' runtime
 
         parse_face(self.face)
         enroll = {parse_emotion(name): path for name, path in self.enroll.items()}

@@ -13,9 +13,9 @@ import numpy as np
 
 from cdrl.errors import FaceError, UsageError
 from cdrl.face.bundle import Floats
-from cdrl.face.tracking import explain_no_face
-from cdrl.manipulation.plan import EditPlan
-from cdrl.manipulation.tally import EditedSpan, EditTally
+from cdrl.face.selection import explain_no_face
+from cdrl.plan import EditPlan
+from cdrl.tally import EditedSpan, EditTally
 
 Item = TypeVar("Item")
 

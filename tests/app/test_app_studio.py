@@ -19,8 +19,8 @@ from cdrl.app.timeline import MOMENTS, Spread, plays_in_browsers
 from cdrl.cli.main import main
 from cdrl.emotions import parse_blend
 from cdrl.errors import FaceError, InputError, Interrupted, UsageError
-from cdrl.manipulation.plan import REGIONS
 from cdrl.media import probe
+from cdrl.plan import REGIONS
 from cdrl.project import Project
 from cdrl.report import NO_FACE
 

@@ -8,7 +8,8 @@ import pytest
 from cdrl.errors import UsageError
 from cdrl.face.landmarks import BundleDetector, Landmarks, Region
 from cdrl.face.mesh import canonical_points
-from cdrl.face.tracking import FaceTracker, parse_face
+from cdrl.face.selection import parse_face
+from cdrl.face.tracking import FaceTracker
 from cdrl.media import PixelFormat, read
 
 DARK, BRIGHT = 30, 200

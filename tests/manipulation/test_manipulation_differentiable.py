@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch")
 from cdrl.manipulation.differentiable import DifferentiablePrior, Patterns  # noqa: E402
 from cdrl.manipulation.edit import Manipulator, shown_pattern  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
-from cdrl.manipulation.plan import EditPlan  # noqa: E402
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
 from cdrl.manipulation.traits import FURTHER, adaptation  # noqa: E402
+from cdrl.plan import EditPlan  # noqa: E402
 
 
 @pytest.fixture(scope="module")

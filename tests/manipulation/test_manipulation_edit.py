@@ -9,9 +9,9 @@ from cdrl.face.apertures import lids, lips
 from cdrl.face.mesh import region_weights
 from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import Person
-from cdrl.manipulation.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_table
 from cdrl.manipulation.reference import reference_pattern
+from cdrl.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.rendering.texture import SIZE, texture_coverage
 
 RELIEF = 0.2  # a face lit so that folds show

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cdrl.manipulation.plan import EditPlan
-from cdrl.manipulation.tally import EditTally
 from cdrl.media import EncoderOptions, Writer, read
+from cdrl.plan import EditPlan
 from cdrl.provenance import ModelFile, Seal
+from cdrl.tally import EditTally
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "media"))  # clips are made as the media tests make them
 

@@ -8,8 +8,8 @@ import av
 import pytest
 
 from cdrl.errors import InputError, OutputError, OutputExistsError
-from cdrl.manipulation.plan import EditPlan
 from cdrl.media import read
+from cdrl.plan import EditPlan
 from cdrl.provenance import DIGITAL_SOURCE_TYPE, sidecar_path, verify, xmp
 from cdrl.provenance.marks import read_mark
 

@@ -13,7 +13,7 @@ from cdrl.app.sessions import Session, Sessions
 from cdrl.app.studio import LARGEST, Result, Studio
 from cdrl.emotions import MAX_INTENSITY
 from cdrl.errors import CdrlError, FaceError, Interrupted, UsageError
-from cdrl.manipulation.plan import REGIONS
+from cdrl.plan import REGIONS
 from cdrl.project import Project
 from cdrl.report import NO_FACE
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cdrl.app.sessions import Session
 from cdrl.errors import UsageError
-from cdrl.manipulation.plan import REGIONS
+from cdrl.plan import REGIONS
 from cdrl.project import Project
 
 EMOTION, BLEND, REFERENCE, OVER_TIME = "Emotion", "Blend", "Reference", "Over time"
@@ -74,7 +74,7 @@ def blend_of(first: str, second: str, share: float) -> str:
 
 
 def segments_of(rows: Sequence[Sequence[Any]]) -> str:
-    """The table's rows as `cdrl.manipulation.plan` reads them; rows without an emotion do not count.
+    """The table's rows as `cdrl.plan` reads them; rows without an emotion do not count.
 
     Raises UsageError where none is left, or a number is missing.
     """

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.app.timeline import BINS, Timeline, thumbnail
-from cdrl.manipulation.plan import EditPlan
+from cdrl.plan import EditPlan
 
 _WIDEST = 960  # pixels of a preview; more is not seen in half a page
 

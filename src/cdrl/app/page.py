@@ -13,8 +13,8 @@ import gradio as gr
 from cdrl.app.form import BLEND, COLUMNS, EMOTION, OVER_TIME, REFERENCE, WAYS
 from cdrl.app.studio import CONSENT, PURPOSE
 from cdrl.emotions import EMOTIONS, MAX_INTENSITY
-from cdrl.manipulation.plan import REGIONS
 from cdrl.media import Limits
+from cdrl.plan import REGIONS
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "style.css").read_text(encoding="utf-8")

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from cdrl.editor import Editor
 from cdrl.errors import FaceError, InputError
 from cdrl.face.landmarks import BundleDetector, Region
-from cdrl.face.tracking import FACES, FaceTracker, Track
+from cdrl.face.selection import FACE_CHOICES
+from cdrl.face.tracking import FaceTracker, Track
 from cdrl.frame_editor import Edited, FrameEditor
 from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import SURVEY, Person, survey
-from cdrl.manipulation.plan import EditPlan
 from cdrl.media import Frame, Limits, read
+from cdrl.plan import EditPlan
 from cdrl.report import NO_FACE
 
 _FACE = 96  # pixels, side of a face's picture where one of several is chosen
@@ -112,7 +113,7 @@ def _look_on(path: Path, detector: BundleDetector, face: str, limits: Limits, wa
                 moment = Moment(frame, tracker.shot)
                 if _track(moment, detector, face):
                     return moment
-    which = "no face is seen" if face in FACES else f"no face is seen in place {face} from the left"
+    which = "no face is seen" if face in FACE_CHOICES else f"no face is seen in place {face} from the left"
     raise FaceError(
         f"{path}: {which}, looked for every half second of {float(end):.1f} s; choose a clip that shows one from the "
         "front, or another face"

@@ -22,8 +22,8 @@ from cdrl.errors import InputError, Interrupted, UsageError
 from cdrl.files import atomic_write
 from cdrl.frame_editor import Edited
 from cdrl.manipulation.edit import Manipulator
-from cdrl.manipulation.plan import EditPlan
 from cdrl.media import EncoderOptions, Limits, VideoInfo, probe
+from cdrl.plan import EditPlan
 from cdrl.project import Project
 from cdrl.provenance import sidecar_path
 from cdrl.report import Report

@@ -14,8 +14,8 @@ from tyro.conf import Positional
 from cdrl.cli.names import COMMANDS
 from cdrl.emotions import EMOTIONS
 from cdrl.extras import missing_module
-from cdrl.manipulation.plan import REGIONS
 from cdrl.media.encoding import PRESETS
+from cdrl.plan import REGIONS
 
 VALUES = {"preset": PRESETS, "face": ("largest", "left", "right"), "regions": REGIONS}
 """What is completed for an option's value, by the option's name."""

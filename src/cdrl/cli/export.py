@@ -13,8 +13,8 @@ from cdrl.cli.consent import ConsentGiven, require_consent
 from cdrl.cli.edit import progress_bar
 from cdrl.cli.wish import SEGMENTS_HELP, Wish
 from cdrl.errors import UsageError, one_line
-from cdrl.manipulation.plan import EditPlan
 from cdrl.media.limits import Limits
+from cdrl.plan import EditPlan
 
 ENDINGS = {".csv": "livelink-csv", ".json": "json"}
 

@@ -20,8 +20,8 @@ from tyro.conf import FlagCreatePairsOff, arg
 from cdrl.cli.consent import ConsentGiven, require_consent
 from cdrl.cli.wish import Wish
 from cdrl.errors import UsageError, one_line
-from cdrl.manipulation.plan import REFERENCE, EditPlan
 from cdrl.media.limits import Limits
+from cdrl.plan import REFERENCE, EditPlan
 
 if TYPE_CHECKING:
     from cdrl.live.asking import Asked

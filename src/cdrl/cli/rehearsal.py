@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cdrl.errors import InputError
-from cdrl.manipulation.plan import REGIONS, EditPlan
 from cdrl.media.encoding import codec_of, container_of
 from cdrl.media.probing import VideoInfo, probe
 from cdrl.media.writing import check_output
+from cdrl.plan import REGIONS, EditPlan
 
 if TYPE_CHECKING:
     from cdrl.cli.edit import Options

@@ -12,7 +12,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from cdrl.emotions import EMOTIONS, parse_amount, parse_emotion
 from cdrl.errors import UsageError
-from cdrl.manipulation.plan import REGIONS
+from cdrl.plan import REGIONS
 
 EMOTION_HELP = f"{', '.join(EMOTIONS)}, or a blend such as happy:0.6+surprised:0.4."
 REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."

@@ -6,14 +6,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import PRESENCE, LandmarkDetector, Picture, Region
+from cdrl.face.selection import parse_face
 from cdrl.media import PixelFormat
 
-FACES = ("largest", "left", "right")
 _CUT = 0.11  # mean change of luma between two frames (of its range) that only a cut makes
-_DIGITS = 6  # of a face's number; Python does not read thousands of them
 _LOOK_AGAIN = 5  # frames between two searches while there is no face
 _THUMBNAIL = 24  # rows and columns of the picture that cuts are looked for in
 
@@ -35,31 +33,6 @@ class Track:
     presence: float
     shot: int
     fresh: bool
-
-
-def parse_face(face: str) -> str | int:
-    """`largest`, `left`, `right`, or a number from 1 that counts faces from the left. `UsageError` otherwise."""
-    text = str(face).strip().lower()
-    if text in FACES:
-        return text
-    if text.isdecimal() and len(text) <= _DIGITS and int(text) >= 1:
-        return int(text)
-    raise UsageError(f"unknown face {face!r}: choose largest, left, right, or a number from 1 (counted from the left)")
-
-
-def explain_no_face(face: str, most_faces: int, frames: int) -> str:
-    """Why no face was followed in any of `frames` frames, of which one showed `most_faces`, and what to do."""
-    if most_faces and str(face).isdecimal() and int(face) > most_faces:
-        seen = "1 face is" if most_faces == 1 else f"{most_faces} faces are"
-        return f"at most {seen} seen in one frame, so there is no face {face}: give a number up to {most_faces}"
-    if most_faces:
-        return (
-            f"faces are found (at most {most_faces} in one frame), but none can be followed in any of {frames} frames"
-        )
-    return (
-        f"no face in any of {frames} frames, so nothing to edit; a face must be seen from the front, at least a few "
-        "dozen pixels wide"
-    )
 
 
 class FaceTracker:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from cdrl.emotions import MAX_INTENSITY, parse_blend
 from cdrl.errors import UsageError
-from cdrl.manipulation.plan import CROSS_FADE, smoothstep
+from cdrl.plan import CROSS_FADE, smoothstep
 
 OFF, QUIT = "off", "quit"
 STEP = 0.1  # of intensity, for + and -

@@ -12,8 +12,8 @@ from cdrl.frame_editor import Edited, FrameEditor
 from cdrl.live.asking import Asked
 from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import LOOK_EVERY, Person, Survey, between
-from cdrl.manipulation.plan import smoothstep
 from cdrl.media import Frame
+from cdrl.plan import smoothstep
 
 DESCRIBED = (8, 16, 32)
 """Looks after which the person is described (anew): one, two and four seconds of them, as many as a clip gets."""

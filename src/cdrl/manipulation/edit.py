@@ -12,8 +12,8 @@ from cdrl.face.apertures import lids, without_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
 from cdrl.manipulation.person import RELIEF, Person, expression_model, with_neutral
-from cdrl.manipulation.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.manipulation.prior import EmotionPrior, Pattern, of_the_mouth
+from cdrl.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.rendering.texture import SIZE, texture_coverage
 
 MOST_LIGHT = 0.16  # log of luma by which skin is lit at most: more looks wet

@@ -10,8 +10,8 @@ from typing import Any
 
 from cdrl import assets
 from cdrl.files import file_sha256
-from cdrl.manipulation.plan import REGIONS, EditPlan
-from cdrl.manipulation.tally import EditTally
+from cdrl.plan import REGIONS, EditPlan
+from cdrl.tally import EditTally
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's term for a recording of which a part was made by a trained model."""

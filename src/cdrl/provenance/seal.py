@@ -11,10 +11,9 @@ from typing import Any
 
 from cdrl.errors import InputError, OutputError
 from cdrl.files import file_sha256, sidecar_path
-from cdrl.manipulation.plan import EditPlan
-from cdrl.manipulation.tally import EditTally
 from cdrl.media import Limits
 from cdrl.media.encoding import container_of
+from cdrl.plan import EditPlan
 from cdrl.provenance import xmp
 from cdrl.provenance.filling import HeldLabels
 from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, labels_for, read_mark
@@ -28,6 +27,7 @@ from cdrl.provenance.record import (
 )
 from cdrl.provenance.sidecar import encoded
 from cdrl.provenance.signing import Credentials, Signing
+from cdrl.tally import EditTally
 
 # Bytes by which a description and a record may grow once frames are counted: their numbers get more digits.
 _ROOM, _ROOM_OF_SEGMENT = 30, 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from cdrl.manipulation.plan import EditPlan, Segment
+from cdrl.plan import EditPlan, Segment
 
 
 @dataclass

@@ -4,7 +4,7 @@ Segments are written `START-END:BLEND`, separated by commas, in times from the c
 
     0-2.5:neutral, 2.5-6:surprised:1.2, 0:07-0:08:happy:0.6+surprised:0.4, 00:00:09:12-:reference
 
-Times are written as `cdrl.manipulation.timecodes` reads them; they end at the colon before the first letter. All that
+Times are written as `cdrl.timecodes` reads them; they end at the colon before the first letter. All that
 follows is a blend as `cdrl.emotions` reads it, with an intensity at its end if wanted. A segment holds its start and
 not its end; without END it lasts to the end of the clip. `reference` stands for the expression of the reference clip
 or photo.
@@ -25,7 +25,7 @@ from types import MappingProxyType
 
 from cdrl.emotions import MAX_INTENSITY, parse_blend, suggest
 from cdrl.errors import UsageError
-from cdrl.manipulation.timecodes import Timecode, parse_time
+from cdrl.timecodes import Timecode, parse_time
 
 REGIONS = ("brows", "eyes", "cheeks", "mouth")
 """The parts of a face that can be edited on their own."""
