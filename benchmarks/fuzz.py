@@ -52,7 +52,7 @@ LOADED = (
     *("editor", "cli.edit", "cli.batch", "cli.verify", "cli.convert", "app.studio"),
     *("cli.export", "cli.data_check", "cli.data_prepare"),
 )
-TALKATIVE = {"verify", "data"}  # commands that print more than a line
+TALKATIVE = {"verify", "data", "--dry-run"}  # commands, and an option, that print more than a line
 REFUSALS = {2, 3, 4, 5, 6, 7, 9, 10}  # exit codes of cdrl.errors that a bad input may have
 CASE = "case"  # name of an input's folder
 BROKEN = 97  # exit code of our own: a result that does not decode, or that what follows does not take
@@ -225,7 +225,7 @@ def judged(case: Case, ended: Ended) -> str:
     errors = sum(line.startswith("cdrl: error:") for line in lines)
     odd = [line for line in lines if not SAID.fullmatch(line) or UNEXPECTED.search(line)]
     expected_lines = len(case.then) + 1 if ended.code == 0 else 0
-    many = len(ended.printed.splitlines()) > expected_lines and not {case.words[0], *chain(*case.then)} & TALKATIVE
+    many = len(ended.printed.splitlines()) > expected_lines and not {*case.words, *chain(*case.then)} & TALKATIVE
     if odd or many or ended.code not in {0} | REFUSALS or errors != (ended.code != 0):
         return "unexpected error"
     if case.expected == ("refusal" if ended.code == 0 else "success"):
