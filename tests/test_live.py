@@ -17,7 +17,7 @@ import pytest
 import cdrl
 from cdrl.cli.main import main
 from cdrl.errors import InputError, UsageError
-from cdrl.frame_editor import Edited
+from cdrl.pipeline.frame_editor import Edited
 from cdrl.live.asking import Asked
 from cdrl.live.cameras import Captured, file_as_camera
 from cdrl.live.editing import DESCRIBED, FADE_IN, LiveEditor
@@ -27,7 +27,7 @@ from cdrl.live.session import Measures, run_live
 from cdrl.manipulation.person import LOOK_EVERY
 from cdrl.media import Frame, Limits, PixelFormat, read
 from cdrl.plan import EditPlan
-from cdrl.report import NO_FACE, NOT_ASKED
+from cdrl.pipeline.report import NO_FACE, NOT_ASKED
 
 
 def blank(index=0, form=PixelFormat(), size=(32, 24)):  # noqa: B008 - frozen

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import cdrl
 from cdrl.editor import Editor
 from cdrl.emotions import EMOTIONS
-from cdrl.frame_editor import Edited
+from cdrl.pipeline.frame_editor import Edited
 from cdrl.media import Frame
 
 Picture = NDArray[np.uint8]

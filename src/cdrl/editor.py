@@ -15,7 +15,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.selection import parse_face
 from cdrl.face.tracking import FaceTracker, Track
-from cdrl.frame_editor import Edited, FrameEditor
+from cdrl.pipeline.frame_editor import Edited, FrameEditor
 from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import SPEAKING_NEUTRAL, SURVEY, Person, expression_model, is_speaking, survey
 from cdrl.manipulation.personal import OnnxTranslator, PersonalPrior
@@ -23,9 +23,9 @@ from cdrl.manipulation.prior import EmotionPrior, Example, Pattern
 from cdrl.manipulation.reference import reference_pattern
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, Writer, prefetch, probe, read
 from cdrl.plan import EditPlan
-from cdrl.presentation import ContactSheet, check_picture, side_by_side
+from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.provenance import Credentials, Seal, drop_sidecar, models_used
-from cdrl.report import ESTIMATED, Report, check_result, lip_opening
+from cdrl.pipeline.report import ESTIMATED, Report, check_result, lip_opening
 from cdrl.tally import EditTally
 
 Progress = Callable[[int, int | None], None]

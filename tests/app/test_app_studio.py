@@ -22,7 +22,7 @@ from cdrl.errors import FaceError, InputError, Interrupted, UsageError
 from cdrl.media import probe
 from cdrl.plan import REGIONS
 from cdrl.project import Project
-from cdrl.report import NO_FACE
+from cdrl.pipeline.report import NO_FACE
 
 FORM = Form(EMOTION, "happy", "happy", "surprised", 0.4, [["0", "1", "sad", ""]], 1.0, ["brows", "mouth"], "largest")
 

@@ -15,7 +15,7 @@ from cdrl.emotions import MAX_INTENSITY
 from cdrl.errors import CdrlError, FaceError, Interrupted, UsageError
 from cdrl.plan import REGIONS
 from cdrl.project import Project
-from cdrl.report import NO_FACE
+from cdrl.pipeline.report import NO_FACE
 
 
 class Api:

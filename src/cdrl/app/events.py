@@ -18,7 +18,7 @@ from cdrl.app.sessions import Session, Sessions
 from cdrl.app.studio import Progress, Result, Studio, Waiting
 from cdrl.errors import CdrlError, Interrupted, UsageError
 from cdrl.plan import EditPlan
-from cdrl.report import NO_FACE
+from cdrl.pipeline.report import NO_FACE
 
 _SHOW_RESULT = "() => document.querySelector('.cdrl-player')?.scrollIntoView({block: 'nearest', behavior: 'smooth'})"
 

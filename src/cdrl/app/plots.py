@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cdrl.report import Report
+from cdrl.pipeline.report import Report
 
 _MOST = 600  # points of a line; more are not seen
 

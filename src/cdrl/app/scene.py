@@ -15,12 +15,12 @@ from cdrl.errors import FaceError, InputError
 from cdrl.face.landmarks import BundleDetector, Region
 from cdrl.face.selection import FACE_CHOICES
 from cdrl.face.tracking import FaceTracker, Track
-from cdrl.frame_editor import Edited, FrameEditor
+from cdrl.pipeline.frame_editor import Edited, FrameEditor
 from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import SURVEY, Person, survey
 from cdrl.media import Frame, Limits, read
 from cdrl.plan import EditPlan
-from cdrl.report import NO_FACE
+from cdrl.pipeline.report import NO_FACE
 
 _FACE = 96  # pixels, side of a face's picture where one of several is chosen
 _EVERY = Fraction(1, 2)  # seconds between two moments at which the face is looked for

@@ -20,13 +20,13 @@ from cdrl.app.turns import Turns
 from cdrl.editor import Editor
 from cdrl.errors import InputError, Interrupted, UsageError
 from cdrl.files import atomic_write
-from cdrl.frame_editor import Edited
+from cdrl.pipeline.frame_editor import Edited
 from cdrl.manipulation.edit import Manipulator
 from cdrl.media import EncoderOptions, Limits, VideoInfo, probe
 from cdrl.plan import EditPlan
 from cdrl.project import Project
 from cdrl.provenance import sidecar_path
-from cdrl.report import Report
+from cdrl.pipeline.report import Report
 
 CONSENT = "I have the consent of the person shown, and will say that the clip was edited where I show it."
 PURPOSE = (

@@ -8,7 +8,7 @@ from fractions import Fraction
 from cdrl.editor import Editor
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker, Track
-from cdrl.frame_editor import Edited, FrameEditor
+from cdrl.pipeline.frame_editor import Edited, FrameEditor
 from cdrl.live.asking import Asked
 from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import LOOK_EVERY, Person, Survey, between

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cdrl.frame_editor import Edited
+from cdrl.pipeline.frame_editor import Edited
 from cdrl.live.cameras import Capture, Captured
 from cdrl.live.mailbox import Mailbox
 from cdrl.live.screens import Screen

@@ -14,7 +14,7 @@ from cdrl.manipulation.edit import Manipulator
 from cdrl.manipulation.person import MOST_CLOSED, Person
 from cdrl.media import Frame
 from cdrl.rendering.render import render
-from cdrl.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE, UNCHANGED
+from cdrl.pipeline.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE, UNCHANGED
 
 _SLIGHT = (0.5, 0.02)  # pixels, and log of luma, up to which an edit may come to nothing once it is rounded
 _PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out

@@ -1,0 +1,1 @@
+"""From a clip to the edited clip, in named stages: decode, track, manipulate, render, encode."""
