@@ -17,7 +17,7 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from cdrl.cli.names import COMMANDS
+from cdrl.cli.names import COMMANDS, MOVED_COMMANDS
 from cdrl.cli.streams import discard_output, native_messages_muted, open_closed_streams
 from cdrl.errors import CdrlError, Interrupted, OutputError, UsageError, one_line
 from cdrl.extras import missing_module
@@ -148,6 +148,8 @@ def _find_command(words: list[str]) -> tuple[str, list[str]]:
     """The command the words begin with, and the rest of them; a group's name alone where its help is wanted."""
     if words[0] in COMMANDS:
         return words[0], words[1:]
+    if (program := MOVED_COMMANDS.get(name := " ".join(words[:2]))) is not None:
+        raise UsageError(f"cdrl {name} left the package: run `{program}` in a checkout of the repository")
     inner = [name.split()[1] for name in COMMANDS if name.startswith(words[0] + " ")]
     if not inner:
         first = list(dict.fromkeys(name.split()[0] for name in COMMANDS))

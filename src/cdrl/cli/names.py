@@ -14,7 +14,6 @@ COMMANDS = {
     "train vlm": ("cdrl.training.vlm", "train the embedded visual-language model of faces"),
     "train content": ("cdrl.training.content", "train the content representation (CCRL)"),
     "train emotion": ("cdrl.training.emotion", "train the emotion representation (CERL)"),
-    "train ned": ("cdrl.training.ned", "train NED's translator, the baseline, with or without supervision"),
     "train sync": ("cdrl.training.sync", "train the judge of lips and sound"),
     "train translator": ("cdrl.training.translator", "train how people show emotions, under both representations"),
     "evaluate edit": ("cdrl.cli.evaluate_edit", "judge an edited video beside its source"),
@@ -33,3 +32,6 @@ COMMANDS = {
     "doctor": ("cdrl.cli.doctor", "say what is installed and whether editing can run"),
 }
 """Words of the command → the module it lives in, and what it does."""
+
+MOVED_COMMANDS = {"train ned": "python -m experiments.train_ned"}
+"""Words of a command that left the package → the program that replaces it, in a checkout of the repository."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tyro
 
@@ -45,9 +45,6 @@ from cdrl.evaluation.tiles import TiledClip, estimate_lag, motion, read_peers, t
 from cdrl.pretrained import cache_folder, find_model, missing_models
 from cdrl.provenance import sidecar_path
 
-if TYPE_CHECKING:
-    from cdrl.evaluation.ned import NedEdit
-
 Row = dict[str, Any]
 
 
@@ -63,8 +60,6 @@ class TableConfig:
     """Folder of prior_without_PERSON.npz; without it what ships is used and the row says so."""
     translators: tuple[str, ...] = ()
     """NAME=DIR: a row of that name, with translator_without_PERSON.onnx of DIR on those priors."""
-    neds: tuple[str, ...] = ()
-    """NAME=DIR: the same for the baseline's networks, ned_without_PERSON.safetensors."""
     json: Path | None = None
     """Where every number goes."""
     markdown: Path | None = None
@@ -111,6 +106,10 @@ class Task:
         return self.clip.path
 
 
+ChooseMethods = Callable[[TableConfig, Sequence[Task]], Sequence[Method]]
+"""Returns the methods that are compared on the tasks of a table."""
+
+
 @dataclass
 class Bench:
     """The state of one run: where observations come from, what outputs are compared with, where files go."""
@@ -129,11 +128,12 @@ class Bench:
         return self.targets.store
 
 
-def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> dict[str, Any]:
+def evaluate(config: TableConfig, methods: Sequence[Method] | ChooseMethods | None = None) -> dict[str, Any]:
     """Judge every method; writes the files asked for and returns what they say, see `judged`.
 
-    `methods` replaces plain copy and cdrl. A method that raises a `CdrlError` on a clip scores 0 there in what counts
-    up (lip r, closures, p) and is left out of the ratios; the reason is kept in the row.
+    `methods`, or what chooses them once the clips are known, replaces `default_methods`. A method that raises a
+    `CdrlError` on a clip scores 0 there in what counts up (lip r, closures, p) and is left out of the ratios; the
+    reason is kept in the row.
     """
     if missing := missing_models("judging"):
         find_model(missing[0])  # raises, and says how to get it
@@ -154,8 +154,8 @@ def evaluate(config: TableConfig, methods: Sequence[Method] | None = None) -> di
         bench = Bench(config, folder, targets, Cells(targets), sync[0], faces)
         bench.folder.mkdir(parents=True, exist_ok=True)
         tasks = list(_tasks(bench))
-        if methods is None:
-            methods = default_methods(config, tasks)
+        if methods is None or callable(methods):
+            methods = (methods or default_methods)(config, tasks)
         _check_pairs(pairs, {*(method.name for method in methods), *_published(tasks)})
         rows = [row for task in tasks for row in _judge_task(bench, task, methods)]
     bench.cells.fill()
@@ -193,12 +193,8 @@ def default_methods(config: TableConfig, tasks: Sequence[Task]) -> list[Method]:
     strangers = frozenset(task.person for task in tasks) - named
     if config.priors is None:
         return [*copies, Edit("cdrl (as it ships, may hold these people)", None, None, config.intensity)]
-    edits: list[Edit | NedEdit] = [Edit("prior", config.priors, None, config.intensity, strangers)]
-    for name, folder in _named("--neds", config.neds):
-        from cdrl.evaluation.ned import NedEdit  # noqa: PLC0415  torch, which judging our own edits does not need
-
-        edits.append(NedEdit(name, config.priors, folder, strangers))
-    for name, folder in _named("--translators", config.translators):
+    edits = [Edit("prior", config.priors, None, config.intensity, strangers)]
+    for name, folder in named_folders("--translators", config.translators):
         edits.append(Edit(name, config.priors, folder, config.intensity, strangers))
     for edit in edits:
         for task in tasks:
@@ -206,7 +202,8 @@ def default_methods(config: TableConfig, tasks: Sequence[Task]) -> list[Method]:
     return [*copies, *edits]
 
 
-def _named(flag: str, texts: Sequence[str]) -> Iterator[tuple[str, Path]]:
+def named_folders(flag: str, texts: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Split each NAME=DIR of an option `flag`; raises UsageError where one is written otherwise."""
     for text in texts:
         name, equals, folder = text.partition("=")
         if not equals or not name or not folder:

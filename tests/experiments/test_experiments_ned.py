@@ -1,30 +1,36 @@
-"""`cdrl train ned` on made faces: learns, resumes, computes alike on two processes; and edits a clip."""
+"""NED's baseline on drawn faces: training learns, resumes, computes alike on two processes; it edits a clip."""
 
+import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("datasets", "manipulation", "training")]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("datasets", "manipulation", "training"))]
 
 from made_performances import performed, short, small  # noqa: E402
-from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
+from cdrl.cli import main as cli  # noqa: E402
 from cdrl.datasets.prepared import Prepared  # noqa: E402
 from cdrl.emotions import EMOTIONS  # noqa: E402
 from cdrl.errors import AssetError, UsageError  # noqa: E402
-from cdrl.evaluation.ned import NedEdit, translated  # noqa: E402
-from cdrl.manipulation.ned import WINDOW, Ned, NedConfig, load_ned  # noqa: E402
 from cdrl.manipulation.prior import EmotionPrior  # noqa: E402
 from cdrl.manipulation.traits import codes  # noqa: E402
 from cdrl.media import read  # noqa: E402
 from cdrl.representations.checkpoints import save_model  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
-from cdrl.training.ned import NedTask, Options, run  # noqa: E402
 from cdrl.training.scenes import SceneOptions  # noqa: E402
+from experiments import evaluate_ned  # noqa: E402
+from experiments.commands import run_command  # noqa: E402
+from experiments.ned_method import NedEdit, translate_clip  # noqa: E402
+from experiments.ned_networks import WINDOW, Ned, NedConfig, load_ned  # noqa: E402
+from experiments.train_ned import NedTask, Options, run  # noqa: E402
+from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 STEPS = 6
 torch.set_num_threads(1)
@@ -84,13 +90,15 @@ def test_discriminators_learn_nothing_from_what_the_generator_wants(folders, tmp
     draw = np.random.default_rng(0)
     window = torch.from_numpy(np.array([task._real(4, draw), task._real(0, draw)]))
     noise = torch.from_numpy(task._noise(2, draw))
-    terms = task._own(window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))
+    terms = task._ned_terms(window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))
     terms["adversarial"].backward()
     named = dict(task.model.named_parameters())
     assert named["answer.0.weight"].grad.abs().sum() > 0
     assert all(value.grad is None for name, value in named.items() if name.startswith("judge"))
     task.model.zero_grad()
-    task._own(window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))["judges"].backward()
+    task._ned_terms(window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))[
+        "discriminators"
+    ].backward()
     assert named["judged.weight"].grad.abs().sum() > 0
     assert named["answer.0.weight"].grad is None
 
@@ -100,7 +108,7 @@ def test_windows_are_joined():
     shapes = prior.mean + np.random.default_rng(0).normal(0, 0.03, (13, 478, 3)).astype(np.float32)
     before = torch.from_numpy(codes(shapes, prior.mean, prior))
     for count in (4, 13):
-        found = translated(still(prior), before[:count], EMOTIONS.index("happy"))
+        found = translate_clip(still(prior), before[:count], EMOTIONS.index("happy"))
         assert torch.allclose(found, before[:count], atol=1e-5)
 
 
@@ -123,6 +131,38 @@ def test_it_edits_a_clip_with_models_without_the_person(sample, tmp_path):
         method(sample, "angry", tmp_path / "other.mp4", "1001")
     with pytest.raises(AssetError, match="without 1002"):
         method(sample, "angry", tmp_path / "other.mp4", "1002")
+
+
+def test_the_table_judges_it_right_behind_the_prior_with_models_for_every_person(tmp_path):
+    names = ("p/prior_without_1001.npz", "p/prior_without_M003.npz", "n/ned_without_1001.safetensors")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "clips.csv").write_text("path,dataset,actor,emotion,content_id,sentence\n")
+    given = evaluate_ned.Options(tmp_path, priors=tmp_path / "p", neds=(f"NED here={tmp_path / 'n'}",))
+    tasks = [SimpleNamespace(person="1001")]
+    methods = evaluate_ned.choose_methods(given, tasks)
+    assert [method.name for method in methods] == ["no edit", "plain copy", "prior", "NED here"]
+    with pytest.raises(AssetError, match="without M003"):
+        evaluate_ned.choose_methods(replace(given, neds=(f"NED={tmp_path}",)), [SimpleNamespace(person="M003")])
+    with pytest.raises(UsageError, match="--neds and --priors"):
+        evaluate_ned.run(replace(given, priors=None))
+
+
+def test_the_commands_say_where_they_are_and_what_is_wrong_in_one_line(capsys):
+    assert cli.main(["train", "ned", "--data", "x"]) == UsageError.exit_code
+    assert "run `python -m experiments.train_ned`" in capsys.readouterr().err
+    assert run_command(Options, run, "train_ned", ["--data", "nowhere", "--loop"]) != 0
+    error = capsys.readouterr().err
+    assert error.startswith("train_ned: error: ") and error.count("\n") == 1
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.evaluate_ned", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert "--neds" in done.stdout
 
 
 if __name__ == "__main__":

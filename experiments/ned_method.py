@@ -1,4 +1,4 @@
-"""The baseline as a method of the table: NED's translator on our codes, laid over the frames by our renderer."""
+"""The baseline as a method of `cdrl evaluate table`: NED's translator on our codes, rendered by our renderer."""
 
 from __future__ import annotations
 
@@ -17,42 +17,47 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.differentiable import DifferentiablePrior
-from cdrl.manipulation.ned import WINDOW, Ned, load_ned
 from cdrl.manipulation.person import SURVEY, expression_model, survey
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.manipulation.traits import OPENING, codes
 from cdrl.media import EncoderOptions, Limits, Writer, read
 from cdrl.rendering.render import render
+from experiments.ned_networks import WINDOW, Ned, load_ned
 
 
 @dataclass(frozen=True)
 class NedEdit:
-    """`networks`: a folder of `ned_without_<person>.safetensors`, each trained for that person's prior of `priors`."""
+    """NED with networks that the judged person is no part of; a `cdrl.evaluation.methods.Method`."""
 
     name: str
+    """The row's name in the table."""
     priors: Path
+    """Folder of `prior_without_<person>.npz`."""
     networks: Path
+    """Folder of `ned_without_<person>.safetensors`, each trained for that person's prior."""
     strangers: frozenset[str] = frozenset()
+    """People whom no model holds, so that any model will do."""
 
     def models(self, person: str) -> tuple[Path, Path]:
-        """The prior and the networks that a person may be judged by; `AssetError` when a folder lacks one."""
+        """Return the prior and networks that were trained without a person; `AssetError` when a folder lacks one."""
         return (
             model_without(self.priors, "prior", person, "npz", self.strangers),
             model_without(self.networks, "ned", person, "safetensors", self.strangers),
         )
 
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
-        """Edit at full length."""
+        """Edit `source` at full length and write `output`."""
         prior, networks = self.models(person)
         edit_with_ned(source, emotion, output, load_ned(networks), EmotionPrior.load(prior))
 
 
 @torch.inference_mode()
 def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior: EmotionPrior) -> None:
-    """Translate the codes of the whole clip, then lay what changes over its frames.
+    """Translate the codes of the whole clip in the style of the label, without noise, and render the change.
 
-    The style of the label is used, without noise. Raises FaceError where no face is found, AssetError where the
-    networks were trained for another prior.
+    Raises:
+        FaceError: No face is found in `source`.
+        AssetError: The networks were trained for another prior.
     """
     if networks.config.prior_sha256 != prior.sha256:
         raise AssetError("these networks of NED were trained for another prior: train them again with its --prior")
@@ -69,7 +74,7 @@ def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior
     poses = [estimate_pose(track.points) for track in seen]
     shapes = np.array([pose.normalise(track.points) for pose, track in zip(poses, seen, strict=True)], np.float32)
     before = torch.from_numpy(codes(shapes, person.neutral, prior))
-    change = translated(networks, before, EMOTIONS.index(emotion)) - before
+    change = translate_clip(networks, before, EMOTIONS.index(emotion)) - before
     twin = DifferentiablePrior(prior)
     moved = twin.coded(change[None, :, :-1], OPENING * change[None, :, -1], torch.from_numpy(shapes)[None])[0].numpy()
     gain = torch.from_numpy(prior.pattern({emotion: 1.0}).gain)[None]
@@ -79,22 +84,22 @@ def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior
 
 
 def _write(source: Path, output: Path, tracks: list[Track | None], shifts: list[Floats], gain: Floats) -> None:
-    left = iter(shifts)
+    remaining = iter(shifts)
     with read(source) as reader, Writer(output, reader.info, EncoderOptions(), limits=Limits()) as writer:
         for frame, track in zip(reader, tracks, strict=True):
             edited = frame.copy()
             if track is not None:
-                render(edited, track.points[:, :2], next(left), gain)
+                render(edited, track.points[:, :2], next(remaining), gain)
             writer.write(edited)
 
 
-def translated(networks: Ned, before: Tensor, emotion: int) -> Tensor:
-    """Codes [T, c] → codes [T, c] in the style of an emotion: the mean of all windows that a frame lies in."""
+def translate_clip(networks: Ned, before: Tensor, emotion: int) -> Tensor:
+    """Translate codes [T, c] of a clip into the style of an emotion: the mean of all windows that a frame lies in."""
     count = len(before)
     starts = range(max(count - WINDOW, 0) + 1)
     rows = torch.tensor([[min(start + k, count - 1) for k in range(WINDOW)] for start in starts])
     label = torch.full((len(rows),), emotion)
     style = networks.label_style(label, torch.zeros(len(rows), networks.config.noise))
-    made = networks.translate(before[rows], style)
-    total = torch.zeros_like(before).index_add_(0, rows.flatten(), made.flatten(0, 1))
+    translated = networks.translate(before[rows], style)
+    total = torch.zeros_like(before).index_add_(0, rows.flatten(), translated.flatten(0, 1))
     return total / torch.bincount(rows.flatten(), minlength=count)[:, None]

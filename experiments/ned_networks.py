@@ -1,0 +1,112 @@
+"""NED's translator on the package's expression codes: the published baseline.
+
+Papantoniou et al., *Neural Emotion Director* (CVPR 2022): windows of ten frames go through a recurrent generator; the
+style of an emotion comes from its label and noise (mapping network) or from a reference (style encoder); for each
+emotion a discriminator tells generated windows from real ones. A code is what a face does in a frame: the expression
+modes in their deviations, and the opening of the lips (theirs: 50 numbers of expression and one of the jaw).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cdrl.emotions import EMOTIONS
+from cdrl.representations.checkpoints import config_of, load_into, load_model
+
+ARCHITECTURE = "ned"
+WINDOW = 10
+"""Frames that are translated together."""
+
+
+@dataclass(frozen=True)
+class NedConfig:
+    """Sizes of the networks."""
+
+    codes: int
+    """Numbers of a code."""
+    hidden: int = 256
+    """Width of the recurrent layers in each direction (theirs: 512)."""
+    style: int = 16
+    """Numbers of a style."""
+    noise: int = 4
+    """Numbers of noise beside a label."""
+    prior_sha256: str = ""
+    """SHA-256 of the prior whose modes the codes count."""
+
+
+class _Recurrent(nn.Module):
+    """Windows [B, T, n] → [B, T, 2 · hidden]: a linear layer, then two layers of a bidirectional LSTM."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.inward = nn.Linear(inputs, hidden)
+        self.lstm = nn.LSTM(hidden, hidden, 2, batch_first=True, bidirectional=True)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        states: Tensor = self.lstm(functional.leaky_relu(self.inward(windows), 0.2))[0]
+        return states
+
+
+def _perceptron(*sizes: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers[:-1])
+
+
+class Ned(nn.Module):
+    """Generator, mapping network, style encoder and discriminators of NED (its section 3.3)."""
+
+    def __init__(self, config: NedConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden, classes = config.hidden, len(EMOTIONS)
+        self.generator = _Recurrent(config.codes + config.style, hidden)
+        self.answer = _perceptron(2 * hidden, hidden, config.codes)
+        self.mapping = _perceptron(classes + config.noise, hidden, hidden, config.style)
+        self.encoder = _Recurrent(config.codes, hidden // 2)
+        self.encoded = nn.Linear(hidden, classes * config.style)
+        self.judges = _Recurrent(config.codes, hidden // 2)
+        self.judged = nn.Linear(hidden, classes)
+
+    def translate(self, windows: Tensor, style: Tensor) -> Tensor:
+        """Translate codes [B, T, c] into a style [B, s]; returns codes [B, T, c]."""
+        inputs = torch.cat([windows, style[:, None].expand(-1, windows.shape[1], -1)], 2)
+        translated: Tensor = windows + self.answer(self.generator(inputs))
+        return translated
+
+    def label_style(self, emotion: Tensor, noise: Tensor) -> Tensor:
+        """Map indices of `EMOTIONS` [B] and noise [B, n] to styles [B, s]."""
+        label = functional.one_hot(emotion, len(EMOTIONS)).to(noise.dtype)
+        style: Tensor = self.mapping(torch.cat([label, noise], 1))
+        return style
+
+    def reference_style(self, windows: Tensor, emotion: Tensor) -> Tensor:
+        """Encode codes [B, T, c] that show an emotion [B] as their style [B, s]."""
+        styles = self.encoded(self.encoder(windows).mean(1)).unflatten(1, (len(EMOTIONS), -1))
+        style: Tensor = styles[torch.arange(len(emotion), device=emotion.device), emotion]
+        return style
+
+    def discriminate(self, windows: Tensor, emotion: Tensor) -> Tensor:
+        """Return how real codes [B, T, c] look as an emotion [B]: scores [B], 1 is real."""
+        scores = self.judged(self.judges(windows).mean(1))
+        score: Tensor = scores.gather(1, emotion[:, None])[:, 0]
+        return score
+
+
+def load_ned(path: Path) -> Ned:
+    """Load trained networks, frozen.
+
+    Raises:
+        InputError: The file is another checkpoint.
+    """
+    tensors, facts = load_model(path, ARCHITECTURE)
+    model = Ned(config_of(NedConfig, facts, path))
+    load_into(model, tensors, path)
+    return model.eval().requires_grad_(False)
