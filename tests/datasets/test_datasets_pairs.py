@@ -14,7 +14,7 @@ from cdrl.datasets.prepared import Prepared, Truth
 from cdrl.datasets.table import read_dataset
 from cdrl.errors import AssetError
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
-from cdrl.speech.features import speech_encoder
+from cdrl.speech.loading import load_speech_encoder
 
 RATE = 30
 
@@ -98,11 +98,11 @@ def test_mouth_motion_of_a_silent_clip(take, stretched, tmp_path):
 def test_speech(take, stretched, tmp_path, spec):
     times, places, landmarks = stretched
     try:
-        encoder = speech_encoder(spec)
+        encoder = load_speech_encoder(spec)
     except AssetError as missing:
         pytest.skip(str(missing))
-    original_speech = encoder(take[1]).at(take[0].times)
-    copy_speech = encoder(stretched_sound(take[1], 2.6)).at(times)
+    original_speech = encoder(take[1]).resample(take[0].times)
+    copy_speech = encoder(stretched_sound(take[1], 2.6)).resample(times)
     # The mouth says nothing here: only the sound can tell.
     still = np.repeat(landmarks[:1], len(times), 0)
     copy, original = pair_of(tmp_path, take[0], still, times, original_speech, copy_speech)

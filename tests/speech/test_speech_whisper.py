@@ -42,8 +42,8 @@ def ours(name: str) -> str:
         "self_attn_layer_norm": "attention_norm",
         "self_attn.out_proj": "output",
         "final_layer_norm": "feedforward_norm",
-        "fc1": "rise",
-        "fc2": "fall",
+        "fc1": "expand",
+        "fc2": "contract",
         "layer_norm": "norm",
     }
     for old, new in pairs.items():
@@ -87,16 +87,16 @@ def test_long_sound_is_computed_in_passes(monkeypatch) -> None:
 
 def test_real_weights_hear_words_not_emotions(encoder, repository) -> None:
     """Two takes of a sentence in other emotions agree at the same moments and not at others."""
-    from cdrl.speech.warping import warp
+    from cdrl.speech.dtw import compute_dtw_path
 
     takes = []
     for emotion in ("NEU", "HAP"):
         features = encoder(read_samples(repository / "examples" / f"1001_DFA_{emotion}_XX.flv"))
         assert features.values.shape[1] == encoder.width
-        takes.append(features.at(np.arange(50) / 25))
+        takes.append(features.resample(np.arange(50) / 25))
     mean = np.concatenate(takes).mean(axis=0)
     first, second = [(take - mean) / np.linalg.norm(take - mean, axis=1, keepdims=True) for take in takes]
-    path = warp(*takes)
+    path = compute_dtw_path(*takes)
     same = (first[path[:, 0]] * second[path[:, 1]]).sum(axis=1).mean()
     other = (first @ second.T).mean()
     assert same > 0.6

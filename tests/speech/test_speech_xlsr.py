@@ -7,7 +7,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining, Wav2Vec2Model
 
 from cdrl.errors import AssetError
 from cdrl.speech import xlsr
-from cdrl.speech.features import speech_encoder
+from cdrl.speech.loading import load_speech_encoder
 from cdrl.speech.xlsr import XlsrEncoder
 
 SIZES = {
@@ -39,7 +39,7 @@ def noise(seconds: float) -> np.ndarray:
 
 
 def test_layer_20_of_scaled_sound(model, folder) -> None:
-    encoder = speech_encoder(f"xlsr:{folder}", local_files_only=True)
+    encoder = load_speech_encoder(f"xlsr:{folder}", local_files_only=True)
     samples = noise(1)
     features = encoder(samples)
     scaled = torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))
@@ -56,7 +56,7 @@ def test_long_sound_is_computed_in_passes(folder, monkeypatch) -> None:
     encoder = XlsrEncoder.load(str(folder), layer=1)
     samples = noise(9)
     whole = encoder(samples).values
-    monkeypatch.setattr(xlsr, "_PIECE", 5 * 16_000)
+    monkeypatch.setattr(xlsr, "_PASS", 5 * 16_000)
     monkeypatch.setattr(xlsr, "_CONTEXT", 24_000)
     pieces = encoder(samples).values
     assert pieces.shape == whole.shape

@@ -11,7 +11,7 @@ from cdrl.datasets.prepared import PreparedClip, Truth
 from cdrl.errors import UsageError
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, LEFT_CORNERS, RIGHT_CORNERS
-from cdrl.speech.warping import matching, warp
+from cdrl.speech.dtw import compute_dtw_path, map_frames
 
 _BAND = 0.3  # how far two takes of a sentence may run apart, as a share of the longer one
 _SMOOTH = np.array([1, 4, 6, 4, 1]) / 16  # over frames; the landmarks tremble more than the mouth does
@@ -48,12 +48,12 @@ def aligned_pairs(a: PreparedClip, b: PreparedClip) -> NDArray[np.intp]:
 
 def warp_speech(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.intp]:
     """The path [k, 2] between two takes of a sentence by what is heard: speech features [T, width] at their frames."""
-    return warp(a, b, _BAND)
+    return compute_dtw_path(a, b, _BAND)
 
 
 def warp_mouths(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.intp]:
     """The path [k, 2] between two takes of a sentence by what is seen: the mouths' motion (`motion_of`)."""
-    return warp(*_lifted(a, b), _BAND, centre=False)
+    return compute_dtw_path(*_lifted(a, b), _BAND, center=False)
 
 
 def pairs_by_position(a: Truth, b: Truth) -> NDArray[np.intp]:
@@ -143,4 +143,4 @@ def _lifted(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.
 
 def _of_each(path: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     """One pair for each frame of the first take."""
-    return np.stack([np.arange(count, dtype=np.intp), matching(path, count)], 1)
+    return np.stack([np.arange(count, dtype=np.intp), map_frames(path, count)], 1)

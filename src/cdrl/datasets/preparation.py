@@ -24,7 +24,8 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import Frame, VideoInfo, probe, read
 from cdrl.speech.audio import read_samples
-from cdrl.speech.features import SpeechEncoder, speech_encoder
+from cdrl.speech.features import SpeechEncoder
+from cdrl.speech.loading import load_speech_encoder
 
 _VERSION = 1  # raise it whenever what is made of a clip changes
 _QUALITY = 92  # of the JPEGs
@@ -39,7 +40,7 @@ class Settings:
     """What a prepared clip depends on, beside the clip."""
 
     speech: str = "whisper"
-    """Speech encoder, as `cdrl.speech.features.speech_encoder` takes it."""
+    """Speech encoder, as `cdrl.speech.loading.load_speech_encoder` takes it."""
     every: int = 1
     """Keep only every N-th frame."""
     max_rate: int = 30
@@ -196,7 +197,7 @@ def _speech(
     if not len(samples) or float(np.abs(samples).max()) < _SILENCE:
         remarks.append("clips without speech (its sound is silence)")
         return None
-    return _encoder(settings.speech)(samples).at(times)
+    return _encoder(settings.speech)(samples).resample(times)
 
 
 def _truth(path: Path, seen: _Seen) -> dict[str, NDArray[Any]]:
@@ -228,4 +229,4 @@ def _detector() -> BundleDetector:
 @cache
 def _encoder(spec: str) -> SpeechEncoder:
     """One a process."""
-    return speech_encoder(spec)
+    return load_speech_encoder(spec)

@@ -24,7 +24,8 @@ from cdrl.evaluation.geometry import layout_of, poses
 from cdrl.evaluation.sync import Array, Footage, grid
 from cdrl.representations.checkpoints import config_of, load_into, load_model
 from cdrl.speech.audio import SAMPLE_RATE, Samples
-from cdrl.speech.features import SpeechEncoder, speech_encoder
+from cdrl.speech.features import SpeechEncoder
+from cdrl.speech.loading import load_speech_encoder
 
 ARCHITECTURE = "sync"
 LIPS = (
@@ -146,7 +147,7 @@ class ExpertJudge:
     def load(cls, path: Path | None = None) -> ExpertJudge:
         """With Whisper's features; see `load_sync`. Raises AssetError where Whisper's file is missing."""
         network = load_sync(path)
-        encoder = speech_encoder("whisper")
+        encoder = load_speech_encoder("whisper")
         if encoder.name != network.config.speech:
             raise InputError(
                 f"{path or SYNC}: trained on speech features {network.config.speech!r}, but files are heard by "
@@ -160,7 +161,7 @@ class ExpertJudge:
 
     def sound(self, samples: Samples) -> Array:
         """[m, D]"""
-        return embedded_speech(self._network, self._encoder(samples).at(grid(len(samples) / SAMPLE_RATE)))
+        return embedded_speech(self._network, self._encoder(samples).resample(grid(len(samples) / SAMPLE_RATE)))
 
 
 def embedded_lips(network: SyncNetwork, curves: NDArray[np.float32], seen: NDArray[np.bool_]) -> Array:

@@ -17,8 +17,9 @@ from cdrl.datasets.pairs import motion_of, warp_mouths, warp_speech
 from cdrl.errors import AssetError, InputError, LimitError
 from cdrl.evaluation.clips import frame_rate
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
-from cdrl.speech.features import SpeechEncoder, speech_encoder
-from cdrl.speech.warping import matching
+from cdrl.speech.dtw import map_frames
+from cdrl.speech.features import SpeechEncoder
+from cdrl.speech.loading import load_speech_encoder
 
 Array = NDArray[np.float64]
 
@@ -45,9 +46,9 @@ class Take:
 def encoder() -> SpeechEncoder:
     """Whisper's, the more exact; the spectrum's where Whisper or what runs it is not installed."""
     try:
-        return speech_encoder("whisper")
+        return load_speech_encoder("whisper")
     except (AssetError, ModuleNotFoundError):
-        return speech_encoder("mel")
+        return load_speech_encoder("mel")
 
 
 def _samples(sound: Path) -> NDArray[np.float32] | None:
@@ -69,13 +70,13 @@ def warped_truth(source: Take, real: Take) -> tuple[Array, str] | None:
         return None
     ours, theirs = (_samples(take.sound or take.path) for take in (source, real))
     if ours is not None and theirs is not None:
-        said = encoder()(ours).at(source.times), encoder()(theirs).at(real.times)
-        return real.points[matching(warp_speech(*said), len(source.points))], SOUND
+        said = encoder()(ours).resample(source.times), encoder()(theirs).resample(real.times)
+        return real.points[map_frames(warp_speech(*said), len(source.points))], SOUND
     moved = [
         motion_of(take.points[index].astype(np.float32), take.times[index])
         for take, index in zip((source, real), seen, strict=True)
     ]
     path = warp_mouths(*moved)
     truth = np.full_like(source.points, np.nan)
-    truth[seen[0]] = real.points[seen[1]][matching(path, len(seen[0]))]
+    truth[seen[0]] = real.points[seen[1]][map_frames(path, len(seen[0]))]
     return truth, MOTION

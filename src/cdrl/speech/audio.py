@@ -30,17 +30,29 @@ def read_samples(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     rate: int = SAMPLE_RATE,
 ) -> Samples:
-    """The clip's sound, mono at `rate` samples a second: float32 [n] in [-1, 1].
+    """Read a clip's sound, mixed to mono.
 
     Sample i sounds at i / rate s on the clock of `cdrl.media`'s `Frame.time`: what comes before 0 is cut off, and a
-    late start or a hole is silence. Damaged packets are silence, too. Raises InputNotFoundError, InputError (no sound
-    in it, or none that can be read) or LimitError.
+    late start, a hole or a damaged packet is silence.
+
+    Args:
+        path: The clip.
+        limits: What is accepted at most.
+        rate: Samples per second.
+
+    Returns:
+        Samples, float32 [n] in [-1, 1].
+
+    Raises:
+        InputNotFoundError: There is no such file.
+        InputError: It has no sound, or none that can be read.
+        LimitError: It is longer than the limits allow.
     """
     checked = check_path(path, limits)
     with opened(checked, limits) as container:
-        stream = _sound(container, checked)
-        zero = _zero(container, stream, checked, limits)
-        pieces = list(_pieces(container, stream, zero, checked, limits, rate))
+        stream = _select_stream(container, checked)
+        zero = _find_origin(container, stream, checked, limits)
+        pieces = list(_decode_runs(container, stream, zero, checked, limits, rate))
     end = max((first + len(piece) for first, piece in pieces), default=0)
     if end <= 0:
         raise InputError(f"{checked}: its sound cannot be decoded (empty or damaged); check that it plays")
@@ -51,7 +63,7 @@ def read_samples(
     return np.clip(samples, -1, 1, out=samples)
 
 
-def _sound(container: InputContainer, path: Path) -> AudioStream:
+def _select_stream(container: InputContainer, path: Path) -> AudioStream:
     """The audio stream a player plays: the default one, else the first."""
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
     if not streams:
@@ -60,37 +72,37 @@ def _sound(container: InputContainer, path: Path) -> AudioStream:
     return max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
 
 
-def _zero(container: InputContainer, stream: AudioStream, path: Path, limits: Limits) -> Fraction:
+def _find_origin(container: InputContainer, stream: AudioStream, path: Path, limits: Limits) -> Fraction:
     """What a player shows as 0:00, in seconds on the file's clock."""
     if any(not video.disposition & Disposition.attached_pic for video in container.streams.video):
         return probe(path, limits).start
     return (stream.start_time or 0) * (stream.time_base or Fraction(0))
 
 
-def _pieces(
+def _decode_runs(
     container: InputContainer, stream: AudioStream, zero: Fraction, path: Path, limits: Limits, rate: int
 ) -> Iterator[tuple[int, Samples]]:
     """Runs of sound without a hole: index of the first sample (negative before 0:00), and the samples."""
-    resampler = _resampler(rate)
+    resampler = _new_resampler(rate)
     first, end, run, total = 0, Fraction(0), list[Samples](), Fraction(0)
-    for frame in _frames(container, stream):
+    for frame in _decode_frames(container, stream):
         begin = end if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base - zero
         total += Fraction(frame.samples, frame.sample_rate)  # times may go back and begin anew, again and again
         if max(total, begin + Fraction(frame.samples, frame.sample_rate)) > limits.max_seconds:
             raise LimitError(f"{path}: its sound is longer than the limit of {limits.max_seconds} s: raise max_seconds")
         if run and abs(begin - end) > _GAP:
-            yield first, np.concatenate([*run, *_resampled(resampler, None)])
-            resampler, run = _resampler(rate), []
+            yield first, np.concatenate([*run, *_resample(resampler, None)])
+            resampler, run = _new_resampler(rate), []
         if not run:
             first, end = round(begin * rate), begin
         end += Fraction(frame.samples, frame.sample_rate)
         frame.pts = None  # the resampler would fill holes in its own way
-        run += _resampled(resampler, frame)
+        run += _resample(resampler, frame)
     if run:
-        yield first, np.concatenate([*run, *_resampled(resampler, None)])
+        yield first, np.concatenate([*run, *_resample(resampler, None)])
 
 
-def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+def _decode_frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
     """Decoded pieces of sound; what does not decode is passed over, so that the next one's time shows a hole."""
     for packet in demuxed(container, stream, damage=Damage()):
         try:
@@ -99,10 +111,10 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.Audio
             continue
 
 
-def _resampler(rate: int) -> av.AudioResampler:
+def _new_resampler(rate: int) -> av.AudioResampler:
     return av.AudioResampler(format="fltp", rate=rate)
 
 
-def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[Samples]:
+def _resample(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[Samples]:
     # The mean of the channels; FFmpeg's own mono adds them up so that loud ones are clipped.
     return [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in resampler.resample(frame)]

@@ -17,42 +17,52 @@ _TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}  # CTranslate2's num
 
 
 def read_variables(path: Path, wanted: Callable[[str], bool]) -> dict[str, NDArray[np.generic]]:
-    """The variables of a model whose name is `wanted`; the rest of the file is not read.
+    """Read some variables of a model; the rest of the file is not read.
 
-    The layout: version, specification's name and revision; then for each variable its name, shape, type and bytes;
-    names are preceded by their length and end with a zero. Raises AssetError for another or a damaged file.
+    The layout is: version, name and revision of the specification; then for each variable its name, shape, type and
+    bytes. Names are preceded by their length and end with a zero.
+
+    Args:
+        path: The file `model.bin`.
+        wanted: Whether a variable of that name is read.
+
+    Returns:
+        The variables by name.
+
+    Raises:
+        AssetError: The file is damaged, or no CTranslate2 model.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _parsed(data, wanted)
+            return _parse(data, wanted)
     except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
         raise AssetError(f"{path}: not a CTranslate2 model that can be read ({error}): fetch it again") from error
 
 
-def _parsed(data: mmap.mmap, wanted: Callable[[str], bool]) -> dict[str, NDArray[np.generic]]:
-    place = 0
+def _parse(data: mmap.mmap, wanted: Callable[[str], bool]) -> dict[str, NDArray[np.generic]]:
+    offset = 0
 
-    def number(kind: str) -> int:
-        nonlocal place
-        (value,) = struct.unpack_from("<" + kind, data, place)
-        place += struct.calcsize("<" + kind)
+    def read_number(kind: str) -> int:
+        nonlocal offset
+        (value,) = struct.unpack_from("<" + kind, data, offset)
+        offset += struct.calcsize("<" + kind)
         return int(value)
 
-    def text() -> str:
-        nonlocal place
-        length = number("H")
-        place += length
-        return data[place - length : place].rstrip(b"\0").decode()
+    def read_text() -> str:
+        nonlocal offset
+        length = read_number("H")
+        offset += length
+        return data[offset - length : offset].rstrip(b"\0").decode()
 
-    if (version := number("I")) not in _VERSIONS:
+    if (version := read_number("I")) not in _VERSIONS:
         raise ValueError(f"version {version}, known are {_VERSIONS}")
-    text(), number("I")
-    found: dict[str, NDArray[np.generic]] = {}
-    for _ in range(number("I")):
-        name = text()
-        shape = tuple(number("I") for _ in range(number("B")))
-        kind, size = number("B"), number("I")
+    read_text(), read_number("I")
+    variables: dict[str, NDArray[np.generic]] = {}
+    for _ in range(read_number("I")):
+        name = read_text()
+        shape = tuple(read_number("I") for _ in range(read_number("B")))
+        kind, size = read_number("B"), read_number("I")
         if wanted(name):
-            found[name] = np.frombuffer(data[place : place + size], _TYPES[kind]).reshape(shape)
-        place += size
-    return found
+            variables[name] = np.frombuffer(data[offset : offset + size], _TYPES[kind]).reshape(shape)
+        offset += size
+    return variables

@@ -19,10 +19,17 @@ _BLOCK = 6000  # frames transformed at once (one minute), so that long sound nee
 _FLOOR, _RANGE = 1e-10, 8.0  # the quietest power, and how many decades below the loudest still count
 
 
-def log_mel(samples: Samples) -> NDArray[np.float32]:
-    """Whisper's input (Radford et al. 2022, section 2.2): float32 [n // 160, 80], about -1 to 1.
+def compute_log_mel(samples: Samples) -> NDArray[np.float32]:
+    """Compute the log-mel spectrogram that Whisper takes.
 
-    Row i is centred at i * 10 ms. The sound is not padded to 30 s, so "the loudest" is that of the clip.
+    Source: Radford et al. 2022, section 2.2. The sound is not padded to 30 s, so the dynamic range is relative to the
+    loudest moment of the clip.
+
+    Args:
+        samples: Mono sound at 16 kHz, float32 [n] in [-1, 1].
+
+    Returns:
+        float32 [n // 160, 80], about -1 to 1; row i is centered at i * 10 ms.
     """
     count = len(samples) // HOP
     if count == 0:
@@ -31,7 +38,7 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
     padded = np.pad(samples, WINDOW // 2, mode="reflect" if len(samples) > WINDOW // 2 else "constant")
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:count]
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
-    bank = mel_filters()
+    bank = build_mel_filters()
     spectrum = np.empty((count, BANDS), np.float32)
     for first in range(0, count, _BLOCK):
         power = np.abs(np.fft.rfft(frames[first : first + _BLOCK] * window, axis=1)) ** 2
@@ -41,10 +48,10 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
 
 
 @functools.cache
-def mel_filters() -> NDArray[np.float64]:
-    """Slaney's triangular filters of equal area from 0 to 8 kHz: float64 [201, 80]."""
+def build_mel_filters() -> NDArray[np.float64]:
+    """Build Slaney's triangular filters of equal area from 0 to 8 kHz, float64 [201, 80]."""
     bins = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
-    edges = _hertz(np.linspace(0, _mel(SAMPLE_RATE / 2), BANDS + 2))
+    edges = _mel_to_hertz(np.linspace(0, _hertz_to_mel(SAMPLE_RATE / 2), BANDS + 2))
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     filters: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
@@ -52,25 +59,25 @@ def mel_filters() -> NDArray[np.float64]:
 
 
 # Slaney's scale: linear below 1 kHz (15 mel), then 27 steps for each factor of 6.4.
-_KNEE, _STEP = 15.0, np.log(6.4) / 27
+_LINEAR_MELS, _STEP = 15.0, np.log(6.4) / 27
 
 
-def _mel(hertz: float) -> float:
-    return hertz * 3 / 200 if hertz < 1000 else float(_KNEE + np.log(hertz / 1000) / _STEP)
+def _hertz_to_mel(hertz: float) -> float:
+    return hertz * 3 / 200 if hertz < 1000 else float(_LINEAR_MELS + np.log(hertz / 1000) / _STEP)
 
 
-def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(mel < _KNEE, mel * 200 / 3, 1000 * np.exp(_STEP * (mel - _KNEE)))
+def _mel_to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(mel < _LINEAR_MELS, mel * 200 / 3, 1000 * np.exp(_STEP * (mel - _LINEAR_MELS)))
 
 
 class MelEncoder:
-    """Speech features without a network: log-mel, mean over 40 ms so that a video frame misses nothing between."""
+    """Speech features without a network: log-mel averaged over 40 ms, the length of a video frame at 25 frames/s."""
 
     name = "log-mel"
     width = BANDS
 
     def __call__(self, samples: Samples) -> SpeechFeatures:
-        spectrum = log_mel(samples)
+        spectrum = compute_log_mel(samples)
         count = len(spectrum)
         sums = np.concatenate([np.zeros((1, BANDS)), np.cumsum(spectrum, axis=0, dtype=np.float64)])
         low = np.maximum(np.arange(count) - 1, 0)

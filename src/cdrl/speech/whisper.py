@@ -14,7 +14,7 @@ after up to 4 s of other speech. So the sound is heard as if it began at eight p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -26,8 +26,8 @@ from cdrl.errors import AssetError
 from cdrl.pretrained import find_model
 from cdrl.speech.audio import Samples
 from cdrl.speech.ctranslate2 import read_variables
-from cdrl.speech.features import SpeechFeatures
-from cdrl.speech.mel import BANDS, log_mel
+from cdrl.speech.features import SpeechFeatures, plan_passes
+from cdrl.speech.mel import BANDS, compute_log_mel
 
 MODEL = "whisper-tiny.en.bin"
 WIDTH, LAYERS, HEADS = 384, 4, 6
@@ -38,7 +38,7 @@ _PASS = POSITIONS - STARTS[-1]  # vectors at most in one pass: nearly 10 s
 _CONTEXT = 100  # vectors (2 s) on each side of a pass over long sound that are heard but not kept
 
 
-class Block(nn.Module):
+class EncoderLayer(nn.Module):
     """One transformer layer: attention, then two linear layers, each on the normalised input and added to it."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -48,18 +48,18 @@ class Block(nn.Module):
         self.projections = nn.Linear(width, 3 * width)  # queries, keys, values
         self.output = nn.Linear(width, width)
         self.feedforward_norm = nn.LayerNorm(width)
-        self.rise = nn.Linear(width, 4 * width)
-        self.fall = nn.Linear(4 * width, width)
+        self.expand = nn.Linear(width, 4 * width)
+        self.contract = nn.Linear(4 * width, width)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """[B, m, width] → [B, m, width]"""
+        """Transform vectors [B, m, width] → [B, m, width]."""
         batch, count, width = rows.shape
         split = self.projections(self.attention_norm(rows)).view(batch, count, 3, self.heads, width // self.heads)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
         heard = nn.functional.scaled_dot_product_attention(queries, keys, values)
         rows = rows + self.output(heard.transpose(1, 2).reshape(batch, count, width))
-        lifted = nn.functional.gelu(self.rise(self.feedforward_norm(rows)))
-        summed: Tensor = rows + self.fall(lifted)
+        expanded = nn.functional.gelu(self.expand(self.feedforward_norm(rows)))
+        summed: Tensor = rows + self.contract(expanded)
         return summed
 
 
@@ -73,13 +73,18 @@ class AudioEncoder(nn.Module):
         self.conv1 = nn.Conv1d(BANDS, width, 3, padding=1)
         self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
         self.register_buffer("positions", torch.zeros(POSITIONS, width))
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(EncoderLayer(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, spectrum: Tensor, starts: Sequence[int] = (0,)) -> Tensor:
-        """[B, 80, n] log-mel → [B, ceil(n / 2), width]; vector j is centred at mel frame 2j.
+        """Encode log-mel spectra; the result is the mean over several positions of the first vector.
 
-        The mean over `starts` of what is heard when the first vector has that position; n / 2 + start ≤ 1500.
+        Args:
+            spectrum: [B, 80, n].
+            starts: Positions of the first vector, n / 2 + start ≤ 1500.
+
+        Returns:
+            Features [B, ceil(n / 2), width]; vector j is centered at mel frame 2j.
         """
         sound = nn.functional.gelu(self.conv1(spectrum))
         sound = nn.functional.gelu(self.conv2(sound)).transpose(1, 2)
@@ -106,30 +111,41 @@ class WhisperEncoder:
 
     @classmethod
     def load(cls, threads: int = 1) -> WhisperEncoder:
-        """From the verified file of the package; raises AssetError, saying how to get it, where it is missing."""
+        """Load the verified file of the package.
+
+        Args:
+            threads: Threads of torch.
+
+        Raises:
+            AssetError: The file is missing (the message says how to get it), or another one.
+        """
         path = find_model(MODEL)
         network = AudioEncoder()
         stored = read_variables(path, lambda name: name.startswith("encoder/"))
         try:
-            network.load_state_dict(state(stored))
+            network.load_state_dict(convert_variables(stored))
         except (KeyError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise AssetError(f"{path}: not the encoder of Whisper tiny.en ({reason}): fetch it again") from error
         return cls(network, threads)
 
     def __call__(self, samples: Samples) -> SpeechFeatures:
-        spectrum = log_mel(samples)
+        spectrum = compute_log_mel(samples)
         torch.set_num_threads(self._threads)
         parts = [np.zeros((0, WIDTH), np.float32)]
         with torch.inference_mode():
-            for first, last, skipped, kept in _passes((len(spectrum) + 1) // 2):
+            for first, last, skipped, kept in plan_passes((len(spectrum) + 1) // 2, _PASS, _CONTEXT):
                 heard = torch.from_numpy(spectrum[2 * first : 2 * last].T.copy())
                 parts.append(self._network(heard[None], STARTS)[0, skipped : skipped + kept].numpy())
         return SpeechFeatures(np.concatenate(parts), RATE, Fraction(0))
 
 
-def state(stored: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
-    """`AudioEncoder`'s state dict from CTranslate2's variables; raises KeyError where one is missing."""
+def convert_variables(stored: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
+    """Make the state dict of `AudioEncoder` of CTranslate2's variables.
+
+    Raises:
+        KeyError: A variable is missing.
+    """
     pairs = {"conv1": "conv1", "conv2": "conv2", "norm": "layer_norm"}
     for i in range(LAYERS):
         attention, feedforward = f"layer_{i}/self_attention", f"layer_{i}/ffn"
@@ -138,8 +154,8 @@ def state(stored: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
             f"blocks.{i}.projections": f"{attention}/linear_0",
             f"blocks.{i}.output": f"{attention}/linear_1",
             f"blocks.{i}.feedforward_norm": f"{feedforward}/layer_norm",
-            f"blocks.{i}.rise": f"{feedforward}/linear_0",
-            f"blocks.{i}.fall": f"{feedforward}/linear_1",
+            f"blocks.{i}.expand": f"{feedforward}/linear_0",
+            f"blocks.{i}.contract": f"{feedforward}/linear_1",
         }
     tensors = {"positions": stored["encoder/position_encodings/encodings"]}
     for ours, theirs in pairs.items():
@@ -149,18 +165,3 @@ def state(stored: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
             f"{ours}.bias": stored[f"encoder/{theirs}/{bias}"],
         }
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
-
-
-def _passes(count: int) -> Iterator[tuple[int, int, int, int]]:
-    """How `count` vectors are computed: first and last + 1 of each pass, and how many to skip and to keep of it."""
-    if count <= _PASS:
-        if count:
-            yield 0, count, 0, count
-        return
-    done = 0
-    while done < count:
-        first = max(0, min(done - _CONTEXT, count - _PASS))
-        last = first + _PASS
-        end = count if last >= count else last - _CONTEXT
-        yield first, last, done - first, end - done
-        done = end

@@ -20,13 +20,13 @@ from transformers.utils import logging
 
 from cdrl.errors import AssetError
 from cdrl.speech.audio import SAMPLE_RATE, Samples
-from cdrl.speech.features import SpeechFeatures
+from cdrl.speech.features import SpeechFeatures, plan_passes
 
 LAYER = 20  # of 24: what the paper reads (section 4.1)
 # The paper's model: folders and parts of hub's ids that hold it. Models tuned from it are called otherwise.
 _XLSR = {"xlsr-53", "wav2vec2-large-xlsr-53", "models--facebook--wav2vec2-large-xlsr-53"}
-_PIECE = 30 * SAMPLE_RATE  # samples heard in one pass; longer sound is cut, with
-_CONTEXT = 5 * SAMPLE_RATE  # samples on each side that are heard but not kept
+_PASS = 30 * SAMPLE_RATE  # samples encoded in one pass; longer sound is cut, with
+_CONTEXT = 5 * SAMPLE_RATE  # samples on each side that are encoded but not kept
 
 
 class XlsrEncoder:
@@ -44,7 +44,7 @@ class XlsrEncoder:
             )
         self.name = f"{name}/{layer}"
         self.width: int = config.hidden_size
-        self._network = _cut(network, layer).eval().requires_grad_(False)
+        self._network = _truncate(network, layer).eval().requires_grad_(False)
         self._threads = threads
         self._hop, self._field = 1, 1  # samples from one vector to the next, and that one vector sees
         for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
@@ -53,27 +53,33 @@ class XlsrEncoder:
 
     @classmethod
     def load(cls, source: str, layer: int = LAYER, threads: int = 1, local_files_only: bool = False) -> XlsrEncoder:
-        """From a folder that `save_pretrained` wrote or a hub's snapshot, or by a hub's id.
+        """Load safetensors of a wav2vec 2.0 model.
 
-        Only safetensors are read. `local_files_only` keeps the hub from being asked. Raises AssetError where the model
-        is missing, a pickle only, or of another kind.
+        Args:
+            source: A folder that `save_pretrained` wrote, a hub's snapshot, or a hub's id.
+            layer: The transformer layer whose output is taken, from 1.
+            threads: Threads of torch.
+            local_files_only: Never ask the hub.
+
+        Raises:
+            AssetError: The model is missing, a pickle only, or of another kind.
         """
         local = Path(source).is_dir()
         try:
-            with _quiet():
-                found: Any = Wav2Vec2Model.from_pretrained(
+            with _silence_transformers():
+                loaded: Any = Wav2Vec2Model.from_pretrained(
                     source,
                     local_files_only=local_files_only or local,
                     use_safetensors=True,
                     output_loading_info=True,
                 )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise AssetError(f"{source}: {_advice(source, local, error)}") from error
-        network, loaded = found
+            raise AssetError(f"{source}: {_explain(source, local, error)}") from error
+        network, report = loaded
         # The vector that hides pieces in training is left out of some files, and never used here.
-        if missing := sorted(set(loaded["missing_keys"]) - {"masked_spec_embed"}):
+        if missing := sorted(set(report["missing_keys"]) - {"masked_spec_embed"}):
             raise AssetError(f"{source}: not a whole wav2vec 2.0 model ({len(missing)} missing, first: {missing[0]})")
-        return cls(network, _name(source), layer, threads)
+        return cls(network, _short_name(source), layer, threads)
 
     def __call__(self, samples: Samples) -> SpeechFeatures:
         # The mean and spread of the whole clip, so that a cut into pieces changes nothing here.
@@ -81,27 +87,17 @@ class XlsrEncoder:
         torch.set_num_threads(self._threads)
         parts = [np.zeros((0, self.width), np.float32)]
         with torch.inference_mode():
-            for first, last, skipped, kept in self._passes(len(samples)):
-                heard = torch.from_numpy(np.ascontiguousarray(scaled[first:last], np.float32))
+            count = max(0, (len(samples) - self._field) // self._hop + 1)
+            for first, last, skipped, kept in plan_passes(count, _PASS // self._hop, _CONTEXT // self._hop):
+                piece = scaled[first * self._hop : (last - 1) * self._hop + self._field]
+                heard = torch.from_numpy(np.ascontiguousarray(piece, np.float32))
                 parts.append(self._network(heard[None]).last_hidden_state[0, skipped : skipped + kept].numpy())
-        centre = Fraction(self._field - 1, 2 * SAMPLE_RATE)
-        return SpeechFeatures(np.concatenate(parts), Fraction(SAMPLE_RATE, self._hop), centre)
-
-    def _passes(self, samples: int) -> Iterator[tuple[int, int, int, int]]:
-        """First sample and last + 1 of each pass, and how many of its vectors to skip and to keep."""
-        count = (samples - self._field) // self._hop + 1 if samples >= self._field else 0
-        whole, context = _PIECE // self._hop, _CONTEXT // self._hop
-        done = 0
-        while done < count:
-            first = max(0, min(done - context, count - whole))
-            last = min(count, first + whole)
-            end = count if last == count else last - context
-            yield first * self._hop, (last - 1) * self._hop + self._field, done - first, end - done
-            done = end
+        center = Fraction(self._field - 1, 2 * SAMPLE_RATE)
+        return SpeechFeatures(np.concatenate(parts), Fraction(SAMPLE_RATE, self._hop), center)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_transformers() -> Iterator[None]:
     """No bars and tables of `transformers`: what is wrong, we say in one line."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(40)  # errors, as Python numbers them
@@ -114,7 +110,7 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _cut(network: Wav2Vec2Model, layer: int) -> Any:
+def _truncate(network: Wav2Vec2Model, layer: int) -> Any:
     """The network without the layers above `layer`, whose output becomes the network's."""
     encoder: Any = network.encoder
     encoder.layers = encoder.layers[:layer]
@@ -123,13 +119,13 @@ def _cut(network: Wav2Vec2Model, layer: int) -> Any:
     return network
 
 
-def _name(source: str) -> str:
+def _short_name(source: str) -> str:
     """A short name for manifests: the last part of the folder or id, "xlsr-53" for the paper's model."""
     parts = source.rstrip("/").split("/")
     return "xlsr-53" if _XLSR.intersection(parts) else parts[-1]
 
 
-def _advice(source: str, local: bool, error: Exception) -> str:
+def _explain(source: str, local: bool, error: Exception) -> str:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if local and not list(Path(source).glob("*.safetensors")) and list(Path(source).glob("*.bin")):
         return (

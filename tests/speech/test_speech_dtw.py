@@ -10,8 +10,8 @@ from made_sound import RATE, stretched
 
 from cdrl.errors import AssetError, InputError, LimitError, UsageError
 from cdrl.speech.audio import read_samples
-from cdrl.speech.features import speech_encoder
-from cdrl.speech.warping import matching, warp
+from cdrl.speech.dtw import compute_dtw_path, map_frames
+from cdrl.speech.loading import load_speech_encoder
 
 FRAMES = 25  # a second
 
@@ -40,7 +40,7 @@ def cheapest(distance: np.ndarray) -> float:
 def test_the_path_is_the_cheapest(n, m, seed) -> None:
     random = np.random.default_rng(seed)
     a, b = random.normal(size=(n, 3)), random.normal(size=(m, 3))
-    path = warp(a, b, centre=False)
+    path = compute_dtw_path(a, b, center=False)
     assert path[0].tolist() == [0, 0]
     assert path[-1].tolist() == [n - 1, m - 1]
     steps = np.diff(path, axis=0)
@@ -53,7 +53,7 @@ def test_the_path_is_the_cheapest(n, m, seed) -> None:
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(0.01, 0.3))
 def test_the_band_keeps_near_the_straight_line_and_always_leaves_a_way(n, m, band) -> None:
     random = np.random.default_rng(n * m)
-    path = warp(random.normal(size=(n, 2)), random.normal(size=(m, 2)), band=band)
+    path = compute_dtw_path(random.normal(size=(n, 2)), random.normal(size=(m, 2)), band=band)
     off = np.abs(path[:, 0] * (m - 1) - path[:, 1] * (n - 1)) / max(1, min(n, m) - 1)
     slope = (max(n, m) - 1) / max(1, min(n, m) - 1)
     assert off.max() <= max(2, slope, band * max(n, m))
@@ -63,7 +63,7 @@ def test_the_band_keeps_near_the_straight_line_and_always_leaves_a_way(n, m, ban
 @pytest.mark.parametrize("emotion", ["NEU", "HAP", "ANG"])
 def test_stretched_speech_is_matched_to_a_frame(spec, emotion, repository) -> None:
     try:
-        encoder = speech_encoder(spec)
+        encoder = load_speech_encoder(spec)
     except AssetError as error:
         pytest.skip(str(error))
     samples = read_samples(repository / "examples" / f"1001_DFA_{emotion}_XX.flv")
@@ -72,24 +72,24 @@ def test_stretched_speech_is_matched_to_a_frame(spec, emotion, repository) -> No
     after = np.concatenate([[0], np.cumsum(np.diff(before) / speeds)])
     copy = stretched(samples, lambda t: float(np.interp(t, after, before)), int(after[-1]))
     times, copy_times = (np.arange(int(len(x) / RATE * FRAMES)) / FRAMES for x in (samples, copy))
-    path = warp(encoder(copy).at(copy_times), encoder(samples).at(times))
+    path = compute_dtw_path(encoder(copy).resample(copy_times), encoder(samples).resample(times))
     truth = np.interp(copy_times * RATE, after, before) / RATE * FRAMES
-    assert np.median(np.abs(matching(path, len(copy_times)) - truth)) <= 1
+    assert np.median(np.abs(map_frames(path, len(copy_times)) - truth)) <= 1
 
 
 def test_matching_takes_the_middle_of_a_run() -> None:
-    assert matching([[0, 0], [0, 1], [0, 2], [1, 3], [2, 3]], 3).tolist() == [1, 3, 3]
+    assert map_frames([[0, 0], [0, 1], [0, 2], [1, 3], [2, 3]], 3).tolist() == [1, 3, 3]
     with pytest.raises(UsageError, match="all 4 frames"):
-        matching([[0, 0], [1, 1], [2, 2]], 4)
+        map_frames([[0, 0], [1, 1], [2, 2]], 4)
 
 
 def test_what_cannot_be_aligned_is_refused() -> None:
     with pytest.raises(InputError, match="empty"):
-        warp(np.zeros((0, 3)), np.zeros((4, 3)))
+        compute_dtw_path(np.zeros((0, 3)), np.zeros((4, 3)))
     with pytest.raises(UsageError, match="one encoder"):
-        warp(np.zeros((4, 3)), np.zeros((4, 2)))
+        compute_dtw_path(np.zeros((4, 3)), np.zeros((4, 2)))
     with pytest.raises(UsageError, match="band"):
-        warp(np.zeros((4, 3)), np.zeros((4, 3)), band=0)
+        compute_dtw_path(np.zeros((4, 3)), np.zeros((4, 3)), band=0)
     with pytest.raises(LimitError, match="too long"):
-        warp(np.zeros((20_000, 1)), np.zeros((20_000, 1)))
-    assert len(warp(np.zeros((5, 3)), np.zeros((5, 3)))) == 5  # nothing but silence: straight on
+        compute_dtw_path(np.zeros((20_000, 1)), np.zeros((20_000, 1)))
+    assert len(compute_dtw_path(np.zeros((5, 3)), np.zeros((5, 3)))) == 5  # nothing but silence: straight on

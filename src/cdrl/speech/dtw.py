@@ -16,14 +16,26 @@ MAX_CELLS = 100_000_000  # steps are remembered in one byte a cell
 _DIAGONAL, _DOWN, _RIGHT = 0, 1, 2  # both go on; only a; only b
 
 
-def warp(a: ArrayLike, b: ArrayLike, band: float = 1.0, centre: bool = True) -> NDArray[np.intp]:
-    """The cheapest monotone path that pairs every row of `a` [n, d] with one of `b` [m, d]: [k, 2] of indices.
+def compute_dtw_path(a: ArrayLike, b: ArrayLike, band: float = 1.0, center: bool = True) -> NDArray[np.intp]:
+    """Find the cheapest monotone path that pairs every row of one take with one of another.
 
-    The path starts at (0, 0), ends at (n - 1, m - 1), and each step goes on by one in `a`, in `b` or in both (Sakoe and
-    Chiba 1978, symmetric form: a step in both counts twice). The distance is 1 - cosine, in [0, 2]; `centre` first
-    takes away the mean of both takes, which every vector shares. `band` is how far the path may leave the straight
-    line, as a share of the longer take: 1 is anywhere. Raises InputError for an empty take, UsageError for a band
-    outside (0, 1] or widths that differ, LimitError where the takes are too long.
+    The path starts at (0, 0), ends at (n - 1, m - 1), and each step advances by one in `a`, in `b` or in both. The
+    distance of two rows is 1 - cosine, in [0, 2]. Source: Sakoe and Chiba 1978, symmetric form, in which a step in
+    both counts twice.
+
+    Args:
+        a: Features of the first take [n, d].
+        b: Features of the second take [m, d].
+        band: How far the path may leave the straight line, as a share of the longer take in (0, 1]; 1 is anywhere.
+        center: Subtract the mean of both takes, which every vector shares, before comparing.
+
+    Returns:
+        Index pairs [k, 2] in order.
+
+    Raises:
+        InputError: A take is empty.
+        UsageError: The band is outside (0, 1], or the widths differ.
+        LimitError: The takes are too long.
     """
     first, second = np.asarray(a, np.float32), np.asarray(b, np.float32)
     n, m = len(first), len(second)
@@ -35,13 +47,25 @@ def warp(a: ArrayLike, b: ArrayLike, band: float = 1.0, centre: bool = True) -> 
         raise UsageError(f"band {band} is outside (0, 1]")
     if n * m > MAX_CELLS:
         raise LimitError(f"takes of {n} and {m} frames are too long to align: cut them into sentences")
-    mean = np.concatenate([first, second]).mean(axis=0) if centre else np.float32(0)
+    mean = np.concatenate([first, second]).mean(axis=0) if center else np.float32(0)
     slope = (max(n, m) - 1) / max(1, min(n, m) - 1)  # a narrower band would leave no way from step to step
-    return _traced(_steps(_unit(first - mean), _unit(second - mean), max(2.0, slope, band * max(n, m))))
+    reach = max(2.0, slope, band * max(n, m))
+    return _trace_path(_find_steps(_normalize_rows(first - mean), _normalize_rows(second - mean), reach))
 
 
-def matching(path: ArrayLike, n: int) -> NDArray[np.intp]:
-    """For each of the `n` frames of `a` the frame of `b`: the middle one of those that the path pairs it with; [n]."""
+def map_frames(path: ArrayLike, n: int) -> NDArray[np.intp]:
+    """Map each frame of the first take to a frame of the second one.
+
+    Args:
+        path: Index pairs [k, 2] of `compute_dtw_path`.
+        n: Frames of the first take.
+
+    Returns:
+        For each frame [n] the middle one of those that the path pairs it with.
+
+    Raises:
+        UsageError: The path does not reach all frames.
+    """
     pairs = np.asarray(path, np.intp)
     low = np.full(n, np.iinfo(np.intp).max)
     high = np.full(n, -1)
@@ -53,12 +77,12 @@ def matching(path: ArrayLike, n: int) -> NDArray[np.intp]:
     return middle
 
 
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _normalize_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-8)
     return unit
 
 
-def _steps(a: NDArray[np.float32], b: NDArray[np.float32], reach: float) -> NDArray[np.uint8]:
+def _find_steps(a: NDArray[np.float32], b: NDArray[np.float32], reach: float) -> NDArray[np.uint8]:
     """Which step leads to each cell most cheaply, [n, m].
 
     Cells with the same i + j do not depend on each other, so one such diagonal is computed at a time; of the costs,
@@ -84,7 +108,7 @@ def _steps(a: NDArray[np.float32], b: NDArray[np.float32], reach: float) -> NDAr
     return steps
 
 
-def _traced(steps: NDArray[np.uint8]) -> NDArray[np.intp]:
+def _trace_path(steps: NDArray[np.uint8]) -> NDArray[np.intp]:
     """The path from the last cell back to the first, in order."""
     i, j = steps.shape[0] - 1, steps.shape[1] - 1
     path = [(i, j)]
