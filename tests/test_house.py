@@ -11,7 +11,7 @@ import pytest
 from cdrl import assets
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted(path for folder in ("src", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(path for folder in ("src", "packages", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

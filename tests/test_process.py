@@ -60,23 +60,24 @@ def test_networks_are_made_without_touching_the_descriptors_of_the_process(monke
 
 
 @pytest.mark.parametrize(
-    ("line", "module", "extra"),
+    ("line", "module", "source"),
     [
-        ("cdrl train content --data .", "torch", "train"),
-        ("cdrl convert net.pth", "torch", "train"),
-        ("cdrl evaluate representation --data . --json out.json", "torch", "train"),
-        ("cdrl app --no-browser", "gradio", "app"),
-        ("cdrl live --input talk.flv --output window", "pygame", "live"),
-        ("cdrl data synth out --voice-speech .", "moderngl", "synthetic"),
-        ("cdrl data synth out --voice-speech .", "pocketsphinx", "synthetic"),
+        ("cdrl train content --data .", "torch", "'cdrl[train]'"),
+        ("cdrl convert net.pth", "torch", "'cdrl[train]'"),
+        ("cdrl evaluate representation --data . --json out.json", "torch", "'cdrl[train]'"),
+        ("cdrl app --no-browser", "gradio", "'cdrl[app]'"),
+        ("cdrl live --input talk.flv --output window", "pygame", "'cdrl[live]'"),
+        ("cdrl data synth out --voice-speech .", "moderngl", "./packages/cdrl-synthetic"),
+        ("cdrl data synth out --voice-speech .", "pocketsphinx", "./packages/cdrl-synthetic"),
+        ("cdrl data synth out --voice-speech .", "cdrl_synthetic", "./packages/cdrl-synthetic"),
     ],
 )
-def test_a_package_that_is_not_installed_is_named_with_what_installs_it(tmp_path, sample, line, module, extra):
+def test_a_package_that_is_not_installed_is_named_with_what_installs_it(tmp_path, sample, line, module, source):
     (tmp_path / "net.pth").write_bytes(b"PK")
     (tmp_path / "talk.flv").symlink_to(sample)
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{module!r}] = None\n")
     done = shell(line, tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    assert f"pip install 'cdrl[{extra}]'" in done.stderr
+    assert f"pip install {source}" in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.returncode == 2
 

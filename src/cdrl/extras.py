@@ -8,7 +8,6 @@ from cdrl.errors import UsageError
 
 EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors", "scipy", "tensorboard", "transformers"), "train"),
-    **dict.fromkeys(("moderngl", "pocketsphinx"), "synthetic"),
     **dict.fromkeys(("dlib", "python_speech_features", "matplotlib", "jinja2"), "evaluate"),
     **dict.fromkeys(("c2pa", "cryptography"), "provenance"),
     "ray": "cluster",
@@ -16,6 +15,15 @@ EXTRAS = {
     "gradio": "app",
 }
 """Module → the extra of cdrl that brings it."""
+
+SOURCES = {"cdrl-synthetic": "pip install ./packages/cdrl-synthetic, in cdrl's source tree"}
+"""Distribution of this repository that adds commands → how it is installed, with all that it needs."""
+
+INSTALL = {
+    **{module: f"pip install 'cdrl[{extra}]'" for module, extra in EXTRAS.items()},
+    **dict.fromkeys(("cdrl_synthetic", "moderngl", "pocketsphinx"), SOURCES["cdrl-synthetic"]),
+}
+"""Module that only some commands need → how it is installed."""
 
 
 def missing_module(name: str | None, program: str) -> UsageError | None:
@@ -29,17 +37,16 @@ def missing_module(name: str | None, program: str) -> UsageError | None:
         The error to raise; None where the module is of no extra, so that its absence is a fault of the package.
     """
     module = (name or "").partition(".")[0]
-    extra = EXTRAS.get(module)
-    if extra is None:
+    if module not in INSTALL:
         return None
-    return UsageError(f"{program} needs {module}, which is not installed: pip install 'cdrl[{extra}]'")
+    return UsageError(f"{program} needs {module}, which is not installed: {INSTALL[module]}")
 
 
 def require_modules(program: str, *modules: str) -> None:
     """Refuse before the work what would miss a module in the midst of it.
 
     Raises:
-        UsageError: One of `modules` (keys of `EXTRAS`) is not installed.
+        UsageError: One of `modules` (keys of `INSTALL`) is not installed.
     """
     for module in modules:
         if not _installed(module) and (error := missing_module(module, program)) is not None:

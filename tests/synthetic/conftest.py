@@ -30,8 +30,8 @@ def speech(tmp_path_factory, repository) -> Path:
 def spoken(speech):
     """The six takes, aligned."""
     pytest.importorskip("pocketsphinx", reason="needs pocketsphinx")
-    from cdrl.datasets.synthetic.speech import aligned, read_table
     from cdrl.parallel import SerialExecutor
+    from cdrl_synthetic.forced_alignment import aligned, read_table
 
     found, lost = aligned(read_table(speech, "--speech"), SerialExecutor(), lambda count: None)
     assert not lost
@@ -41,7 +41,7 @@ def spoken(speech):
 @pytest.fixture(scope="session")
 def head():
     """The MakeHuman head."""
-    from cdrl.datasets.synthetic.makehuman import load_makehuman
+    from cdrl_synthetic.makehuman import load_makehuman
 
     try:
         return load_makehuman()
@@ -53,7 +53,7 @@ def head():
 def drawing() -> None:
     """Skips where there is no OpenGL."""
     pytest.importorskip("moderngl", reason="needs moderngl")
-    from cdrl.datasets.synthetic.rendering import Renderer
+    from cdrl_synthetic.rendering import Renderer
 
     try:
         Renderer(64)

@@ -10,15 +10,15 @@ import av
 import numpy as np
 import pytest
 
-from cdrl.cli.data_synth import Options, run
-from cdrl.datasets.synthetic import rendering
-from cdrl.datasets.synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, load_ict, normals
-from cdrl.datasets.synthetic.identity import eyes_at, make_person
-from cdrl.datasets.synthetic.makehuman import find_data, load_makehuman
-from cdrl.datasets.synthetic.planning import Settings
 from cdrl.errors import AssetError, InputError, InputNotFoundError, OutputExistsError, UsageError
 from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.media.frames import Frame
+from cdrl_synthetic import rendering
+from cdrl_synthetic.command import Options, run
+from cdrl_synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, load_ict, normals
+from cdrl_synthetic.identity import eyes_at, make_person
+from cdrl_synthetic.makehuman import find_data, load_makehuman
+from cdrl_synthetic.planning import Settings
 
 SMALL = {"people": 1, "clips": 2, "emotions": 2, "seconds": 2.0, "seed": 5}
 
@@ -92,9 +92,9 @@ def test_the_same_seed_gives_the_same_clips_and_another_does_not(made, tmp_path,
 
 def test_a_stopped_run_goes_on(tmp_path, speech, spoken, head, drawing, monkeypatch):
     small = SMALL | {"size": 64, "seconds": 1.2}
-    from cdrl.datasets.synthetic import production
+    from cdrl_synthetic import pipeline
 
-    calls, real = [], production.make_clip
+    calls, real = [], pipeline.make_clip
 
     def stop_at_second(plan, *rest):
         calls.append(plan.name)
@@ -102,7 +102,7 @@ def test_a_stopped_run_goes_on(tmp_path, speech, spoken, head, drawing, monkeypa
             raise KeyboardInterrupt
         real(plan, *rest)
 
-    monkeypatch.setattr(production, "make_clip", stop_at_second)
+    monkeypatch.setattr(pipeline, "make_clip", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", speech, **small)
     assert not (tmp_path / "out").exists()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cdrl.datasets.synthetic.clip import curves_of, frame_times, loudness_of, sound_of
-from cdrl.datasets.synthetic.expression import combine, sample_manner
-from cdrl.datasets.synthetic.head import UNITS
-from cdrl.datasets.synthetic.planning import Settings, make_plan, phones_in
-from cdrl.datasets.synthetic.visemes import (
+from cdrl.emotions import EMOTIONS
+from cdrl.errors import InputError, UsageError
+from cdrl_synthetic.clip_writer import curves_of, frame_times, loudness_of, sound_of
+from cdrl_synthetic.expression import combine, sample_manner
+from cdrl_synthetic.head import UNITS
+from cdrl_synthetic.planning import Settings, make_plan, phones_in
+from cdrl_synthetic.visemes import (
     SHAPES,
     VISEMES,
     Phones,
@@ -18,8 +20,6 @@ from cdrl.datasets.synthetic.visemes import (
     mouth,
     sided,
 )
-from cdrl.emotions import EMOTIONS
-from cdrl.errors import InputError, UsageError
 
 JAW = UNITS.index("jawOpen")
 WORDS = ("SIL", "B", "AA", "B", "AA", "F", "IY", "SIL")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cdrl.cli.data_synth import Options, run
-from cdrl.datasets.synthetic import voice
-from cdrl.datasets.synthetic.planning import Settings
 from cdrl.errors import InputError, OutputExistsError
+from cdrl_synthetic import voice
+from cdrl_synthetic.command import Options, run
+from cdrl_synthetic.planning import Settings
 
 
 def test_a_folder_of_somebody_else_with_the_name_to_work_in_is_refused(tmp_path, speech, head, drawing):

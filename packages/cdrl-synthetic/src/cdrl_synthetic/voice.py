@@ -1,6 +1,6 @@
 """Makes a neutral voice say many sentences, several takes each, with an external `piper` program.
 
-    python -m cdrl.datasets.synthetic.voice TRANSCRIPTS OUTPUT --piper PROGRAM --model VOICE.onnx
+    python -m cdrl_synthetic.voice TRANSCRIPTS OUTPUT --piper PROGRAM --model VOICE.onnx
 
 TRANSCRIPTS has one sentence a line, with or without MEAD's clip id before it. OUTPUT gets one trimmed WAV file a take
 and speech.csv (path, sentence, take, seconds), which `cdrl data synth --voice-speech OUTPUT` reads. Every take of a

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.synthetic.head import UNITS, Floats
+from cdrl_synthetic.head import UNITS, Floats
 
 VISEMES = (
     "silence", "bilabial", "labiodental", "dental", "alveolar", "velar", "postalveolar", "sibilant", "r", "l", "aa",

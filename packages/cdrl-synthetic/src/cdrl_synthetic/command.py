@@ -12,13 +12,14 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from cdrl.cli.progress import steps
-from cdrl.datasets.synthetic.planning import Settings, make_plan, speech_used
-from cdrl.datasets.synthetic.speech import Recording, aligned, read_table
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.executors import make_executor
 from cdrl.extras import require_modules
 from cdrl.files import atomic_write, remove_temporaries
 from cdrl.locks import lock_folder
+from cdrl_synthetic.forced_alignment import Recording, aligned, read_table
+from cdrl_synthetic.pipeline import Heads, check, make_all, write_tables
+from cdrl_synthetic.planning import Settings, make_plan, speech_used
 
 _NOTE = "settings.json"  # what a folder was begun with, until it is finished
 
@@ -48,8 +49,6 @@ class Options:
 def run(options: Options) -> int:
     """The command."""
     require_modules("cdrl data synth", "moderngl", "pocketsphinx")  # before the work, which is in other processes
-    from cdrl.datasets.synthetic.production import Heads, check, make_all, write_tables
-
     console = Console(soft_wrap=True)
     if options.output.exists():
         raise OutputExistsError(f"{options.output}: exists; name a folder that does not")

@@ -12,15 +12,15 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.synthetic.expression import STRENGTH, Manner, blinks, combine, course, gaze
-from cdrl.datasets.synthetic.head import UNITS, Floats, Head, normals
-from cdrl.datasets.synthetic.identity import Person, eyes_at
-from cdrl.datasets.synthetic.planning import ClipPlan, frame_times, phones_in
-from cdrl.datasets.synthetic.rendering import Renderer
-from cdrl.datasets.synthetic.scene import finish, head_motion, sample_scene
-from cdrl.datasets.synthetic.speech import read_samples
-from cdrl.datasets.synthetic.visemes import VISEMES, Phones, classes, closure, mouth
 from cdrl.files import atomic_write
+from cdrl_synthetic.expression import STRENGTH, Manner, blinks, combine, course, gaze
+from cdrl_synthetic.forced_alignment import read_samples
+from cdrl_synthetic.head import UNITS, Floats, Head, normals
+from cdrl_synthetic.identity import Person, eyes_at
+from cdrl_synthetic.planning import ClipPlan, frame_times, phones_in
+from cdrl_synthetic.rendering import Renderer
+from cdrl_synthetic.scene import finish, head_motion, sample_scene
+from cdrl_synthetic.visemes import VISEMES, Phones, classes, closure, mouth
 
 FRAME_RATE = 25
 SOUND_RATE = 48_000

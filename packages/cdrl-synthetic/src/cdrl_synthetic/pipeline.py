@@ -17,17 +17,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.synthetic.clip import make_clip
-from cdrl.datasets.synthetic.expression import sample_manner
-from cdrl.datasets.synthetic.head import Head, load_ict
-from cdrl.datasets.synthetic.identity import make_person
-from cdrl.datasets.synthetic.makehuman import load_makehuman
-from cdrl.datasets.synthetic.planning import ClipPlan, PersonPlan, Settings
-from cdrl.datasets.synthetic.rendering import Renderer
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError, OutputError
 from cdrl.files import atomic_write
 from cdrl.parallel import Executor
+from cdrl_synthetic.clip_writer import make_clip
+from cdrl_synthetic.expression import sample_manner
+from cdrl_synthetic.head import Head, load_ict
+from cdrl_synthetic.identity import make_person
+from cdrl_synthetic.makehuman import load_makehuman
+from cdrl_synthetic.planning import ClipPlan, PersonPlan, Settings
+from cdrl_synthetic.rendering import Renderer
 
 _COLUMNS = ("path", "dataset", "actor", "emotion", "intensity", "sentence", "content_id", "seconds", "audio", "head")
 _TILE = 128

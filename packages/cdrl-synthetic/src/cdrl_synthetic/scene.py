@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.synthetic.head import Floats
-from cdrl.datasets.synthetic.identity import rotation
-from cdrl.datasets.synthetic.rendering import Camera
+from cdrl_synthetic.head import Floats
+from cdrl_synthetic.identity import rotation
+from cdrl_synthetic.rendering import Camera
 
 PIVOT = np.array([0.0, -9.0, -7.0], np.float32)
 """Where the head turns on the neck, cm."""

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.synthetic.head import Floats, Ints
-from cdrl.datasets.synthetic.shaders import FRAGMENT, VERTEX
 from cdrl.errors import AssetError
+from cdrl_synthetic.head import Floats, Ints
+from cdrl_synthetic.shaders import FRAGMENT, VERTEX
 
 NEAR, FAR = 5.0, 400.0  # cm
 _SAMPLES = 0

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cdrl.datasets.synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, Floats, Head, Ints
-from cdrl.datasets.synthetic.makehuman import AGES, RACES, SEXES
-from cdrl.datasets.synthetic.rendering import Figure
-from cdrl.datasets.synthetic.skin import Looks, sample_looks
+from cdrl_synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, Floats, Head, Ints
+from cdrl_synthetic.makehuman import AGES, RACES, SEXES
+from cdrl_synthetic.rendering import Figure
+from cdrl_synthetic.skin import Looks, sample_looks
 
 _EYE_RINGS, _EYE_SPOKES = 20, 28
 _TURN = {"Up": 22.0, "Down": 25.0, "In": 28.0, "Out": 28.0}  # degrees an eye turns at a weight of 1
