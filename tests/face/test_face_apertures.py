@@ -28,27 +28,27 @@ def test_pairs_are_distinct_points(name):
 def test_an_opening_asked_for_is_reached_pair_by_pair(aperture):
     wish = np.random.default_rng(1).normal(0, 0.3, (len(aperture.upper), 3)).astype(np.float32)
     shape = canonical_points()
-    change = aperture.vectors(shape + aperture.opened_by(wish)) - aperture.vectors(shape)
+    change = aperture.vectors(shape + aperture.opening_displacement(wish)) - aperture.vectors(shape)
     assert change == pytest.approx(wish, abs=1e-5)
 
 
 def test_without_leaves_no_trace_in_the_aperture(aperture, displacement):
     shape = canonical_points()
-    kept = aperture.without(displacement)
+    kept = aperture.remove(displacement)
     assert aperture.vectors(kept) == pytest.approx(np.zeros((len(aperture.upper), 3)), abs=1e-5)
     assert aperture.opening(shape + kept) == pytest.approx(aperture.opening(shape), abs=1e-5)
-    assert aperture.without(kept) == pytest.approx(kept, abs=1e-5)
+    assert aperture.remove(kept) == pytest.approx(kept, abs=1e-5)
 
 
 def test_lips_and_lids_do_not_undo_one_another(displacement):
-    kept = lids().without(lips().without(displacement))
+    kept = lids().remove(lips().remove(displacement))
     assert np.abs(lips().vectors(kept)).max() <= 0.01
     assert np.abs(lids().vectors(kept)).max() <= 1e-5
 
 
 def test_a_displacement_without_an_aperture_passes(aperture):
     together = np.full((478, 3), 0.2, np.float32)  # both points of each pair go the same way
-    assert aperture.without(together) == pytest.approx(together, abs=1e-6)
+    assert aperture.remove(together) == pytest.approx(together, abs=1e-6)
 
 
 def test_opening_is_the_mean_gap():
@@ -61,7 +61,9 @@ def test_opening_is_the_mean_gap():
 @pytest.mark.parametrize(("name", "untouched"), [("lips", ("brows", "eyes")), ("lids", ("mouth",))])
 def test_far_regions_barely_move(name, untouched):
     aperture = APERTURES[name][0]()
-    moved = np.linalg.norm(aperture.opened_by(np.tile(np.float32([0, 1, 0]), (len(aperture.upper), 1))), axis=1)
+    moved = np.linalg.norm(
+        aperture.opening_displacement(np.tile(np.float32([0, 1, 0]), (len(aperture.upper), 1))), axis=1
+    )
     assert moved.max() <= 1
     for region in untouched:
         assert moved[region_weights()[region] > 0.5].max() <= 0.1
@@ -70,13 +72,13 @@ def test_far_regions_barely_move(name, untouched):
 def test_an_eye_opens_alone():
     vectors = np.zeros((14, 3), np.float32)
     vectors[:7, 1] = 1  # the right eye's pairs come first
-    moved = lids().opened_by(vectors)
+    moved = lids().opening_displacement(vectors)
     assert np.abs(moved[[*LEFT_LIDS[0], *LEFT_LIDS[1]]]).max() == 0
     assert np.abs(moved[[*RIGHT_LIDS[0], *RIGHT_LIDS[1]]]).max() > 0.5
 
 
 def test_the_skin_below_goes_with_the_lower_lip_and_nose_and_irises_stay():
-    moved = lips().opened_by(np.tile(np.float32([0, 1, 0]), (9, 1)))
+    moved = lips().opening_displacement(np.tile(np.float32([0, 1, 0]), (9, 1)))
     below = moved[[14, 17, 18, 200, 152], 1]  # from the lip down to the chin
     assert (np.diff(below) < 0).all()
     assert below.min() >= 0

@@ -33,8 +33,8 @@ def test_no_hole_but_the_oval():
     shared, _ = edges()
     assert set(shared.values()) == {1, 2}
     border = {edge for edge, count in shared.items() if count == 1}
-    ring = zip(mesh.OVAL, (*mesh.OVAL[1:], mesh.OVAL[0]), strict=True)
-    assert border == {tuple(sorted(edge)) for edge in ring}
+    margin = zip(mesh.OVAL, (*mesh.OVAL[1:], mesh.OVAL[0]), strict=True)
+    assert border == {tuple(sorted(edge)) for edge in margin}
 
 
 def test_all_triangles_are_turned_alike():

@@ -35,7 +35,7 @@ def test_a_known_similarity_comes_back(angles):
 def test_normalising_undoes_the_pose(angles):
     shape = canonical_points() + np.random.default_rng(0).normal(0, 0.2, (478, 3))
     points = posed(shape, **angles)
-    assert Pose(14, rotation(**angles), np.array([320, 240, -5])).normalise(points) == pytest.approx(shape, abs=1e-4)
+    assert Pose(14, rotation(**angles), np.array([320, 240, -5])).normalize(points) == pytest.approx(shape, abs=1e-4)
 
 
 def test_the_expression_does_not_move_the_head():
@@ -53,7 +53,7 @@ def test_a_displacement_in_the_picture_is_one_of_the_shape():
     points = posed(canonical_points(), yaw=25, roll=-10)
     pose = estimate_pose(points)
     wish = np.random.default_rng(1).normal(0, 0.1, (478, 3)).astype(np.float32)
-    assert pose.normalise(points + pose.to_image(wish)) - pose.normalise(points) == pytest.approx(wish, abs=1e-4)
+    assert pose.normalize(points + pose.to_image(wish)) - pose.normalize(points) == pytest.approx(wish, abs=1e-4)
 
 
 def test_a_mirrored_face_is_no_rotation():

@@ -7,10 +7,10 @@ import pytest
 
 from cdrl.face.apertures import lids, lips
 from cdrl.face.mesh import region_weights
-from cdrl.manipulation.edit import Manipulator
+from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import Person
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_table
-from cdrl.manipulation.reference import reference_pattern
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_matrix
+from cdrl.manipulation.reference import reference_expression
 from cdrl.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.rendering.texture import SIZE, texture_coverage
 
@@ -35,7 +35,7 @@ def showing(prior, emotion, amount=1.0):
 def nothing(pattern):
     return (
         not pattern.offset.any()
-        and not pattern.eased.any()
+        and not pattern.closed_lip_reduction.any()
         and not pattern.gain.any()
         and pattern.lip_opening == 0
         and pattern.lid_ratio == pytest.approx(1)
@@ -45,7 +45,7 @@ def nothing(pattern):
 def same(one, two):
     return (
         np.allclose(one.offset, two.offset, atol=1e-5)
-        and np.allclose(one.eased, two.eased, atol=1e-5)
+        and np.allclose(one.closed_lip_reduction, two.closed_lip_reduction, atol=1e-5)
         and np.allclose(one.gain, two.gain, atol=1e-5)
         and one.lip_opening == pytest.approx(two.lip_opening, abs=1e-6)
         and one.lid_ratio == pytest.approx(two.lid_ratio)
@@ -58,23 +58,26 @@ def cosine(one, two):
 
 @pytest.mark.parametrize("weights", [{}, {"happy": 0.0}, {"neutral": 1.0}], ids=str)
 def test_nothing_asked_of_a_neutral_face_is_nothing(prior, weights):
-    assert nothing(manipulator(prior).pattern(weights, None))
-    assert nothing(manipulator(prior).pattern(weights, Person(prior.mean, prior.mean, {}, 0.3, None, RELIEF)))
+    assert nothing(manipulator(prior).compute_change(weights, None))
+    assert nothing(manipulator(prior).compute_change(weights, Person(prior.mean, prior.mean, {}, 0.3, None, RELIEF)))
 
 
 def test_nothing_asked_leaves_the_shown_emotion(prior):
-    assert nothing(manipulator(prior).pattern({}, showing(prior, "sad")))
+    assert nothing(manipulator(prior).compute_change({}, showing(prior, "sad")))
 
 
 @pytest.mark.parametrize("emotion", EXPRESSIVE)
 def test_an_emotion_asked_of_a_neutral_face_is_the_prior_s(prior, emotion):
-    found, wanted = manipulator(prior).pattern({emotion: 0.7}, None), prior.pattern({emotion: 0.7})
+    found, wanted = manipulator(prior).compute_change({emotion: 0.7}, None), prior.blend_emotions({emotion: 0.7})
     assert found.offset == pytest.approx(wanted.offset, abs=1e-6)
     assert (found.lip_opening, found.lid_ratio) == (wanted.lip_opening, wanted.lid_ratio)
 
 
 def test_folds_are_shaded_in_full_and_lights_are_held_back(prior):
-    found, wanted = manipulator(prior).pattern({"happy": 1.5}, None).gain, prior.pattern({"happy": 1.5}).gain
+    found, wanted = (
+        manipulator(prior).compute_change({"happy": 1.5}, None).gain,
+        prior.blend_emotions({"happy": 1.5}).gain,
+    )
     assert found[wanted <= 0] == pytest.approx(wanted[wanted <= 0], abs=1e-6)
     assert (found[wanted > 0] <= wanted[wanted > 0]).all()
     assert (found[wanted > 0] >= 0).all()
@@ -82,23 +85,24 @@ def test_folds_are_shaded_in_full_and_lights_are_held_back(prior):
 
 @pytest.mark.parametrize("emotion", EXPRESSIVE)
 def test_neutral_takes_out_what_is_shown(prior, emotion):
-    found = manipulator(prior).pattern({"neutral": 1.0}, showing(prior, emotion))
+    found = manipulator(prior).compute_change({"neutral": 1.0}, showing(prior, emotion))
     wanted = -prior.offset[EXPRESSIVE.index(emotion)]
     assert found.offset == pytest.approx(wanted, abs=0.02)
-    assert found.lip_opening == pytest.approx(-prior.pattern({emotion: 1.0}).lip_opening)
+    assert found.lip_opening == pytest.approx(-prior.blend_emotions({emotion: 1.0}).lip_opening)
 
 
 def test_what_is_shown_makes_room_for_what_is_asked_for(prior):
     edit, person = manipulator(prior), showing(prior, "sad")
-    made = edit.pattern({"happy": 1.0}, person).offset
+    made = edit.compute_change({"happy": 1.0}, person).offset
     assert made == pytest.approx(
-        edit.pattern({"happy": 1.0}, None).offset + edit.pattern({"neutral": 1.0}, person).offset, abs=1e-5
+        edit.compute_change({"happy": 1.0}, None).offset + edit.compute_change({"neutral": 1.0}, person).offset,
+        abs=1e-5,
     )
 
 
 def test_half_an_edit_takes_out_half(prior):
     edit, person = manipulator(prior), showing(prior, "sad")
-    half, whole = (edit.pattern({"neutral": amount}, person) for amount in (0.5, 1.0))
+    half, whole = (edit.compute_change({"neutral": amount}, person) for amount in (0.5, 1.0))
     assert 2 * half.offset == pytest.approx(whole.offset, abs=1e-5)
     assert 2 * half.lip_opening == pytest.approx(whole.lip_opening)
     assert half.lid_ratio**2 == pytest.approx(whole.lid_ratio)
@@ -106,19 +110,19 @@ def test_half_an_edit_takes_out_half(prior):
 
 def test_more_than_all_of_it_is_not_taken_out(prior):
     edit, person = manipulator(prior), showing(prior, "sad")
-    assert same(edit.pattern({"neutral": 1.5}, person), edit.pattern({"neutral": 1.0}, person))
+    assert same(edit.compute_change({"neutral": 1.5}, person), edit.compute_change({"neutral": 1.0}, person))
 
 
 def test_asking_for_what_is_fully_shown_moves_nothing(prior):
-    found = manipulator(prior).pattern({"happy": 1.0}, showing(prior, "happy"))
+    found = manipulator(prior).compute_change({"happy": 1.0}, showing(prior, "happy"))
     assert np.abs(found.offset).max() <= 0.02  # cm
     assert found.lip_opening == pytest.approx(0, abs=1e-6)
 
 
 def test_an_expression_is_taken_out_as_the_person_has_it(prior):
-    own = lids().without(lips().without(np.random.default_rng(0).normal(0, 0.1, (478, 3)).astype(np.float32)))
+    own = lids().remove(lips().remove(np.random.default_rng(0).normal(0, 0.1, (478, 3)).astype(np.float32)))
     person = Person(prior.mean + own, prior.mean, {"sad": 1.0}, 0.3, None, RELIEF)
-    assert cosine(manipulator(prior).pattern({"neutral": 1.0}, person).offset, -own) > 0.99
+    assert cosine(manipulator(prior).compute_change({"neutral": 1.0}, person).offset, -own) > 0.99
 
 
 def test_the_less_is_shown_the_less_is_taken_out(prior):
@@ -127,7 +131,7 @@ def test_the_less_is_shown_the_less_is_taken_out(prior):
     taken = []
     for amount in (0.01, 0.1, 0.2, 0.3):
         person = Person(unlike, prior.mean, {"sad": amount}, 0.3, None, RELIEF)
-        taken.append(float(np.linalg.norm(manipulator(prior).pattern({"neutral": 1.0}, person).offset)))
+        taken.append(float(np.linalg.norm(manipulator(prior).compute_change({"neutral": 1.0}, person).offset)))
     assert taken[0] < 0.05 * taken[-1]
     assert taken[1] == pytest.approx(taken[3] / 3, rel=0.01)
     assert taken == sorted(taken)
@@ -135,10 +139,13 @@ def test_the_less_is_shown_the_less_is_taken_out(prior):
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_a_region_alone_moves_its_own_points_only(prior, region):
-    whole, part = prior.pattern({"angry": 1.0}), manipulator(prior, (region,)).pattern({"angry": 1.0}, None)
+    whole, part = (
+        prior.blend_emotions({"angry": 1.0}),
+        manipulator(prior, (region,)).compute_change({"angry": 1.0}, None),
+    )
     weight = region_weights()[region]
     most = float(np.abs(whole.offset).max())
-    for moved in (part.offset, part.eased):
+    for moved in (part.offset, part.closed_lip_reduction):
         assert np.abs(moved[weight < 0.01]).max() <= 0.01 * most
     own = weight > 0.99
     assert part.offset[own] == pytest.approx(whole.offset[own], abs=0.01 * most)
@@ -151,20 +158,22 @@ def test_a_region_alone_is_shaded_alone(prior, region):
     texels = np.zeros(SIZE * SIZE, np.float32)
     coverage = texture_coverage()
     texels[coverage.nodes] = coverage.interpolate(region_weights()[region][:, None])[:, 0]
-    part = manipulator(prior, (region,)).pattern({"angry": 1.0}, None).gain.ravel()
-    whole = prior.pattern({"angry": 1.0}).gain.ravel()
+    part = manipulator(prior, (region,)).compute_change({"angry": 1.0}, None).gain.ravel()
+    whole = prior.blend_emotions({"angry": 1.0}).gain.ravel()
     assert np.abs(part[texels < 0.01]).max() <= 0.01 * np.abs(whole).max()
     assert np.abs(part).max() > 0
 
 
 def test_the_regions_together_are_the_whole_face(prior):
-    parts = [manipulator(prior, (region,)).pattern({"happy": 1.0}, None).offset for region in REGIONS]
-    assert np.sum(parts, 0) == pytest.approx(prior.pattern({"happy": 1.0}).offset, abs=1e-4)
+    parts = [manipulator(prior, (region,)).compute_change({"happy": 1.0}, None).offset for region in REGIONS]
+    assert np.sum(parts, 0) == pytest.approx(prior.blend_emotions({"happy": 1.0}).offset, abs=1e-4)
 
 
 def test_asking_twice_gives_the_same_object(prior):
     found = manipulator(prior)
-    assert found.pattern({"happy": 1.0, "sad": 0.1}, None) is found.pattern({"sad": 0.1, "happy": 1.0}, None)
+    assert found.compute_change({"happy": 1.0, "sad": 0.1}, None) is found.compute_change(
+        {"sad": 0.1, "happy": 1.0}, None
+    )
 
 
 # References
@@ -172,11 +181,11 @@ def test_asking_twice_gives_the_same_object(prior):
 
 @pytest.mark.parametrize("emotion", EXPRESSIVE)
 def test_somebody_who_shows_one_emotion_refers_to_it(prior, emotion):
-    wanted = prior.pattern({emotion: 1.0})
+    wanted = prior.blend_emotions({emotion: 1.0})
     # What is measured in a face, which is laid on others with emphasis.
-    measured = wanted.offset / (prior.emphasis[EXPRESSIVE.index(emotion)] @ region_table())[:, None]
-    person = replace(showing(prior, emotion), mean=prior.mean + measured, neutral=prior.mean)
-    found = reference_pattern(person, prior)
+    measured = wanted.offset / (prior.emphasis[EXPRESSIVE.index(emotion)] @ region_matrix())[:, None]
+    person = replace(showing(prior, emotion), mean_shape=prior.mean + measured, neutral_shape=prior.mean)
+    found = reference_expression(person, prior)
     assert cosine(found.offset, wanted.offset) > 0.95
     assert 0.7 < np.linalg.norm(found.offset) / np.linalg.norm(wanted.offset) < 1.301
     assert np.sign(found.lip_opening) == np.sign(wanted.lip_opening)
@@ -184,33 +193,33 @@ def test_somebody_who_shows_one_emotion_refers_to_it(prior, emotion):
 
 
 def test_a_neutral_reference_is_no_expression(prior):
-    assert nothing(reference_pattern(Person(prior.mean, prior.mean, {}, 0.3, None, RELIEF), prior))
+    assert nothing(reference_expression(Person(prior.mean, prior.mean, {}, 0.3, None, RELIEF), prior))
 
 
 def test_an_open_mouth_is_no_expression_to_refer_to(prior):
-    talking = prior.mean + lips().opened_by(np.tile(np.float32([0, 1.5, 0]), (9, 1)))
-    talking = talking + lids().opened_by(-0.5 * lids().vectors(talking))
-    found = reference_pattern(Person(talking, prior.mean, {}, 0.3, None, RELIEF), prior)
+    talking = prior.mean + lips().opening_displacement(np.tile(np.float32([0, 1.5, 0]), (9, 1)))
+    talking = talking + lids().opening_displacement(-0.5 * lids().vectors(talking))
+    found = reference_expression(Person(talking, prior.mean, {}, 0.3, None, RELIEF), prior)
     assert np.abs(lips().vectors(found.offset)).max() <= 0.02
     assert np.abs(found.offset).max() <= 0.05
 
 
 def test_a_reference_is_shown_in_the_amount_asked_for(prior):
-    reference = reference_pattern(showing(prior, "disgusted"), prior)
-    found = manipulator(prior, reference=reference).pattern({REFERENCE: 0.5}, None)
+    reference = reference_expression(showing(prior, "disgusted"), prior)
+    found = manipulator(prior, reference=reference).compute_change({REFERENCE: 0.5}, None)
     assert found.offset == pytest.approx(0.5 * reference.offset, abs=1e-5)
     assert found.lip_opening == pytest.approx(0.5 * reference.lip_opening)
     assert found.lid_ratio == pytest.approx(reference.lid_ratio**0.5)
 
 
 def test_a_reference_makes_room_as_an_emotion_does(prior):
-    reference = reference_pattern(showing(prior, "disgusted"), prior)
+    reference = reference_expression(showing(prior, "disgusted"), prior)
     edit, person = manipulator(prior, reference=reference), showing(prior, "happy")
-    taken = edit.pattern({"neutral": 1.0}, person).offset
-    assert edit.pattern({REFERENCE: 1.0}, person).offset == pytest.approx(reference.offset + taken, abs=1e-5)
+    taken = edit.compute_change({"neutral": 1.0}, person).offset
+    assert edit.compute_change({REFERENCE: 1.0}, person).offset == pytest.approx(reference.offset + taken, abs=1e-5)
 
 
 def test_a_reference_and_an_emotion_blend(prior):
-    reference = reference_pattern(showing(prior, "disgusted"), prior)
-    found = manipulator(prior, reference=reference).pattern({REFERENCE: 0.5, "happy": 0.5}, None)
-    assert found.offset == pytest.approx(prior.pattern({"happy": 0.5}).plus(reference, 0.5).offset, abs=1e-5)
+    reference = reference_expression(showing(prior, "disgusted"), prior)
+    found = manipulator(prior, reference=reference).compute_change({REFERENCE: 0.5, "happy": 0.5}, None)
+    assert found.offset == pytest.approx(prior.blend_emotions({"happy": 0.5}).add(reference, 0.5).offset, abs=1e-5)

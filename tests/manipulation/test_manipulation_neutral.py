@@ -11,7 +11,7 @@ from cdrl.cli.main import main
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read
-from cdrl.project import Project
+from cdrl.project import read_project
 
 LIP_CORNERS, EYES = (61, 291), ((33, 133), (362, 263))
 
@@ -70,7 +70,7 @@ def test_command_project_and_report_name_the_neutral(takes, photo, tmp_path, cap
     words = ["edit", str(takes["HAP"]), "--emotion", "neutral", "--enroll", f"neutral={photo}"]
     assert main([*words, "-o", str(output), "--report", str(report), "--save-project", str(project)]) == 0
     assert json.loads(report.read_text())["neutral"] == "neutral.png"
-    assert Project.read(project).enroll == {"neutral": photo}
+    assert read_project(project).enroll == {"neutral": photo}
     assert json.loads((tmp_path / "out.mp4.provenance.json").read_text())["edit"]["enrolled"] == ["neutral"]
     assert "mouth that speaks" not in capsys.readouterr().err
 

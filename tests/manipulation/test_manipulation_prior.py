@@ -9,22 +9,17 @@ from cdrl.assets import record
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import AssetError
 from cdrl.face.apertures import lids, lips
-from cdrl.face.mesh import canonical_points
-from cdrl.manipulation.prior import (
-    EXPRESSIVE,
-    EYE_CORNERS,
-    EYE_ROOM,
-    EYE_SOFT,
-    ROOM,
-    EmotionPrior,
-    Example,
-    Pattern,
-    array_names,
-    back,
-    parted,
-    region_table,
-    room,
+from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, canonical_points
+from cdrl.manipulation.expression_change import (
+    EYE_EXCESS,
+    EYE_LIMIT,
+    WIDE_MOUTH_SHARE,
+    ExpressionChange,
+    lip_openness,
+    lip_reopening,
+    wide_mouth_limit,
 )
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, EnrollmentExample, array_names, region_matrix
 
 CLOSED = 0.35  # cm
 
@@ -38,10 +33,10 @@ def arrays(prior):
     return {name: getattr(prior, name) for name in array_names()}
 
 
-def same(one: Pattern, two: Pattern, tolerance=1e-5):
+def same(one: ExpressionChange, two: ExpressionChange, tolerance=1e-5):
     return all(
         np.allclose(getattr(one, name), getattr(two, name), atol=tolerance)
-        for name in ("offset", "eased", "lip_opening", "lid_ratio", "gain")
+        for name in ("offset", "closed_lip_reduction", "lip_opening", "lid_ratio", "gain")
     )
 
 
@@ -49,7 +44,7 @@ def shape_with(opening):
     """A pose-free shape [478, 3] whose lips part by `opening` cm."""
     shape = canonical_points()
     wish = np.tile(np.float32([0, opening, 0]), (9, 1))
-    return shape + lips().opened_by(wish - lips().vectors(shape))
+    return shape + lips().opening_displacement(wish - lips().vectors(shape))
 
 
 # The file
@@ -156,30 +151,30 @@ def test_offsets_leave_apertures_alone(prior):
 
 def test_neutral_and_none_are_nothing(prior):
     for amounts in ({}, {"neutral": 1.0}, {"happy": 0.0}):
-        nothing = prior.pattern(amounts)
+        nothing = prior.blend_emotions(amounts)
         assert not nothing.offset.any()
-        assert not nothing.eased.any()
+        assert not nothing.closed_lip_reduction.any()
         assert not nothing.gain.any()
         assert (nothing.lip_opening, nothing.lid_ratio) == (0, 1)
-        assert not nothing.displacement(canonical_points(), CLOSED).any()
+        assert not nothing.compute_displacement(canonical_points(), CLOSED).any()
 
 
 def test_a_blend_adds_up(prior):
-    blend = prior.pattern({"happy": 0.6, "surprised": 0.4})
-    parts = prior.pattern({"happy": 0.6}).plus(prior.pattern({"surprised": 1.0}), 0.4)
+    blend = prior.blend_emotions({"happy": 0.6, "surprised": 0.4})
+    parts = prior.blend_emotions({"happy": 0.6}).add(prior.blend_emotions({"surprised": 1.0}), 0.4)
     assert same(blend, parts)
 
 
 def test_twice_the_amount_is_twice_the_pattern(prior):
-    once, twice = prior.pattern({"angry": 0.5}), prior.pattern({"angry": 1.0})
-    assert same(twice, once.plus(once, 1.0))
+    once, twice = prior.blend_emotions({"angry": 0.5}), prior.blend_emotions({"angry": 1.0})
+    assert same(twice, once.add(once, 1.0))
     assert twice.lid_ratio == pytest.approx(once.lid_ratio**2)
 
 
 def test_of_more_than_a_whole_emotion_the_mouth_is_given_little_more(prior):
     corners, brows = [61, 291], [105, 334]
-    whole, more, most = (prior.pattern({"happy": amount}) for amount in (1.0, 1.5, 4.0))
-    for name in ("offset", "eased"):
+    whole, more, most = (prior.blend_emotions({"happy": amount}) for amount in (1.0, 1.5, 4.0))
+    for name in ("offset", "closed_lip_reduction"):
         once, further, furthest = (getattr(pattern, name)[corners] for pattern in (whole, more, most))
         assert further == pytest.approx((1 + 0.5 / 3) * once, rel=1e-3)
         assert (np.abs(furthest) < 1.25 * np.abs(once)).all()
@@ -187,11 +182,13 @@ def test_of_more_than_a_whole_emotion_the_mouth_is_given_little_more(prior):
 
 
 def test_an_emotion_laid_on_and_taken_off_is_nothing(prior):
-    assert same(prior.pattern({"sad": 1.0}).plus(prior.pattern({"sad": -1.0}), 1.0), prior.pattern({}))
+    assert same(
+        prior.blend_emotions({"sad": 1.0}).add(prior.blend_emotions({"sad": -1.0}), 1.0), prior.blend_emotions({})
+    )
 
 
 def test_smiles_go_up_and_surprised_brows_too(prior):
-    happy, surprised, angry = (prior.pattern({name: 1.0}).offset for name in ("happy", "surprised", "angry"))
+    happy, surprised, angry = (prior.blend_emotions({name: 1.0}).offset for name in ("happy", "surprised", "angry"))
     assert happy[[61, 291], 1].max() < 0  # y down
     assert surprised[[105, 334], 1].max() < 0 < angry[[105, 334], 1].min()
 
@@ -201,7 +198,7 @@ def test_smiles_go_up_and_surprised_brows_too(prior):
 
 def test_lips_count_as_parted_from_none_to_all():
     openings = np.linspace(0, 20, 400)
-    found = np.array([parted(opening, CLOSED) for opening in openings])
+    found = np.array([lip_openness(opening, CLOSED) for opening in openings])
     assert not found[openings <= CLOSED].any()
     assert (np.diff(found[openings > CLOSED]) > 0).all()
     assert found.max() < 1
@@ -216,12 +213,12 @@ def amounts():
 @pytest.mark.parametrize(("name", "amount"), amounts())
 @pytest.mark.parametrize("closed", [0.0, 0.2, CLOSED, 0.5])
 def test_openings_keep_their_order(prior, name, amount, closed):
-    pattern = prior.pattern({name: amount})
+    pattern = prior.blend_emotions({name: amount})
     before = np.linspace(0, 3, 121)
     after = []
     for opening in before:
         shape = shape_with(opening)
-        after.append(float(lips().opening(shape + pattern.displacement(shape, closed))))
+        after.append(float(lips().opening(shape + pattern.compute_displacement(shape, closed))))
     assert np.diff(after).min() > 0
 
 
@@ -229,31 +226,33 @@ def test_openings_keep_their_order(prior, name, amount, closed):
 def test_closed_lips_stay_as_they_are(prior, name):
     for opening in (0.02, 0.2, CLOSED):
         shape = shape_with(opening)
-        edited = shape + prior.pattern({name: 1.5}).displacement(shape, CLOSED)
+        edited = shape + prior.blend_emotions({name: 1.5}).compute_displacement(shape, CLOSED)
         assert lips().opening(edited) == pytest.approx(lips().opening(shape), abs=0.03)
 
 
 @pytest.mark.parametrize("name", EXPRESSIVE)
 def test_parted_lips_part_farther_by_no_more_than_said(prior, name):
-    pattern = prior.pattern({name: 1.0})
+    pattern = prior.blend_emotions({name: 1.0})
     shape = shape_with(1.5)
-    grown = float(lips().opening(shape + pattern.displacement(shape, CLOSED))) - 1.5
+    grown = float(lips().opening(shape + pattern.compute_displacement(shape, CLOSED))) - 1.5
     assert 0 < grown / pattern.lip_opening <= 1.05
 
 
 @pytest.mark.parametrize("name", EXPRESSIVE)
 def test_the_mouth_gives_way_to_shut_lips_as_far_as_people_s_do(prior, name):
-    pattern, share = prior.pattern({name: 1.0}), float(prior.shut[EXPRESSIVE.index(name)])
+    pattern, share = prior.blend_emotions({name: 1.0}), float(prior.closed_lip_fraction[EXPRESSIVE.index(name)])
     corners, brows = [61, 291], [105, 334]
-    shut, wide = (pattern.displacement(shape_with(opening), CLOSED) for opening in (0.1, 9.0))
+    shut, wide = (pattern.compute_displacement(shape_with(opening), CLOSED) for opening in (0.1, 9.0))
     assert shut[corners, 0] == pytest.approx(share * pattern.offset[corners, 0], abs=0.02)
-    assert wide[corners, 0] == pytest.approx((share + (1 - share) * ROOM) * pattern.offset[corners, 0], abs=0.02)
+    assert wide[corners, 0] == pytest.approx(
+        (share + (1 - share) * WIDE_MOUTH_SHARE) * pattern.offset[corners, 0], abs=0.02
+    )
     assert shut[brows] == pytest.approx(wide[brows], abs=1e-3)
 
 
 def test_smiles_are_back_as_soon_as_lips_part_and_widest_while_they_are_half_parted():
     openings = CLOSED + np.linspace(0, 1.5, 151)
-    given = np.array([back(opening, CLOSED) * room(opening, CLOSED) for opening in openings])
+    given = np.array([lip_reopening(opening, CLOSED) * wide_mouth_limit(opening, CLOSED) for opening in openings])
     widest = int(given.argmax())
     assert given[0] == 0
     assert given[15] > 0.33  # a millimetre and a half
@@ -263,39 +262,39 @@ def test_smiles_are_back_as_soon_as_lips_part_and_widest_while_they_are_half_par
 
 
 def test_smiles_and_bared_teeth_give_way_and_rounded_lips_do_not(prior):
-    shut = dict(zip(EXPRESSIVE, prior.shut, strict=True))
+    shut = dict(zip(EXPRESSIVE, prior.closed_lip_fraction, strict=True))
     assert max(shut[name] for name in ("happy", "angry", "disgusted")) < 0.6
     assert min(shut[name] for name in ("sad", "surprised")) > 0.9
 
 
 def test_a_blink_stays_a_blink(prior):
     shape = canonical_points()
-    shut = shape + lids().opened_by(-lids().vectors(shape))
+    shut = shape + lids().opening_displacement(-lids().vectors(shape))
     for name in EXPRESSIVE:
-        edited = shut + prior.pattern({name: 1.0}).displacement(shut, CLOSED)
+        edited = shut + prior.blend_emotions({name: 1.0}).compute_displacement(shut, CLOSED)
         assert lids().opening(edited) <= 0.05  # cm
 
 
 def eyes_parting(share):
     """A pose-free shape [478, 3] whose lids part by that share of the eyes' width."""
     shape = canonical_points()
-    wide = np.mean([np.linalg.norm(shape[one] - shape[other]) for one, other in EYE_CORNERS])
-    return shape + lids().opened_by((share * wide / lids().opening(shape) - 1) * lids().vectors(shape)), wide
+    wide = np.mean([np.linalg.norm(shape[one] - shape[other]) for one, other in (RIGHT_CORNERS, LEFT_CORNERS)])
+    return shape + lids().opening_displacement((share * wide / lids().opening(shape) - 1) * lids().vectors(shape)), wide
 
 
 @pytest.mark.parametrize("name", EXPRESSIVE)
 def test_lids_open_by_the_ratio(prior, name):
-    pattern, (shape, _) = prior.pattern({name: 1.0}), eyes_parting(0.15)
-    ratio = lids().opening(shape + pattern.displacement(shape, CLOSED)) / lids().opening(shape)
+    pattern, (shape, _) = prior.blend_emotions({name: 1.0}), eyes_parting(0.15)
+    ratio = lids().opening(shape + pattern.compute_displacement(shape, CLOSED)) / lids().opening(shape)
     assert ratio == pytest.approx(pattern.lid_ratio, abs=0.04)
 
 
 def test_no_eye_opens_wider_than_eyes_do_and_none_gets_narrower_for_it(prior):
-    pattern, before = prior.pattern({"surprised": 1.5}), 0.0
+    pattern, before = prior.blend_emotions({"surprised": 1.5}), 0.0
     for share in (0.1, 0.2, 0.25, 0.3, 0.34, 0.4):
         shape, wide = eyes_parting(share)
-        after = float(lids().opening(shape + pattern.displacement(shape, CLOSED))) / wide
-        assert share - 0.01 <= after <= max(share, EYE_ROOM + EYE_SOFT) + 0.01
+        after = float(lids().opening(shape + pattern.compute_displacement(shape, CLOSED))) / wide
+        assert share - 0.01 <= after <= max(share, EYE_LIMIT + EYE_EXCESS) + 0.01
         assert after > before  # openings keep their order
         before = after
 
@@ -305,21 +304,24 @@ def test_no_eye_opens_wider_than_eyes_do_and_none_gets_narrower_for_it(prior):
 
 def test_an_example_is_followed_as_far_as_it_is_believed(prior):
     neutral, place = prior.mean + 0.5 * prior.identity[0], EXPRESSIVE.index("happy")
-    wide = lids().without(lips().without(prior.expression[0]))  # an expression without apertures
-    believing = replace(prior, belief=np.float32([[0.5] * 4, [1] * 4]), emphasis=np.full_like(prior.emphasis, 2))
+    wide = lids().remove(lips().remove(prior.expression[0]))  # an expression without apertures
+    believing = replace(
+        prior, enrollment_gain=np.float32([[0.5] * 4, [1] * 4]), emphasis=np.full_like(prior.emphasis, 2)
+    )
     photo, clip = (
-        believing.enrolled([Example("happy", neutral + wide, flag)], neutral).offset[place] for flag in (True, False)
+        believing.enroll([EnrollmentExample("happy", neutral + wide, flag)], neutral).offset[place]
+        for flag in (True, False)
     )
     assert np.allclose(clip, 2 * wide, atol=1e-5)
     assert np.allclose(photo, (prior.offset[place] + 2 * wide) / 2, atol=1e-5)
     others = [k for k in range(len(EXPRESSIVE)) if k != place]
-    enrolled = prior.enrolled([Example("happy", neutral + wide, photo=False)], neutral)
+    enrolled = prior.enroll([EnrollmentExample("happy", neutral + wide, photo=False)], neutral)
     assert np.array_equal(enrolled.offset[others], prior.offset[others])
-    assert prior.enrolled([], neutral).offset == pytest.approx(prior.offset)
+    assert prior.enroll([], neutral).offset == pytest.approx(prior.offset)
 
 
 def test_a_photo_of_a_talking_mouth_says_less_than_one_of_brows(prior):
-    brows, _, _, mouth = prior.belief[0]
+    brows, _, _, mouth = prior.enrollment_gain[0]
     assert 0 <= mouth < brows <= 1
-    assert (prior.belief[1] >= prior.belief[0]).all()
-    assert region_table().shape == (4, 478)
+    assert (prior.enrollment_gain[1] >= prior.enrollment_gain[0]).all()
+    assert region_matrix().shape == (4, 478)

@@ -21,7 +21,7 @@ LAYOUTS = {
 def noise(form: PixelFormat, width: int = WIDTH, height: int = HEIGHT) -> Frame:
     """A frame of noise over all values its format can hold."""
     generator = np.random.default_rng(0)
-    shapes = [(height, width)] + ([] if form.grey else [form.chroma_shape(height, width)] * 2)
+    shapes = [(height, width)] + ([] if form.gray else [form.chroma_shape(height, width)] * 2)
     return Frame(tuple(generator.integers(0, form.maximum + 1, shape, form.dtype) for shape in shapes), form)
 
 

@@ -1,10 +1,10 @@
-"""The backward flow: what is asked for inside the face, nothing outside the ring, and smooth between."""
+"""The backward flow: what is asked for inside the face, nothing outside the margin, and smooth between."""
 
 import numpy as np
 import pytest
 from made_faces import HEIGHT, WIDTH, face_at
 
-from cdrl.rendering.flow import RING, backward_flow, ring_window
+from cdrl.rendering.flow import FALLOFF, compute_backward_flow, falloff_window
 
 
 def smile():
@@ -14,45 +14,45 @@ def smile():
 
 
 def test_no_displacement_is_no_flow(points):
-    flow = backward_flow(points, np.zeros((478, 2), np.float32), WIDTH, HEIGHT)
+    flow = compute_backward_flow(points, np.zeros((478, 2), np.float32), WIDTH, HEIGHT)
     assert not flow.shift.any()
 
 
 def test_outside_the_ring_there_is_no_flow(points):
-    flow = backward_flow(points, smile(), WIDTH, HEIGHT)
-    outside = flow.fade == 0
+    flow = compute_backward_flow(points, smile(), WIDTH, HEIGHT)
+    outside = flow.falloff == 0
     assert outside.any()
     assert not flow.shift[outside].any()
-    border = np.concatenate([flow.fade[0], flow.fade[-1], flow.fade[:, 0], flow.fade[:, -1]])
+    border = np.concatenate([flow.falloff[0], flow.falloff[-1], flow.falloff[:, 0], flow.falloff[:, -1]])
     assert border.max() < 1e-3
 
 
 def test_a_face_that_moves_as_a_whole_moves_every_node_of_it(points):
-    flow = backward_flow(points, np.tile(np.float32([3, -2]), (478, 1)), WIDTH, HEIGHT)
+    flow = compute_backward_flow(points, np.tile(np.float32([3, -2]), (478, 1)), WIDTH, HEIGHT)
     inside = flow.shift.reshape(-1, 2)[flow.coverage.nodes]
     assert inside == pytest.approx(np.tile([-3, 2], (len(inside), 1)), abs=1e-3)
-    assert (flow.fade.ravel()[flow.coverage.nodes] == 1).all()
+    assert (flow.falloff.ravel()[flow.coverage.nodes] == 1).all()
     assert np.linalg.norm(flow.shift, axis=2).max() <= np.hypot(3, 2) + 1e-3
 
 
 def test_the_flow_at_a_landmark_leads_back_to_where_it_was(points):
-    flow = backward_flow(points, smile(), WIDTH, HEIGHT)
+    flow = compute_backward_flow(points, smile(), WIDTH, HEIGHT)
     x, y = np.round(flow.to_grid(points + smile())[[1, 4, 50, 280, 9, 152]]).astype(int).T
     assert -flow.shift[y, x] == pytest.approx(smile()[[1, 4, 50, 280, 9, 152]], abs=0.25)
 
 
 def test_the_flow_never_jumps(points):
-    flow = backward_flow(points, smile(), WIDTH, HEIGHT)
+    flow = compute_backward_flow(points, smile(), WIDTH, HEIGHT)
     cell = flow.window.width / flow.size[0]
     for axis in (0, 1):
         assert np.abs(np.diff(flow.shift, axis=axis)).max() < cell  # a fold would draw the same pixel twice
 
 
 def test_the_window_holds_face_and_ring_on_whole_chroma_samples(points):
-    window, ring = ring_window(points, points + smile(), WIDTH, HEIGHT)
-    assert ring == pytest.approx(RING * np.ptp(points, axis=0).max(), rel=0.1)
+    window, margin = falloff_window(points, points + smile(), WIDTH, HEIGHT)
+    assert margin == pytest.approx(FALLOFF * np.ptp(points, axis=0).max(), rel=0.1)
     assert window.x0 % 4 == window.y0 % 4 == window.x1 % 4 == window.y1 % 4 == 0
-    low, high = points[:468].min(0) - ring, points[:468].max(0) + ring
+    low, high = points[:468].min(0) - margin, points[:468].max(0) + margin
     assert window.x0 <= max(low[0], 0)
     assert window.y0 <= max(low[1], 0)
     assert window.x1 >= min(high[0], WIDTH)
@@ -61,12 +61,12 @@ def test_the_window_holds_face_and_ring_on_whole_chroma_samples(points):
 
 @pytest.mark.parametrize("place", [(-400, 100), (900, 100), (100, -400), (100, 900)])
 def test_a_face_outside_the_picture_has_no_flow(place):
-    assert backward_flow(face_at(*place), smile(), WIDTH, HEIGHT) is None
+    assert compute_backward_flow(face_at(*place), smile(), WIDTH, HEIGHT) is None
 
 
 @pytest.mark.parametrize("place", [(0, 120), (320, 120), (160, 0), (160, 240), (0, 0)])
 def test_a_face_cut_by_the_border_flows_in_what_is_left(place):
-    flow = backward_flow(face_at(*place), smile(), WIDTH, HEIGHT)
+    flow = compute_backward_flow(face_at(*place), smile(), WIDTH, HEIGHT)
     assert 0 <= flow.window.x0 < flow.window.x1 <= WIDTH
     assert 0 <= flow.window.y0 < flow.window.y1 <= HEIGHT
     assert np.isfinite(flow.shift).all()

@@ -9,9 +9,9 @@ from made_faces import HEIGHT, LAYOUTS, WIDTH, face_at, noise
 
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_LIPS
-from cdrl.rendering.flow import backward_flow
-from cdrl.rendering.mouth import donor, fill_mouth, skin_luma
-from cdrl.rendering.render import planes_of, render
+from cdrl.rendering.flow import compute_backward_flow
+from cdrl.rendering.mouth import extract_mouth_patch, fill_mouth, skin_luma
+from cdrl.rendering.render import render, split_planes
 from cdrl.rendering.texture import SIZE
 
 FLAT = np.zeros((SIZE, SIZE), np.float32)
@@ -24,7 +24,9 @@ def mouth(gap):
     """Landmarks [478, 2] of a face whose lips part by `gap` centimetres."""
     shape = face_at(0, 0, 1)[:, [0, 1, 1]] * np.float32([1, 1, 0])
     vectors = np.tile(np.float32([0, gap, 0]), (9, 1)) - lips().vectors(shape)
-    return ((shape + lips().opened_by(vectors)) * SCALE + [WIDTH / 2, HEIGHT / 3, 0])[:, :2].astype(np.float32)
+    return ((shape + lips().opening_displacement(vectors)) * SCALE + [WIDTH / 2, HEIGHT / 3, 0])[:, :2].astype(
+        np.float32
+    )
 
 
 def painted(points, interior, layout="4:2:0"):
@@ -40,13 +42,13 @@ def painted(points, interior, layout="4:2:0"):
 
 @pytest.fixture
 def given():
-    return donor(painted(mouth(1.0), TEETH), mouth(1.0))
+    return extract_mouth_patch(painted(mouth(1.0), TEETH), mouth(1.0))
 
 
 def opened(points, centimetres):
     """Displacement [478, 2] that parts lips by so much more."""
     wish = np.tile(np.float32([0, centimetres * SCALE, 0]), (9, 1))
-    return lips().opened_by(wish)[:, :2]
+    return lips().opening_displacement(wish)[:, :2]
 
 
 def test_teeth_between_parted_lips_are_a_donor(given):
@@ -56,22 +58,22 @@ def test_teeth_between_parted_lips_are_a_donor(given):
 
 
 def test_closed_lips_are_no_donor():
-    assert donor(painted(mouth(0.0), TEETH), mouth(0.0)) is None
+    assert extract_mouth_patch(painted(mouth(0.0), TEETH), mouth(0.0)) is None
 
 
 def test_a_dark_mouth_is_no_donor():
-    assert donor(painted(mouth(1.0), DARK), mouth(1.0)) is None
+    assert extract_mouth_patch(painted(mouth(1.0), DARK), mouth(1.0)) is None
 
 
 def test_a_mouth_outside_the_picture_is_no_donor():
-    assert donor(painted(mouth(1.0), TEETH), mouth(1.0) + [5000, 0]) is None
+    assert extract_mouth_patch(painted(mouth(1.0), TEETH), mouth(1.0) + [5000, 0]) is None
 
 
 def test_a_clearer_mouth_scores_higher(given):
     frame = painted(mouth(1.0), TEETH)
     middle = round(float(mouth(1.0)[[13, 14], 1].mean()))
     frame.planes[0][middle:] = np.minimum(frame.planes[0][middle:], DARK)
-    half = donor(frame, mouth(1.0))
+    half = extract_mouth_patch(frame, mouth(1.0))
     assert half is None or half.score < given.score
 
 
@@ -124,7 +126,7 @@ def test_every_layout_takes_teeth(layout):
         source, frame = painted(mouth(1.0), TEETH, layout), painted(points, DARK, layout)
         for painting in (source, frame):
             painting.planes[0][:] <<= form.depth - 8
-        given = donor(source, mouth(1.0))
+        given = extract_mouth_patch(source, mouth(1.0))
         assert given is not None
         render(frame, points, opened(points, 0.6), FLAT, given if teeth else None)
         frames.append(frame)
@@ -141,10 +143,10 @@ def test_a_donor_in_its_own_place_is_its_own_frame(layout, size, right):
     shift = np.float32([right, 0])
     frame, points, slit = noise(LAYOUTS[layout], *size), mouth(1.0) + shift, mouth(0.1) + shift
     frame.planes[0][:] = np.maximum(frame.planes[0], frame.format.maximum * 3 // 4)  # teeth, and skin of their luma
-    teeth = donor(frame, points)
-    flow = backward_flow(slit, points - slit, *size)
-    planes = planes_of(frame)
-    own = [plane.data[plane.cut(flow.window)] for plane in planes]
+    teeth = extract_mouth_patch(frame, points)
+    flow = compute_backward_flow(slit, points - slit, *size)
+    planes = split_planes(frame)
+    own = [plane.data[plane.window_slices(flow.window)] for plane in planes]
     empty, again = ([np.zeros_like(part) for part in own], [part.copy() for part in own])
     for pixels in (empty, again):
         fill_mouth(planes, pixels, flow, teeth, slit, points, teeth.skin)

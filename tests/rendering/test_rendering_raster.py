@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cdrl.face.mesh import triangles
-from cdrl.rendering.raster import rasterise
+from cdrl.rendering.raster import rasterize
 from cdrl.rendering.texture import texture_points
 
 SQUARE = np.array([[0, 0], [4, 0], [0, 4], [4, 4]], np.float32)
@@ -33,7 +33,7 @@ FACES = {
 
 @pytest.mark.parametrize("name", FACES)
 def test_every_node_inside_is_covered_and_no_other(name):
-    covered = set(rasterise(FACES[name], triangles(), 40, 52).nodes)
+    covered = set(rasterize(FACES[name], triangles(), 40, 52).nodes)
     assert covered >= set(by_hand(FACES[name], triangles(), 40, 52, -1e-6))
     assert covered <= set(by_hand(FACES[name], triangles(), 40, 52, 2e-4))
     assert len(covered) > 300
@@ -41,7 +41,7 @@ def test_every_node_inside_is_covered_and_no_other(name):
 
 def test_weights_are_barycentric():
     points = texture_points() * 0.4
-    covered = rasterise(points, triangles(), 52, 52)
+    covered = rasterize(points, triangles(), 52, 52)
     assert covered.weights.sum(1) == pytest.approx(np.ones(covered.nodes.size), abs=1e-4)
     assert covered.weights.min() >= -1e-3
     where = np.stack([covered.nodes % 52, covered.nodes // 52], 1)
@@ -49,21 +49,21 @@ def test_weights_are_barycentric():
 
 
 def test_the_edge_between_two_triangles_has_no_gap():
-    assert rasterise(SQUARE, HALVES, 5, 5).nodes.size == 25
+    assert rasterize(SQUARE, HALVES, 5, 5).nodes.size == 25
 
 
 def test_triangles_turned_away_are_left_out():
     tent = np.array([[0, 1, 2], [1, 3, 2], [2, 1, 0]], np.int32)
-    assert np.array_equal(rasterise(SQUARE, tent, 5, 5).vertices, rasterise(SQUARE, HALVES, 5, 5).vertices)
+    assert np.array_equal(rasterize(SQUARE, tent, 5, 5).vertices, rasterize(SQUARE, HALVES, 5, 5).vertices)
 
 
 def test_where_triangles_overlap_the_later_one_wins():
     both = np.array([[0, 1, 2], [1, 2, 0]], np.int32)
-    covered = rasterise(SQUARE, both, 5, 5)
+    covered = rasterize(SQUARE, both, 5, 5)
     assert {tuple(vertices) for vertices in covered.vertices} == {(1, 2, 0)}
 
 
 def test_a_mesh_outside_the_grid_covers_nothing():
-    covered = rasterise(SQUARE + 100, HALVES, 5, 5)
+    covered = rasterize(SQUARE + 100, HALVES, 5, 5)
     assert covered.nodes.size == 0
     assert covered.interpolate(np.ones((4, 2), np.float32)).shape == (0, 2)

@@ -1,4 +1,4 @@
-"""A rendered frame: only the ring changes, in every layout; nothing asked for changes nothing."""
+"""A rendered frame: only the margin changes, in every layout; nothing asked for changes nothing."""
 
 import cv2
 import numpy as np
@@ -9,8 +9,8 @@ from cdrl.face.apertures import lids
 from cdrl.face.mesh import LEFT_BROW, LEFT_IRIS, OVAL, RIGHT_BROW, RIGHT_IRIS
 from cdrl.face.pose import estimate_pose
 from cdrl.media import PixelFormat
-from cdrl.rendering.eyes import hold_eyeballs
-from cdrl.rendering.flow import GRID, Window, ring_window
+from cdrl.rendering.eyes import damp_flow_in_eyes
+from cdrl.rendering.flow import GRID, Window, falloff_window
 from cdrl.rendering.render import render
 from cdrl.rendering.texture import SIZE
 
@@ -37,10 +37,10 @@ def test_nothing_asked_for_is_bit_for_bit_nothing(frame, points):
 def test_outside_the_ring_every_sample_stays(frame, points):
     before = frame.copy()
     assert render(frame, points, wild(), shading())
-    window, ring = ring_window(points, points + wild(), WIDTH, HEIGHT)
+    window, margin = falloff_window(points, points + wild(), WIDTH, HEIGHT)
     face = np.ones((HEIGHT, WIDTH), np.uint8)
     cv2.fillPoly(face, [np.round((points + wild())[list(OVAL)]).astype(np.int32)], 0)
-    far = cv2.distanceTransform(face, cv2.DIST_L2, 5) > ring + 12 + 2 * max(window.width, window.height) / GRID
+    far = cv2.distanceTransform(face, cv2.DIST_L2, 5) > margin + 12 + 2 * max(window.width, window.height) / GRID
     for plane, was in zip(frame.planes, before.planes, strict=True):
         sx, sy = round(WIDTH / plane.shape[1]), round(HEIGHT / plane.shape[0])
         assert np.array_equal(plane[far[::sy, ::sx]], was[far[::sy, ::sx]])
@@ -138,7 +138,7 @@ def test_landmarks_go_where_they_are_sent(seen, detector):
     pose = estimate_pose(points)
     brows, corners = [*RIGHT_BROW, *LEFT_BROW], [61, 291]
     wish = np.zeros((478, 3), np.float32)
-    shape = pose.normalise(points)
+    shape = pose.normalize(points)
     near = np.exp(-np.square(np.linalg.norm(shape[:, None] - shape[None, brows], axis=2).min(1) / 1.2))
     wish[:, 1] -= 0.3 * near
     for corner in corners:
@@ -160,8 +160,8 @@ def test_landmarks_go_where_they_are_sent(seen, detector):
 def test_an_iris_stays_where_it_is_when_lids_move(seen, detector, amount):
     frame, points = seen
     pose = estimate_pose(points)
-    shape = pose.normalise(points)
-    displacement = pose.to_image(lids().opened_by(amount * lids().vectors(shape)))[:, :2].astype(np.float32)
+    shape = pose.normalize(points)
+    displacement = pose.to_image(lids().opening_displacement(amount * lids().vectors(shape)))[:, :2].astype(np.float32)
     edited = frame.copy()
     render(edited, points[:, :2], displacement, FLAT)
     for iris in (RIGHT_IRIS, LEFT_IRIS):
@@ -170,16 +170,19 @@ def test_an_iris_stays_where_it_is_when_lids_move(seen, detector, amount):
     again = found(detector, edited)
     centres = [RIGHT_IRIS[0], LEFT_IRIS[0]]
     assert np.linalg.norm(again[centres, :2] - points[centres, :2], axis=1).max() <= 1.5
-    opened = lids().opening(pose.normalise(again)) / lids().opening(shape)
+    opened = lids().opening(pose.normalize(again)) / lids().opening(shape)
     assert (opened < 0.9) if amount < 0 else (opened > 1.05)
 
 
 @pytest.mark.parametrize("amount", [-0.4, 0.3], ids=["narrowed", "widened"])
 def test_the_eyeball_holds_while_skin_and_lids_move(amount):
     before = face_at(400, 400, 40)
-    after = before + amount * 40 * (lids().opened_by(lids().vectors(before[:, [0, 1, 1]] * [1, 1, 0] / 40)))[:, :2]
+    after = (
+        before
+        + amount * 40 * (lids().opening_displacement(lids().vectors(before[:, [0, 1, 1]] * [1, 1, 0] / 40)))[:, :2]
+    )
     shift = np.ones((800, 800, 2), np.float32)
-    hold_eyeballs(shift, Window(0, 0, 800, 800), (1, 1), before, after.astype(np.float32))
+    damp_flow_in_eyes(shift, Window(0, 0, 800, 800), (1, 1), before, after.astype(np.float32))
     for iris in (RIGHT_IRIS, LEFT_IRIS):
         x, y = np.round(before[iris[0]]).astype(int)
         assert not shift[y, x].any()

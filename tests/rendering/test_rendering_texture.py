@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_faces import HEIGHT, WIDTH, face_at
 
-from cdrl.rendering.flow import backward_flow
-from cdrl.rendering.texture import SIZE, project, texture_coverage, texture_points, unwrap
+from cdrl.rendering.flow import compute_backward_flow
+from cdrl.rendering.texture import SIZE, project_texture, texture_coverage, texture_points, unwrap_luma
 
 NONE = np.zeros((478, 2), np.float32)
 
@@ -23,8 +23,8 @@ def test_the_face_fits_into_texture_space():
 
 
 def test_unwrapping_and_projecting_gives_the_map_back(points):
-    flow = backward_flow(points, NONE, WIDTH, HEIGHT)
-    back = project(unwrap(picture(), points), flow)
+    flow = compute_backward_flow(points, NONE, WIDTH, HEIGHT)
+    back = project_texture(unwrap_luma(picture(), points), flow)
     expected = flow.coverage.interpolate(points)
     values = np.sin(expected[:, 0] / 25) + np.cos(expected[:, 1] / 30)
     apart = np.abs(back.ravel()[flow.coverage.nodes] - values)
@@ -33,21 +33,21 @@ def test_unwrapping_and_projecting_gives_the_map_back(points):
 
 
 def test_outside_the_face_nothing_is_projected(points):
-    flow = backward_flow(points, NONE, WIDTH, HEIGHT)
+    flow = compute_backward_flow(points, NONE, WIDTH, HEIGHT)
     outside = np.ones(flow.size[0] * flow.size[1], bool)
     outside[flow.coverage.nodes] = False
-    assert not project(np.ones((SIZE, SIZE), np.float32), flow).ravel()[outside].any()
+    assert not project_texture(np.ones((SIZE, SIZE), np.float32), flow).ravel()[outside].any()
 
 
 def test_outside_the_face_nothing_is_unwrapped(points):
     outside = np.ones(SIZE * SIZE, bool)
     outside[texture_coverage().nodes] = False
-    assert not unwrap(np.ones((HEIGHT, WIDTH), np.float32), points).ravel()[outside].any()
+    assert not unwrap_luma(np.ones((HEIGHT, WIDTH), np.float32), points).ravel()[outside].any()
 
 
 def test_the_texture_does_not_mind_where_the_face_is():
-    large = unwrap(_landmark_map(face_at(160, 120, 10)), face_at(160, 120, 10))
-    small = unwrap(_landmark_map(face_at(200, 90, 7)), face_at(200, 90, 7))
+    large = unwrap_luma(_landmark_map(face_at(160, 120, 10)), face_at(160, 120, 10))
+    small = unwrap_luma(_landmark_map(face_at(200, 90, 7)), face_at(200, 90, 7))
     assert np.median(np.abs(large - small)) <= 0.05
 
 
@@ -59,11 +59,11 @@ def _landmark_map(points):
 
 
 def test_a_shading_lands_on_its_place_in_the_face(points):
-    flow = backward_flow(points, NONE, WIDTH, HEIGHT)
+    flow = compute_backward_flow(points, NONE, WIDTH, HEIGHT)
     texture = np.zeros((SIZE, SIZE), np.float32)
     x, y = np.round(texture_points()[50]).astype(int)  # the right cheek
     texture[y - 3 : y + 4, x - 3 : x + 4] = 1
-    lit = project(texture, flow)
+    lit = project_texture(texture, flow)
     row, column = np.unravel_index(lit.argmax(), lit.shape)
     centre = (np.argwhere(lit > 0.5).mean(0)[::-1] - flow.to_grid(points[50])).tolist()
     assert lit[row, column] == pytest.approx(1, abs=0.01)

@@ -10,45 +10,47 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.arrays import Array, array_namespace, match_array
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import INNER_LIPS, LEFT_LIDS, MESH_POINTS, RIGHT_LIDS, canonical_points
 
 
 @dataclass(frozen=True)
 class Aperture:
-    """Pairs `upper` [p], `lower` [p] of points, and `spread` [478, p]: how every point moves for one unit of opening
-    of each pair. For a pair's own two points the spread differs by exactly one, so an opening asked for is reached.
+    """Pairs of points that move apart and together: of the lips, or of the lids.
+
+    All methods take NumPy arrays and tensors, in any unit, and keep their leading dimensions.
     """
 
     upper: NDArray[np.intp]
+    """[p] numbers of the upper points."""
     lower: NDArray[np.intp]
+    """[p] numbers of the lower points."""
     spread: Floats
+    """[478, p]: how far every point moves for one unit of opening of each pair. For a pair's own two points it differs
+    by exactly one, so that the opening that is asked for is reached."""
 
-    def vectors(self, shape: Floats) -> Floats:
-        """Upper → lower vectors [..., p, 3] of a shape [..., 478, 3]."""
-        found: Floats = shape[..., self.lower, :] - shape[..., self.upper, :]
-        return found
+    def vectors(self, shape: Array) -> Array:
+        """Return the vectors [..., p, 3] from the upper to the lower points of a shape [..., 478, 3]."""
+        return shape[..., self.lower, :] - shape[..., self.upper, :]
 
-    def opening(self, shape: Floats) -> Floats:
-        """Mean distance [...] between the pairs of a shape [..., 478, 3], in its unit."""
-        found: Floats = np.linalg.norm(self.vectors(shape), axis=-1).mean(-1)
-        return found
+    def opening(self, shape: Array) -> Array:
+        """Return the mean distance [...] between the pairs of a shape [..., 478, 3]."""
+        return array_namespace(shape).linalg.vector_norm(self.vectors(shape), axis=-1).mean(-1)
 
-    def opened_by(self, vectors: Floats) -> Floats:
-        """Displacement [478, 3] that changes the pairs' vectors by `vectors` [p, 3]."""
-        moved: Floats = self.spread @ vectors
-        return moved
+    def opening_displacement(self, vectors: Array) -> Array:
+        """Return the displacement [..., 478, 3] that changes the pairs' vectors by `vectors` [..., p, 3]."""
+        return match_array(self.spread, vectors) @ vectors
 
-    def without(self, displacement: Floats) -> Floats:
-        """The displacement [478, 3] with its own effect on the apertures taken out."""
-        kept: Floats = displacement - self.opened_by(self.vectors(displacement))
-        return kept
+    def remove(self, displacement: Array) -> Array:
+        """Take a displacement's [..., 478, 3] own effect on the pairs out of it."""
+        return displacement - self.opening_displacement(self.vectors(displacement))
 
 
 def _spread(
     upper: tuple[int, ...], lower: tuple[int, ...], share: float, reach_up: float, reach_down: float
 ) -> NDArray[np.float64]:
-    """`share` of an opening is the lower point's; influence falls off over `reach_*` centimetres of the face."""
+    """Return `Aperture.spread`: the lower points take `share` of an opening; influence falls off over `reach_*` cm."""
     points = canonical_points().astype(np.float64)
     spread = np.zeros((len(points), len(upper)))
     for contour, amount, reach in ((upper, share - 1, reach_up), (lower, share, reach_down)):
@@ -69,7 +71,7 @@ def _spread(
 
 @cache
 def lips() -> Aperture:
-    """The inner lips: 9 pairs. The lower lip takes most of an opening; the skin around goes along, less and less."""
+    """Return the inner lips, 9 pairs; the lower lip takes most of an opening, and the skin around it goes along."""
     upper, lower = INNER_LIPS
     spread = _spread(upper, lower, 0.65, 1.0, 2.6)
     return Aperture(np.array(upper), np.array(lower), spread.astype(np.float32))
@@ -77,7 +79,7 @@ def lips() -> Aperture:
 
 @cache
 def lids() -> Aperture:
-    """The lids of both eyes: 14 pairs. The upper lid takes most of an opening."""
+    """Return the lids of both eyes, 14 pairs, the right eye's first; the upper lid takes most of an opening."""
     right = _spread(*RIGHT_LIDS, 0.2, 0.55, 0.4)
     left = _spread(*LEFT_LIDS, 0.2, 0.55, 0.4)
     points = canonical_points()
@@ -87,7 +89,6 @@ def lids() -> Aperture:
     return Aperture(upper, lower, np.concatenate([right, left], 1).astype(np.float32))
 
 
-def without_apertures(displacement: Floats) -> Floats:
-    """The displacement [478, 3] with its effect on lips and lids taken out: what remains is expression."""
-    found: Floats = lids().without(lips().without(displacement)).astype(np.float32)
-    return found
+def remove_apertures(displacement: Array) -> Array:
+    """Take the effect on lips and lids out of a displacement [..., 478, 3]: what remains is expression."""
+    return lids().remove(lips().remove(displacement))

@@ -15,7 +15,7 @@ from cdrl.face.mesh import POINTS
 _NOISE = 0.19  # cm: per coordinate, times the root of how many neighbouring coordinates repeat one another
 _READING_ERROR = 0.2  # standard deviation of the amounts read from blendshapes
 _EXPRESSION_SHARE = 0.5  # of the deviation of single frames: what is left of it in a mean over talk
-_SILENT = 0.2  # what neutral talk is read as; amounts are counted from here
+_NEUTRAL_BIAS = 0.2  # what neutral talk is read as; amounts are counted from here
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,7 @@ class ExpressionModel:
     expression: Floats
     deviation: Floats
     emotion: Floats
-    reading: Floats
-
-    def code(self, displacement: Floats) -> Floats:
-        """The expression code [..., c] of displacements [..., 478, 3] from a person's neutral shape."""
-        basis = self.expression.reshape(len(self.expression), -1)
-        found: Floats = displacement.reshape(*displacement.shape[:-2], -1) @ basis.T
-        return found
-
-    def displacement(self, code: Floats) -> Floats:
-        """Displacements [..., 478, 3] of codes [..., c]."""
-        basis = self.expression.reshape(len(self.expression), -1)
-        return (code @ basis).reshape(*code.shape[:-1], POINTS, 3)
+    blendshape_to_emotion: Floats
 
     def refine(self, displacement: Floats, amounts: Floats) -> Floats:
         """Amounts [e] ≥ 0 of each emotion in a displacement [478, 3] from a neutral shape that is known.
@@ -55,13 +44,13 @@ class ExpressionModel:
         solution = _solve(modes, target)
         return np.clip(amounts + solution[len(other) :] * _READING_ERROR, 0, 1).astype(np.float32)
 
-    def explain(self, shape: Floats, blendshapes: Floats) -> tuple[Floats, Floats]:
+    def estimate(self, shape: Floats, blendshapes: Floats) -> tuple[Floats, Floats]:
         """Amounts [e] ≥ 0 of each emotion in a stretch of talk, and the neutral shape [478, 3] behind it.
 
         `shape` [478, 3]: its mean pose-free shape; `blendshapes` [52]: its mean ARKit coefficients. These come from a
         network that has seen many people and say what is shown; the shape says how far it goes in this face.
         """
-        read = np.maximum(blendshapes @ self.reading[:-1] + self.reading[-1], 0)
+        read = np.maximum(blendshapes @ self.blendshape_to_emotion[:-1] + self.blendshape_to_emotion[-1], 0)
         emotion = self.emotion.reshape(len(self.emotion), -1)
         target = (shape - self.mean).ravel() - read @ emotion
         identity = self.identity.reshape(len(self.identity), -1)
@@ -69,7 +58,7 @@ class ExpressionModel:
         modes = np.concatenate([identity, other, emotion * _READING_ERROR]).astype(np.float64)
         solution = _solve(modes, target)
         amounts = read + solution[len(identity) + len(other) :] * _READING_ERROR
-        amounts = np.clip((amounts - _SILENT) / (1 - _SILENT), 0, 1)
+        amounts = np.clip((amounts - _NEUTRAL_BIAS) / (1 - _NEUTRAL_BIAS), 0, 1)
         if not amounts.any():
             return amounts.astype(np.float32), shape  # talk without emotion is as neutral as it gets
         neutral = self.mean + (solution[: len(identity)] @ identity).reshape(POINTS, 3)

@@ -21,7 +21,7 @@ class Pose:
         turned: Floats = displacement @ (self.scale * self.rotation).T
         return turned
 
-    def normalise(self, points: Floats) -> Floats:
+    def normalize(self, points: Floats) -> Floats:
         """Landmarks [478, 3] in pixels → pose-free shape [478, 3] in centimetres."""
         shape: Floats = (points - self.translation) @ self.rotation / self.scale
         return shape

@@ -15,77 +15,121 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
+from cdrl.arrays import Array, array_namespace, match_array, scale, to_double
 from cdrl.assets import PRIOR, user_bytes, verified_bytes
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import AssetError, OutputError
-from cdrl.face.apertures import lids, lips, without_apertures
+from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
-from cdrl.face.mesh import LEFT_CORNERS, POINTS, RIGHT_CORNERS, region_weights
+from cdrl.face.mesh import POINTS, region_weights
 from cdrl.files import atomic_write
+from cdrl.manipulation.expression_change import ExpressionChange, mouth_component, mouth_limit
 from cdrl.rendering.texture import SIZE
 
-KNEE = 0.45  # cm above closed at which lips count as half parted
-BACK = 0.2  # cm above closed at which half of what gives way to shut lips is back
-WIDE = 0.6  # cm above closed at which a mouth is half of the way to wide open
-ROOM = 0.45  # the share of what is back that a wide open mouth has room for
-STRETCH = 0.25  # of a whole emotion: how much farther than it a mouth is drawn at most, whatever is asked for
-MOST_CLOSING = 0.45  # cm: to take an emotion out, parted lips are closed by less, or openings would change order
-LOW_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]  # lower edges of the brows, upper lids under them
-BROW_ROOM, BROW_SOFT = 0.45, 0.4  # shares of the way from brow to lid: given in full, and at most beyond
-# Shares of an eye's width that lids part: given in full, and at most beyond. In real surprise they part by .23 to .31
-# (medians of clips), and in 160 clips hardly a frame by more than .36: wider is a doll's eye, and draws the iris out.
-EYE_ROOM, EYE_SOFT = 0.3, 0.06
-EYE_CORNERS = RIGHT_CORNERS, LEFT_CORNERS
-LEAST_OPENING = 0.05  # cm: openings are not divided by less
 MAX_BYTES, MAX_UNPACKED = 1 << 23, 1 << 26
 """Most bytes of a prior's file, and of its arrays; ours has three hundred thousand, and ten times as many unpacked."""
-_WHOLE = {"mean", "reading", "emphasis", "belief", "following", "shut"}  # arrays that are kept as float32
+
+_FILE_NAMES = {
+    "blendshape_to_emotion": "reading",
+    "enrollment_gain": "belief",
+    "reference_weights": "following",
+    "closed_lip_fraction": "shut",
+}
+"""What arrays are called in a prior's file, where that is not the name of their field."""
+_FLOAT32_ARRAYS = {"mean", "emphasis", *_FILE_NAMES}  # the others are kept as float16
 
 # What zip files raise where they are damaged, encrypted, or packed in a way that is not known.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError)
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
+"""The emotions that have an offset: all but neutral."""
+
+
+@dataclass(frozen=True)
+class EnrollmentExample:
+    """How a person was seen to show an emotion."""
+
+    emotion: str
+    """One of `EXPRESSIVE`."""
+    mean_shape: Floats
+    """[478, 3] cm: mean pose-free shape of a photo or of a stretch of talk."""
+    photo: bool
+    """Whether it was a photo, which says less than a clip."""
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a person shows each emotion otherwise than the prior has it; e runs over `EXPRESSIVE`.
+
+    The arrays are NumPy's or tensors, with leading dimensions for a batch of people.
+    """
+
+    code: Array
+    """[..., e, c] on top of the offsets, in deviations of the expression modes."""
+    strength: Array
+    """[..., e, regions] logarithms of factors on the offsets in each region of the face."""
+    lip_opening: Array
+    """[..., e] cm on top of the lip opening."""
+    lids: Array
+    """[..., e] logarithms of factors on the lid ratio."""
+    shading: Array
+    """[..., e] logarithms of factors on the gain."""
 
 
 @dataclass(frozen=True)
 class EmotionPrior:
-    """Fitted arrays; e runs over `EXPRESSIVE`, lengths in centimetres of the canonical face.
+    """What emotions do to the mean person. Lengths are cm of the canonical face; e runs over `EXPRESSIVE`.
 
-    `offset` [e, 478, 3]: displacement of the pose-free shape from neutral, apertures left alone.
-    `lip_opening` [e]: how much farther parted lips part, cm. `lid_ratio` [e]: lid aperture over the source's own.
-    `gain` [e, SIZE, SIZE]: log of luma, emotional over neutral, in texture space.
-    `mean` [478, 3], `identity` [i, 478, 3], `expression` [c, 478, 3]: mean neutral shape, modes of people scaled to
-    one standard deviation, and an orthonormal basis of expressions with `expression_deviation` [c] along it.
-    `reading` [53, e]: linear map from mean blendshapes (and a one) to amounts of emotion.
-    `emphasis` [e, regions]: how much stronger than measured the offset is, region by region. `belief` [2, regions]: how
-    far a photo and a clip of a person are believed over the offset. `following` [3, regions]: what makes up the offset
-    of a reference; see `manipulation.reference`. `shut` [e]: the share of the mouth's offset that shut lips show.
-    `sha256`: of the file it was read from.
+    For training the arrays may be tensors; `adapt` and `blend_weights` take either.
     """
 
     offset: Floats
+    """[e, 478, 3]: displacement of the pose-free shape from neutral, apertures left alone."""
     lip_opening: Floats
+    """[e]: how much farther parted lips part."""
     lid_ratio: Floats
+    """[e]: lid aperture over the source's own."""
     gain: Floats
+    """[e, SIZE, SIZE]: log of luma, emotional over neutral, in texture space."""
     mean: Floats
+    """[478, 3]: mean neutral shape."""
     identity: Floats
+    """[i, 478, 3]: modes in which neutral shapes differ, scaled to one standard deviation each."""
     expression: Floats
+    """[c, 478, 3]: orthonormal basis of expressions."""
     expression_deviation: Floats
-    reading: Floats
+    """[c]: standard deviation along the basis."""
+    blendshape_to_emotion: Floats
+    """[53, e]: linear map from mean blendshapes (and a one) to amounts of emotion."""
     emphasis: Floats
-    belief: Floats
-    following: Floats
-    shut: Floats
+    """[e, regions]: how much stronger than measured the offset is, region by region."""
+    enrollment_gain: Floats
+    """[2, regions] in 0..1: how far the offset goes towards an example of the person, for a photo and for a clip."""
+    reference_weights: Floats
+    """[3, regions]: weights of the `reference_parts` that make up a reference's offset."""
+    closed_lip_fraction: Floats
+    """[e] in 0..1: share of the mouth's offset that closed lips show."""
     sha256: str = ""
+    """Of the file it was read from."""
 
     def save(self, path: Path, *, overwrite: bool = True) -> None:
-        """Write the file `path`, whole or not at all, with float16 where that loses nothing that can be seen.
+        """Write the prior to a file, whole or not at all, with float16 where that loses nothing that can be seen.
 
-        Raises OutputExistsError where it exists and `overwrite` is False, and OutputError where it cannot be written.
+        Args:
+            path: Where to; the name should end in .npz.
+            overwrite: Whether a file may be replaced.
+
+        Raises:
+            OutputExistsError: The file exists and may not be replaced.
+            OutputError: It cannot be written.
         """
-        arrays = {name: getattr(self, name) for name in array_names()}
-        small = {name: array.astype(np.float32 if name in _WHOLE else np.float16) for name, array in arrays.items()}
+        small = {
+            _FILE_NAMES.get(name, name): getattr(self, name).astype(
+                np.float32 if name in _FLOAT32_ARRAYS else np.float16
+            )
+            for name in array_names()
+        }
         buffer = io.BytesIO()  # a name without .npz would be given that ending
         np.savez_compressed(buffer, allow_pickle=False, **small)
         if buffer.tell() > MAX_BYTES:
@@ -94,10 +138,20 @@ class EmotionPrior:
 
     @classmethod
     def load(cls, path: Path | None = None) -> EmotionPrior:
-        """The prior in `path`, or the shipped one. `AssetError` when it is missing or not a prior."""
+        """Read a prior.
+
+        Args:
+            path: Its file; the shipped one by default.
+
+        Returns:
+            The prior, checked for shapes and plausible numbers.
+
+        Raises:
+            AssetError: The file is missing, damaged, or no prior.
+        """
         try:
             data = verified_bytes(PRIOR) if path is None else user_bytes(path, MAX_BYTES)
-            arrays = _unpacked(data)
+            arrays = _unpack(data)
         except (OSError, ValueError, KeyError, EOFError, TypeError, *_ZIP_ERRORS) as error:
             name = path or PRIOR
             raise AssetError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
@@ -111,11 +165,11 @@ class EmotionPrior:
             "identity": (*people, POINTS, 3),
             "expression": (modes, POINTS, 3),
             "expression_deviation": (modes,),
-            "reading": (len(BLENDSHAPES) + 1, emotions),
+            "blendshape_to_emotion": (len(BLENDSHAPES) + 1, emotions),
             "emphasis": (emotions, len(region_weights())),
-            "belief": (2, len(region_weights())),
-            "following": (3, len(region_weights())),
-            "shut": (emotions,),
+            "enrollment_gain": (2, len(region_weights())),
+            "reference_weights": (3, len(region_weights())),
+            "closed_lip_fraction": (emotions,),
         }
         if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
             raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
@@ -123,77 +177,103 @@ class EmotionPrior:
             raise AssetError(f"{path or PRIOR}: its numbers are no face's; fit it again with `cdrl train prior`")
         return cls(**arrays, sha256=hashlib.sha256(data).hexdigest())
 
-    def adapted(self, change: Adaptation) -> EmotionPrior:
-        """The prior of one person."""
-        code = (change.code * self.expression_deviation).reshape(len(EXPRESSIVE), -1)
-        strength = np.exp(change.strength) @ region_table()
-        own = self.offset * strength[:, :, None] + np.tensordot(code, self.expression, 1)
+    def adapt(self, change: Adaptation) -> EmotionPrior:
+        """Return the prior of one person, or of many: the arrays of a batch of adaptations have its leading dimensions.
+
+        Takes NumPy arrays, or tensors where the prior's arrays are tensors.
+        """
+        xp = array_namespace(change.code)
+        strength = xp.exp(change.strength) @ match_array(region_matrix(), change.strength)
+        own = self.offset * strength[..., None]
         return replace(
             self,
-            offset=np.array([without_apertures(part) for part in own]),
-            lip_opening=self.lip_opening + change.opening,
-            lid_ratio=self.lid_ratio * np.exp(change.lids),
-            gain=self.gain * np.exp(change.shading)[:, None, None],
+            offset=remove_apertures(
+                own + xp.tensordot(change.code * self.expression_deviation, self.expression, axes=1)
+            ),
+            lip_opening=self.lip_opening + change.lip_opening,
+            lid_ratio=self.lid_ratio * xp.exp(change.lids),
+            gain=self.gain * xp.exp(change.shading)[..., None, None],
         )
 
-    def enrolled(self, examples: Sequence[Example], neutral: Floats) -> EmotionPrior:
-        """The prior of somebody with that neutral shape [478, 3] who was seen to show emotions: region by region the
-        offset goes as far towards an example as one is worth, for one photo says little of a mouth that talks."""
+    def enroll(self, examples: Sequence[EnrollmentExample], neutral_shape: Floats) -> EmotionPrior:
+        """Return the prior of a person who was seen to show emotions.
+
+        Region by region the offset goes as far towards an example as `enrollment_gain` says, for one photo says little
+        of a mouth that talks.
+
+        Args:
+            examples: What was seen; several of one emotion are taken one after the other.
+            neutral_shape: [478, 3] cm, the person's neutral shape.
+        """
         offset = self.offset.copy()
         for example in examples:
-            place = EXPRESSIVE.index(example.emotion)
-            own = self.emphasised({example.emotion: 1.0}, without_apertures(example.mean - neutral))
-            share = self.belief[0 if example.photo else 1] @ region_table()
-            offset[place] = without_apertures(offset[place] + share[:, None] * (own - offset[place]))
+            index = EXPRESSIVE.index(example.emotion)
+            own = self.apply_emphasis({example.emotion: 1.0}, remove_apertures(example.mean_shape - neutral_shape))
+            share = self.enrollment_gain[0 if example.photo else 1] @ region_matrix()
+            offset[index] = remove_apertures(offset[index] + share[:, None] * (own - offset[index]))
         return replace(self, offset=offset)
 
-    def emphasised(self, amounts: Mapping[str, float], offset: Floats) -> Floats:
-        """An offset [478, 3] measured in a blend of emotions, as strong as that is laid on; as it is where there are
-        none."""
-        shares = _shares(amounts)
+    def apply_emphasis(self, amounts: Mapping[str, float], offset: Floats) -> Floats:
+        """Make an offset [478, 3] that was measured in a blend of emotions as strong as those are rendered.
+
+        Where the blend holds no emotion the offset stays as it is.
+        """
+        shares = _normalize(amounts)
         strength = shares @ self.emphasis if shares.any() else np.ones(self.emphasis.shape[1], np.float32)
-        found: Floats = offset * (strength @ region_table())[:, None]
-        return found
+        stronger: Floats = offset * (strength @ region_matrix())[:, None]
+        return stronger
 
-    def eased(self, amounts: Mapping[str, float]) -> float:
-        """The share of the mouth's offset that shut lips do without in a blend of emotions, in 0..1."""
-        return float(_shares(amounts) @ (1 - self.shut))
+    def closed_lip_suppression(self, amounts: Mapping[str, float]) -> float:
+        """Return the share, in 0..1, of the mouth's offset that closed lips do not show in a blend of emotions."""
+        return float(_normalize(amounts) @ (1 - self.closed_lip_fraction))
 
-    def pattern(self, amounts: Mapping[str, float]) -> Pattern:
-        """What a blend of emotions does, amounts added up linearly ('neutral' adds nothing), but of more than one whole
-        emotion the mouth is given little more: lips stretched further tear out of the face."""
-        weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
-        offset = np.tensordot(weights, self.offset, 1)
-        over = max(float(weights.sum()) - 1, 0.0)
-        given = (1 + over / (1 + over / STRETCH)) / (1 + over)
-        return Pattern(
-            offset - (1 - given) * of_the_mouth(offset),
-            given * of_the_mouth(np.tensordot(weights * (1 - self.shut), self.offset, 1)),
-            float(weights @ self.lip_opening),
-            float(np.exp(weights @ np.log(self.lid_ratio))),
-            np.tensordot(weights, self.gain, 1),
+    def blend_emotions(self, amounts: Mapping[str, float]) -> ExpressionChange:
+        """Return what a blend of emotions (name → amount, 1 is a whole emotion) does; 'neutral' adds nothing."""
+        return self.blend_weights(np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32))
+
+    def blend_weights(self, weights: Array) -> ExpressionChange:
+        """Return what blends of emotions do.
+
+        Amounts add up linearly, but for the mouth, which more than one whole emotion draws little farther.
+
+        Args:
+            weights: [..., e] amount of each emotion, of the kind of the prior's arrays.
+
+        Returns:
+            One change for each leading index of the weights.
+        """
+        xp = array_namespace(weights)
+        offset = _weighted_sum(weights, self.offset)
+        closed_lip_reduction = _weighted_sum(weights * (1 - self.closed_lip_fraction), self.offset)
+        limit = mouth_limit(to_double(weights.sum(-1)))
+        return ExpressionChange(
+            offset - scale(mouth_component(offset), 1 - limit),
+            scale(mouth_component(closed_lip_reduction), limit),
+            to_double(xp.vecdot(weights, self.lip_opening)),
+            to_double(xp.exp(xp.vecdot(weights, xp.log(self.lid_ratio)))),
+            _weighted_sum(weights, self.gain),
         )
 
 
-def _shares(amounts: Mapping[str, float]) -> Floats:
-    """The share [e] of each emotion in a blend; zeros where there are none."""
+def _weighted_sum(weights: Array, stack: Array) -> Array:
+    """Return the sum [..., m, n] of matrices [..., e, m, n] with weights [..., e]."""
+    total = weights[..., None, :] @ stack.reshape(*stack.shape[:-2], -1)
+    return total.reshape(*total.shape[:-2], *stack.shape[-2:])
+
+
+def _normalize(amounts: Mapping[str, float]) -> Floats:
+    """Return the share [e] of each emotion in a blend; zeros where there are none."""
     weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
-    found: Floats = weights / (float(weights.sum()) or 1.0)
-    return found
+    shares: Floats = weights / (float(weights.sum()) or 1.0)
+    return shares
 
 
-def of_the_mouth(offset: Floats) -> Floats:
-    """The mouth's share of an offset [478, 3]."""
-    found: Floats = offset * region_weights()["mouth"][:, None]
-    return found
-
-
-def _unpacked(data: bytes) -> dict[str, Floats]:
-    """The arrays of an npz, of which no more is unpacked than `MAX_UNPACKED`: a small file can claim any size."""
+def _unpack(data: bytes) -> dict[str, Floats]:
+    """Return the arrays of an npz by field; of a small file that claims any size no more than `MAX_UNPACKED` is read."""
     arrays, left = {}, MAX_UNPACKED
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name in array_names():
-            with archive.open(f"{name}.npy") as member:
+            with archive.open(f"{_FILE_NAMES.get(name, name)}.npy") as member:
                 content = member.read(left + 1)
             left -= len(content)
             if left < 0:
@@ -209,128 +289,21 @@ def _unpacked(data: bytes) -> dict[str, Floats]:
 
 
 def _plausible(name: str, array: Floats) -> bool:
-    """Whether numbers are of the size that faces have, many times over: what is beyond ends in no numbers at all."""
+    """Return whether numbers are of the size that faces have, many times over: beyond, results would not be finite."""
     if not array.size:
         return False
     if name == "lid_ratio":
         return bool((array > 0.05).all() and (array < 20).all())
-    if name == "shut":
+    if name == "closed_lip_fraction":
         return bool((array >= 0).all() and (array <= 1).all())
     return bool((np.abs(array) < {"gain": 5, "offset": 20, "lip_opening": 20}.get(name, 100)).all())
 
 
-def region_table() -> Floats:
-    """[regions, 478]: soft membership, in the order of `region_weights`; the columns add up to one."""
+def region_matrix() -> Floats:
+    """Return the soft membership [regions, 478] of points in the order of `region_weights`; columns add up to one."""
     return np.array(list(region_weights().values()), np.float32)
 
 
 def array_names() -> list[str]:
-    """What a prior's file holds."""
+    """Return the fields of a prior that its file holds."""
     return [field.name for field in fields(EmotionPrior) if field.name != "sha256"]
-
-
-@dataclass(frozen=True)
-class Example:
-    """How a person was seen to show an emotion: mean pose-free shape [478, 3] of a photo or a stretch of talk, cm."""
-
-    emotion: str
-    mean: Floats
-    photo: bool
-
-
-@dataclass(frozen=True)
-class Adaptation:
-    """How a person shows each emotion otherwise than the prior has it; e runs over `EXPRESSIVE`.
-
-    `code` [e, c]: on top of the offsets, in deviations of the expression modes; `strength` [e, regions]: logarithms of
-    factors on the offsets in each of the face's regions; `opening` [e]: on top of the lip opening, cm; `lids`,
-    `shading` [e]: logarithms of factors on the lid ratio and on the gain.
-    """
-
-    code: Floats
-    strength: Floats
-    opening: Floats
-    lids: Floats
-    shading: Floats
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """An expression to lay over a face: `offset` [478, 3] cm without apertures, and `eased` [478, 3], what of it shut
-    lips do without; `lip_opening` cm, `lid_ratio`, and `gain` [SIZE, SIZE] (log of luma)."""
-
-    offset: Floats
-    eased: Floats
-    lip_opening: float
-    lid_ratio: float
-    gain: Floats
-
-    def plus(self, other: Pattern, amount: float) -> Pattern:
-        """This pattern with `amount` of another on top."""
-        return Pattern(
-            self.offset + amount * other.offset,
-            self.eased + amount * other.eased,
-            self.lip_opening + amount * other.lip_opening,
-            self.lid_ratio * other.lid_ratio**amount,
-            self.gain + amount * other.gain,
-        )
-
-    def displacement(self, shape: Floats, closed: float) -> Floats:
-        """Displacement [478, 3] in cm for a pose-free shape [478, 3] of a person whose lips, when closed, show an
-        opening of `closed` cm."""
-        opening = float(lips().opening(shape))
-        farther = max(self.lip_opening, -MOST_CLOSING) * parted(opening, closed)
-        opened = lips().opened_by((farther / max(opening, LEAST_OPENING)) * lips().vectors(shape))
-        lidded = lids().opened_by((_eye_room(shape, self.lid_ratio) - 1) * lids().vectors(shape))
-        offset = self.offset - (1 - back(opening, closed) * room(opening, closed)) * self.eased
-        moved: Floats = offset * _brow_room(shape, self.offset)[:, None] + opened + lidded
-        return moved
-
-
-def _brow_room(shape: Floats, offset: Floats) -> Floats:
-    """[478] in (0, 1]: how much of an offset a face has room for. Brows that lie low over the eyes can't come down as
-    far as the mean person's; beyond about half of the way to the lid the rest is given up softly."""
-    way = (shape[UPPER_LIDS, 1] - shape[LOW_BROWS, 1]).mean()
-    asked = (offset[LOW_BROWS, 1] - offset[UPPER_LIDS, 1]).mean()
-    share = float(asked / max(float(way), LEAST_OPENING))
-    if share <= BROW_ROOM:
-        return np.ones(POINTS, np.float32)
-    over = share - BROW_ROOM
-    given = BROW_ROOM + over / (1 + over / BROW_SOFT)
-    room: Floats = 1 - (1 - given / share) * region_weights()["brows"]
-    return room
-
-
-def _eye_room(shape: Floats, ratio: float) -> float:
-    """The lid ratio that the eyes of a shape have room for: never beyond what eyes open, nor narrower for it."""
-    wide = np.mean([np.linalg.norm(shape[one] - shape[other]) for one, other in EYE_CORNERS])
-    share = float(lids().opening(shape)) / max(float(wide), LEAST_OPENING)
-    over = ratio * share - EYE_ROOM
-    if ratio <= 1 or over <= 0:
-        return ratio
-    return max(1.0, (EYE_ROOM + over / (1 + over / EYE_SOFT)) / share)
-
-
-def parted(opening: float, closed: float) -> float:
-    """How far lips count as parted, 0 (closed) to 1: x³/(1 + x³) of the opening above closed lips.
-
-    Emotional talk opens parted lips by a constant and leaves closed ones closed; the curve is smooth and so flat at
-    the start that a bilabial stays one, and rises slowly enough for openings to keep their order.
-    """
-    return _rise((opening - closed) / KNEE, 3)
-
-
-def back(opening: float, closed: float) -> float:
-    """The share that parted lips show of what gives way to shut ones, 0 (closed) to 1: x²/(1 + x²). People smile on as
-    soon as their lips part by a millimetre or two."""
-    return _rise((opening - closed) / BACK, 2)
-
-
-def room(opening: float, closed: float) -> float:
-    """The share of it that a mouth has room for, which stretches no further sideways when it opens wide, in 0..1."""
-    return 1 - (1 - ROOM) * _rise((opening - closed) / WIDE, 3)
-
-
-def _rise(x: float, power: int) -> float:
-    x = max(x, 0.0)
-    return x**power / (1 + x**power)

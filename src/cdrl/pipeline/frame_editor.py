@@ -10,11 +10,11 @@ import numpy as np
 from cdrl.face.bundle import Floats
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import Track
-from cdrl.manipulation.edit import Manipulator
-from cdrl.manipulation.person import MOST_CLOSED, Person
+from cdrl.manipulation.manipulator import Manipulator
+from cdrl.manipulation.person import MAX_CLOSED_OPENING, Person
 from cdrl.media import Frame
+from cdrl.pipeline.report import INACTIVE, NO_FACE, OUTSIDE, PROFILE, UNCHANGED
 from cdrl.rendering.render import render
-from cdrl.pipeline.report import NO_FACE, NOT_ASKED, OUTSIDE, PROFILE, UNCHANGED
 
 _SLIGHT = (0.5, 0.02)  # pixels, and log of luma, up to which an edit may come to nothing once it is rounded
 _PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
@@ -55,14 +55,15 @@ class FrameEditor:
         seen = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
         if seen == 0:
             return None
-        pattern = self._manipulator.pattern(weights, person)
-        shape, closed = pose.normalise(track.points), person.closed if person else MOST_CLOSED
-        return Move(pose.to_image(pattern.displacement(shape, closed)) * seen, pattern.gain * seen)
+        change = self._manipulator.compute_change(weights, person)
+        closed_opening = person.closed_opening if person else MAX_CLOSED_OPENING
+        displacement = change.compute_displacement(pose.normalize(track.points), closed_opening)
+        return Move(pose.to_image(displacement) * seen, change.gain * seen)
 
     def edit(self, frame: Frame, track: Track | None, weights: Mapping[str, float], person: Person | None) -> Edited:
         """The frame with what `weights` ask for; `skipped` says why nothing was done."""
         if not weights:
-            return Edited(frame, frame, track, NOT_ASKED)
+            return Edited(frame, frame, track, INACTIVE)
         if track is None:
             return Edited(frame, frame, None, NO_FACE)
         move = self.move(track, weights, person)
@@ -70,7 +71,7 @@ class FrameEditor:
             return Edited(frame, frame, track, PROFILE)
         result = frame.copy()
         moved = move.displacement[:, :2].astype(np.float32)
-        if not render(result, track.points[:, :2], moved, move.gain, person.teeth if person else None):
+        if not render(result, track.points[:, :2], moved, move.gain, person.mouth_patch if person else None):
             return Edited(frame, frame, track, OUTSIDE)
         if _is_slight(move) and all(map(np.array_equal, frame.planes, result.planes)):
             return Edited(frame, frame, track, UNCHANGED)

@@ -20,25 +20,30 @@ _CONTOURS = tuple(
     for corners, lids in ((RIGHT_CORNERS, RIGHT_LIDS), (LEFT_CORNERS, LEFT_LIDS))
 )
 _RIM = 0.12  # depth of the rim that moves with the lid, in apertures
-_COVER = 0.15  # depth below the rim at which the eye holds under a narrowed lid, in apertures
+_COVER = 0.15  # depth below the rim at which the flow is none under a narrowed lid, in apertures
 _STRETCH = 0.4  # the same under a widened lid
 _UNCOVER = 1.8  # the same at least, in the way that a widening lid goes
 _FIXED_POINT = 4  # fractional bits of the contour given to OpenCV
 
 
-def hold_eyeballs(shift: Floats, window: Window, step: tuple[int, int], source: Floats, target: Floats) -> None:
-    """Changes `shift` [h, w, 2] (picture pixels, at a plane's samples in the window) inside both eyes, in place.
+def damp_flow_in_eyes(shift: Floats, window: Window, step: tuple[int, int], source: Floats, target: Floats) -> None:
+    """Scale a flow down inside both eyes, in place.
 
-    `source`, `target`: landmarks [478, 2] before and after, picture pixels; `step`: picture pixels a sample.
+    Args:
+        shift: [h, w, n], at a plane's samples in the window.
+        window: The part of the picture that the plane's samples lie in.
+        step: (x, y) picture pixels a sample.
+        source: [478, 2] landmarks before, picture pixels.
+        target: [478, 2] landmarks after, picture pixels.
     """
-    for rows, columns, share in held(shift.shape[:2], window, step, source, target):
+    for rows, columns, share in _eye_flow_masks(shift.shape[:2], window, step, source, target):
         shift[rows, columns] *= share[..., None]
 
 
-def held(
+def _eye_flow_masks(
     shape: tuple[int, ...], window: Window, step: tuple[int, int], source: Floats, target: Floats
 ) -> Iterator[tuple[slice, slice, Floats]]:
-    """For each eye the rows and columns of a plane [h, w], and the share of the flow that is left there."""
+    """Yield for each eye the rows and columns of a plane [h, w], and the share of the flow that is left there."""
     scale = np.array([1 / step[0], 1 / step[1]], np.float32)
     first = np.array([window.x0, window.y0], np.float32) + np.array(chroma_site(step), np.float32)
     for contour in _CONTOURS:
@@ -52,15 +57,15 @@ def held(
         corners = np.round((outline - (x0, y0)) * (1 << _FIXED_POINT)).astype(np.int32)
         cv2.fillPoly(inside, [corners], 1, shift=_FIXED_POINT)
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-        opening, was = _aperture(after), _aperture(before)
-        share = _COVER if opening < was else _STRETCH
-        unit = min(opening, was) * float(scale[1])
-        # Where a lid moves outwards the eye must not hold before what the lid covered has been passed.
-        outwards = float(np.linalg.norm(before - after, axis=1).max() * scale[1]) if opening >= was else 0.0
+        opening, source_opening = _aperture(after), _aperture(before)
+        share = _COVER if opening < source_opening else _STRETCH
+        unit = min(opening, source_opening) * float(scale[1])
+        # Where a lid moves outwards the flow must not end before what the lid covered has been passed.
+        outwards = float(np.linalg.norm(before - after, axis=1).max() * scale[1]) if opening >= source_opening else 0.0
         reach = max(share * unit, _UNCOVER * outwards, 1.0)
         yield slice(y0, y1), slice(x0, x1), 1 - np.clip((depth - _RIM * unit) / reach, 0, 1)
 
 
 def _aperture(contour: Floats) -> float:
-    """Mean lid opening in pixels of a contour [16, 2]: outer corner, upper lid, inner corner, lower lid reversed."""
+    """Return the mean lid opening in pixels of a contour [16, 2]: outer corner, upper lid, inner corner, lower lid reversed."""
     return float(np.linalg.norm(contour[1:8] - contour[15:8:-1], axis=1).mean())

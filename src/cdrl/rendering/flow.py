@@ -1,22 +1,28 @@
-"""From moved landmarks to a backward flow on a small grid over the head's ring.
+"""From moved landmarks to a backward flow on a small grid over the head and a falloff margin around it.
 
-The mesh gives the flow inside the face; outside it the flow of the nearest boundary point fades to nothing within
-the ring. No seam, and the picture outside the ring is not touched.
+The mesh gives the flow inside the face; outside it the flow of the nearest boundary point falls to nothing within the
+margin. No seam, and the picture outside the margin is not touched.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.arrays import Array, match_array
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import MESH_POINTS, triangles
-from cdrl.rendering.raster import Coverage, rasterise
+from cdrl.rendering.raster import Coverage, rasterize
 
-GRID = 160  # nodes along the ring's longer side
-RING = 0.3  # width of the ring around the face, in units of the face's size
-ALIGN = 4  # pixels: a window starts on whole chroma samples of every layout
+GRID = 160
+"""Nodes along a window's longer side."""
+FALLOFF = 0.3
+"""Width of the margin around the face, in units of the face's size."""
+ALIGN = 4
+"""Pixels: a window starts on whole chroma samples of every layout."""
 
 
 @dataclass(frozen=True)
@@ -30,106 +36,133 @@ class Window:
 
     @property
     def width(self) -> int:
+        """Width in pixels."""
         return self.x1 - self.x0
 
     @property
     def height(self) -> int:
+        """Height in pixels."""
         return self.y1 - self.y0
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Where the pixels of `window` come from. On a grid of nodes [h, w] at the centres of equal cells:
-
-    `shift` [h, w, 2]: source position − output position, in picture pixels; exactly 0 outside the ring.
-    `fade` [h, w]: 1 in the face, falling to 0 at the ring's outer edge.
-    `coverage`: the face's nodes; `points` [478, 2]: the moved landmarks in grid units.
-    """
+    """Where the pixels of a window come from, on a grid of nodes [h, w] at the centers of equal cells."""
 
     window: Window
-    shift: Floats
-    fade: Floats
+    """The part of the picture that changes."""
+    shift: Array
+    """[h, w, 2] source position − output position, in picture pixels; exactly 0 outside the margin."""
+    falloff: Floats
+    """[h, w]: 1 in the face, falling to 0 at the margin's outer edge."""
     coverage: Coverage
-    points: Floats
+    """The face's nodes."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Grid size (w, h)."""
         return self.coverage.width, self.coverage.height
 
-    def to_grid(self, pixels: Floats) -> Floats:
-        """Picture positions [..., 2] in grid units."""
+    def to_grid(self, pixels: Array) -> Array:
+        """Convert picture positions [..., 2] to grid units."""
         return _to_grid(pixels, self.window, *self.size)
 
 
-def _to_grid(pixels: Floats, window: Window, width: int, height: int) -> Floats:
-    origin = np.array([window.x0, window.y0], np.float32)
-    cells = np.array([width / window.width, height / window.height], np.float32)
-    return ((pixels - origin + 0.5) * cells - 0.5).astype(np.float32)
+def _to_grid(pixels: Array, window: Window, width: int, height: int) -> Array:
+    origin = match_array(np.array([window.x0, window.y0], np.float32), pixels)
+    cells = match_array(np.array([width / window.width, height / window.height], np.float32), pixels)
+    return (pixels - origin + 0.5) * cells - 0.5
 
 
-def ring_window(source: Floats, target: Floats, width: int, height: int) -> tuple[Window, float] | None:
-    """The window around the face with its ring, clipped to the picture, and the ring's width in pixels.
+def falloff_window(source: Floats, target: Floats, width: int, height: int) -> tuple[Window, float] | None:
+    """Return the part of a picture that an edit may change.
 
-    `source`, `target`: landmarks [478, 2] before and after, pixels. None when nothing of it lies in the picture.
+    Args:
+        source: [478, 2] landmarks before, pixels.
+        target: [478, 2] landmarks after, pixels.
+        width: Of the picture.
+        height: Of the picture.
+
+    Returns:
+        The window around the face with its margin, clipped to the picture, and the margin's width in pixels; None
+        where nothing of it lies in the picture.
     """
     low = np.minimum(source[:MESH_POINTS].min(0), target[:MESH_POINTS].min(0))
     high = np.maximum(source[:MESH_POINTS].max(0), target[:MESH_POINTS].max(0))
-    ring = RING * float(np.max(high - low))
-    x0, y0 = (int(v) // ALIGN * ALIGN for v in np.maximum(np.floor(low - ring), 0))
-    x1, y1 = (int(v) for v in np.ceil(high + ring))
+    margin = FALLOFF * float(np.max(high - low))
+    x0, y0 = (int(v) // ALIGN * ALIGN for v in np.maximum(np.floor(low - margin), 0))
+    x1, y1 = (int(v) for v in np.ceil(high + margin))
     x1, y1 = min(-(-x1 // ALIGN) * ALIGN, width), min(-(-y1 // ALIGN) * ALIGN, height)
     if x1 - x0 < ALIGN or y1 - y0 < ALIGN:
         return None
-    return Window(x0, y0, x1, y1), ring
+    return Window(x0, y0, x1, y1), margin
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Which nodes of a grid over `window` the moved face covers, and what the others take from it: `nearest` [h·w], the
-    place in `coverage` of the nearest covered node, and `fade` [h, w]; see `Flow`."""
+class WarpGrid:
+    """Which nodes of a grid over a window the moved face covers, and what the other nodes take from it."""
 
     window: Window
+    """The part of the picture that changes."""
     coverage: Coverage
-    nearest: NDArray[np.intp]
-    fade: Floats
-    points: Floats
+    """The face's nodes."""
+    nearest_index: NDArray[np.intp]
+    """[h·w]: for every node, the place in `coverage` of the nearest covered one."""
+    falloff: Floats
+    """[h, w]; see `Flow`."""
 
-    def flow(self, displacement: Floats) -> Flow:
-        """The flow of landmarks that were moved by `displacement` [478, 2] pixels to where the layout has them."""
-        shift = self.coverage.interpolate(-displacement)[self.nearest] * self.fade.reshape(-1, 1)
-        return Flow(self.window, shift.reshape(*self.fade.shape, 2), self.fade, self.coverage, self.points)
+    def flow(self, displacement: Array) -> Flow:
+        """Return the flow of landmarks that `displacement` [478, 2] pixels moved to where the grid has them."""
+        shift = self.coverage.interpolate(-displacement)[self.nearest_index]
+        shift = shift * match_array(self.falloff.reshape(-1, 1), displacement)
+        return Flow(self.window, shift.reshape(*self.falloff.shape, 2), self.falloff, self.coverage)
+
+    def follow_points(self, target: Array) -> WarpGrid:
+        """Return the grid with gradients to the moved landmarks `target` [478, 2], pixels, for training.
+
+        Which triangle covers a node, which node is nearest, and the falloff carry none.
+        """
+        points = _to_grid(target, self.window, self.coverage.width, self.coverage.height)
+        return replace(self, coverage=self.coverage.follow_points(points))
 
 
-def layout(source: Floats, target: Floats, width: int, height: int) -> Layout | None:
-    """How a face that moves from `source` [478, 2] to `target` [478, 2] lies in a picture of width x height.
+def build_warp_grid(source: Floats, target: Floats, width: int, height: int) -> WarpGrid | None:
+    """Build the grid for a face that moves in a picture.
 
-    Pixels throughout. None when it lies outside.
+    Args:
+        source: [478, 2] landmarks before, pixels.
+        target: [478, 2] landmarks after, pixels.
+        width: Of the picture.
+        height: Of the picture.
+
+    Returns:
+        The grid; None where the face lies outside the picture.
     """
-    found = ring_window(source, target, width, height)
+    found = falloff_window(source, target, width, height)
     if found is None:
         return None
-    window, ring = found
+    window, margin = found
     cell = max(window.width, window.height) / GRID
     grid_w, grid_h = max(round(window.width / cell), 2), max(round(window.height / cell), 2)
-    points = _to_grid(target, window, grid_w, grid_h)
-    coverage = rasterise(points, triangles(), grid_h, grid_w)
+    points = _to_grid(target, window, grid_w, grid_h).astype(np.float32)
+    coverage = rasterize(points, triangles(), grid_h, grid_w)
     if coverage.nodes.size == 0:
         return None
-    return Layout(window, coverage, *_spread(coverage, ring / cell), points)
+    return WarpGrid(window, coverage, *_extend(coverage, margin / cell))
 
 
-def backward_flow(source: Floats, displacement: Floats, width: int, height: int) -> Flow | None:
-    """The flow that moves landmarks `source` [478, 2] by `displacement` [478, 2] in a picture of width x height.
+def compute_backward_flow(source: Floats, displacement: Floats, width: int, height: int) -> Flow | None:
+    """Compute the flow that moves landmarks `source` [478, 2] by `displacement` [478, 2], pixels.
 
-    Pixels throughout. None when the face lies outside the picture.
+    Returns:
+        The flow; None where the face lies outside the picture of `width` x `height`.
     """
-    found = layout(source, source + displacement, width, height)
-    return None if found is None else found.flow(displacement)
+    grid = build_warp_grid(source, source + displacement, width, height)
+    return None if grid is None else grid.flow(displacement)
 
 
-def _spread(coverage: Coverage, ring: float) -> tuple[NDArray[np.intp], Floats]:
-    """For every node the place of the nearest covered one, and the fade [h, w]; `ring` in cells."""
+def _extend(coverage: Coverage, margin: float) -> tuple[NDArray[np.intp], Floats]:
+    """Return for every node the place of the nearest covered one, and the falloff [h, w]; `margin` in cells."""
     height, width = coverage.height, coverage.width
     outside = np.ones(height * width, np.uint8)
     outside[coverage.nodes] = 0
@@ -138,5 +171,5 @@ def _spread(coverage: Coverage, ring: float) -> tuple[NDArray[np.intp], Floats]:
     )
     owner = np.zeros(labels.max() + 1, np.intp)
     owner[labels.ravel()[coverage.nodes]] = np.arange(coverage.nodes.size)
-    fade: Floats = np.square(np.clip(1 - distance / ring, 0, 1)).astype(np.float32)
-    return owner[labels.ravel()], fade
+    falloff: Floats = np.square(np.clip(1 - distance / margin, 0, 1)).astype(np.float32)
+    return owner[labels.ravel()], falloff

@@ -1,10 +1,13 @@
-"""Rasterises the face mesh on a small grid: which triangle covers a node, and where in it the node lies."""
+"""Rasterizes the face mesh on a small grid: which triangle covers a node, and where in it the node lies."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.arrays import Array, array_namespace, match_array
 from cdrl.face.bundle import Floats
 
 _INSIDE = -1e-4  # barycentric slack, so that nodes on an edge shared by two triangles are covered
@@ -12,48 +15,76 @@ _INSIDE = -1e-4  # barycentric slack, so that nodes on an edge shared by two tri
 
 @dataclass(frozen=True)
 class Coverage:
-    """The covered nodes of a `height` x `width` grid: flat index [n], the triangle's vertices [n, 3] and the
-    barycentric weights [n, 3] of each."""
+    """The nodes of a grid that a mesh covers; node (x, y) lies at (x, y) in grid units."""
 
     height: int
+    """Rows of the grid."""
     width: int
+    """Columns of the grid."""
     nodes: NDArray[np.intp]
+    """[n] flat indices of the covered nodes."""
     vertices: NDArray[np.int32]
-    weights: Floats
+    """[n, 3] points of the triangle over each."""
+    weights: Array
+    """[n, 3] barycentric weights of each."""
 
-    def interpolate(self, values: Floats) -> Floats:
-        """Values [points, k] at the vertices → [n, k] at the covered nodes."""
+    def interpolate(self, values: Array) -> Array:
+        """Interpolate values [points, k] at the vertices to the covered nodes, [n, k]."""
         result = values[self.vertices[:, 0]] * self.weights[:, :1]
         result += values[self.vertices[:, 1]] * self.weights[:, 1:2]
         result += values[self.vertices[:, 2]] * self.weights[:, 2:]
         return result
 
+    def follow_points(self, points: Array) -> Coverage:
+        """Return the coverage with weights of the kind of `points` [p, 2], in grid units, and with gradients to them.
 
-def rasterise(points: Floats, triangles: NDArray[np.int32], height: int, width: int) -> Coverage:
-    """Coverage of the grid by the triangles [m, 3] over `points` [p, 2] in grid units (node (x, y) at (x, y)).
+        Which triangle covers a node stays as it is.
+        """
+        beta, gamma = _barycentric_coefficients(*(points[self.vertices[:, k]] for k in range(3)))
+        y, x = (match_array(part.astype(np.float32), points) for part in np.divmod(self.nodes, self.width))
+        weights = [x * part[:, 0] + y * part[:, 1] + part[:, 2] for part in (beta, gamma)]
+        return replace(self, weights=array_namespace(points).stack([1 - weights[0] - weights[1], *weights], axis=1))
 
-    Triangles turned away from the viewer are left out. Where triangles overlap the later one wins.
+
+def _barycentric_coefficients(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
+    """Return [m, 3] twice: the weights of `b` and `c` at (x, y) are linear in x, y, and 1; corners are [m, 2]."""
+    xp = array_namespace(a)
+    ab, ac = b - a, c - a
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    inverse = 1 / xp.where(area == 0, 1, area)
+
+    def through_a(x: Array, y: Array) -> Array:
+        return xp.stack([x, y, -(x * a[:, 0] + y * a[:, 1])], axis=1)
+
+    return through_a(ac[:, 1] * inverse, -ac[:, 0] * inverse), through_a(-ab[:, 1] * inverse, ab[:, 0] * inverse)
+
+
+def rasterize(points: Floats, triangles: NDArray[np.int32], height: int, width: int) -> Coverage:
+    """Return which nodes of a grid a mesh covers.
+
+    Triangles that face away from the viewer are left out. Where triangles overlap the later one wins.
+
+    Args:
+        points: [p, 2] vertices in grid units.
+        triangles: [m, 3] numbers of points.
+        height: Rows of the grid.
+        width: Columns of the grid.
     """
     a, b, c = (points[triangles[:, k]] for k in range(3))
     ab, ac = b - a, c - a
-    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
     low = np.ceil(np.minimum(np.minimum(a, b), c)).astype(np.int32)
     high = np.floor(np.maximum(np.maximum(a, b), c)).astype(np.int32)
     low = np.maximum(low, 0)
     high = np.minimum(high, np.array([width - 1, height - 1], np.int32))
     span = np.maximum(high - low + 1, 0)
-    counts = span[:, 0] * span[:, 1] * _facing(area)
+    counts = span[:, 0] * span[:, 1] * _facing(ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
     which = np.repeat(np.arange(len(triangles), dtype=np.int32), counts)
     within = np.arange(which.size, dtype=np.int32) - np.repeat(np.cumsum(counts) - counts, counts).astype(np.int32)
     row, column = np.divmod(within, span[which, 0])
     x, y = column + low[which, 0], row + low[which, 1]
-    # Barycentric coordinates are affine in (x, y): one multiply-add each.
-    inverse = 1 / np.where(area == 0, 1, area)
-    u = np.stack([ac[:, 1] * inverse, -ac[:, 0] * inverse], 1)
-    v = np.stack([-ab[:, 1] * inverse, ab[:, 0] * inverse], 1)
-    u0, v0 = -(u * a).sum(1), -(v * a).sum(1)
-    beta = x * u[which, 0] + y * u[which, 1] + u0[which]
-    gamma = x * v[which, 0] + y * v[which, 1] + v0[which]
+    beta, gamma = (
+        x * part[which, 0] + y * part[which, 1] + part[which, 2] for part in _barycentric_coefficients(a, b, c)
+    )
     alpha = 1 - beta - gamma
     inside = np.flatnonzero((alpha >= _INSIDE) & (beta >= _INSIDE) & (gamma >= _INSIDE))
     owner = np.full(height * width, -1, np.intp)
@@ -65,6 +96,6 @@ def rasterise(points: Floats, triangles: NDArray[np.int32], height: int, width: 
 
 
 def _facing(area: Floats) -> NDArray[np.int64]:
-    """1 for triangles turned like most of the mesh, else 0."""
+    """Return 1 for triangles that face as most of the mesh does, else 0."""
     sign = 1.0 if area.sum() > 0 else -1.0
     return (area * sign > 1e-9).astype(np.int64)

@@ -18,17 +18,18 @@ from cdrl.face.mesh import (
     triangles,
 )
 from cdrl.rendering.flow import Flow
-from cdrl.rendering.raster import Coverage, rasterise
+from cdrl.rendering.raster import Coverage, rasterize
 
-SIZE = 128  # texels a side
+SIZE = 128
+"""Texels a side."""
 _MARGIN = 2.0  # texels
-_LOW = 14.0  # texels: shading wider than this is light, not expression
-FLOOR = 8.0  # luma (of 255) added before a logarithm, so that black noise does not count
+_BLUR = 14.0  # texels: shading wider than this is light, not expression
+_FLOOR = 8.0  # luma (of 255) added before a logarithm, so that black noise does not count
 
 
 @cache
 def texture_points() -> Floats:
-    """[478, 2]: where each landmark lies, in texels."""
+    """Return where each landmark lies in texture space: [478, 2] texels."""
     flat = canonical_points()[:, :2]
     low, high = flat[:MESH_POINTS].min(0), flat[:MESH_POINTS].max(0)
     scale = (SIZE - 1 - 2 * _MARGIN) / float((high - low).max())
@@ -38,13 +39,16 @@ def texture_points() -> Floats:
 
 @cache
 def texture_coverage() -> Coverage:
-    """The texels that the face covers."""
-    return rasterise(texture_points(), triangles(), SIZE, SIZE)
+    """Return the texels that the face covers."""
+    return rasterize(texture_points(), triangles(), SIZE, SIZE)
 
 
-def unwrap(luma: Floats, points: Floats) -> Floats:
-    """Samples `luma` [h, w] at the landmarks `points` [478, 2] (its pixels) into texture space: [SIZE, SIZE], 0 where
-    there is no face."""
+def unwrap_luma(luma: Floats, points: Floats) -> Floats:
+    """Sample a picture's `luma` [h, w] with landmarks `points` [478, 2], in its pixels, into texture space.
+
+    Returns:
+        [SIZE, SIZE]; 0 where there is no face.
+    """
     coverage = texture_coverage()
     positions = np.full((SIZE * SIZE, 2), -1e4, np.float32)
     positions[coverage.nodes] = coverage.interpolate(points)
@@ -53,8 +57,8 @@ def unwrap(luma: Floats, points: Floats) -> Floats:
     return sampled
 
 
-def project(texture: Floats, flow: Flow) -> Floats:
-    """A map of texture space [SIZE, SIZE] on the flow's grid [h, w]; 0 outside the face."""
+def project_texture(texture: Floats, flow: Flow) -> Floats:
+    """Sample a map of texture space [SIZE, SIZE] on a flow's grid [h, w]; 0 outside the face."""
     width, height = flow.size
     texels = flow.coverage.interpolate(texture_points())
     values = cv2.remap(texture, texels[:, None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -64,24 +68,24 @@ def project(texture: Floats, flow: Flow) -> Floats:
 
 
 @cache
-def _covered() -> Floats:
-    """[SIZE, SIZE]: 1 where there is face."""
+def _face_mask() -> Floats:
+    """Return [SIZE, SIZE]: 1 where there is face."""
     mask = np.zeros(SIZE * SIZE, np.float32)
     mask[texture_coverage().nodes] = 1
     return mask.reshape(SIZE, SIZE)
 
 
 def low_pass(texture: Floats) -> Floats:
-    """A texture blurred within the face."""
-    mask = _covered()
-    weight = np.maximum(cv2.GaussianBlur(mask, (0, 0), _LOW), 1e-3)
-    blurred: Floats = cv2.GaussianBlur(texture * mask, (0, 0), _LOW) / weight
+    """Blur a texture [SIZE, SIZE] within the face."""
+    mask = _face_mask()
+    weight = np.maximum(cv2.GaussianBlur(mask, (0, 0), _BLUR), 1e-3)
+    blurred: Floats = cv2.GaussianBlur(texture * mask, (0, 0), _BLUR) / weight
     return blurred
 
 
 @cache
 def skin_mask() -> Floats:
-    """[SIZE, SIZE] in 0..1: skin, fading out at the face's edge, at the eyes and at the mouth's opening."""
+    """Return where there is skin: [SIZE, SIZE] in 0..1, fading out at the face's edge, the eyes and the mouth."""
     holes = np.zeros((SIZE, SIZE), np.uint8)
     contours = (
         (RIGHT_CORNERS[0], *RIGHT_LIDS[0], RIGHT_CORNERS[1], *reversed(RIGHT_LIDS[1])),
@@ -91,25 +95,33 @@ def skin_mask() -> Floats:
     for contour in contours:
         cv2.fillPoly(holes, [np.round(texture_points()[list(contour)]).astype(np.int32)], 1)
     holes = cv2.dilate(holes, np.ones((3, 3), np.uint8))
-    skin = _covered() * (1 - holes)
+    skin = _face_mask() * (1 - holes)
     inside = cv2.distanceTransform(skin.astype(np.uint8), cv2.DIST_L2, 3)
-    edge = cv2.distanceTransform(_covered().astype(np.uint8), cv2.DIST_L2, 3)
+    edge = cv2.distanceTransform(_face_mask().astype(np.uint8), cv2.DIST_L2, 3)
     fade: Floats = np.clip(inside / 3, 0, 1) * np.clip(edge / 12, 0, 1)
     return fade
 
 
 def log_texture(luma: Floats, points: Floats) -> Floats:
-    """Log of the face's luma in texture space [SIZE, SIZE]; `luma` [h, w] from 0 (black) to 255 (white), `points`
-    [478, 3] in its pixels. The picture is blurred first to what the texture can hold."""
+    """Return the log of a face's luma in texture space, after blurring the picture to what the texture can hold.
+
+    Args:
+        luma: [h, w] from 0 (black) to 255 (white).
+        points: [478, 2 or 3] landmarks in its pixels.
+
+    Returns:
+        [SIZE, SIZE].
+    """
     scale = float(np.ptp(points[:, 0])) / SIZE
     if scale > 1.2:
         x0, y0 = (max(int(v) - 8, 0) for v in points[:, :2].min(0))
         x1, y1 = (int(v) + 9 for v in points[:, :2].max(0))
         luma, points = cv2.GaussianBlur(luma[y0:y1, x0:x1], (0, 0), 0.5 * scale), points[:, :2] - (x0, y0)
-    found: Floats = np.log(np.maximum(unwrap(luma, points[:, :2]), 0) + FLOOR)
-    return found
+    logarithm: Floats = np.log(np.maximum(unwrap_luma(luma, points[:, :2]), 0) + _FLOOR)
+    return logarithm
 
 
-def relief(texture: Floats) -> float:
-    """How much shading a face shows by itself: deviation of the log texture without what is wide, over the skin."""
+def measure_relief(texture: Floats) -> float:
+    """Return how much shading a face shows by itself: deviation over the skin of a log texture [SIZE, SIZE] less what
+    is wide."""
     return float((texture - low_pass(texture))[skin_mask() > 0.9].std())

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.pairs import mouth_opening
+from cdrl.datasets.pairs import measure_mouth_opening
 from cdrl.errors import FaceError
 from cdrl.face.apertures import lips
 from cdrl.face.landmarks import LandmarkDetector, Region, Still
 from cdrl.face.mesh import region_weights
-from cdrl.rendering.flow import Flow, backward_flow
+from cdrl.rendering.flow import Flow, compute_backward_flow
 from cdrl.rendering.warp import Plane, warp
 
 Picture = NDArray[np.uint8]
@@ -45,7 +45,7 @@ def brows_moved(picture: Picture, points: Floats, size: float) -> Picture:
 
 def _own_opening(points: Floats) -> Floats:
     """Displacement [478, 2] that would open the mouth by as much as it is open: its negative shuts it."""
-    moved: Floats = lips().opened_by(lips().vectors(points))[:, :2]
+    moved: Floats = lips().opening_displacement(lips().vectors(points))[:, :2]
     return moved
 
 
@@ -61,7 +61,7 @@ def _warped(picture: Picture, points: Floats, displacement: Floats) -> tuple[Pic
 
 def _flow(shape: tuple[int, ...], points: Floats, displacement: Floats) -> Flow:
     before = np.ascontiguousarray(points[:, :2], np.float32)
-    flow = backward_flow(before, np.ascontiguousarray(displacement, np.float32), shape[1], shape[0])
+    flow = compute_backward_flow(before, np.ascontiguousarray(displacement, np.float32), shape[1], shape[0])
     if flow is None:
         raise FaceError("the landmarks of a prepared frame lie outside its picture: prepare the data again")
     return flow
@@ -89,4 +89,4 @@ def seen_opening(detector: LandmarkDetector, picture: Picture, points: Floats) -
     `points`: landmarks [478, 3] that say where in the picture to look.
     """
     found = detector.landmarks(Still(picture), Region.of_landmarks(points))
-    return float(mouth_opening(found.points))
+    return float(measure_mouth_opening(found.points))

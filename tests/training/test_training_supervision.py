@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 
 from made_supervisors import Content, Emotion  # noqa: E402
 
-from cdrl.manipulation.supervision import CDRLSupervision  # noqa: E402
+from cdrl.training.supervision import CDRLSupervision  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -25,7 +25,7 @@ def clips():
 EMOTION = torch.tensor([4, 0])
 
 
-def test_nothing_is_wished_for_where_nothing_is_missing(supervision, clips):
+def test_every_term_is_zero_where_nothing_is_missing(supervision, clips):
     (source, _, _), audio = clips
     source = source[:, :1].expand(-1, 4, -1, -1, -1)
     terms = supervision(source, source, source, audio[:, :1].expand(-1, 4, -1), EMOTION)
@@ -62,7 +62,7 @@ def test_gradients_reach_what_is_generated_alone(supervision, clips):
     assert reference.grad is None
 
 
-def test_it_stays_as_it_was_trained_and_hears_nothing_of_silent_clips(supervision, clips):
+def test_it_stays_in_evaluation_mode_and_takes_clips_without_sound(supervision, clips):
     (source, generated, reference), _ = clips
     supervision.train()
     assert not any(part.training for part in supervision.children())

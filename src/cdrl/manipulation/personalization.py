@@ -13,8 +13,8 @@ import numpy as np
 from cdrl.assets import TRANSLATOR, user_bytes, verified_bytes
 from cdrl.errors import AssetError
 from cdrl.manipulation.person import Person
-from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior, Example
-from cdrl.manipulation.traits import FURTHER, adaptation, traits
+from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior, EnrollmentExample
+from cdrl.manipulation.translator_features import N_EXTRA_OUTPUTS, person_features, split_outputs
 
 MAX_BYTES = 1 << 24
 """Most bytes of a translator; ours has a little over a hundred thousand."""
@@ -22,41 +22,55 @@ MAX_MEMORY = 1 << 28
 """Most bytes that a translator may take to compute, whatever its graph asks for."""
 MAX_SECONDS = 10
 """Most seconds that it may take for one person; ours takes a thousandth."""
-_ELSEWHERE = b"location"  # a key that ONNX files have only where they name other files
+_EXTERNAL_DATA_KEY = b"location"  # a key that ONNX files have only where they name other files
 
 
 class PersonalPrior:
-    """`personal(person)` → the prior of this person; `examples` show how the person was seen to show emotions."""
+    """Returns the prior of a person: `personal_prior(person)`."""
 
     def __init__(
         self,
         prior: EmotionPrior,
         translator: Callable[[Person], Adaptation] | None = None,
-        examples: Sequence[Example] = (),
+        examples: Sequence[EnrollmentExample] = (),
     ) -> None:
+        """Prepare.
+
+        Args:
+            prior: The fitted prior.
+            translator: Returns how a person shows each emotion otherwise than the prior has it.
+            examples: How the person was seen to show emotions.
+        """
         self._prior, self._translator, self._examples = prior, translator, tuple(examples)
-        self._of = lru_cache(maxsize=16)(self._own)
+        self._cache = lru_cache(maxsize=16)(self._personalize)
 
     def __call__(self, person: Person) -> EmotionPrior:
-        """See the class."""
-        return self._of(person)
+        """Return the prior of a person; the last ones are kept."""
+        return self._cache(person)
 
-    def _own(self, person: Person) -> EmotionPrior:
-        adapted = self._prior if self._translator is None else self._prior.adapted(self._translator(person))
-        return adapted.enrolled(self._examples, person.neutral)
+    def _personalize(self, person: Person) -> EmotionPrior:
+        adapted = self._prior if self._translator is None else self._prior.adapt(self._translator(person))
+        return adapted.enroll(self._examples, person.neutral_shape)
 
 
 class OnnxTranslator:
-    """The trained translator at work: `translator(person)` → how they show each emotion."""
+    """The trained translator in onnxruntime: `translator(person)` returns how they show each emotion."""
 
     def __init__(self, prior: EmotionPrior, path: Path | None = None) -> None:
-        """The translator in `path`, or the one that ships. AssetError where it is missing, no translator, or was
-        trained for another prior."""
+        """Load a translator.
+
+        Args:
+            prior: The prior that it adapts.
+            path: Its ONNX file; the one that ships by default.
+
+        Raises:
+            AssetError: The file is missing, no translator, or was trained for another prior.
+        """
         import onnxruntime  # noqa: PLC0415  a quarter of a second that nothing else needs
 
         name = path or TRANSLATOR
         data = verified_bytes(TRANSLATOR) if path is None else user_bytes(path, MAX_BYTES)
-        if _ELSEWHERE in data:
+        if _EXTERNAL_DATA_KEY in data:
             raise AssetError(f"{name}: keeps its numbers in other files, which are not read: export it as one file")
         options = onnxruntime.SessionOptions()
         _limit_memory()
@@ -69,14 +83,14 @@ class OnnxTranslator:
                 data, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
             inputs = {item.name: item.shape for item in self._session.get_inputs()}
-            wide = self._session.get_outputs()[0].shape
+            outputs = self._session.get_outputs()[0].shape
             # Of the prior that it was trained for; read here, for a damaged model's words may be no text.
             self.prior_sha256 = str(self._session.get_modelmeta().custom_metadata_map.get("prior_sha256", ""))
         except Exception as error:  # onnxruntime's errors have no common class of their own
             raise AssetError(f"{name}: not a translator; train one with `cdrl train translator`") from error
         count, modes = len(EXPRESSIVE), len(prior.expression_deviation)
         wanted = {"traits": [1, len(prior.identity) + count + 2]}
-        if inputs != wanted or wide != [1, count, modes + FURTHER]:
+        if inputs != wanted or outputs != [1, count, modes + N_EXTRA_OUTPUTS]:
             raise AssetError(f"{name}: a translator for another prior; train it again with `cdrl train translator`")
         if self.prior_sha256 != prior.sha256:
             raise AssetError(
@@ -86,7 +100,11 @@ class OnnxTranslator:
         self._prior, self._name = prior, name
 
     def __call__(self, person: Person) -> Adaptation:
-        """See the class."""
+        """Return how a person shows each emotion otherwise than the prior has it.
+
+        Raises:
+            AssetError: The translator takes too much time or memory, or its outputs are no numbers.
+        """
         import onnxruntime  # noqa: PLC0415
 
         options = onnxruntime.RunOptions()
@@ -94,7 +112,7 @@ class OnnxTranslator:
         stop = threading.Timer(MAX_SECONDS, setattr, (options, "terminate", True))
         stop.start()
         try:
-            change = self._session.run(None, {"traits": traits(person, self._prior)[None]}, options)[0][0]
+            change = self._session.run(None, {"traits": person_features(person, self._prior)[None]}, options)[0][0]
         except Exception as error:  # onnxruntime's errors have no common class of their own
             raise AssetError(
                 f"{self._name}: does not run within {MAX_SECONDS} s and {MAX_MEMORY:,} bytes; train it again with "
@@ -104,12 +122,12 @@ class OnnxTranslator:
             stop.cancel()
         if not np.isfinite(change).all():
             raise AssetError(f"{self._name}: gives no numbers; train it again with `cdrl train translator`")
-        return adaptation(np.asarray(change, np.float32))
+        return split_outputs(np.asarray(change, np.float32))
 
 
 @cache
 def _limit_memory() -> None:
-    """The arena that every translator of this process computes in."""
+    """Limit the arena that every translator of this process computes in."""
     import onnxruntime  # noqa: PLC0415
 
     kind = (onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)

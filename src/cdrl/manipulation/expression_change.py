@@ -1,0 +1,177 @@
+"""How an expression changes a face: the numeric core that the editor and training share.
+
+Everything here computes with NumPy arrays and with PyTorch tensors (`cdrl.arrays`), of one face or of many: leading
+dimensions are kept, and gradients pass through tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from cdrl.arrays import Array, array_namespace, match_array, scale, to_double
+from cdrl.face.apertures import lids, lips
+from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, region_weights
+
+LIP_HALF_POINT = 0.45
+"""cm above closed at which lips count as half open."""
+LIP_REOPENING_HALF_POINT = 0.2
+"""cm above closed at which half of what closed lips suppress is back."""
+WIDE_MOUTH_HALF_POINT = 0.6
+"""cm above closed at which a mouth is half of the way to wide open."""
+WIDE_MOUTH_SHARE = 0.45
+"""Share of the mouth's offset that a wide open mouth shows."""
+MAX_MOUTH_EXCESS = 0.25
+"""Share of a whole emotion by which a mouth goes farther at most, whatever amount is asked for."""
+MAX_CLOSING = 0.45
+"""cm: to take an emotion out, parted lips are closed by no more, or openings would change their order."""
+LOWER_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]
+"""Points on the lower edges of the brows, and on the upper lids below them."""
+BROW_LIMIT, BROW_EXCESS = 0.45, 0.4
+"""Shares of the way from brow to lid that a brow comes down: in full, and at most beyond."""
+# In real surprise lids part by .23 to .31 of the eye's width (medians of clips), and in 160 clips hardly a frame by more
+# than .36: wider is a doll's eye, and draws the iris out.
+EYE_LIMIT, EYE_EXCESS = 0.3, 0.06
+"""Shares of an eye's width that lids part: in full, and at most beyond."""
+MIN_OPENING = 0.05
+"""cm: lengths are not divided by less."""
+MAX_LIGHT = 0.16
+"""Log of luma by which skin is lit at most: more looks wet."""
+MIN_SHADING = 0.3
+"""Share of the shading that a face without any relief gets."""
+REFERENCE_RELIEF = 0.155
+"""Relief from which on a face gets all of the shading: that of the people the shading was fitted on, at least."""
+
+
+@dataclass(frozen=True)
+class ExpressionChange:
+    """What an expression does to faces, relative to their neutral state. `...` is empty for one face."""
+
+    offset: Array
+    """[..., 478, 3] cm: displacement of the pose-free shape that leaves the apertures of lips and lids alone."""
+    closed_lip_reduction: Array
+    """[..., 478, 3] cm: the part of the offset that faces do not show while the lips are closed."""
+    lip_opening: Array
+    """[...] cm by which parted lips part farther."""
+    lid_ratio: Array
+    """[...]: aperture of the lids over the source's own."""
+    gain: Array
+    """[..., SIZE, SIZE]: log of luma, in texture space."""
+
+    def __getitem__(self, key: object) -> ExpressionChange:
+        """Index the leading dimensions of a batch, as `change[:, None]` does to give it one of time."""
+        return ExpressionChange(*(getattr(self, part.name)[key] for part in fields(self)))
+
+    def add(self, other: ExpressionChange, amount: float) -> ExpressionChange:
+        """Return this change with `amount` of another on top; a negative amount takes it out."""
+        return ExpressionChange(
+            self.offset + amount * other.offset,
+            self.closed_lip_reduction + amount * other.closed_lip_reduction,
+            self.lip_opening + amount * other.lip_opening,
+            self.lid_ratio * other.lid_ratio**amount,
+            self.gain + amount * other.gain,
+        )
+
+    def compute_displacement(self, shape: Array, closed_opening: Array) -> Array:
+        """Compute where the points of faces move.
+
+        Args:
+            shape: [..., 478, 3] cm, pose-free shapes.
+            closed_opening: [...] cm, opening that the inner lips of each person show when closed.
+
+        Returns:
+            [..., 478, 3] cm.
+        """
+        xp = array_namespace(shape)
+        vectors, opening = lips().vectors(shape), to_double(lips().opening(shape))
+        farther = xp.clip(self.lip_opening, -MAX_CLOSING, None) * lip_openness(opening, closed_opening)
+        opened = lips().opening_displacement(scale(vectors, farther / xp.clip(opening, MIN_OPENING, None)))
+        lid_change = limited_lid_ratio(shape, self.lid_ratio) - 1
+        lidded = lids().opening_displacement(scale(lids().vectors(shape), lid_change))
+        shown = lip_reopening(opening, closed_opening) * wide_mouth_limit(opening, closed_opening)
+        offset = self.offset - scale(self.closed_lip_reduction, 1 - shown)
+        return offset * brow_limit(shape, self.offset)[..., None] + opened + lidded
+
+
+def mouth_component(offset: Array) -> Array:
+    """Return the mouth's part of an offset [..., 478, 3]."""
+    return offset * match_array(region_weights()["mouth"], offset)[:, None]
+
+
+def apply_shading(gain: Array, relief: Array) -> Array:
+    """Adjust the shading [..., SIZE, SIZE] of an expression to faces of that relief [...].
+
+    On a face in flat light, or softened by compression, the folds of others look like bruises: the gain shrinks with
+    the face's own relief. Lights saturate at `MAX_LIGHT`, folds do not.
+    """
+    xp = array_namespace(gain)
+    deep = scale(gain, xp.clip(relief / REFERENCE_RELIEF, MIN_SHADING, 1.0))
+    return xp.clip(deep, None, 0.0) + MAX_LIGHT * xp.tanh(xp.clip(deep, 0.0, None) / MAX_LIGHT)
+
+
+def brow_limit(shape: Array, offset: Array) -> Array:
+    """Return the factor [..., 478] in (0, 1] by which an offset fits a face.
+
+    Brows that lie low over the eyes can't come down as far as the mean person's; beyond about half of the way to the
+    lid the rest saturates.
+    """
+    xp = array_namespace(shape)
+    way = (shape[..., UPPER_LIDS, 1] - shape[..., LOWER_BROWS, 1]).mean(-1)
+    asked = (offset[..., LOWER_BROWS, 1] - offset[..., UPPER_LIDS, 1]).mean(-1)
+    share = to_double(asked / xp.clip(way, MIN_OPENING, None))
+    kept = _saturate(share, BROW_LIMIT, BROW_EXCESS) / xp.clip(share, BROW_LIMIT, None)
+    brows = match_array(region_weights()["brows"], shape)[:, None]
+    return 1 - scale(brows, 1 - kept)[..., 0]
+
+
+def limited_lid_ratio(shape: Array, ratio: Array) -> Array:
+    """Return the lid ratio [...] that the eyes of a shape [..., 478, 3] admit: no wider than eyes open, never below the
+    source's own opening where a ratio above 1 is asked for."""
+    xp = array_namespace(shape)
+    outer, inner = (list(corners) for corners in zip(RIGHT_CORNERS, LEFT_CORNERS, strict=True))
+    across = shape[..., outer, :] - shape[..., inner, :]
+    width = to_double(xp.sqrt(xp.vecdot(across, across)).mean(-1))
+    share = to_double(lids().opening(shape)) / xp.clip(width, MIN_OPENING, None)
+    limited = _saturate(ratio * share, EYE_LIMIT, EYE_EXCESS) / xp.clip(share, 1e-6, None)
+    return xp.where((ratio > 1) & (ratio * share > EYE_LIMIT), xp.clip(limited, 1.0, None), ratio)
+
+
+def lip_openness(opening: Array, closed_opening: Array) -> Array:
+    """Return how far lips count as open, from 0 (closed) to 1: x³/(1 + x³) of the opening above closed lips.
+
+    Emotional talk opens parted lips by a constant and leaves closed ones closed; the curve is smooth and so flat at
+    the start that a bilabial stays one, and rises slowly enough for openings to keep their order.
+    """
+    return hill((opening - closed_opening) / LIP_HALF_POINT, 3)
+
+
+def lip_reopening(opening: Array, closed_opening: Array) -> Array:
+    """Return the share that parted lips show of what closed ones suppress, from 0 (closed) to 1: x²/(1 + x²).
+
+    People smile on as soon as their lips part by a millimetre or two.
+    """
+    return hill((opening - closed_opening) / LIP_REOPENING_HALF_POINT, 2)
+
+
+def wide_mouth_limit(opening: Array, closed_opening: Array) -> Array:
+    """Return the share of it that a mouth shows at that opening, in 0..1: wide open it stretches no further sideways."""
+    return 1 - (1 - WIDE_MOUTH_SHARE) * hill((opening - closed_opening) / WIDE_MOUTH_HALF_POINT, 3)
+
+
+def hill(x: Array, power: int) -> Array:
+    """Return Hill's function xⁿ/(1 + xⁿ) of `x`, 0 below 0: ½ at 1, saturating at 1."""
+    raised = array_namespace(x).clip(x, 0.0, None) ** power
+    return raised / (1 + raised)
+
+
+def _saturate(x: Array, limit: float, excess: float) -> Array:
+    """Return `x` where it lies above `limit`, bent to stay below `limit + excess`; the limit itself below it."""
+    over = array_namespace(x).clip(x - limit, 0.0, None)
+    return limit + over / (1 + over / excess)
+
+
+def mouth_limit(total: Array) -> Array:
+    """Return the factor [...] on the mouth's offset where amounts of emotion add up to `total` [...].
+
+    It is 1 up to one whole emotion; beyond, the mouth is drawn little farther: lips stretched more tear out of the face.
+    """
+    return _saturate(total, 1.0, MAX_MOUTH_EXCESS) / array_namespace(total).clip(total, 1.0, None)
