@@ -29,7 +29,7 @@ CONTENT, EMOTION, VLM = "content.safetensors", "emotion.safetensors", "vlm.safet
 """The representations, and the visual-language model beneath the second."""
 
 SYNC = "sync.safetensors"
-"""The lip-sync judge of the evaluation."""
+"""The lip-sync network of the evaluation."""
 
 MANIFEST = "manifest.json"
 

@@ -11,8 +11,8 @@ from torch.nn import functional as f  # noqa: E402
 from cdrl.cli import main as cli  # noqa: E402
 from cdrl.errors import InputError  # noqa: E402
 from cdrl.evaluation import syncnet  # noqa: E402
-from cdrl.evaluation.sync import Footage  # noqa: E402
-from cdrl.evaluation.syncnet import SyncNetJudge, face_squares, load_syncnet, mfcc  # noqa: E402
+from cdrl.evaluation.sync_metrics import FaceFootage  # noqa: E402
+from cdrl.evaluation.syncnet import SyncNetEvaluator, face_squares, load_syncnet, mfcc  # noqa: E402
 
 SHAPES = {
     "netcnnaud.0.weight": (64, 1, 3, 3),
@@ -93,7 +93,7 @@ def test_the_networks_are_the_published_ones(network, tensors):
         x = layer(x, "netcnnaud", place, f.conv2d, padding=1)
     x = layer(f.max_pool2d(x, 3, 2), "netcnnaud", 18, f.conv2d)
     assert x.shape == (2, 512, 1, 1)
-    assert torch.allclose(network.sound(sound), head(x, "netfcaud"), rtol=1e-3, atol=1e-3)
+    assert torch.allclose(network.embed_audio(sound), head(x, "netfcaud"), rtol=1e-3, atol=1e-3)
 
     pictures = torch.rand(1, 3, 5, 224, 224) * 255
     x = layer(pictures, "netcnnlip", 0, f.conv3d, stride=(1, 2, 2))
@@ -104,7 +104,7 @@ def test_the_networks_are_the_published_ones(network, tensors):
     x = layer(f.max_pool3d(x, (1, 3, 3), (1, 2, 2)), "netcnnlip", 18, f.conv3d)
     assert x.shape == (1, 512, 1, 1, 1)
     wanted = head(x, "netfclip")
-    assert torch.allclose(network.video(pictures), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
+    assert torch.allclose(network.embed_video(pictures), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
 
 
 @pytest.mark.parametrize("prefix", ["", "S.", "module.", "module.S.", "__S__."])
@@ -138,18 +138,18 @@ def test_sound_is_thirteen_coefficients_a_hundred_times_a_second():
 
 def test_windows_are_five_pictures_blue_first_beside_twenty_rows(monkeypatch):
     class Recorded:
-        def video(self, pictures):
+        def embed_video(self, pictures):
             self.pictures = pictures
             return torch.zeros(len(pictures), 1024)
 
-        def sound(self, rows):
+        def embed_audio(self, rows):
             self.rows = rows
             return torch.zeros(len(rows), 1024)
 
     recorded = Recorded()
-    judge = SyncNetJudge(recorded)
+    evaluator = SyncNetEvaluator(recorded)
     monkeypatch.setattr(syncnet, "mfcc", lambda samples: np.arange(100.0)[:, None].repeat(13, 1))
-    assert judge.sound(np.zeros(16000, np.float32)).shape == (21, 1024)
+    assert evaluator.embed_audio(np.zeros(16000, np.float32)).shape == (21, 1024)
     assert recorded.rows.shape[1:] == (1, 13, 20)
     assert recorded.rows[-1, 0, 0].tolist() == list(range(80, 100))
 
@@ -157,11 +157,11 @@ def test_windows_are_five_pictures_blue_first_beside_twenty_rows(monkeypatch):
     points = np.zeros((12, 468, 2)) + [60, 50]
     points[:, :2] = [[40, 30], [80, 70]]
     points[7] = np.nan
-    found = judge.video(Footage(lambda: iter(frames), np.arange(12) / 50, points))
+    found = evaluator.embed_video(FaceFootage(lambda: iter(frames), np.arange(12) / 50, points))
     assert len(found) == 2  # 0.22 s hold six pictures at 25 a second
     assert recorded.pictures.shape == (2, 3, 5, 224, 224)
     assert recorded.pictures[0, :, 2, 100, 100].tolist() == [4, 20, 10]
-    lost = judge.video(Footage(lambda: iter(frames), np.arange(12) / 25, points))
+    lost = evaluator.embed_video(FaceFootage(lambda: iter(frames), np.arange(12) / 25, points))
     assert np.isfinite(lost[:, 0]).tolist() == [True] * 3 + [False] * 5
 
 

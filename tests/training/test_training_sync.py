@@ -1,4 +1,4 @@
-"""`cdrl train sync`: from prepared data to a judge; resumes, computes alike on two processes, refuses."""
+"""`cdrl train sync`: from prepared data to a network; resumes, computes alike on two processes, refuses."""
 
 import json
 import sys
@@ -15,8 +15,8 @@ from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl.cli import main as cli  # noqa: E402
 from cdrl.errors import UsageError  # noqa: E402
-from cdrl.evaluation import sync_moments  # noqa: E402
-from cdrl.evaluation.sync_expert import load_sync, mouth_curves  # noqa: E402
+from cdrl.evaluation import lip_clips  # noqa: E402
+from cdrl.representations.lip_sync import load_lip_sync  # noqa: E402
 from cdrl.training import sync  # noqa: E402
 from cdrl.training.loop import LoopOptions  # noqa: E402
 from cdrl.training.sync import Options, run  # noqa: E402
@@ -29,12 +29,14 @@ def as_drawn(clip):
     """The landmarks that the drawn faces were drawn from: no detector takes them for faces."""
     if clip.speech is None:
         return None
-    return sync_moments._moments(clip, *mouth_curves(clip.landmarks[:, :468, :2].astype(float), clip.times))
+    points = clip.landmarks[:, :468, :2].astype(float)
+    return lip_clips.LipClip.from_prepared(clip, *lip_clips.lip_features(points, clip.times))
 
 
 @pytest.fixture(autouse=True)
 def drawn(monkeypatch):
-    monkeypatch.setattr(sync_moments, "moments_of", as_drawn)
+    for module in (sync, lip_clips):
+        monkeypatch.setattr(module, "read_lip_clip", as_drawn)
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +56,13 @@ def options(folders, output, **changes) -> Options:
     return Options(tuple(folders), loop, **{**given, **changes})
 
 
-def test_it_learns_goes_on_where_it_was_stopped_and_is_judged(folders, tmp_path, monkeypatch, capsys):
+def test_it_learns_goes_on_where_it_was_stopped_and_is_measured(folders, tmp_path, monkeypatch, capsys):
     published = tmp_path / "shipped" / "sync.safetensors"
     published.parent.mkdir()
     assert run(options(folders, tmp_path / "whole", publish=published)) == 0
     whole = losses(tmp_path / "whole")
     assert sum(whole[step] for step in (10, 11, 12)) < sum(whole[step] for step in (1, 2, 3))
-    assert load_sync(published).config.speech == "made"
+    assert load_lip_sync(published).config.speech == "made"
     assert "cdrl train sync" in (published.parent / "manifest.json").read_text()
     with stopped_at(5, sync.SyncTask, monkeypatch):
         run(options(folders, tmp_path / "stopped"))
@@ -70,7 +72,7 @@ def test_it_learns_goes_on_where_it_was_stopped_and_is_judged(folders, tmp_path,
     words = ["--data", *map(str, folders), "--sync", str(published), "--json", str(report)]
     assert cli.main(["evaluate", "sync", *words]) == 0
     rows = {(row["people"], row["measure"], row["condition"]): row for row in json.loads(report.read_text())["rows"]}
-    assert 0 <= rows["made", "AUC", "whole clips"]["value"] <= 1
+    assert 0 <= rows["synthetic", "AUC", "whole clips"]["value"] <= 1
     assert rows["real", "AUC", "whole clips"]["value"] is None  # the one real person was trained on
     assert rows["real", "AUC", "whole clips"]["reason"]
     assert "AUC" in capsys.readouterr().out
@@ -86,7 +88,7 @@ def test_lips_are_looked_at_once(folders, tmp_path, monkeypatch):
     given = options(folders, tmp_path / "first")
     short = replace(given, loop=replace(given.loop, steps=1))
     run(short)
-    monkeypatch.setattr(sync_moments, "moments_of", lambda clip: pytest.fail("looked at again"))
+    monkeypatch.setattr(sync, "read_lip_clip", lambda clip: pytest.fail("looked at again"))
     run(replace(short, loop=replace(short.loop, output=tmp_path / "second")))
     assert losses(tmp_path / "first") == pytest.approx(losses(tmp_path / "second"), abs=1e-2)
 
@@ -98,5 +100,5 @@ def test_too_little_sound_is_refused_in_one_line(folders, tmp_path):
 
 
 if __name__ == "__main__":
-    sync_moments.moments_of = as_drawn
+    sync.read_lip_clip = as_drawn
     run(options([Path(word) for word in sys.argv[1:3]], Path(sys.argv[3])))

@@ -14,7 +14,7 @@ from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import ClipRow
 from cdrl.evaluation.score import Scores, compare, reasons
 from cdrl.evaluation.sheets import Faces
-from cdrl.evaluation.sync import SyncJudge, sync_scores
+from cdrl.evaluation.sync_metrics import SyncEvaluator, evaluate_sync
 from cdrl.evaluation.targets import Targets, floor
 from cdrl.files import atomic_write
 
@@ -40,8 +40,8 @@ def judged_row(
     cosine = measures.identity_cosine(output.identity, reference) if reference is not None else None
     numbers: Scores = {**values, "identity_source": values["identity"], "identity": cosine}
     numbers |= targets.mouth(clip, source, output, emotion, lag)
-    spoken = sync_scores(heard, sync, points=output.points)
-    heard_numbers = {name: finite(value) for name, value in spoken.numbers().items()}
+    spoken = evaluate_sync(heard, sync, points=output.points)
+    heard_numbers = {name: finite(value) for name, value in spoken.to_dict().items()}
     why = reasons(numbers) | {name: spoken.reason for name, value in heard_numbers.items() if value is None}
     return {**facts, "identity_reference": origin, "measures": {**numbers, **heard_numbers}, "reasons": why}
 

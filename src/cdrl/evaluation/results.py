@@ -28,7 +28,8 @@ from cdrl.evaluation.observe import Observation
 from cdrl.evaluation.people import ClipRow
 from cdrl.evaluation.sheets import Faces
 from cdrl.evaluation.store import Store
-from cdrl.evaluation.sync import SyncJudge, available_judge
+from cdrl.evaluation.sync_evaluators import find_sync_evaluator
+from cdrl.evaluation.sync_metrics import SyncEvaluator
 from cdrl.evaluation.targets import Cells, Targets
 from cdrl.evaluation.tiles import MAXIMUM_LAG, estimate_lag, motion
 from cdrl.pretrained import cache_folder, find_model, missing_models
@@ -141,7 +142,7 @@ def evaluate_results(config: ResultsConfig) -> dict[str, Any]:
     if missing := missing_models("judging"):
         find_model(missing[0])  # raises, and says how to get it
     networks = read_networks(config.recognition, config.expression)
-    sync = available_judge(config.sync)
+    sync = find_sync_evaluator(config.sync)
     if config.html is not None:
         html.check(config.html)
     faces = Faces() if config.html is not None else None

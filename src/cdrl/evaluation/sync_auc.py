@@ -1,9 +1,9 @@
-"""How well a lip-sync judge tells sound in its place from sound that was shifted, on prepared clips of known people.
+"""How well a lip-sync network tells sound in its place from shifted sound, on prepared clips of known people.
 
 A clip's own sound is shifted by up to 15 moments either way. Sound in its place (shift 0) should be nearer to the lips
 than sound that is three moments off or more: the share of such comparisons that come out right, over all clips, is the
-area under the ROC curve (AUC). People weigh alike, and so do the clips of one. Shifts of one or two moments are
-neither: few could tell them.
+area under the ROC curve (AUC). People weigh alike, and so do the clips of one. Shifts of one or two moments are left
+out: few could tell them.
 
 Published clips don't all keep sound and pictures together. So a second comparison lets every sound find its best shift
 first: a clip's own sound against sounds of other people.
@@ -11,154 +11,167 @@ first: a clip's own sound against sounds of other people.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from sklearn.metrics import roc_auc_score
 
-from cdrl.evaluation.measures import MINIMUM_PEOPLE
-from cdrl.evaluation.representation.estimates import (
-    DRAWS,
-    FEW,
-    ONE_PERSON,
-    Bar,
+from cdrl.evaluation.estimates import (
+    MIN_UNITS,
     Estimate,
-    Row,
+    Measurement,
+    Threshold,
     mean_estimate,
     missing,
+    with_interval,
 )
-from cdrl.evaluation.sync import RATE, REACH, Array, scores_of, shift_distances
-from cdrl.evaluation.sync_expert import SyncNetwork, embedded_lips, embedded_speech
-from cdrl.evaluation.sync_moments import Moments
+from cdrl.evaluation.lip_clips import LipClip
+from cdrl.evaluation.sync_metrics import (
+    EMBEDDING_RATE,
+    MAX_SHIFT,
+    Array,
+    SyncScores,
+    measure_shift_distances,
+    score_distances,
+)
+from cdrl.representations.lip_sync import LipSyncNetwork, embed_lips, embed_speech
 
-REACH_SHIFTED = 15  # moments either way
-APART = 3  # moments from which on sound is out of place
-WINDOW = RATE  # moments: 1 s
-BAR = Bar("at least", 0.8)
-_OTHERS = 8  # sounds of other people that a clip is dubbed with
+WIDEST_SHIFT = 15  # moments either way
+OUT_OF_SYNC = 3  # moments from which on sound is out of place
+WINDOW = EMBEDDING_RATE  # moments: 1 s
+THRESHOLD = Threshold("at least", 0.8)
+WHOLE, WINDOWS, FOREIGN = "whole clips", "windows of 1 s", "others' sound, best shift"
+PEOPLE = {"real": False, "synthetic": True}
+"""Who is measured apart → whether they are synthetic."""
+_FOREIGN_SOUNDS = 8  # sounds of other people that a clip is dubbed with
 
 
 @dataclass
-class Compared:
-    """Distances of one clip with its sound `near` (in its place) and `far` (three moments off or more)."""
+class DistancePairs:
+    """Distances of one clip to sound in its place, and to other sound."""
 
-    near: list[float] = field(default_factory=list)
-    far: list[float] = field(default_factory=list)
+    in_place: list[float] = field(default_factory=list)
+    """Distances to the clip's own sound."""
+    other: list[float] = field(default_factory=list)
+    """Distances to sound that is three moments off or more, or of other people."""
 
-    @property
-    def usable(self) -> bool:
-        return bool(self.near and self.far)
+    def add_shifts(self, shifts: Array, distances: Array) -> None:
+        """Add the distances at some shifts, where the distance in place is known."""
+        known = np.isfinite(distances)
+        if known[shifts == 0].all():
+            self.in_place += distances[shifts == 0].tolist()
+            self.other += distances[known & (np.abs(shifts) >= OUT_OF_SYNC)].tolist()
 
 
-def compared(video: Array, sound: Array) -> tuple[Compared, Compared]:
-    """Embeddings of one clip → its distances over the whole clip, and over windows of 1 s one after the other."""
-    whole, windows = Compared(), Compared()
-    shifts = np.arange(-REACH_SHIFTED, REACH_SHIFTED + 1)
-    _sort(whole, shifts, shift_distances(video, sound, REACH_SHIFTED))
-    count = min(len(video), len(sound))
+PersonPairs = dict[str, list[DistancePairs]]
+"""Person → clips."""
+Embeddings = tuple[Array, Array]
+"""Lips [n, D] and speech [m, D] of a clip."""
+
+
+def compare_shifts(video: Array, audio: Array) -> tuple[DistancePairs, DistancePairs]:
+    """Compare embeddings [n, D] and [m, D] of one clip over the whole clip, and over windows of 1 s in a row."""
+    whole, windows = DistancePairs(), DistancePairs()
+    shifts = np.arange(-WIDEST_SHIFT, WIDEST_SHIFT + 1)
+    whole.add_shifts(shifts, measure_shift_distances(video, audio, WIDEST_SHIFT))
+    count = min(len(video), len(audio))
     for first in range(0, count - WINDOW + 1, WINDOW):
-        seen = video[first : first + WINDOW]
-        inside = [shift for shift in shifts if 0 <= first + shift <= count - WINDOW]
-        found = [_distance(seen, sound[first + shift :][:WINDOW]) for shift in inside]
-        _sort(windows, np.array(inside), np.array(found))
+        inside = shifts[(first + shifts >= 0) & (first + shifts <= count - WINDOW)]
+        pairs = [video[first : first + WINDOW] - audio[first + shift :][:WINDOW] for shift in inside]
+        # NaN where the face is lost within the window.
+        windows.add_shifts(inside, np.array([np.linalg.norm(pair, axis=1).mean() for pair in pairs]))
     return whole, windows
 
 
-def _distance(seen: Array, heard: Array) -> float:
-    # Not a number where the face is lost within the window.
-    return float(np.linalg.norm(seen - heard, axis=1).mean())
+def estimate_auc(clips: Mapping[str, Sequence[DistancePairs]], interval: bool = True, seed: int = 0) -> Estimate:
+    """Estimate the AUC over people → clips, with a 95 % interval that draws people where there are five, else clips.
 
-
-def _sort(into: Compared, shifts: NDArray[np.integer[Any]], distances: Array) -> None:
-    known = np.isfinite(distances)
-    if known[shifts == 0].all():
-        into.near += distances[shifts == 0].tolist()
-        into.far += distances[known & (np.abs(shifts) >= APART)].tolist()
-
-
-def auc_estimate(clips: Mapping[str, Sequence[Compared]], seed: int = 0) -> Estimate:
-    """AUC over people → clips, with a 95 % bootstrap interval: of people where there are five, else of their clips;
-    no interval of one person.
-
-    Every clip's sound in its place is compared with every clip's shifted sound, so a judge must be right across clips.
+    Every clip's sound in its place is compared with every clip's other sound, so a network must be right across clips.
     """
-    kept = {person: [clip for clip in theirs if clip.usable] for person, theirs in sorted(clips.items())}
-    kept = {person: theirs for person, theirs in kept.items() if theirs}
-    if not kept:
+    usable = [(person, clip) for person, own in sorted(clips.items()) for clip in own if clip.in_place and clip.other]
+    if not usable:
         return missing("no clip with sound is long enough")
-    flat = [clip for theirs in kept.values() for clip in theirs]
-    right = np.array([[_right(one.near, other.far) for other in flat] for one in flat])
-    owner = np.concatenate([[number] * len(theirs) for number, theirs in enumerate(kept.values())])
-    sizes = np.bincount(owner)
-    weights = 1 / (len(kept) * sizes[owner])
-    own = {person: float(right[np.ix_(owner == k, owner == k)].mean()) for k, person in enumerate(kept)}
-    value = float(weights @ right @ weights)
-    if len(kept) < MINIMUM_PEOPLE:
-        return Estimate(value, count=len(flat), people=own, reason=ONE_PERSON)
-    random = np.random.default_rng(seed)
-    if len(kept) >= FEW:
-        unit, drawn = "people", random.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), DRAWS)[:, owner]
-    else:
-        unit = "clips"
-        drawn = np.concatenate([random.multinomial(size, np.full(size, 1 / size), DRAWS) for size in sizes], 1)
-    varied = drawn * weights
-    values = np.einsum("di,ij,dj->d", varied, right, varied)
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Estimate(value, float(low), float(high), unit, len(flat), own)
+    owner, names = pd.factorize(np.array([person for person, _ in usable]))
+    # One row a distance: the clip it is of, whether it is to other sound, and its share of the clip's distances.
+    lengths = np.array([[len(clip.in_place), len(clip.other)] for _, clip in usable])
+    clip_of = np.repeat(np.arange(len(usable)), lengths.sum(1))
+    other = np.concatenate([np.repeat([0, 1], pair) for pair in lengths])
+    distances = np.concatenate([[*clip.in_place, *clip.other] for _, clip in usable])
+    share = 1 / (lengths[clip_of, other] * np.bincount(owner)[owner[clip_of]])
+
+    def auc(counts: Array) -> float:
+        """The AUC where clip k counts `counts[k]` times."""
+        weights = share * counts[clip_of]
+        return float(roc_auc_score(other[weights > 0], distances[weights > 0], sample_weight=weights[weights > 0]))
+
+    own = {str(name): auc((owner == k).astype(float)) for k, name in enumerate(names)}
+    estimate = Estimate(auc(np.ones(len(usable))), count=len(usable), people=own)
+    if not interval:
+        return estimate
+    by_people = len(names) >= MIN_UNITS
+    units = owner if by_people else np.arange(len(usable))
+    strata = np.zeros(len(names), np.intp) if by_people else owner
+    unit = "people" if by_people else "clips"
+    return with_interval(estimate, unit, lambda drawn: np.array([auc(row[units]) for row in drawn]), strata, seed)
 
 
-def _right(near: Sequence[float], far: Sequence[float]) -> float:
-    """Share of pairs in which the first is nearer; a tie is half."""
-    order = np.sort(far)
-    under = np.searchsorted(order, near, "left") + np.searchsorted(order, near, "right")
-    return float(1 - under.mean() / 2 / len(order))
+def embed_clips(network: LipSyncNetwork, clips: Sequence[LipClip]) -> list[Embeddings]:
+    """Embed lips [n, D] and speech [m, D] of each clip."""
+    return [(embed_lips(network, clip.lips, clip.visible), embed_speech(network, clip.speech)) for clip in clips]
 
 
-def judge_of_sync(network: SyncNetwork, clips: Sequence[Moments]) -> list[Row]:
-    """The report's rows on these clips, real and made people apart."""
-    rows: list[Row] = []
-    for people, synthetic in (("real", False), ("made", True)):
+def compare_shifted_sound(clips: Sequence[LipClip], embedded: Sequence[Embeddings]) -> dict[str, PersonPairs]:
+    """Compare each clip's sound in its place and shifted, over whole clips (`WHOLE`) and over `WINDOWS`."""
+    pairs: dict[str, PersonPairs] = {WHOLE: defaultdict(list), WINDOWS: defaultdict(list)}
+    for clip, (video, audio) in zip(clips, embedded, strict=True):
+        for condition, distances in zip(pairs, compare_shifts(video, audio), strict=True):
+            pairs[condition][clip.person].append(distances)
+    return pairs
+
+
+def compare_foreign_sound(clips: Sequence[LipClip], embedded: Sequence[Embeddings]) -> PersonPairs:
+    """Compare each clip's own sound and sounds of other people, every sound at its best shift."""
+    pairs: PersonPairs = defaultdict(list)
+    for place, (clip, (video, audio)) in enumerate(zip(clips, embedded, strict=True)):
+        strangers = [number for number, other in enumerate(clips) if other.person != clip.person]
+        random = np.random.default_rng(place)
+        drawn = random.choice(strangers, min(_FOREIGN_SOUNDS, len(strangers)), replace=False) if strangers else ()
+        best = [_score(video, sound).lse_d for sound in (audio, *(embedded[number][1] for number in drawn))]
+        own, foreign = ([d for d in part if np.isfinite(d)] for part in (best[:1], best[1:]))
+        pairs[clip.person].append(DistancePairs(own, foreign))
+    return pairs
+
+
+def measure_lip_sync(network: LipSyncNetwork, clips: Sequence[LipClip]) -> list[Measurement]:
+    """Measure a network on clips, real and synthetic people apart."""
+    rows = []
+    for people, synthetic in PEOPLE.items():
         chosen = [clip for clip in clips if clip.synthetic == synthetic]
-        rows += _rows(network, chosen, people)
+        embedded = embed_clips(network, chosen)
+        pairs = {**compare_shifted_sound(chosen, embedded), FOREIGN: compare_foreign_sound(chosen, embedded)}
+        for condition, distances in pairs.items():
+            threshold = THRESHOLD if condition == WHOLE else None
+            rows.append(Measurement("sync", "AUC", people, condition, estimate_auc(distances), threshold, 0.5))
+        scores = [_score(*pair) for pair in embedded]
+        table = pd.DataFrame(
+            [{"person": clip.person, "clip": clip.clip} for clip in chosen], columns=["person", "clip"]
+        )
+        for measure, values, chance in (
+            ("best shift within one moment", [_is_in_place(score) for score in scores], 3 / (2 * MAX_SHIFT + 1)),
+            ("LSE-D", [score.lse_d for score in scores], None),
+            ("LSE-C", [score.lse_c for score in scores], None),
+        ):
+            estimate = mean_estimate(table.assign(value=np.array(values, float)))
+            rows.append(Measurement("sync", measure, people, f"of ±{MAX_SHIFT}", estimate, None, chance))
     return rows
 
 
-def _rows(network: SyncNetwork, clips: Sequence[Moments], people: str) -> list[Row]:
-    pairs = [(embedded_lips(network, clip.curves, clip.seen), embedded_speech(network, clip.speech)) for clip in clips]
-    whole: dict[str, list[Compared]] = {}
-    windows: dict[str, list[Compared]] = {}
-    single: dict[str, dict[str, dict[str, list[float]]]] = {name: {} for name in ("found", "lse_d", "lse_c")}
-    for clip, pair in zip(clips, pairs, strict=True):
-        for kind, of_clip in zip((whole, windows), compared(*pair), strict=True):
-            kind.setdefault(clip.person, []).append(of_clip)
-        scores = scores_of(shift_distances(*pair))
-        if not scores.reason:
-            numbers = {**scores.numbers(), "found": float(abs(scores.sync_shift) <= 1)}
-            for name, values in single.items():
-                values.setdefault(clip.person, {})[clip.clip] = [numbers[name]]
-    means = {name: mean_estimate(values) for name, values in single.items()}
-    shifts = f"of ±{REACH}"
-    return [
-        Row("sync", "AUC", people, "whole clips", auc_estimate(whole), BAR, 0.5),
-        Row("sync", "AUC", people, "windows of 1 s", auc_estimate(windows), None, 0.5),
-        Row("sync", "AUC", people, "others' sound, best shift", auc_estimate(_dubbed(clips, pairs)), None, 0.5),
-        Row("sync", "best shift within one moment", people, shifts, means["found"], None, 3 / (2 * REACH + 1)),
-        Row("sync", "LSE-D", people, shifts, means["lse_d"]),
-        Row("sync", "LSE-C", people, shifts, means["lse_c"]),
-    ]
+def _score(video: Array, audio: Array) -> SyncScores:
+    return score_distances(measure_shift_distances(video, audio))
 
 
-def _dubbed(clips: Sequence[Moments], pairs: Sequence[tuple[Array, Array]]) -> dict[str, list[Compared]]:
-    """LSE-D of every clip with its own sound, and with sounds of other people."""
-    found: dict[str, list[Compared]] = {}
-    for place, (clip, (video, sound)) in enumerate(zip(clips, pairs, strict=True)):
-        others = [number for number, other in enumerate(clips) if other.person != clip.person]
-        draw = np.random.default_rng(place)
-        drawn = draw.choice(others, min(_OTHERS, len(others)), replace=False) if others else ()
-        foreign = [scores_of(shift_distances(video, pairs[number][1])).lse_d for number in drawn]
-        own = scores_of(shift_distances(video, sound)).lse_d
-        near = [own] if np.isfinite(own) else []
-        found.setdefault(clip.person, []).append(Compared(near, [d for d in foreign if np.isfinite(d)]))
-    return found
+def _is_in_place(scores: SyncScores) -> float:
+    return np.nan if scores.reason else float(abs(scores.sync_shift) <= 1)

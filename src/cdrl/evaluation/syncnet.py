@@ -1,10 +1,10 @@
-"""SyncNet, the lip-sync judge of the literature, from a user's weights (`cdrl convert syncnet_v2.model`).
+"""SyncNet, the lip-sync evaluator of the literature, from a user's weights (`cdrl convert syncnet_v2.model`).
 
 Chung & Zisserman, "Out of Time: Automated Lip Sync in the Wild", 2016. The layers are those of the published
 `syncnet_v2.model`, the measure's preparation that of the code published with it: 25 pictures and 100 MFCC rows a
 second, five pictures (0.2 s) beside twenty rows, channels in OpenCV's order (blue first), values 0 to 255.
 
-One thing differs: the square that is cut out is laid around the evaluation's landmarks, not around the box of the
+One thing differs: the square that is cut out lies around the evaluation's landmarks, not around the box of the
 detector that the authors used, so numbers come close to published ones and need not equal them.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from scipy.ndimage import median_filter
 from torch import Tensor, nn
 
 from cdrl.errors import AssetError
-from cdrl.evaluation.sync import Array, Footage, grid
+from cdrl.evaluation.sync_metrics import Array, FaceFootage, embedding_times
 from cdrl.representations.checkpoints import load_into, read_tensors
 from cdrl.speech.audio import SAMPLE_RATE, Samples
 
@@ -34,7 +34,7 @@ ROWS, COEFFICIENTS = 20, 13  # of MFCC beside them
 _STEP = 4  # MFCC rows a picture
 _WIDTH = 1024  # of an embedding
 _MARGIN = 0.4  # of half the face's box: how much wider the square is, and how far it is moved down
-_GREY = (110, 110, 110)  # beyond the picture
+_GRAY = (110, 110, 110)  # beyond the picture
 _SMOOTH = 13  # frames that a box is the median of
 _BATCH = 16  # windows at once
 # DataParallel and the authors' own wrapper put these before the names.
@@ -53,7 +53,7 @@ class SyncNet(nn.Module):
             *_sound_layer(192, 384), *_sound_layer(384, 256), *_sound_layer(256, 256), nn.MaxPool2d(3, 2),
             *_sound_layer(256, 512, (5, 4), 0),
         )  # fmt: skip
-        self.netfcaud = _head()
+        self.netfcaud = _projection()
         self.netcnnlip = nn.Sequential(
             *_picture_layer(3, 96, (FRAMES, 7, 7), 2, 0), nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
             *_picture_layer(96, 256, (1, 5, 5), 2, 1), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
@@ -61,18 +61,18 @@ class SyncNet(nn.Module):
             nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
             *_picture_layer(256, 512, (1, 6, 6), 1, 0),
         )  # fmt: skip
-        self.netfclip = _head()
+        self.netfclip = _projection()
         self.eval().requires_grad_(False)
 
-    def sound(self, rows: Tensor) -> Tensor:
-        """[B, 1, 13, 20] MFCC → [B, 1024]"""
-        found: Tensor = self.netfcaud(self.netcnnaud(rows).flatten(1))
-        return found
+    def embed_audio(self, rows: Tensor) -> Tensor:
+        """Embed MFCC [B, 1, 13, 20] as [B, 1024]."""
+        embedding: Tensor = self.netfcaud(self.netcnnaud(rows).flatten(1))
+        return embedding
 
-    def video(self, pictures: Tensor) -> Tensor:
-        """[B, 3, 5, 224, 224] blue, green, red in 0 … 255 → [B, 1024]"""
-        found: Tensor = self.netfclip(self.netcnnlip(pictures).flatten(1))
-        return found
+    def embed_video(self, pictures: Tensor) -> Tensor:
+        """Embed pictures [B, 3, 5, 224, 224], blue, green, red in 0 … 255, as [B, 1024]."""
+        embedding: Tensor = self.netfclip(self.netcnnlip(pictures).flatten(1))
+        return embedding
 
 
 def _sound_layer(
@@ -89,26 +89,28 @@ def _picture_layer(
     return convolution, nn.BatchNorm3d(channels), nn.ReLU()
 
 
-def _head() -> nn.Sequential:
+def _projection() -> nn.Sequential:
     return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, _WIDTH))
 
 
 def load_syncnet(path: Path) -> SyncNet:
-    """The networks with a user's weights: safetensors of the published state dict, whatever prefix its names have.
+    """Load a user's weights: safetensors of the published state dict, whatever prefix its names have.
 
-    Raises InputNotFoundError, and InputError for a pickle (naming `cdrl convert`), damage, or another network.
+    Raises:
+        InputNotFoundError: There is no such file.
+        InputError: The file is a pickle (`cdrl convert` is named), damaged, or of another network.
     """
     network = SyncNet()
     tensors = {_PREFIX.sub("", name): value for name, value in read_tensors(path)[0].items()}
     # Old files have no counters of batches, and what they count means nothing here.
     counters = {name: value for name, value in network.state_dict().items() if name.endswith(_COUNTER)}
-    kept = {name: value.float() for name, value in tensors.items() if not name.endswith(_COUNTER)}
-    load_into(network, counters | kept, path)
+    weights = {name: value.float() for name, value in tensors.items() if not name.endswith(_COUNTER)}
+    load_into(network, counters | weights, path)
     return network
 
 
-class SyncNetJudge:
-    """`cdrl.evaluation.sync.SyncJudge` of SyncNet. Moment i is the 0.2 s that begin at i / 25 s."""
+class SyncNetEvaluator:
+    """The `cdrl.evaluation.sync_metrics.SyncEvaluator` of SyncNet. Moment i is the 0.2 s that begin at i / 25 s."""
 
     name = "syncnet"
     padded = True
@@ -117,56 +119,63 @@ class SyncNetJudge:
         self._network = network
 
     @classmethod
-    def load(cls, path: Path) -> SyncNetJudge:
-        """See `load_syncnet`; raises AssetError, too, where the library for MFCC is not installed."""
-        _features()
+    def load(cls, path: Path) -> SyncNetEvaluator:
+        """Load the networks as `load_syncnet`; raises AssetError, too, where the library for MFCC is not installed."""
+        _import_mfcc()
         return cls(load_syncnet(path))
 
-    def video(self, footage: Footage) -> Array:
-        """[n, 1024]; NaN where one of a window's faces is not seen."""
-        pictures, seen = _resampled(footage)
+    def embed_video(self, footage: FaceFootage) -> Array:
+        """Embed windows of five pictures as [n, 1024]; NaN where one of a window's faces is not seen."""
+        pictures, seen = _resample_faces(footage)
         windows = max(len(pictures) - FRAMES + 1, 0)
-        found = np.full((windows, _WIDTH), np.nan)
-        for first in range(0, windows, _BATCH):
-            rows = range(first, min(first + _BATCH, windows))
-            cut = np.stack([pictures[row : row + FRAMES] for row in rows])  # [B, 5, H, W, RGB]
-            with torch.inference_mode():
-                given = torch.from_numpy(cut[..., ::-1].copy()).permute(0, 4, 1, 2, 3).float()
-                found[rows.start : rows.stop] = self._network.video(given).numpy()
-        lost = np.array([not seen[row : row + FRAMES].all() for row in range(windows)], bool)
-        found[lost] = np.nan
-        return found
 
-    def sound(self, samples: Samples) -> Array:
-        """[m, 1024]"""
+        def batch(starts: range) -> Tensor:
+            windowed = np.stack([pictures[start : start + FRAMES] for start in starts])  # [B, 5, H, W, RGB]
+            return torch.from_numpy(windowed[..., ::-1].copy()).permute(0, 4, 1, 2, 3)
+
+        embeddings = _embed_windows(windows, batch, self._network.embed_video)
+        lost = np.array([not seen[start : start + FRAMES].all() for start in range(windows)], bool)
+        embeddings[lost] = np.nan
+        return embeddings
+
+    def embed_audio(self, samples: Samples) -> Array:
+        """Embed windows of 0.2 s of mono sound at 16 kHz as [m, 1024]."""
         rows = mfcc(samples)
-        windows = max((len(rows) - ROWS) // _STEP + 1, 0)
-        found = np.empty((windows, _WIDTH))
-        for first in range(0, windows, _BATCH):
-            starts = range(first, min(first + _BATCH, windows))
-            cut = np.stack([rows[start * _STEP : start * _STEP + ROWS].T for start in starts])
-            with torch.inference_mode():
-                found[first : first + len(starts)] = self._network.sound(torch.from_numpy(cut)[:, None].float()).numpy()
-        return found
+
+        def batch(starts: range) -> Tensor:
+            windowed = np.stack([rows[start * _STEP : start * _STEP + ROWS].T for start in starts])
+            return torch.from_numpy(windowed)[:, None]
+
+        return _embed_windows(max((len(rows) - ROWS) // _STEP + 1, 0), batch, self._network.embed_audio)
+
+
+def _embed_windows(count: int, batch: Callable[[range], Tensor], half: Callable[[Tensor], Tensor]) -> Array:
+    """Embed windows 0 … count − 1 as [count, 1024], a few at a time."""
+    embeddings = np.empty((count, _WIDTH))
+    with torch.inference_mode():
+        for first in range(0, count, _BATCH):
+            starts = range(first, min(first + _BATCH, count))
+            embeddings[first : starts.stop] = half(batch(starts).float()).numpy()
+    return embeddings
 
 
 def mfcc(samples: Samples) -> Array:
-    """[n, 13] coefficients, 100 rows a second, of sound at 16 kHz in [-1, 1], taken as 16-bit numbers as published."""
+    """Compute MFCC [n, 13], 100 rows a second, of sound at 16 kHz in [-1, 1], taken as 16-bit numbers as published."""
     numbers = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-    return np.asarray(_features().mfcc(numbers, SAMPLE_RATE, numcep=COEFFICIENTS), np.float64)
+    return np.asarray(_import_mfcc().mfcc(numbers, SAMPLE_RATE, numcep=COEFFICIENTS), np.float64)
 
 
-def _features() -> Any:
+def _import_mfcc() -> Any:
     try:
         return importlib.import_module("python_speech_features")
     except ModuleNotFoundError as error:
         raise AssetError(
-            "judging with SyncNet needs python_speech_features: run `pip install python_speech_features==0.6`"
+            "SyncNet needs python_speech_features: run `pip install python_speech_features==0.6`"
         ) from error
 
 
 def face_squares(points: Array) -> Array:
-    """Squares [T, 3] (left, top, side) in pixels around faces [T, 468, 2], as wide and low as SyncNet was trained on.
+    """Fit squares [T, 3] (left, top, side) in pixels around faces [T, 468, 2], as wide and low as SyncNet's were.
 
     A lost face's square is that of the nearest frames; medians over 13 frames keep it still.
     """
@@ -179,22 +188,18 @@ def face_squares(points: Array) -> Array:
     return np.column_stack([x - half * (1 + _MARGIN), y - half, 2 * half * (1 + _MARGIN)])
 
 
-def _resampled(footage: Footage) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _resample_faces(footage: FaceFootage) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Face pictures [n, 224, 224, 3] RGB at 25 a second, each the nearest frame's; and [n] whether a face is there."""
     times, points = footage.times, footage.points
-    moments = grid(float(times[-1]))
-    right = np.clip(np.searchsorted(times, moments), 1, max(len(times) - 1, 1)) if len(times) > 1 else 0 * moments
-    right = right.astype(np.intp)
-    left = np.maximum(right - 1, 0)
-    nearest = np.where(moments - times[left] <= times[right] - moments, left, right)
-    pictures = np.stack(list(_cut(footage, face_squares(points))))
+    nearest = np.searchsorted((times[:-1] + times[1:]) / 2, embedding_times(float(times[-1])))
+    pictures = np.stack(list(_crop_faces(footage, face_squares(points))))
     return pictures[nearest], np.isfinite(points[nearest, 0, 0])
 
 
-def _cut(footage: Footage, squares: Array) -> Iterator[NDArray[np.uint8]]:
+def _crop_faces(footage: FaceFootage, squares: Array) -> Iterator[NDArray[np.uint8]]:
     for rgb, (left, top, side) in zip(footage.frames(), squares, strict=True):
         pad = max(int(side), 1)
-        wide = cv2.copyMakeBorder(rgb, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=_GREY)
+        wide = cv2.copyMakeBorder(rgb, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=_GRAY)
         # A face that has left the picture is cut out as near to it as there are pixels.
         y, x = (int(np.clip(int(v) + pad, 0, n - pad)) for v, n in zip((top, left), wide.shape[:2], strict=True))
         yield np.asarray(cv2.resize(wide[y : y + pad, x : x + pad], (SIDE, SIDE)), np.uint8)

@@ -39,7 +39,8 @@ from cdrl.evaluation.people import (
 )
 from cdrl.evaluation.sheets import Faces
 from cdrl.evaluation.store import Store
-from cdrl.evaluation.sync import SyncJudge, available_judge
+from cdrl.evaluation.sync_evaluators import find_sync_evaluator
+from cdrl.evaluation.sync_metrics import SyncEvaluator
 from cdrl.evaluation.targets import Cells, Targets
 from cdrl.evaluation.tiles import TiledClip, estimate_lag, motion, read_peers, tile_frames, write_source
 from cdrl.pretrained import cache_folder, find_model, missing_models
@@ -142,7 +143,7 @@ def evaluate(config: TableConfig, methods: Sequence[Method] | ChooseMethods | No
         raise UsageError(f"unknown emotion {', '.join(sorted(unknown))}: the judge knows {', '.join(CLASSES)}")
     pairs = report.pair_names(config.pairs)
     networks = read_networks(config.recognition, config.expression)
-    sync = available_judge(config.sync)
+    sync = find_sync_evaluator(config.sync)
     if config.html is not None:
         html.check(config.html)
     clips = read_clips(config.data)

@@ -1,15 +1,20 @@
-"""`cdrl train sync`: trains the lip-sync judge of the evaluation on clips with sound.
+"""`cdrl train sync`: trains the lip-sync network of the evaluation on clips with sound.
 
-setup → lips → fit, top to bottom. The evaluation's own face finder looks at every clip once. Every step takes a stretch
-of some real and some made clips; in each, every moment of the lips must find its moment of the sound among the others
-of the same stretch, and the other way round. Who speaks and what it looks like is the same throughout a stretch, so
-only the movement tells.
+The evaluation's own face finder looks at every clip once. Every step takes a stretch of some real and some synthetic
+clips; in each, every moment of the lips must find its moment of the sound among the others of the same stretch, and the
+other way round (InfoNCE in both directions). Who speaks, and how that looks, is the same throughout a stretch, so only
+the movement tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +26,27 @@ from torch import Tensor
 from torch.nn import functional
 from tyro.conf import FlagCreatePairsOff
 
-from cdrl.datasets.prepared import Prepared
+from cdrl.datasets.prepared import PreparedClip, PreparedDataset
 from cdrl.errors import UsageError
-from cdrl.evaluation.sync_auc import judge_of_sync
-from cdrl.evaluation.sync_expert import ARCHITECTURE, CURVES, SyncConfig, SyncNetwork
-from cdrl.evaluation.sync_moments import Moments, kept_moments
+from cdrl.evaluation import sync_auc
+from cdrl.evaluation.lip_clips import LipClip, read_lip_clip
+from cdrl.pretrained import MODELS
+from cdrl.representations.lip_sync import ARCHITECTURE, LIP_FEATURES, LipSyncConfig, LipSyncNetwork
 from cdrl.training.distributed import World
+from cdrl.training.kept import keep_npz
 from cdrl.training.loop import LoopOptions, fit, held
 from cdrl.training.progress import track
 from cdrl.training.publish import check_target, publish
 from cdrl.training.settings import settings_of
 
 Array32 = NDArray[np.float32]
-_FLOOR = 0.1  # of the mean spread, under which no curve is scaled up
+_MIN_SPREAD = 0.1  # of the mean spread: lip features that move less are not scaled up
+_CACHE_VERSION = 1  # raise it whenever the cached lips change
 
 
 @dataclass(frozen=True)
 class Options:
-    """Train the lip-sync judge on prepared data (`cdrl data prepare`), real and made people together."""
+    """Train the lip-sync network on prepared data (`cdrl data prepare`), real and synthetic people together."""
 
     data: tuple[Path, ...]
     """Prepared folders; clips without sound are left out."""
@@ -50,25 +58,25 @@ class Options:
     width: int = 96
     """Channels of the networks."""
     dimensions: int = 64
-    """Of an embedding."""
+    """Length of an embedding."""
     clips: int = 24
-    """Stretches a step."""
+    """Stretches in a step."""
     real: float = 0.5
-    """Share of them that is of real people."""
+    """Share of the stretches that is of real people."""
     moments: int = 40
     """Moments of a stretch, 25 a second."""
-    near: int = 1
-    """Moments beside the right one that count neither as right nor as wrong."""
+    ignore_radius: int = 1
+    """Moments on each side of the right one that count neither as right nor as wrong."""
     temperature: float = 0.1
-    """Of the contrast."""
-    size: float = 0.25
-    """Deviation of the log of how much a mouth moves, varied at random."""
-    tremble: float = 0.3
-    """At most this much noise on the lips, and as much on the sound, in units of their spread."""
-    deaf: float = 0.1
-    """Share of the speech features that is not heard."""
+    """Temperature of InfoNCE."""
+    scale_jitter: float = 0.25
+    """Standard deviation of the log of the random factor on how much a mouth moves."""
+    noise: float = 0.3
+    """Largest deviation of the noise on the lips, and deviation of that on the sound, in units of their spread."""
+    audio_dropout: float = 0.1
+    """Share of the speech features that is replaced by their mean."""
     cache: Path = Path("runs/cache")
-    """Where the lips that were seen are kept."""
+    """Folder for the cache of lips."""
     publish: Path | None = None
     """Where the best checkpoint is copied, and entered into the list of model files."""
     overwrite: FlagCreatePairsOff[bool] = False
@@ -76,9 +84,9 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """The command."""
+    """Train, write checkpoints and the log into the run's folder, and publish the best one where asked to."""
     check_target(options.publish, options.overwrite)
-    data = Prepared.open(options.data)
+    data = PreparedDataset.open(options.data)
     with held(options.loop, "cdrl train sync") as world:
         task = SyncTask(options, data, world)
         best = fit(task, options.loop, world, settings_of(options, data.digest))
@@ -94,47 +102,48 @@ def run(options: Options) -> int:
 
 
 class SyncTask:
-    """The networks, their draws and their loss; see `cdrl.training.loop.Task`."""
+    """The network, its draws and its loss; see `cdrl.training.loop.Task`."""
 
     rates: Mapping[str, float] = {}
 
-    def __init__(self, options: Options, data: Prepared, world: World) -> None:
+    def __init__(self, options: Options, data: PreparedDataset, world: World) -> None:
         self.options, self.world = options, world
-        seen = {part: self._look(data, part) for part in ("train", "validation")}
-        long = [clip for clip in seen["train"] if len(clip.seen) >= options.moments]
-        # As many of either kind as the share says, where there are both.
-        self._kinds = [[c for c in long if c.synthetic == made] for made in (False, True)]
-        self.trained_on, self.held_out = long, seen["validation"]
-        if not long or not self.held_out:
+        train, self.validation = (self._read_lips(data, split) for split in ("train", "validation"))
+        self.trained_on = [clip for clip in train if len(clip.visible) >= options.moments]
+        self._real, self._synthetic = (
+            [clip for clip in self.trained_on if clip.synthetic == synthetic] for synthetic in (False, True)
+        )
+        if not self.trained_on or not self.validation:
             raise UsageError(
-                f"{len(long)} clips with sound are long enough to train on and {len(self.held_out)} are there to "
-                "validate: prepare more data, or lower --moments"
+                f"{len(self.trained_on)} clips with sound are long enough to train on and {len(self.validation)} are "
+                "there to validate: prepare more data, or lower --moments"
             )
-        self.model = SyncNetwork(
-            SyncConfig(data.speech, long[0].speech.shape[1], options.width, options.dimensions)
-        ).to(world.device)
-        self._scale()
+        width = self.trained_on[0].speech.shape[1]
+        config = LipSyncConfig(data.speech, width, options.width, options.dimensions)
+        self.model = LipSyncNetwork(config).to(world.device)
+        self._fit_scales()
 
-    def _look(self, data: Prepared, part: Any) -> list[Moments]:
+    def _read_lips(self, data: PreparedDataset, split: Any) -> list[LipClip]:
         console = Console(soft_wrap=True, quiet=not self.world.first)
-
-        def shown(clips: Any) -> Any:
-            return track(clips, f"looking at lips ({part})", console)
-
-        given = (data.of(part), data.digest, self.options.cache, shown)
+        read = partial(
+            read_cached_lips,
+            data.select(split),
+            data.digest,
+            self.options.cache,
+            lambda clips: track(clips, f"looking at lips ({split})", console),
+        )
         if self.world.first:
-            kept_moments(*given)
+            read()
         self.world.barrier()
-        return kept_moments(*given)
+        return read()
 
-    def _scale(self) -> None:
-        """What is trained on has unit spread; curves that hardly move are not blown up."""
-        curves = np.concatenate([clip.curves[clip.seen] for clip in self.trained_on])
-        spread = curves.std(0)
+    def _fit_scales(self) -> None:
+        """Scale what is trained on to unit spread; lip features that hardly move are not blown up."""
+        spread = np.concatenate([clip.lips[clip.visible] for clip in self.trained_on]).std(0)
         speech = np.concatenate([clip.speech for clip in self.trained_on])
         model = self.model
         for buffer, values in (
-            (model.lips_scale, spread + _FLOOR * spread.mean()),
+            (model.lips_scale, spread + _MIN_SPREAD * spread.mean()),
             (model.speech_mean, speech.mean(0)),
             (model.speech_scale, speech.std(0) + 1e-3),
         ):
@@ -142,58 +151,96 @@ class SyncTask:
             buffer.copy_(torch.from_numpy(values).half().float())
 
     def loss(self, step: int, world: World) -> dict[str, Tensor]:
-        """Contrast of the moments of each stretch; every process draws the whole batch and computes its slice."""
+        """Contrast the moments of each stretch; every process draws the whole batch and computes its slice of it."""
         options = self.options
-        draw = np.random.default_rng((options.loop.seed, step))
-        drawn = [self._stretch(self._draw(number, draw), draw) for number in range(options.clips)]
+        random = np.random.default_rng((options.loop.seed, step))
+        drawn = [self._draw_stretch(self._draw_clip(number, random), random) for number in range(options.clips)]
         mine = drawn[world.slice(len(drawn))]
-        curves, speech = (torch.from_numpy(np.stack(side)).to(world.device) for side in zip(*mine, strict=True))
-        seen, heard = self.model.see(curves), self.model.hear(speech)
-        alike = torch.einsum("btd,bsd->bts", seen, heard) / options.temperature
+        lips, speech = (torch.from_numpy(np.stack(side)).to(world.device) for side in zip(*mine, strict=True))
+        video, audio = self.model.embed_video(lips), self.model.embed_audio(speech)
+        similarity = torch.einsum("btd,bsd->bts", video, audio) / options.temperature
         places = torch.arange(options.moments, device=world.device)
         apart = (places[:, None] - places).abs()
-        alike = alike.masked_fill((apart > 0) & (apart <= options.near), -torch.inf)
-        right = places.expand(len(mine), -1)
-        found = functional.cross_entropy(alike.transpose(1, 2), right)
-        told = functional.cross_entropy(alike, right)
-        hits = (alike.argmax(2) == places).float().mean()
-        return {"loss": found + told, "found": hits.detach()}
+        similarity = similarity.masked_fill((apart > 0) & (apart <= options.ignore_radius), -torch.inf)
+        targets = places.expand(len(mine), -1)
+        to_audio = functional.cross_entropy(similarity.transpose(1, 2), targets)
+        to_video = functional.cross_entropy(similarity, targets)
+        accuracy = (similarity.argmax(2) == places).float().mean()
+        return {"loss": to_audio + to_video, "accuracy": accuracy.detach()}
 
-    def _draw(self, number: int, draw: np.random.Generator) -> Moments:
-        real, made = self._kinds
-        wanted = real if number < round(self.options.real * self.options.clips) else made
-        among = wanted or real or made
-        return among[int(draw.integers(len(among)))]
+    def _draw_clip(self, number: int, random: np.random.Generator) -> LipClip:
+        """Draw a real clip where `number` lies within the share of them, else a synthetic one, where there is one."""
+        real = number < round(self.options.real * self.options.clips)
+        clips = (self._real if real else self._synthetic) or self.trained_on
+        return clips[int(random.integers(len(clips)))]
 
-    def _stretch(self, clip: Moments, draw: np.random.Generator) -> tuple[Array32, Array32]:
-        """Lips [moments, CURVES] and speech [moments, width] of a stretch, varied."""
+    def _draw_stretch(self, clip: LipClip, random: np.random.Generator) -> tuple[Array32, Array32]:
+        """Draw lips [moments, LIP_FEATURES] and speech [moments, width] of a stretch, augmented."""
         options = self.options
-        first = int(draw.integers(len(clip.seen) - options.moments + 1))
+        first = int(random.integers(len(clip.visible) - options.moments + 1))
         part = slice(first, first + options.moments)
-        curves, speech = clip.curves[part], clip.speech[part]
+        lips, speech = clip.lips[part], clip.speech[part]
         lips_scale, speech_mean, speech_scale = (
             buffer.cpu().numpy() for buffer in (self.model.lips_scale, self.model.speech_mean, self.model.speech_scale)
         )
-        tremble = options.tremble * draw.random() * draw.standard_normal(curves.shape)
-        other = options.tremble * draw.standard_normal(CURVES)  # another mouth at rest
-        lips = curves * np.exp(options.size * draw.standard_normal()) + lips_scale * (tremble + other)
-        sound = speech + speech_scale * options.tremble * draw.standard_normal(speech.shape)
-        sound = np.where(draw.random(speech.shape[1]) < options.deaf, speech_mean, sound)
-        return lips.astype(np.float32), sound.astype(np.float32)
+        jitter = options.noise * random.random() * random.standard_normal(lips.shape)
+        rest = options.noise * random.standard_normal(LIP_FEATURES)  # another mouth at rest
+        lips = lips * np.exp(options.scale_jitter * random.standard_normal()) + lips_scale * (jitter + rest)
+        noisy = speech + speech_scale * options.noise * random.standard_normal(speech.shape)
+        noisy = np.where(random.random(speech.shape[1]) < options.audio_dropout, speech_mean, noisy)
+        return lips.astype(np.float32), noisy.astype(np.float32)
 
     def validate(self) -> dict[str, float]:
-        """On people not trained on; real ones choose, where there are any."""
-        rows = judge_of_sync(self.model, self.held_out)
-        found = {(row.people, row.measure, row.condition): row.found.value for row in rows}
-        values = {
-            f"{people}_{name}": value
-            for people in ("real", "made")
-            for name, condition in (("clips", "whole clips"), ("windows", "windows of 1 s"))
-            if (value := found[people, "AUC", condition]) is not None
-        }
-        chosen = [value for name, value in values.items() if name.startswith("real")] or list(values.values())
-        return {"score": float(np.mean(chosen)), **values}
+        """Measure the AUC on people not trained on; real ones decide, where there are any."""
+        values = {}
+        for people, synthetic in sync_auc.PEOPLE.items():
+            chosen = [clip for clip in self.validation if clip.synthetic == synthetic]
+            pairs = sync_auc.compare_shifted_sound(chosen, sync_auc.embed_clips(self.model, chosen))
+            for name, condition in (("clips", sync_auc.WHOLE), ("windows", sync_auc.WINDOWS)):
+                values[f"{people}_{name}"] = sync_auc.estimate_auc(pairs[condition], interval=False).value
+        known = {name: value for name, value in values.items() if value is not None}
+        deciding = [value for name, value in known.items() if name.startswith("real")] or list(known.values())
+        return {"score": float(np.mean(deciding)), **known}
 
     def export(self) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
-        """Both networks."""
+        """Return the network's tensors, its architecture and its configuration."""
         return self.model.state_dict(), ARCHITECTURE, asdict(self.model.config)
+
+
+def read_cached_lips(
+    clips: Sequence[PreparedClip],
+    digest: str,
+    folder: Path,
+    watch: Callable[[Sequence[PreparedClip]], Iterable[PreparedClip]],
+) -> list[LipClip]:
+    """Read the lips of those clips that have sound, from a cache where they were looked at before.
+
+    Args:
+        clips: Clips of prepared data.
+        digest: Digest of that data.
+        folder: Folder of the cache.
+        watch: Wraps what is iterated over, as `rich.progress.track` does.
+
+    Raises:
+        OutputError: The cache cannot be written.
+    """
+    finders = [model.sha256 for model in MODELS.values() if model.purpose == "judging"]
+    read = []
+    for clip in watch([clip for clip in clips if clip.speech is not None]):
+        facts = [_CACHE_VERSION, LIP_FEATURES, digest, finders, clip.metadata.id]
+        path = folder / f"lips_{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]}.npz"
+        cached = _read_cache(path, clip)
+        if cached is None and (seen := read_lip_clip(clip)) is not None:
+            keep_npz(path, curves=seen.lips.astype(np.float16), seen=seen.visible)
+            cached = _read_cache(path, clip) or seen  # as it will be read the next time
+        read += [cached] if cached is not None else []
+    return read
+
+
+def _read_cache(path: Path, clip: PreparedClip) -> LipClip | None:
+    """The cached lips of a clip; None where there are none, or they are damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return LipClip.from_prepared(clip, file["curves"].astype(np.float32), file["seen"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
