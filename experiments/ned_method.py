@@ -16,10 +16,10 @@ from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track
-from cdrl.manipulation.differentiable import DifferentiablePrior
-from cdrl.manipulation.person import SURVEY, expression_model, survey
+from cdrl.manipulation.expression_change import apply_shading
+from cdrl.manipulation.person import OBSERVED_SECONDS, estimate_people, expression_model
 from cdrl.manipulation.prior import EmotionPrior
-from cdrl.manipulation.traits import OPENING, codes
+from cdrl.manipulation.translator_features import decode_change, encode_shapes
 from cdrl.media import EncoderOptions, Limits, Writer, read
 from cdrl.rendering.render import render
 from experiments.ned_networks import WINDOW, Ned, load_ned
@@ -62,8 +62,8 @@ def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior
     if networks.config.prior_sha256 != prior.sha256:
         raise AssetError("these networks of NED were trained for another prior: train them again with its --prior")
     model = expression_model(prior)
-    with read(source, stop=SURVEY) as frames:
-        people = survey(frames, FaceTracker(BundleDetector()), model)
+    with read(source, stop=OBSERVED_SECONDS) as frames:
+        people = estimate_people(frames, FaceTracker(BundleDetector()), model)
     tracker = FaceTracker(BundleDetector())
     with read(source) as frames:
         tracks = [tracker.step(frame) for frame in frames]
@@ -72,15 +72,13 @@ def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior
         raise FaceError(f"{source}: no face is found")
     person = next(iter(people.values()))
     poses = [estimate_pose(track.points) for track in seen]
-    shapes = np.array([pose.normalise(track.points) for pose, track in zip(poses, seen, strict=True)], np.float32)
-    before = torch.from_numpy(codes(shapes, person.neutral, prior))
+    shapes = np.array([pose.normalize(track.points) for pose, track in zip(poses, seen, strict=True)], np.float32)
+    before = torch.from_numpy(encode_shapes(shapes, person.neutral_shape, prior))
     change = translate_clip(networks, before, EMOTIONS.index(emotion)) - before
-    twin = DifferentiablePrior(prior)
-    moved = twin.coded(change[None, :, :-1], OPENING * change[None, :, -1], torch.from_numpy(shapes)[None])[0].numpy()
-    gain = torch.from_numpy(prior.pattern({emotion: 1.0}).gain)[None]
-    lit = twin.lit(gain, torch.tensor([person.relief]))[0].numpy()
+    moved = decode_change(change.numpy(), shapes, prior)
+    gain = apply_shading(prior.blend_emotions({emotion: 1.0}).gain, person.relief)
     shifts = [pose.to_image(shift)[:, :2].astype(np.float32) for pose, shift in zip(poses, moved, strict=True)]
-    _write(source, output, tracks, shifts, lit)
+    _write(source, output, tracks, shifts, gain)
 
 
 def _write(source: Path, output: Path, tracks: list[Track | None], shifts: list[Floats], gain: Floats) -> None:

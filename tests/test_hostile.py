@@ -13,10 +13,10 @@ import pytest
 from cdrl import export, files
 from cdrl.cli.main import main
 from cdrl.errors import AssetError, CdrlError, InputError, one_line
-from cdrl.manipulation import personal
-from cdrl.manipulation.personal import OnnxTranslator
+from cdrl.manipulation import personalization
+from cdrl.manipulation.personalization import OnnxTranslator
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names
-from cdrl.manipulation.traits import FURTHER
+from cdrl.manipulation.translator_features import N_EXTRA_OUTPUTS
 
 
 def packed(path, **members):
@@ -75,7 +75,7 @@ def graph(tmp_path):
     def make(nodes, tensors=()):
         number = onnx.TensorProto.FLOAT
         taken = onnx.helper.make_tensor_value_info("traits", number, [1, len(prior.identity) + count + 2])
-        given = onnx.helper.make_tensor_value_info("change", number, [1, count, modes + FURTHER])
+        given = onnx.helper.make_tensor_value_info("change", number, [1, count, modes + N_EXTRA_OUTPUTS])
         whole = onnx.helper.make_graph(nodes, "graph", [taken], [given], initializer=list(tensors))
         model = onnx.helper.make_model(whole, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
         onnx.helper.set_model_props(model, {"prior_sha256": prior.sha256})
@@ -90,7 +90,7 @@ def test_a_translator_that_wants_all_memory(graph):
     one = onnx.helper.make_tensor("one", onnx.TensorProto.FLOAT, [1], [1.0])
     large = onnx.numpy_helper.from_array(np.array([1 << 28]), "large")
     modes = len(EmotionPrior.load().expression_deviation)
-    asked = onnx.numpy_helper.from_array(np.array([1, len(EXPRESSIVE), modes + FURTHER]), "asked")
+    asked = onnx.numpy_helper.from_array(np.array([1, len(EXPRESSIVE), modes + N_EXTRA_OUTPUTS]), "asked")
     nodes = [
         onnx.helper.make_node("ConstantOfShape", ["large"], ["gigabyte"], value=one),
         onnx.helper.make_node("ReduceSum", ["gigabyte"], ["sum"], keepdims=0),
@@ -120,7 +120,7 @@ def refused(model):
     translator = OnnxTranslator(prior, model)
     anybody = np.zeros(len(prior.identity) + len(EXPRESSIVE) + 2, np.float32)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(AssetError, match="does not run within"):
-        patch.setattr(personal, "traits", lambda person, prior: anybody)
+        patch.setattr(personalization, "person_features", lambda person, prior: anybody)
         translator(None)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import canonical_points
-from cdrl.manipulation.prior import EmotionPrior, back, of_the_mouth
+from cdrl.manipulation.expression_change import lip_reopening, mouth_component
+from cdrl.manipulation.prior import EmotionPrior
 from cdrl.training.changes import mouths_table, shut
 from cdrl.training.observations import Observation
 
@@ -19,15 +20,15 @@ def talk(person, emotion, smile, share):
     shapes = []
     for opening in np.tile(np.linspace(0, 1.5, 31), 2):
         wish = np.tile(np.float32([0, opening, 0]), (9, 1))
-        shape = canonical_points() + lips().opened_by(wish - lips().vectors(canonical_points()))
-        shapes.append(shape + (share + (1 - share) * back(float(opening), CLOSED)) * smile)
+        shape = canonical_points() + lips().opening_displacement(wish - lips().vectors(canonical_points()))
+        shapes.append(shape + (share + (1 - share) * lip_reopening(float(opening), CLOSED)) * smile)
     texture = np.zeros((128, 128), np.float32)
     return Observation(f"{person} {emotion}", person, emotion, np.float32(shapes), texture, np.zeros(52))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_the_share_that_shut_lips_show_is_found(share):
-    smile = of_the_mouth(EmotionPrior.load().pattern({"happy": 1.0}).offset)
+    smile = mouth_component(EmotionPrior.load().blend_emotions({"happy": 1.0}).offset)
     people = [("anna", 0.6), ("bert", 1.4)]  # who smile more or less
     seen = [talk(name, "neutral", 0 * smile, 1) for name, _ in people]
     seen += [talk(name, "happy", size * smile, share) for name, size in people]
@@ -35,7 +36,7 @@ def test_the_share_that_shut_lips_show_is_found(share):
 
 
 def test_the_table_tells_what_a_mouth_shows_at_each_opening():
-    smile = of_the_mouth(EmotionPrior.load().pattern({"happy": 1.0}).offset)
+    smile = mouth_component(EmotionPrior.load().blend_emotions({"happy": 1.0}).offset)
     names = ("anna", "bert", "cleo")
     seen = [talk(name, "neutral", 0 * smile, 1) for name in names] + [talk(name, "happy", smile, 0.4) for name in names]
     table = mouths_table(seen)
@@ -47,7 +48,7 @@ def test_the_table_tells_what_a_mouth_shows_at_each_opening():
 
 
 def test_who_never_shuts_the_lips_tells_nothing():
-    smile = of_the_mouth(EmotionPrior.load().pattern({"happy": 1.0}).offset)
+    smile = mouth_component(EmotionPrior.load().blend_emotions({"happy": 1.0}).offset)
     neutral, happy = talk("anna", "neutral", 0 * smile, 1), talk("anna", "happy", smile, 0.3)
     parted_only = replace(happy, shapes=happy.shapes[lips().opening(happy.shapes) > 0.9])
     assert shut([neutral, parted_only], "happy") == 1

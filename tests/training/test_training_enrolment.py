@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cdrl.manipulation.prior import region_table
+from cdrl.manipulation.prior import region_matrix
 from cdrl.training.enrolment import Enrolment, believed, enrolled, enrolments
 from cdrl.training.observations import Observation
 
@@ -20,11 +20,11 @@ def seen(person, emotion, shapes):
 
 def test_examples_are_believed_region_by_region_as_far_as_they_are_right():
     """An example that overshoots by two is worth half; one that says nothing of the truth is worth nothing."""
-    wide = region_table().T @ np.float32([2, 1, 1, 0])
+    wide = region_matrix().T @ np.float32([2, 1, 1, 0])
     examples = []
     for number in range(60):
         others, way = offset(), offset()
-        stray = (region_table()[3] > 0.5)[:, None] * offset()
+        stray = (region_matrix()[3] > 0.5)[:, None] * offset()
         examples.append(Enrolment(str(number), "sad", others, others + wide[:, None] * way + stray, others + way))
     brows, eyes, cheeks, mouth = believed(examples)
     assert brows == pytest.approx(0.5, abs=0.05)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cdrl.manipulation.person import Person
-from cdrl.manipulation.prior import EmotionPrior, region_table
-from cdrl.manipulation.reference import reference_parts, reference_pattern
+from cdrl.manipulation.prior import EmotionPrior, region_matrix
+from cdrl.manipulation.reference import reference_expression, reference_parts
 from cdrl.training.following import HALVES, Followed, following, following_table
 
 RANDOM = np.random.default_rng(0)
@@ -16,7 +16,7 @@ def clips(weights, people=("anna", "bert", "carl")):
     for person in people:
         for emotion in ("happy", "sad", "angry", "fear") * 4:
             parts = RANDOM.normal(0, 1, (3, 478, 3)).astype(np.float32)
-            own = ((weights @ region_table())[:, :, None] * parts).sum(0)
+            own = ((weights @ region_matrix())[:, :, None] * parts).sum(0)
             found.append(Followed(person, emotion, parts, np.zeros_like(own), own))
     return found
 
@@ -39,8 +39,8 @@ def test_a_reference_that_shows_nothing_changes_nothing():
     neutral = prior.mean + prior.identity[0]
     nobody = Person(neutral, neutral, {}, 0.4, None, 0.15)
     assert not reference_parts(nobody, prior).any()
-    assert not reference_pattern(nobody, prior).offset.any()
+    assert not reference_expression(nobody, prior).offset.any()
     happy = Person(neutral + prior.offset[3], neutral, {"happy": 0.5}, 0.4, None, 0.15)
-    pattern = reference_pattern(happy, prior)
+    pattern = reference_expression(happy, prior)
     assert np.abs(pattern.offset).max() > 0.05
     assert pattern.lip_opening == pytest.approx(prior.lip_opening[3], abs=1e-6)
