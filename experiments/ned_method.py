@@ -19,9 +19,9 @@ from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.expression_change import apply_shading
 from cdrl.manipulation.person import OBSERVED_SECONDS, estimate_people, expression_model
 from cdrl.manipulation.prior import EmotionPrior
-from cdrl.manipulation.translator_features import decode_change, encode_shapes
 from cdrl.media import EncoderOptions, Limits, Writer, read
 from cdrl.rendering.render import render
+from experiments.expression_codes import decode_change, encode_shapes
 from experiments.ned_networks import WINDOW, Ned, load_ned
 
 

@@ -15,22 +15,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from cdrl.training.performances import Performance
+from cdrl.training.scenes import Moment, Scene, SceneOptions, Stage
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
-from cdrl.datasets.prepared import Prepared
+from cdrl.datasets.prepared import PreparedDataset
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.manipulation.prior import EXPRESSIVE
-from cdrl.manipulation.traits import OPENING, codes
 from cdrl.training.distributed import World
 from cdrl.training.loop import LoopOptions, fit, held
-from cdrl.training.performances import Performance
-from cdrl.training.scenes import Moment, Scene, SceneOptions, Stage
 from cdrl.training.settings import settings_of
 from experiments.commands import run_command
+from experiments.expression_codes import decode_change, encode_shapes
 from experiments.ned_networks import ARCHITECTURE, WINDOW, Ned, NedConfig, load_ned
 
 PROGRAM = "python -m experiments.train_ned"
@@ -62,7 +62,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Train, and write checkpoints and the log into the run's folder."""
-    data = Prepared.open(options.data)
+    data = PreparedDataset.open(options.data)
     with held(options.loop, PROGRAM) as world:
         task = NedTask(options, data, world)
         fit(task, options.loop, world, settings_of(options, data.digest, prior=task.stage.fitted.sha256))
@@ -74,13 +74,13 @@ class NedTask:
 
     rates: Mapping[str, float] = {}
 
-    def __init__(self, options: Options, data: Prepared, world: World) -> None:
+    def __init__(self, options: Options, data: PreparedDataset, world: World) -> None:
         self.options, self.world = options, world
         if options.scene.length != WINDOW:
             raise UsageError(f"--scene.length {options.scene.length}: these networks translate {WINDOW} frames")
         self.stage = Stage(options.scene, data, options.cache, world.device, not world.first)
         prior = self.stage.fitted
-        self.codes = {id(item): codes(item.shapes, item.person.neutral, prior) for item in self.stage.every}
+        self.codes = {id(item): encode_shapes(item.shapes, item.person.neutral_shape, prior) for item in self.stage.every}
         count = len(prior.expression_deviation) + 1
         self.model = Ned(NedConfig(count, options.hidden, prior_sha256=prior.sha256)).to(world.device)
         if options.start is not None:
@@ -88,7 +88,7 @@ class NedTask:
             if initial.config != self.model.config:
                 raise UsageError(f"--start {options.start}: networks of another size, or for another prior")
             self.model.load_state_dict(initial.state_dict())
-        named = [(item, EMOTIONS.index(item.clip.facts.emotion)) for item in self.stage.train if _labelled(item)]
+        named = [(item, EMOTIONS.index(item.clip.metadata.emotion)) for item in self.stage.train if _labelled(item)]
         self._showing = {n: [item for item, number in named if number == n] for n in range(len(EMOTIONS))}
         missing = [EMOTIONS[number] for number, clips in self._showing.items() if not clips]
         if missing:
@@ -165,7 +165,7 @@ class NedTask:
         """Render changes of codes [B, T, c] and the prior's shading of the emotion into the scene's frames."""
         prior = self.stage.prior
         gains = torch.stack([prior.gain[moment.emotion] for moment in moments])
-        return scene.rendered(prior.coded(change[..., :-1], OPENING * change[..., -1], scene.shapes), gains)
+        return scene.rendered(decode_change(change, scene.shapes, prior), gains)
 
     def validate(self) -> dict[str, float]:
         """Measure on people not trained on: NED's terms without the adversarial ones, which say little of quality, and
@@ -209,7 +209,7 @@ class _Discriminator(torch.nn.Module):
 
 
 def _labelled(item: Performance) -> bool:
-    return item.clip.facts.emotion in EMOTIONS
+    return item.clip.metadata.emotion in EMOTIONS
 
 
 def _correlation(one: Tensor, other: Tensor) -> Tensor:

@@ -13,24 +13,24 @@ torch = pytest.importorskip("torch")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("datasets", "manipulation", "training"))]
 
+from cdrl.training.scenes import SceneOptions  # noqa: E402
 from made_performances import performed, short, small  # noqa: E402
+from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl.cli import main as cli  # noqa: E402
-from cdrl.datasets.prepared import Prepared  # noqa: E402
+from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.emotions import EMOTIONS  # noqa: E402
 from cdrl.errors import AssetError, UsageError  # noqa: E402
 from cdrl.manipulation.prior import EmotionPrior  # noqa: E402
-from cdrl.manipulation.traits import codes  # noqa: E402
+from experiments.expression_codes import encode_shapes  # noqa: E402
 from cdrl.media import read  # noqa: E402
 from cdrl.representations.checkpoints import save_model  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
-from cdrl.training.scenes import SceneOptions  # noqa: E402
 from experiments import evaluate_ned  # noqa: E402
 from experiments.commands import run_command  # noqa: E402
 from experiments.ned_method import NedEdit, translate_clip  # noqa: E402
 from experiments.ned_networks import WINDOW, Ned, NedConfig, load_ned  # noqa: E402
 from experiments.train_ned import NedTask, Options, run  # noqa: E402
-from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 STEPS = 6
 torch.set_num_threads(1)
@@ -86,7 +86,7 @@ def still(prior) -> Ned:
 
 
 def test_discriminators_learn_nothing_from_what_the_generator_wants(folders, tmp_path):
-    task = NedTask(options(folders, tmp_path), Prepared.open(folders), World(0, 1, torch.device("cpu")))
+    task = NedTask(options(folders, tmp_path), PreparedDataset.open(folders), World(0, 1, torch.device("cpu")))
     draw = np.random.default_rng(0)
     window = torch.from_numpy(np.array([task._real(4, draw), task._real(0, draw)]))
     noise = torch.from_numpy(task._noise(2, draw))
@@ -106,7 +106,7 @@ def test_discriminators_learn_nothing_from_what_the_generator_wants(folders, tmp
 def test_windows_are_joined():
     prior = EmotionPrior.load()
     shapes = prior.mean + np.random.default_rng(0).normal(0, 0.03, (13, 478, 3)).astype(np.float32)
-    before = torch.from_numpy(codes(shapes, prior.mean, prior))
+    before = torch.from_numpy(encode_shapes(shapes, prior.mean, prior))
     for count in (4, 13):
         found = translate_clip(still(prior), before[:count], EMOTIONS.index("happy"))
         assert torch.allclose(found, before[:count], atol=1e-5)

@@ -14,8 +14,6 @@ from cdrl.manipulation.person import Person  # noqa: E402
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names  # noqa: E402
 from cdrl.manipulation.translator_features import (  # noqa: E402
     N_EXTRA_OUTPUTS,
-    decode_change,
-    encode_shapes,
     split_outputs,
 )
 from cdrl.plan import EditPlan  # noqa: E402
@@ -70,12 +68,6 @@ def test_tensors_give_what_the_editor_computes(prior, person, shapes, emotion):
     for displacement, shape in zip(moved[0], shapes, strict=True):
         assert_near(displacement, change.compute_displacement(shape, person.closed_opening))
     assert_near(apply_shading(found.gain, torch.tensor([person.relief]))[0], change.gain)
-
-
-def test_tensors_decode_codes_as_arrays_do(prior, person, shapes):
-    change = np.diff(encode_shapes(shapes, person.neutral_shape, prior), axis=0)
-    moved = decode_change(change, shapes[:-1], prior)
-    assert_near(decode_change(*map(torch.from_numpy, (change, shapes[:-1])), prior_to_tensors(prior, CPU)), moved)
 
 
 def doubles(*arrays):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from cdrl.arrays import Array, array_namespace, scale
-from cdrl.face.apertures import lips, remove_apertures
+from cdrl.arrays import Array
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
-from cdrl.manipulation.expression_change import MIN_OPENING, REFERENCE_RELIEF
+from cdrl.manipulation.expression_change import REFERENCE_RELIEF
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior
 
 N_REGIONS = len(region_weights())
 N_EXTRA_OUTPUTS = N_REGIONS + 3
 """Numbers of an emotion's adaptation beside its code: strengths by region, lip opening, lids, shading."""
-OPENING_UNIT = 0.4
-"""cm of lip opening that count as one in a code."""
 _MAX_DEVIATIONS = 3.0  # beyond it a feature says no more
 
 
@@ -39,33 +36,6 @@ def encode_offset(offset: Floats, prior: EmotionPrior) -> Floats:
     modes = prior.expression.reshape(len(prior.expression), -1)
     code: Floats = offset.reshape(*offset.shape[:-2], -1) @ modes.T / np.maximum(prior.expression_deviation, 1e-6)
     return code.astype(np.float32)
-
-
-def encode_shapes(shapes: Floats, neutral_shape: Floats, prior: EmotionPrior) -> Floats:
-    """Return what a face does in each frame.
-
-    Args:
-        shapes: [T, 478, 3] cm, pose-free.
-        neutral_shape: [478, 3] cm, of the same person.
-        prior: Whose expression modes the code counts.
-
-    Returns:
-        [T, c + 1]: deviations along the expression modes, without apertures, and lip opening in `OPENING_UNIT`.
-    """
-    code = encode_offset(remove_apertures(shapes - neutral_shape), prior)
-    return np.concatenate([code, lips().opening(shapes)[:, None] / OPENING_UNIT], 1).astype(np.float32)
-
-
-def decode_change(change: Array, shapes: Array, prior: EmotionPrior) -> Array:
-    """Return the displacement [..., 478, 3] cm of shapes [..., 478, 3] whose codes change by `change` [..., c + 1].
-
-    Lips close no farther than shut. Takes NumPy arrays, or tensors where the prior's arrays are tensors.
-    """
-    xp = array_namespace(change)
-    modes = remove_apertures(prior.expression * prior.expression_deviation[:, None, None])
-    vectors, opening = lips().vectors(shapes), lips().opening(shapes)
-    farther = xp.maximum(OPENING_UNIT * change[..., -1], -opening) / xp.clip(opening, MIN_OPENING, None)
-    return xp.tensordot(change[..., :-1], modes, axes=1) + lips().opening_displacement(scale(vectors, farther))
 
 
 def split_outputs(outputs: Array) -> Adaptation:
