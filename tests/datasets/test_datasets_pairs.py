@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from made_prepared import make_prepared, pack
 
-from cdrl.datasets.pairs import aligned_pairs, content_groups, pairs_by_position
-from cdrl.datasets.preparation import Settings
-from cdrl.datasets.prepared import Prepared, Truth
+from cdrl.datasets.pairs import align_by_position, align_frames, group_by_content
+from cdrl.datasets.preparation import PreparationSettings
+from cdrl.datasets.prepared import GroundTruth, PreparedDataset
 from cdrl.datasets.table import read_dataset
 from cdrl.errors import AssetError
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
@@ -61,15 +61,17 @@ def take(repository, tmp_path_factory):
     from cdrl.datasets.preparation import prepare_clip
 
     clip = next(c for c in read_dataset(repository / "examples").clips if c.emotion == "neutral")
-    folder = pack(tmp_path_factory.mktemp("take"), [(clip.id, prepare_clip(clip, Settings(speech="mel")).data)])
-    return Prepared.open([folder]).clips[0], read_samples(clip.path)
+    folder = pack(
+        tmp_path_factory.mktemp("take"), [(clip.id, prepare_clip(clip, PreparationSettings(speech="mel")).data)]
+    )
+    return PreparedDataset.open([folder]).clips[0], read_samples(clip.path)
 
 
 def pair_of(folder: Path, take, copy_landmarks, copy_times, speech, copy_speech):
     """The take and its stretched copy as prepared clips."""
     first = {"times": take.times, "landmarks": take.landmarks, "speech": speech}
     second = {"times": copy_times, "landmarks": copy_landmarks, "speech": copy_speech}
-    return Prepared.open([make_prepared(folder, given=(second, first))]).clips
+    return PreparedDataset.open([make_prepared(folder, given=(second, first))]).clips
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_mouth_motion_of_a_silent_clip(take, stretched, tmp_path):
     times, places, landmarks = stretched
     copy, original = pair_of(tmp_path, take[0], landmarks, times, None, None)
     assert copy.speech is None
-    pairs = aligned_pairs(copy, original)
+    pairs = align_frames(copy, original)
     assert len(pairs) == len(times) and (np.diff(pairs[:, 1]) >= 0).all()
     assert error(pairs, places) <= 1
 
@@ -106,33 +108,40 @@ def test_speech(take, stretched, tmp_path, spec):
     # The mouth says nothing here: only the sound can tell.
     still = np.repeat(landmarks[:1], len(times), 0)
     copy, original = pair_of(tmp_path, take[0], still, times, original_speech, copy_speech)
-    assert error(aligned_pairs(copy, original), places) <= 1
+    assert error(align_frames(copy, original), places) <= 1
 
 
 def test_the_exact_map_goes_before_everything(tmp_path):
-    prepared = Prepared.open([make_prepared(tmp_path, actors=("p1",), frames=40)])
-    groups = content_groups(prepared.clips)
+    prepared = PreparedDataset.open([make_prepared(tmp_path, actors=("p1",), frames=40)])
+    groups = group_by_content(prepared.clips)
     assert [len(group) for group in groups] == [3, 3]
     a, b, _ = groups[0]
-    pairs = aligned_pairs(a, b)
-    assert len(pairs) > 30 and np.abs(a.truth.position[pairs[:, 0]] - b.truth.position[pairs[:, 1]]).max() < 0.03
+    pairs = align_frames(a, b)
+    assert (
+        len(pairs) > 30
+        and np.abs(a.ground_truth.position[pairs[:, 0]] - b.ground_truth.position[pairs[:, 1]]).max() < 0.03
+    )
 
 
 def test_silence_is_no_moment():
     def truth(position, speaking):
         position = np.array(position, np.float32)
         count = len(position)
-        return Truth(position, np.zeros(count, np.int64), np.array(speaking, bool), np.zeros((count, 1), np.float32))
+        return GroundTruth(
+            position, np.zeros(count, np.int64), np.array(speaking, bool), np.zeros((count, 1), np.float32)
+        )
 
     a = truth([0, 0, 1, 2, 3, 4, 4], [0, 0, 1, 0, 1, 1, 0])
     b = truth([0, 2.1, 3, 4.2, 9], [0, 1, 1, 1, 1])
-    assert pairs_by_position(a, b).tolist() == [[2, 1], [3, 1], [4, 2], [5, 3]]
-    assert pairs_by_position(truth([0, 0], [0, 0]), b).shape == (0, 2)
-    assert pairs_by_position(truth([2], [1]), truth([2], [1])).tolist() == [[0, 0]]
+    assert align_by_position(a, b).tolist() == [[2, 1], [3, 1], [4, 2], [5, 3]]
+    assert align_by_position(truth([0, 0], [0, 0]), b).shape == (0, 2)
+    assert align_by_position(truth([2], [1]), truth([2], [1])).tolist() == [[0, 0]]
 
 
 def test_groups_need_the_same_words_person_and_view(tmp_path):
-    clips = Prepared.open([make_prepared(tmp_path, actors=("p1", "p2"), emotions=("happy",), sentences=2)]).clips
-    assert content_groups(clips) == []
-    clips += Prepared.open([make_prepared(tmp_path / "more", actors=("p1",), emotions=("sad",), sentences=1)]).clips
-    assert [[clip.facts.emotion for clip in group] for group in content_groups(clips)] == [["happy", "sad"]]
+    clips = PreparedDataset.open([make_prepared(tmp_path, actors=("p1", "p2"), emotions=("happy",), sentences=2)]).clips
+    assert group_by_content(clips) == []
+    clips += PreparedDataset.open(
+        [make_prepared(tmp_path / "more", actors=("p1",), emotions=("sad",), sentences=1)]
+    ).clips
+    assert [[clip.metadata.emotion for clip in group] for group in group_by_content(clips)] == [["happy", "sad"]]

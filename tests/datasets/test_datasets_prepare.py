@@ -13,25 +13,26 @@ import cv2
 import numpy as np
 import pytest
 
+from cdrl import files
 from cdrl.cli.main import main
-from cdrl.datasets import packing, shards
+from cdrl.datasets import packing
 from cdrl.datasets.packing import prepare
-from cdrl.datasets.preparation import Settings
-from cdrl.datasets.prepared import Prepared
+from cdrl.datasets.preparation import PreparationSettings
+from cdrl.datasets.prepared import PreparedDataset
 from cdrl.datasets.table import read_dataset
 from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.executors import make_executor
 from cdrl.media import read
 from cdrl.parallel import Executor, SerialExecutor
 
-SETTINGS = Settings(speech="mel", every=8)
+SETTINGS = PreparationSettings(speech="mel", every=8)
 
 
 def silent(done: int, total: int, failure: str) -> None:
     """Progress that nobody watches."""
 
 
-def run(source: Path, output: Path, settings: Settings = SETTINGS, workers: Executor | None = None, **more):
+def run(source: Path, output: Path, settings: PreparationSettings = SETTINGS, workers: Executor | None = None, **more):
     return prepare(read_dataset(source), output, settings, workers or SerialExecutor(), silent, **more)
 
 
@@ -72,23 +73,23 @@ def test_what_is_packed(finished):
     folder, summary = finished
     assert (summary.clips, summary.silent, len(summary.failures)) == (4, 1, 1)
     assert summary.failures["1002_DFA_SAD_LO"].startswith("a face in 0 of 1 frames")
-    prepared = Prepared.open([folder])
+    prepared = PreparedDataset.open([folder])
     assert prepared.speech == "log-mel" and len(prepared.clips) == 4
     clip = prepared.clips[0]
-    assert (clip.facts.id, clip.facts.actor, clip.facts.emotion, clip.facts.part) == (
+    assert (clip.metadata.id, clip.metadata.actor, clip.metadata.emotion, clip.metadata.split) == (
         "1001_DFA_ANG_XX", "1001", "angry", "test",
     )  # fmt: skip
     count = clip.count
     assert clip.images(range(count)).shape == (count, 224, 224, 3) and clip.image(0).dtype == np.uint8
     assert clip.landmarks.shape == (count, 478, 3) and clip.blendshapes.shape == (count, 52)
     assert len(clip.speech) == len(clip.times) == count and (np.diff(clip.times) > 0.2).all()
-    assert clip.truth is None and prepared.clips[-1].speech is None
+    assert clip.ground_truth is None and prepared.clips[-1].speech is None
     with pytest.raises(IndexError):
         clip.image(count)
 
 
 def test_the_face_stands_upright_with_a_tenth_on_each_side(finished):
-    for clip in Prepared.open([finished[0]]).clips:
+    for clip in PreparedDataset.open([finished[0]]).clips:
         points = clip.landmarks[:, :, :2]
         low, high = points.min(1), points.max(1)
         size, middle = (high - low).max(1), (high + low) / 2
@@ -104,9 +105,9 @@ def test_the_face_stands_upright_with_a_tenth_on_each_side(finished):
 def test_webdataset_reads_it(finished):
     webdataset = pytest.importorskip("webdataset")
     samples = list(webdataset.WebDataset(str(finished[0] / "000000.tar"), shardshuffle=False).decode("rgb8"))
-    clip = Prepared.open([finished[0]]).clips[1]
+    clip = PreparedDataset.open([finished[0]]).clips[1]
     sample = samples[1]
-    assert len(samples) == 4 and sample["__key__"] == clip.facts.id
+    assert len(samples) == 4 and sample["__key__"] == clip.metadata.id
     assert np.array_equal(sample["landmarks.npy"], clip.landmarks)
     assert np.abs(sample["0000.jpg"].astype(int) - clip.image(0)).mean() < 1  # another decoder
 
@@ -133,9 +134,9 @@ def test_a_damaged_shard_is_told_and_made_anew(source, finished, tmp_path, damag
     if damage == "missing":
         shard.unlink()
     with pytest.raises(InputError, match=r"000000\.tar: .*cdrl data prepare"):
-        Prepared.open([folder])
+        PreparedDataset.open([folder])
     run(source, folder)
-    assert digests(folder) == before and len(Prepared.open([folder]).clips) == 4
+    assert digests(folder) == before and len(PreparedDataset.open([folder]).clips) == 4
 
 
 def test_a_run_that_was_stopped_goes_on(source, finished, tmp_path):
@@ -148,24 +149,24 @@ def test_a_run_that_was_stopped_goes_on(source, finished, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path / "stopped", workers=Stopped())
-    (tmp_path / "stopped/parts/1003_IEO_SAD_LO.tar").write_bytes(b"half of a part")
+    (tmp_path / "stopped/.cdrl-samples/1003_IEO_SAD_LO.tar").write_bytes(b"half of a part")
     with pytest.raises(InputError, match="not finished"):
-        Prepared.open([tmp_path / "stopped"])
+        PreparedDataset.open([tmp_path / "stopped"])
     assert run(source, tmp_path / "stopped").already == 2
     assert digests(tmp_path / "stopped") == digests(finished[0])
     assert sorted(path.name for path in (tmp_path / "stopped").glob("[!.]*")) == ["000000.tar", "manifest.json"]
 
 
-@pytest.mark.parametrize("at", ["parts", "000000.tar", "manifest.json"])
-def test_a_full_disk_is_one_line_and_the_run_goes_on(source, finished, tmp_path, monkeypatch, at):
-    real = shards.Path.replace
+@pytest.mark.parametrize("name", ["1001_DFA_HAP_XX.tar", "000000.tar", "manifest.json"])
+def test_a_full_disk_is_one_line_and_the_run_goes_on(source, finished, tmp_path, monkeypatch, name):
+    real = files.take_name
 
-    def full(self, target):
-        if at in str(target) and (at != "manifest.json" or (tmp_path / "full/000000.tar").exists()):
+    def full(temporary, path, *, overwrite):
+        if path.name == name and (name != "manifest.json" or (tmp_path / "full/000000.tar").exists()):
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(self, target)
+        real(temporary, path, overwrite=overwrite)
 
-    monkeypatch.setattr(shards.Path, "replace", full)
+    monkeypatch.setattr(files, "take_name", full)
     with pytest.raises(OutputError, match=r"No space left on device.*run the same command again"):
         run(source, tmp_path / "full")
     monkeypatch.undo()
@@ -184,7 +185,7 @@ def test_clips_that_changed_are_done_again_and_others_stay(source, finished, tmp
     with (tmp_path / "plain/clips.csv").open("a") as file:
         file.write("1001_DFA_FEA_XX.flv,1001,fear\n")
     assert run(tmp_path / "plain", tmp_path / "out").already == 2
-    found = {clip.facts.id[9:12]: clip.facts.emotion for clip in Prepared.open([tmp_path / "out"]).clips}
+    found = {clip.metadata.id[9:12]: clip.metadata.emotion for clip in PreparedDataset.open([tmp_path / "out"]).clips}
     assert found == {"ANG": "angry", "HAP": "sad", "NEU": "neutral", "FEA": "fear"}
 
 
@@ -195,7 +196,7 @@ def names(source: Path) -> list[str]:
 def test_what_does_not_fit_is_refused(source, finished, tmp_path):
     shutil.copytree(finished[0], tmp_path / "out")
     with pytest.raises(UsageError, match=r"other settings \(every\).*--restart"):
-        run(source, tmp_path / "out", Settings(speech="mel", every=9))
+        run(source, tmp_path / "out", PreparationSettings(speech="mel", every=9))
     (tmp_path / "less").mkdir()
     shutil.copy(source / "1001_DFA_NEU_XX.flv", tmp_path / "less")
     with pytest.raises(UsageError, match=r"clips that .* has not"):
@@ -205,9 +206,9 @@ def test_what_does_not_fit_is_refused(source, finished, tmp_path):
         manifest = json.loads((tmp_path / "out/manifest.json").read_text())
         manifest["settings"]["speech"] = "another"
         (tmp_path / "out/manifest.json").write_text(json.dumps(manifest))
-        Prepared.open([finished[0], tmp_path / "out"])
+        PreparedDataset.open([finished[0], tmp_path / "out"])
     with pytest.raises(UsageError, match="--every"):
-        Settings(every=0)
+        PreparationSettings(every=0)
     (tmp_path / "faceless").mkdir()
     shutil.copy(source / "1002_DFA_SAD_LO.mp4", tmp_path / "faceless")
     with pytest.raises(InputError, match=r"not one of its clips can be prepared .*a face in 0 of"):
@@ -226,9 +227,9 @@ def test_truth_goes_along_frame_by_frame(source, tmp_path):
     rows = ("path,actor,emotion,dataset", "a.mp4,p1,sad,synthetic", "b.mp4,p1,sad,synthetic")
     (data / "clips.csv").write_text("\n".join(rows))
     summary = run(data, tmp_path / "out")
-    (clip,) = Prepared.open([tmp_path / "out"]).clips
-    assert clip.facts.synthetic and clip.truth.weights.shape == (clip.count, 3)
-    assert clip.truth.position.tolist() == list(range(0, count, 8))
+    (clip,) = PreparedDataset.open([tmp_path / "out"]).clips
+    assert clip.metadata.synthetic and clip.ground_truth.weights.shape == (clip.count, 3)
+    assert clip.ground_truth.position.tolist() == list(range(0, count, 8))
     assert summary.failures == {"b": f"b.npz: position has {count - 1} rows for {count} frames"}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cdrl.cli.main import main
-from cdrl.datasets.splits import part, people_of
-from cdrl.datasets.table import Table, probed, read_dataset
+from cdrl.datasets.splits import assign_split, list_people
+from cdrl.datasets.table import ClipTable, probe_clips, read_dataset
 from cdrl.errors import InputError, InputNotFoundError, UsageError
 
 
@@ -16,7 +16,7 @@ def touch(folder, *names: str) -> None:
         (folder / name).write_bytes(b"x")
 
 
-def named(table: Table) -> list[str]:
+def named(table: ClipTable) -> list[str]:
     return [str(problem) for problem in table.problems]
 
 
@@ -80,7 +80,7 @@ def test_crema_d(sample):
     assert table.layout == "crema-d" and len(table.clips) == 6 and not table.problems
     assert {clip.emotion for clip in table.clips} == {"neutral", "angry", "disgusted", "fear", "happy", "sad"}
     assert {clip.sentence for clip in table.clips} == {"Don't forget a jacket"}
-    opened = probed(table)
+    opened = probe_clips(table)
     assert all(clip.has_sound and round(float(clip.rate), 2) == 29.97 for clip in opened.clips)
 
 
@@ -151,14 +151,14 @@ def test_check_names_broken_clips_and_says_so_in_its_exit_code(tmp_path, sample,
 
 
 def test_people_keep_their_part():
-    assert part("M003", "mead") == part("1001", "crema_d") == "test"
-    assert part("W009", "mead") == part("demo1_video", "wild") == "validation"
-    assert part("W023", "mead") == "train"
-    made = [part(f"S{number:04d}", "synthetic") for number in range(1, 61)]
+    assert assign_split("M003", "mead") == assign_split("1001", "crema_d") == "test"
+    assert assign_split("W009", "mead") == assign_split("demo1_video", "wild") == "validation"
+    assert assign_split("W023", "mead") == "train"
+    made = [assign_split(f"S{number:04d}", "synthetic") for number in range(1, 61)]
     assert abs(made.count("train") - 42) <= 1 and abs(made.count("test") - 9) <= 1
-    assert part("somebody", "synthetic") == part("somebody", "synthetic")
+    assert assign_split("somebody", "synthetic") == assign_split("somebody", "synthetic")
 
 
 def test_the_bundled_actor_is_for_the_test(sample):
     clips = read_dataset(sample.parent).clips
-    assert people_of(clips) == people_of(clips, "test") == ("crema_d/1001",)
+    assert list_people(clips) == list_people(clips, "test") == ("crema_d/1001",)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from cdrl.datasets.splits import read_people
 from cdrl.errors import UsageError
 from cdrl.evaluation import report
 from cdrl.evaluation.columns import COLUMNS, MISS
@@ -190,10 +189,3 @@ def test_one_person_has_no_interval_in_any_table(tmp_path: Path) -> None:
     assert ".40 [–]" in text and "+.20 [–], +.20 (1/1)" in text
     write_html(result, None, tmp_path / "n.html")
     assert "0.40–0.40" not in (tmp_path / "n.html").read_text()
-
-
-def test_nobody_is_in_two_parts() -> None:
-    people = read_people()
-    assert not set(people.report) & set(people.tune)
-    assert people.part("M003") == "report" and people.part("W009") == "tune"
-    assert people.part("1", "wild") == "tune" and people.part("W023", "mead") == "fit"

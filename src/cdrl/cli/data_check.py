@@ -30,24 +30,24 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """The command."""
+    """Print what a data set holds and name its problems; returns the exit code."""
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table as Grid
 
-    from cdrl.datasets.splits import PARTS, part, people_of
-    from cdrl.datasets.table import probed, read_dataset
+    from cdrl.datasets.splits import SPLITS, assign_split, list_people
+    from cdrl.datasets.table import probe_clips, read_dataset
     from cdrl.media.decoding import counted
 
     console = Console(soft_wrap=True)
     table = read_dataset(options.folder, options.layout)
     if options.probe:
         shown = Console(stderr=True)
-        table = probed(table, lambda clips: track(clips, "opening", console=shown, transient=True))
-    grid = Grid("", *PARTS, "all", title=f"{options.folder} ({table.layout})", title_justify="left")
-    parts = [[clip for clip in table.clips if part(clip.actor, clip.dataset) == name] for name in PARTS]
-    columns = [*parts, list(table.clips)]
-    grid.add_row("people", *(str(len(people_of(clips))) for clips in columns))
+        table = probe_clips(table, lambda clips: track(clips, "opening", console=shown, transient=True))
+    grid = Grid("", *SPLITS, "all", title=f"{options.folder} ({table.layout})", title_justify="left")
+    by_split = [[clip for clip in table.clips if assign_split(clip.actor, clip.dataset) == name] for name in SPLITS]
+    columns = [*by_split, list(table.clips)]
+    grid.add_row("people", *(str(len(list_people(clips))) for clips in columns))
     grid.add_row("clips", *(str(len(clips)) for clips in columns), end_section=True)
     for emotion in (*EMOTIONS, ""):
         counts = (sum(clip.emotion == emotion for clip in clips) for clips in columns)

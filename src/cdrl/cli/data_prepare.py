@@ -42,18 +42,18 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """The command."""
+    """Prepare a data set and print what became of it; returns the exit code."""
     from rich.console import Console
 
     from cdrl.cli.progress import ends
     from cdrl.datasets.packing import prepare
-    from cdrl.datasets.preparation import Settings
+    from cdrl.datasets.preparation import PreparationSettings
     from cdrl.datasets.table import read_dataset
     from cdrl.executors import make_executor
     from cdrl.media.decoding import counted
 
     begin = time.monotonic()
-    settings = Settings(options.speech, options.every, options.max_rate, options.max_seconds)
+    settings = PreparationSettings(options.speech, options.every, options.max_rate, options.max_seconds)
     workers = make_executor(options.workers, options.ray)
     table = read_dataset(options.folder, options.layout)
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)

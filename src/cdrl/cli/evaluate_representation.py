@@ -60,13 +60,13 @@ def run(options: Options) -> int:
     _check(options)
     import torch
 
-    from cdrl.datasets.prepared import Prepared
+    from cdrl.datasets.prepared import PreparedDataset
     from cdrl.evaluation.representation.judge import Settings, judge
     from cdrl.evaluation.representation.recognition import grey_test
     from cdrl.media.threads import available_cores
 
     torch.set_num_threads(options.threads or available_cores())
-    prepared = Prepared.open(options.data)
+    prepared = PreparedDataset.open(options.data)
     models, sources = _models(options)
     fer = grey_test(options.fer) if options.fer else None
     settings = Settings(options.frames, options.moments, gradient=options.gradient, seed=options.seed)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.prepared import PreparedClip, Truth
+from cdrl.datasets.prepared import GroundTruth, PreparedClip
 from cdrl.errors import UsageError
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, LEFT_CORNERS, RIGHT_CORNERS
@@ -20,45 +20,80 @@ _AROUND = 0.24  # seconds on each side
 _RADIUS = 3.0  # of the sphere that mouth motion is lifted to, over the longest of its vectors
 
 
-def content_groups(clips: Iterable[PreparedClip]) -> list[list[PreparedClip]]:
-    """Clips of the same actor saying the same words, seen from the same side: groups with two labelled emotions or
-    more, in the order of `clips`. Unlabelled clips and clips of unknown words are in none."""
+def group_by_content(clips: Iterable[PreparedClip]) -> list[list[PreparedClip]]:
+    """Group the takes in which one actor says the same words, seen from the same side.
+
+    Args:
+        clips: Clips; those without a label and those of unknown words are in no group.
+
+    Returns:
+        Groups with two emotions or more, in the order of `clips`.
+    """
     groups: dict[tuple[str, str, str, str], list[PreparedClip]] = {}
     for clip in clips:
-        facts = clip.facts
-        if facts.emotion and facts.sentence_id:
-            groups.setdefault((facts.dataset, facts.actor, facts.sentence_id, facts.view), []).append(clip)
-    return [group for group in groups.values() if len({clip.facts.emotion for clip in group}) > 1]
+        labels = clip.metadata
+        if labels.emotion and labels.sentence_id:
+            groups.setdefault((labels.dataset, labels.actor, labels.sentence_id, labels.view), []).append(clip)
+    return [group for group in groups.values() if len({clip.metadata.emotion for clip in group}) > 1]
 
 
-def aligned_pairs(a: PreparedClip, b: PreparedClip) -> NDArray[np.intp]:
-    """Pairs [k, 2] (frame of `a`, frame of `b`) that show the same moment of the same words, in the order of `a`.
+def align_frames(a: PreparedClip, b: PreparedClip) -> NDArray[np.intp]:
+    """Find the frames of two takes that show the same moment of the same words.
 
-    By the exact frame map where both clips have one (silence before and after the words is no moment and left out),
-    else by warping the speech of one onto the other's, else, where one is silent, by warping the motion of the mouth.
+    By the exact frame map where both clips have one (frames of silence before and after the words are left out), else
+    by time warping of the speech features, else, where one clip is silent, of the motion of the mouth.
+
+    Args:
+        a: One take.
+        b: Another take of the same words.
+
+    Returns:
+        Pairs [k, 2] (frame of `a`, frame of `b`), in the order of `a`.
+
+    Raises:
+        UsageError: A silent clip has too few frames.
     """
-    if a.truth is not None and b.truth is not None:
-        return pairs_by_position(a.truth, b.truth)
+    if a.ground_truth is not None and b.ground_truth is not None:
+        return align_by_position(a.ground_truth, b.ground_truth)
     if a.speech is not None and b.speech is not None:
-        path = warp_speech(a.speech, b.speech)
+        path = align_speech(a.speech, b.speech)
     else:
-        path = warp_mouths(mouth_motion(a), mouth_motion(b))
-    return _of_each(path, a.count)
+        path = align_mouth_motion(_measure_clip(a), _measure_clip(b))
+    return np.stack([np.arange(a.count, dtype=np.intp), map_frames(path, a.count)], 1)
 
 
-def warp_speech(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.intp]:
-    """The path [k, 2] between two takes of a sentence by what is heard: speech features [T, width] at their frames."""
+def align_speech(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Align two takes of a sentence by what is heard.
+
+    Args:
+        a: Speech features [T, width] at the frames of one take.
+        b: The same of the other take.
+
+    Returns:
+        The path [k, 2] through both takes.
+    """
     return compute_dtw_path(a, b, _BAND)
 
 
-def warp_mouths(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.intp]:
-    """The path [k, 2] between two takes of a sentence by what is seen: the mouths' motion (`motion_of`)."""
-    return compute_dtw_path(*_lifted(a, b), _BAND, center=False)
+def align_mouth_motion(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Align two takes of a sentence by what is seen.
+
+    Args:
+        a: Motion [T, 4] of the mouth in one take; see `measure_mouth_motion`.
+        b: The same of the other take.
+
+    Returns:
+        The path [k, 2] through both takes.
+    """
+    return compute_dtw_path(*_lift_to_sphere(a, b), _BAND, center=False)
 
 
-def pairs_by_position(a: Truth, b: Truth) -> NDArray[np.intp]:
-    """Pairs [k, 2] by the exact place in the sentence: for each spoken frame of `a` the nearest of `b`, where there is
-    one within a frame's step."""
+def align_by_position(a: GroundTruth, b: GroundTruth) -> NDArray[np.intp]:
+    """Align two takes of a sentence by the exact place in it.
+
+    Returns:
+        Pairs [k, 2]: for each spoken frame of `a` the nearest of `b`, where there is one within a frame's step.
+    """
     ours, theirs = _spoken(a), _spoken(b)
     if not len(ours) or not len(theirs):
         return np.empty((0, 2), np.intp)
@@ -73,7 +108,7 @@ def pairs_by_position(a: Truth, b: Truth) -> NDArray[np.intp]:
     return np.stack([ours[near], order[nearest[near]]], 1).astype(np.intp)
 
 
-def _spoken(truth: Truth) -> NDArray[np.intp]:
+def _spoken(truth: GroundTruth) -> NDArray[np.intp]:
     """Frames from the first spoken to the last, with a place."""
     spoken = np.flatnonzero(truth.speaking)
     if not len(spoken):
@@ -82,33 +117,46 @@ def _spoken(truth: Truth) -> NDArray[np.intp]:
     return frames[np.isfinite(truth.position[frames])]
 
 
-def mouth_opening(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean distance of the inner lips over that of the eyes' outer corners, [..., 478, 3] → [...]; 0 is closed."""
+def measure_mouth_opening(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Measure how far mouths are open.
+
+    Args:
+        landmarks: [..., 478, 3].
+
+    Returns:
+        [...] mean distance of the inner lips over that of the eyes' outer corners; 0 is closed.
+    """
     eyes = np.linalg.norm(landmarks[..., 33, :2] - landmarks[..., 263, :2], axis=-1)
-    found: NDArray[np.float32] = lips().opening(landmarks) / np.maximum(eyes, 1e-6)
-    return found
+    opening: NDArray[np.float32] = lips().opening(landmarks) / np.maximum(eyes, 1e-6)
+    return opening
 
 
-def speaking(clip: PreparedClip) -> NDArray[np.bool_]:
-    """[T] whether the person speaks in each frame: the truth, else whether the mouth moves around it."""
-    if clip.truth is not None:
-        return np.asarray(clip.truth.speaking, bool)
-    opening = mouth_opening(clip.landmarks)
+def detect_speaking(clip: PreparedClip) -> NDArray[np.bool_]:
+    """Detect in which frames the person speaks: [T], the ground truth, else whether the mouth moves around a frame."""
+    if clip.ground_truth is not None:
+        return np.asarray(clip.ground_truth.speaking, bool)
+    opening = measure_mouth_opening(clip.landmarks)
     times = np.asarray(clip.times)
     low, high = np.searchsorted(times, times - _AROUND), np.searchsorted(times, times + _AROUND, "right")
     return np.array([np.ptp(opening[a:b]) > _STILL for a, b in zip(low, high, strict=True)], bool)
 
 
-def mouth_motion(clip: PreparedClip) -> NDArray[np.float32]:
-    """What the mouth of a clip does, whatever its size, place and turn: [T, 4] opening and width of the inner lips and
-    how fast they change, each over its own spread in the clip."""
+def _measure_clip(clip: PreparedClip) -> NDArray[np.float32]:
     if clip.count < 3:
-        raise UsageError(f"clip {clip.facts.id} has {clip.count} frames with a face: too few to align")
-    return motion_of(clip.landmarks, clip.times)
+        raise UsageError(f"clip {clip.metadata.id} has {clip.count} frames with a face: too few to align")
+    return measure_mouth_motion(clip.landmarks, clip.times)
 
 
-def motion_of(landmarks: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:
-    """`mouth_motion` of landmarks [T, 478, 3] (or [T, 468, 2], in the picture alone) seen at `times` [T] seconds."""
+def measure_mouth_motion(landmarks: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Measure what the mouth does, whatever its size, place and turn.
+
+    Args:
+        landmarks: [T, 478, 3], or [T, 468, 2] in the picture alone.
+        times: [T] seconds.
+
+    Returns:
+        [T, 4] opening and width of the inner lips and how fast they change, each over its own spread in the clip.
+    """
     points = landmarks.astype(np.float64)
     eyes = points[:, list(RIGHT_CORNERS)].mean(1) - points[:, list(LEFT_CORNERS)].mean(1)
     # Three-dimensional distances: a turned head shortens them less than their picture.
@@ -116,7 +164,7 @@ def motion_of(landmarks: NDArray[np.float32], times: NDArray[np.float64]) -> NDA
     upper, lower = (points[:, list(contour)] for contour in INNER_LIPS)
     opening = np.linalg.norm(upper - lower, axis=2).mean(1) / unit
     width = np.linalg.norm(points[:, INNER_CORNERS[0]] - points[:, INNER_CORNERS[1]], axis=1) / unit
-    shape = np.stack([_smoothed(opening), _smoothed(width)], 1)
+    shape = np.stack([_smooth(opening), _smooth(width)], 1)
     speed = np.gradient(shape, times, axis=0) if len(times) > 1 else np.zeros_like(shape)
     motion = np.concatenate([shape, speed], 1)
     # Another emotion smiles wider and opens less: each take is measured on its own scale.
@@ -125,11 +173,11 @@ def motion_of(landmarks: NDArray[np.float32], times: NDArray[np.float64]) -> NDA
     return scaled
 
 
-def _smoothed(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smooth(curve: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.convolve(np.pad(curve, len(_SMOOTH) // 2, mode="edge"), _SMOOTH, mode="valid")
 
 
-def _lifted(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _lift_to_sphere(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Both put on one large sphere, where the cosine distance of two vectors grows as their squared Euclidean one:
     direction alone would compare the trembling of a mouth at rest."""
     longest = max(float(np.linalg.norm(a, axis=1).max()), float(np.linalg.norm(b, axis=1).max()), 1e-6)
@@ -139,8 +187,3 @@ def _lifted(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.
         for each in (a, b)
     )
     return first, second
-
-
-def _of_each(path: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """One pair for each frame of the first take."""
-    return np.stack([np.arange(count, dtype=np.intp), map_frames(path, count)], 1)

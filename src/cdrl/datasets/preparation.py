@@ -1,10 +1,10 @@
-"""One clip prepared: face found, aligned and cut out, speech read off at the frames' times, everything in one part."""
+"""One clip prepared: face tracked, aligned and cut out, speech features at the frames' times, all in one sample."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.alignment import in_square, picture, squares
 from cdrl.datasets.clip import Clip
-from cdrl.datasets.prepared import SIZE
-from cdrl.datasets.shards import part_bytes
+from cdrl.datasets.face_crops import crop_face, find_crops, transform_to_crop
+from cdrl.datasets.prepared import SIZE, GroundTruth
+from cdrl.datasets.shards import encode_sample
 from cdrl.errors import CdrlError, FaceError, InputError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
-from cdrl.media import Frame, VideoInfo, probe, read
+from cdrl.media import VideoInfo, probe, read
 from cdrl.speech.audio import read_samples
 from cdrl.speech.features import SpeechEncoder
 from cdrl.speech.loading import load_speech_encoder
@@ -31,12 +31,11 @@ _VERSION = 1  # raise it whenever what is made of a clip changes
 _QUALITY = 92  # of the JPEGs
 _FEWEST = 3  # frames with a face: motion needs them
 _SILENCE = 1e-4  # loudest sample under which there is nothing to hear
-_TRUTH = ("position", "visemes", "speaking", "weights")
 _ROUNDING = 1.05  # a clip of 30.3 frames a second is one of 30
 
 
 @dataclass(frozen=True)
-class Settings:
+class PreparationSettings:
     """What a prepared clip depends on, beside the clip."""
 
     speech: str = "whisper"
@@ -52,138 +51,128 @@ class Settings:
         if self.every < 1 or self.max_rate < 1 or self.max_seconds <= 0:
             raise UsageError("--every and --max-rate must be whole numbers from 1, --max-seconds more than 0")
 
-    def facts(self) -> dict[str, Any]:
-        """As the manifest records them; loads the speech encoder, so that a missing one is told before the work."""
-        changing = {"speech": _encoder(self.speech).name, "size": SIZE, "quality": _QUALITY, "version": _VERSION}
-        return {**asdict(self), **changing}
+    @property
+    def stop(self) -> Fraction:
+        """`max_seconds`, exactly."""
+        return Fraction(self.max_seconds).limit_denominator(1000)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as a manifest records them.
+
+        The speech encoder is loaded for its name, so that a missing one is reported before the work.
+
+        Raises:
+            AssetError: A file of the speech encoder is missing.
+        """
+        constants = {"speech": _load_encoder(self.speech).name, "size": SIZE, "quality": _QUALITY, "version": _VERSION}
+        return {**asdict(self), **constants}
 
 
 @dataclass(frozen=True)
-class Part:
-    """A finished clip: the bytes of its tar members, and what there is to say about it."""
+class Sample:
+    """A finished clip."""
 
     data: bytes
+    """The clip's tar members; see `cdrl.datasets.shards`."""
     remarks: tuple[str, ...] = ()
+    """What a user should know about the clip, in words that are counted over clips."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a clip gives nothing, in one line."""
+    """A clip that could not be prepared."""
 
     reason: str
+    """Why, in one line."""
 
 
-@dataclass
-class _Seen:
-    """What the first pass finds: frames with a face, and how many were looked at (of how many)."""
+@dataclass(frozen=True)
+class _FaceFrame:
+    """A frame with a face: `run` counts detections, within which landmarks move steadily."""
 
-    indices: list[int]
-    times: list[Fraction]
-    points: list[Floats]
-    shots: list[int]
-    runs: list[int]
-    looked: int = 0
-    total: int = 0
-    ended: bool = True
+    index: int
+    time: Fraction
+    points: Floats
+    shot: int
+    run: int
 
 
-def prepare_clip(clip: Clip, settings: Settings) -> Part | Failure:
-    """Prepare `clip`; whatever is wrong with it comes back as a Failure."""
+def prepare_clip(clip: Clip, settings: PreparationSettings) -> Sample | Failure:
+    """Prepare a clip; what is wrong with it is returned, not raised."""
     cv2.setNumThreads(1)
     try:
-        return _prepared(clip, settings)
+        return _prepare(clip, settings)
     except CdrlError as error:
         return Failure(" ".join(str(error).split()).removeprefix(f"{clip.path}").lstrip(": "))
 
 
-def clip_facts(clip: Clip) -> dict[str, Any]:
-    """What a part records of its clip: when it differs from the clip's now, the part is out of date."""
-    return {
-        "dataset": clip.dataset,
-        "actor": clip.actor,
-        "emotion": clip.emotion,
-        "intensity": clip.intensity,
-        "sentence": clip.sentence,
-        "sentence_id": clip.sentence_id,
-        "view": clip.view,
-        "bytes": clip.path.stat().st_size,
-    }
+def clip_metadata(clip: Clip) -> dict[str, Any]:
+    """What a sample records of its clip: where that differs from the clip's now, the sample is out of date."""
+    names = ("dataset", "actor", "emotion", "intensity", "sentence", "sentence_id", "view")
+    return {name: getattr(clip, name) for name in names} | {"bytes": clip.path.stat().st_size}
 
 
-def _prepared(clip: Clip, settings: Settings) -> Part:
+def _prepare(clip: Clip, settings: PreparationSettings) -> Sample:
     info = probe(clip.path)
     remarks = [f"clips with a flaw ({note})" for note in info.notes]
-    seen = _look(info, settings, remarks)
-    if len(seen.indices) < _FEWEST:
-        raise FaceError(f"a face in {len(seen.indices)} of {seen.looked} frames only")
-    if not seen.ended:
+    faces, tracked, total = _track_face(info, settings, remarks)
+    if len(faces) < _FEWEST:
+        raise FaceError(f"a face in {len(faces)} of {tracked} frames only")
+    ended = info.duration is None or info.duration <= settings.stop
+    if not ended:
         remarks.append(f"clips longer than {settings.max_seconds:g} s, of which the rest is left out")
-    times = np.array([float(time) for time in seen.times])
-    places = squares(np.stack(seen.points), times, np.array(seen.runs))
-    detector = _detector()
+    times = np.array([float(face.time) for face in faces])
+    crops = find_crops(np.stack([face.points for face in faces]), times, np.array([face.run for face in faces]))
+    detector = _load_detector()
     arrays: dict[str, NDArray[Any]] = {
         "times": times,
-        "landmarks": np.stack([in_square(p, s) for p, s in zip(seen.points, places, strict=True)]),
-        "blendshapes": np.stack([detector.blendshapes(points) for points in seen.points]).astype(np.float16),
-        "shots": np.array(seen.shots, np.int64),
+        "landmarks": np.stack([transform_to_crop(f.points, crop) for f, crop in zip(faces, crops, strict=True)]),
+        "blendshapes": np.stack([detector.blendshapes(face.points) for face in faces]).astype(np.float16),
+        "shots": np.array([face.shot for face in faces], np.int64),
     }
-    speech = _speech(clip, info, settings, times, remarks)
+    speech = _encode_speech(clip, info, settings, times, remarks)
     if speech is not None:
         arrays["speech"] = speech.astype(np.float16)
     if clip.truth is not None:
-        arrays |= _truth(clip.truth, seen)
-    wanted = dict(zip(seen.indices, places, strict=True))
-    pictures = [_jpeg(picture(f, wanted[f.index])) for f in _frames(info, settings) if f.index in wanted]
-    facts = {
-        "clip": clip_facts(clip),
+        arrays |= _read_ground_truth(clip.truth, [face.index for face in faces], total, ended)
+    wanted = {face.index: crop for face, crop in zip(faces, crops, strict=True)}
+    with read(info, stop=settings.stop) as frames:
+        images = [_encode_jpeg(crop_face(f, wanted[f.index])) for f in frames if f.index in wanted]
+    metadata = {
+        "clip": clip_metadata(clip),
         "rate": str(info.rate or ""),
-        "frames": len(pictures),
-        "frames_seen": seen.looked,
+        "frames": len(images),
+        "frames_seen": tracked,
         "sound": speech is not None,
     }
-    return Part(part_bytes(clip.id, facts, pictures, arrays), tuple(remarks))
+    return Sample(encode_sample(clip.id, metadata, images, arrays), tuple(remarks))
 
 
-def _frames(info: VideoInfo, settings: Settings) -> Iterator[Frame]:
-    stop = Fraction(settings.max_seconds).limit_denominator(1000)
-    with read(info, stop=stop) as frames:
-        yield from frames
-
-
-def _step(info: VideoInfo, settings: Settings) -> int:
-    """Frames from one that is kept to the next."""
-    rate = info.rate or Fraction(25)
-    return settings.every * max(1, -int(-(float(rate) / (settings.max_rate * _ROUNDING)) // 1))
-
-
-def _look(info: VideoInfo, settings: Settings, remarks: list[str]) -> _Seen:
-    """The first pass: where the face is."""
-    tracker, seen, step, run = FaceTracker(_detector()), _Seen([], [], [], [], []), _step(info, settings), -1
-    stop = Fraction(settings.max_seconds).limit_denominator(1000)
-    with read(info, stop=stop) as frames:
+def _track_face(
+    info: VideoInfo, settings: PreparationSettings, remarks: list[str]
+) -> tuple[list[_FaceFrame], int, int]:
+    """Frames with a face; how many frames a face was looked for in; and how many there are."""
+    rate = float(info.rate or 25)
+    step = settings.every * max(1, -int(-(rate / (settings.max_rate * _ROUNDING)) // 1))
+    tracker, faces, tracked, total, run = FaceTracker(_load_detector()), list[_FaceFrame](), 0, 0, -1
+    with read(info, stop=settings.stop) as frames:
         for frame in frames:
-            seen.total += 1
+            total += 1
             if frame.index % step:
                 tracker.skip(frame)
                 continue
-            seen.looked += 1
+            tracked += 1
             track = tracker.step(frame)
-            if track is None:
-                continue
-            # A face found anew need not be where the last one was.
-            run += track.fresh or run < 0
-            seen.indices.append(frame.index)
-            seen.times.append(frame.time)
-            seen.points.append(track.points)
-            seen.shots.append(track.shot)
-            seen.runs.append(run)
+            if track is not None:
+                # A face that is detected anew need not be where the last one was.
+                run += track.fresh or run < 0
+                faces.append(_FaceFrame(frame.index, frame.time, track.points, track.shot, run))
         remarks += [f"clips with a flaw ({note})" for note in frames.notes if note not in info.notes]
-    seen.ended = info.duration is None or info.duration <= stop
-    return seen
+    return faces, tracked, total
 
 
-def _speech(
-    clip: Clip, info: VideoInfo, settings: Settings, times: NDArray[np.float64], remarks: list[str]
+def _encode_speech(
+    clip: Clip, info: VideoInfo, settings: PreparationSettings, times: NDArray[np.float64], remarks: list[str]
 ) -> NDArray[np.float32] | None:
     """Speech features at the frames' times; None, with a remark, where there is nothing to hear."""
     if clip.sound is None and not info.audio:
@@ -197,23 +186,23 @@ def _speech(
     if not len(samples) or float(np.abs(samples).max()) < _SILENCE:
         remarks.append("clips without speech (its sound is silence)")
         return None
-    return _encoder(settings.speech)(samples).resample(times)
+    return _load_encoder(settings.speech)(samples).resample(times)
 
 
-def _truth(path: Path, seen: _Seen) -> dict[str, NDArray[Any]]:
-    """The ground truth of the kept frames. Raises InputError where it does not belong to the clip."""
+def _read_ground_truth(path: Path, indices: Sequence[int], total: int, ended: bool) -> dict[str, NDArray[Any]]:
+    """The ground truth of frames. Raises InputError where it does not belong to the clip of `total` frames."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _TRUTH}
+            arrays = {field.name: file[field.name] for field in fields(GroundTruth)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path.name}: no ground truth ({error})") from error
     for name, array in arrays.items():
-        if len(array) < seen.total or (seen.ended and len(array) != seen.total):
-            raise InputError(f"{path.name}: {name} has {len(array)} rows for {seen.total} frames")
-    return {name: array[seen.indices] for name, array in arrays.items()}
+        if len(array) < total or (ended and len(array) != total):
+            raise InputError(f"{path.name}: {name} has {len(array)} rows for {total} frames")
+    return {name: array[list(indices)] for name, array in arrays.items()}
 
 
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
+def _encode_jpeg(image: NDArray[np.uint8]) -> bytes:
     written, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not written:
         raise InputError("a picture cannot be encoded as JPEG")
@@ -221,12 +210,12 @@ def _jpeg(image: NDArray[np.uint8]) -> bytes:
 
 
 @cache
-def _detector() -> BundleDetector:
+def _load_detector() -> BundleDetector:
     """One a process."""
     return BundleDetector()
 
 
 @cache
-def _encoder(spec: str) -> SpeechEncoder:
+def _load_encoder(spec: str) -> SpeechEncoder:
     """One a process."""
     return load_speech_encoder(spec)

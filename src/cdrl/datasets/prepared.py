@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.shards import MANIFEST, Entry, Manifest, facts_end, load_array, members, part_facts, read_manifest
-from cdrl.datasets.splits import SYNTHETIC, Part, part
+from cdrl.datasets.shards import MANIFEST, ClipEntry, ShardManifest, list_members, read_manifest, read_metadata
+from cdrl.datasets.splits import SYNTHETIC, Split, assign_split
 from cdrl.errors import InputError, UsageError
 from cdrl.files import file_sha256
 
 SIZE = 224
 """Pixels, side of the aligned pictures."""
 
-_HEAD = 1 << 13  # bytes of a clip that are read at once to learn its facts: mostly all of them
+_LABELS = ("dataset", "actor", "emotion", "intensity", "sentence", "sentence_id", "view")
 _HASHED = 8 << 30  # bytes in a folder up to which opening it reads it all, to compare the SHA-256 sums
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known about a prepared clip; see `cdrl.datasets.table.Clip`."""
+class ClipMetadata:
+    """Labels of a prepared clip; the fields are those of `cdrl.datasets.clip.Clip`."""
 
     id: str
     dataset: str
@@ -38,28 +40,32 @@ class Facts:
     sentence_id: str
     view: str
     synthetic: bool
-    part: Part
+    """Whether the person is a synthetic subject."""
+    split: Split
+    """The split that the person belongs to."""
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Ground truth of a made clip, frame by frame.
-
-    `position` float32 [T]: the place within the sentence, equal in all takes of it · `visemes` int64 [T]: class ·
-    `speaking` bool [T] · `weights` float32 [T, k]: of the face units.
-    """
+class GroundTruth:
+    """Exact labels of a synthetic clip of T frames."""
 
     position: NDArray[np.float32]
+    """[T] place within the sentence, in phones, equal in all takes of it."""
     visemes: NDArray[np.int64]
+    """[T] viseme class."""
     speaking: NDArray[np.bool_]
+    """[T] whether a phone is said."""
     weights: NDArray[np.float32]
+    """[T, k] weights of the face units, in [0, 1]."""
 
 
 class PreparedClip:
-    """One clip of T frames, those in which the face was seen. Small arrays stay in memory once read; pictures and
-    landmarks are read each time."""
+    """One clip of T frames, those in which a face was found.
 
-    def __init__(self, shard: Path, entry: Entry) -> None:
+    Small arrays stay in memory once read; pictures and landmarks are read each time.
+    """
+
+    def __init__(self, shard: Path, entry: ClipEntry) -> None:
         self._shard = shard
         self._entry = entry
 
@@ -72,24 +78,13 @@ class PreparedClip:
         return self._entry.frames
 
     @cached_property
-    def facts(self) -> Facts:
-        """Who, what, and in which part of the split."""
-        try:
-            raw = self._read_facts()["clip"]
-            return Facts(
-                id=self._entry.id,
-                dataset=raw["dataset"],
-                actor=raw["actor"],
-                emotion=raw["emotion"],
-                intensity=raw["intensity"],
-                sentence=raw["sentence"],
-                sentence_id=raw["sentence_id"],
-                view=raw["view"],
-                synthetic=raw["dataset"] == SYNTHETIC,
-                part=part(raw["actor"], raw["dataset"]),
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._damaged() from error
+    def metadata(self) -> ClipMetadata:
+        """Who is seen, saying what, with which emotion."""
+        with self._open() as file:
+            raw = read_metadata(file, self._entry.id, self._entry.offset, self._entry.bytes)["clip"]
+            labels = {name: raw[name] for name in _LABELS}
+            split = assign_split(raw["actor"], raw["dataset"])
+        return ClipMetadata(self._entry.id, **labels, synthetic=raw["dataset"] == SYNTHETIC, split=split)
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
@@ -97,17 +92,29 @@ class PreparedClip:
         return self._array("times").astype(np.float64)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """Frame `index` as RGB [224, 224, 3]; the face upright, its landmark box 10 % from each side."""
+        """Decode one frame.
+
+        Args:
+            index: Number of the frame, in [0, T).
+
+        Returns:
+            RGB [224, 224, 3]; the face upright, its landmark box 10 % from each side.
+
+        Raises:
+            IndexError: There is no such frame.
+            InputError: The shard is damaged.
+        """
         if not 0 <= index < self.count:
             raise IndexError(f"frame {index} of a clip of {self.count}")
-        content = self._bytes(f"{index:04d}.jpg")
+        with self._open() as file:
+            content = self._read(file, f"{index:04d}.jpg")
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
             raise self._damaged()
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
     def images(self, indices: Iterable[int]) -> NDArray[np.uint8]:
-        """Those frames as RGB [n, 224, 224, 3]."""
+        """Decode frames as RGB [n, 224, 224, 3]; see `image`."""
         pictures = [self.image(int(index)) for index in indices]
         return np.stack(pictures) if pictures else np.empty((0, SIZE, SIZE, 3), np.uint8)
 
@@ -128,15 +135,15 @@ class PreparedClip:
 
     @cached_property
     def shots(self) -> NDArray[np.int64]:
-        """[T] number of the shot each frame belongs to; a cut begins the next."""
+        """[T] number of the shot that each frame belongs to; a cut begins the next."""
         return self._array("shots").astype(np.int64)
 
     @cached_property
-    def truth(self) -> Truth | None:
-        """What is known exactly of a made clip; None of a real one."""
+    def ground_truth(self) -> GroundTruth | None:
+        """Exact labels of a synthetic clip; None for a real one."""
         if "position.npy" not in self._members:
             return None
-        return Truth(
+        return GroundTruth(
             self._array("position").astype(np.float32),
             self._array("visemes").astype(np.int64),
             self._array("speaking").astype(np.bool_),
@@ -145,64 +152,68 @@ class PreparedClip:
 
     @cached_property
     def _members(self) -> dict[str, tuple[int, int]]:
-        """What → (offset in the shard, size)."""
-        entry = self._entry
-        try:
-            found = members(self._read(entry.offset, entry.bytes), entry.id)
-            return {what: (entry.offset + at, size) for what, at, size in found}
-        except InputError as error:
-            raise self._damaged() from error
-
-    def _read_facts(self) -> dict[str, Any]:
-        """The first member; read alone, so that a list of all clips does not read all pictures. Raises ValueError."""
-        entry = self._entry
-        head = self._read(entry.offset, min(entry.bytes, _HEAD))
-        end = facts_end(head)
-        return part_facts(head if end <= len(head) else self._read(entry.offset, min(entry.bytes, end)))
+        """Name → (offset in the shard, size)."""
+        with self._open() as file:
+            members = list(list_members(file, self._entry.id, self._entry.offset, self._entry.bytes))
+        return {name: (offset, size) for name, offset, size in members}
 
     def _array(self, name: str) -> NDArray[Any]:
-        try:
-            return load_array(self._bytes(f"{name}.npy"))
-        except (ValueError, EOFError) as error:
-            raise self._damaged() from error
+        with self._open() as file:
+            return np.asarray(np.load(io.BytesIO(self._read(file, f"{name}.npy")), allow_pickle=False))
 
-    def _bytes(self, what: str) -> bytes:
-        if what not in self._members:
-            raise self._damaged()
-        return self._read(*self._members[what])
-
-    def _read(self, offset: int, size: int) -> bytes:
-        try:
-            with self._shard.open("rb") as file:
-                file.seek(offset)
-                content = file.read(size)
-        except OSError as error:
-            raise InputError(f"{self._shard}: cannot be read ({error.strerror or error})") from error
+    def _read(self, file: BinaryIO, name: str) -> bytes:
+        """The bytes of a member. Raises KeyError, or EOFError where the shard ends before them."""
+        offset, size = self._members[name]
+        file.seek(offset)
+        content = file.read(size)
         if len(content) < size:
-            raise self._damaged()
+            raise EOFError
         return content
 
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        """The shard's file; whatever goes wrong with its content is an InputError that says what to do."""
+        try:
+            with self._shard.open("rb") as file:
+                yield file
+        except (InputError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise self._damaged() from error
+        except OSError as error:
+            raise InputError(f"{self._shard}: cannot be read ({error.strerror or error})") from error
+
     def _damaged(self) -> InputError:
-        return InputError(_cure(self._shard, f"damaged, at clip {self._entry.id}"))
+        return InputError(_damaged_message(self._shard, f"damaged, at clip {self._entry.id}"))
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Prepared clips of one or more folders. `digest` changes with any byte of them; `speech` names the encoder."""
+class PreparedDataset:
+    """Prepared clips of one or more folders."""
 
     clips: tuple[PreparedClip, ...]
     digest: str
+    """SHA-256 that changes with any byte of the clips."""
     speech: str
+    """Name of the speech encoder whose features the clips have."""
 
     @classmethod
-    def open(cls, folders: Sequence[Path]) -> Prepared:
-        """The clips of `folders`, in the order of their manifests.
+    def open(cls, folders: Sequence[Path]) -> PreparedDataset:
+        """Open prepared folders.
 
-        Every shard's size is compared with the manifest, and its SHA-256 too unless the folder is larger than 8 GiB.
-        Raises InputNotFoundError, InputError (a shard missing, cut or changed; nothing in it; not finished) and
-        UsageError where folders were prepared with different speech encoders.
+        The size of every shard is compared with the manifest, and its SHA-256 too unless the folder is larger than
+        8 GiB.
+
+        Args:
+            folders: Folders that `cdrl data prepare` made.
+
+        Returns:
+            Their clips, in the order of the folders' manifests.
+
+        Raises:
+            InputNotFoundError: A folder has no manifest.
+            InputError: A shard is missing, cut or changed; a folder holds no clip or is not finished.
+            UsageError: No folder is given, or they were prepared with different speech encoders.
         """
-        manifests = {folder: _checked(folder) for folder in dict.fromkeys(map(Path, folders))}
+        manifests = {folder: _verify_folder(folder) for folder in dict.fromkeys(map(Path, folders))}
         if not manifests:
             raise UsageError("no prepared data set is given: name one or more folders that `cdrl data prepare` made")
         encoders = {str(manifest.settings["speech"]): folder for folder, manifest in manifests.items()}
@@ -213,34 +224,39 @@ class Prepared:
         digests = sorted(hashlib.sha256(manifest.to_json().encode()).hexdigest() for manifest in manifests.values())
         return cls(clips, hashlib.sha256("".join(digests).encode()).hexdigest(), next(iter(encoders)))
 
-    def of(self, wanted: Part, synthetic: bool | None = None) -> tuple[PreparedClip, ...]:
-        """The clips of one part of the split; only made or only real ones where that is given."""
+    def select(self, split: Split, synthetic: bool | None = None) -> tuple[PreparedClip, ...]:
+        """Select the clips of a split.
+
+        Args:
+            split: The split.
+            synthetic: Whether only clips of synthetic subjects, or only real ones, are wanted; None for both.
+        """
         return tuple(
             clip
             for clip in self.clips
-            if clip.facts.part == wanted and (synthetic is None or clip.facts.synthetic == synthetic)
+            if clip.metadata.split == split and (synthetic is None or clip.metadata.synthetic == synthetic)
         )
 
 
-def _checked(folder: Path) -> Manifest:
-    """The manifest of a folder whose shards are what it says."""
+def _verify_folder(folder: Path) -> ShardManifest:
+    """The manifest of a folder whose shards are as it says."""
     manifest = read_manifest(folder)
     if not manifest.complete:
         raise InputError(f"{folder}: not finished; run the same `cdrl data prepare` again, it goes on where it stopped")
     if not manifest.clips:
         raise InputError(f"{folder}: holds no clip; see `cdrl data check` on the data set it was made from")
-    whole = sum(shard.bytes for shard in manifest.shards) <= _HASHED
+    hashed = sum(shard.bytes for shard in manifest.shards) <= _HASHED
     for shard in manifest.shards:
         path = folder / shard.name
         size = path.stat().st_size if path.is_file() else None
         if size is None:
-            raise InputError(_cure(path, "missing"))
+            raise InputError(_damaged_message(path, "missing"))
         if size != shard.bytes:
-            raise InputError(_cure(path, f"cut off or changed ({size:,} bytes instead of {shard.bytes:,})"))
-        if whole and file_sha256(path) != shard.sha256:
-            raise InputError(_cure(path, f"damaged (not the SHA-256 that {MANIFEST} says)"))
+            raise InputError(_damaged_message(path, f"cut off or changed ({size:,} bytes instead of {shard.bytes:,})"))
+        if hashed and file_sha256(path) != shard.sha256:
+            raise InputError(_damaged_message(path, f"damaged (not the SHA-256 that {MANIFEST} says)"))
     return manifest
 
 
-def _cure(path: Path, what: str) -> str:
-    return f"{path}: {what}; run the same `cdrl data prepare` again, which makes this shard anew"
+def _damaged_message(path: Path, fault: str) -> str:
+    return f"{path}: {fault}; run the same `cdrl data prepare` again, which makes this shard anew"

@@ -1,8 +1,8 @@
-"""Shards: WebDataset tars of prepared clips, and the manifest that says what is in them.
+"""The files of a prepared data set: WebDataset tars, and the manifest that describes them.
 
-A clip is one part: a run of tar members `ID.json`, `ID.0000.jpg` ..., `ID.landmarks.npy` and so on. Parts are written
-without the end-of-archive mark, so that a shard is simply parts put one behind the other. The same input gives the same
-bytes. Read back by `cdrl.datasets.prepared`, or by the `webdataset` package.
+A clip is one sample: a run of tar members `ID.json`, `ID.0000.jpg` ..., `ID.landmarks.npy` and so on. Samples are
+written without the end-of-archive mark, so that a shard is its samples, one behind the other. The same input gives the
+same bytes. `cdrl.datasets.prepared` reads shards; so does the package `webdataset`.
 """
 
 from __future__ import annotations
@@ -14,67 +14,83 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cdrl.errors import InputError, InputNotFoundError, OutputError
-from cdrl.files import atomic_write, loads_untrusted, small_bytes, take_name
+from cdrl.files import atomic_write, file_sha256, loads_untrusted, small_bytes
 
 FORMAT = "cdrl-prepared-1"
 MANIFEST = "manifest.json"
-BLOCK = 512  # bytes, the unit of tar
-END = bytes(2 * BLOCK)  # end-of-archive mark
+BLOCK = tarfile.BLOCKSIZE
+END = bytes(2 * BLOCK)
+"""The end-of-archive mark of a tar."""
 SHARD_NAME = re.compile(r"\d{6,}\.tar")
-MAX_FACTS = 1 << 20
-"""Most bytes of a part's JSON, written and read."""
+MAX_METADATA = 1 << 20
+"""Most bytes of a sample's JSON, written and read."""
 MAX_MANIFEST = 1 << 28
 """Most bytes of a manifest, written and read: enough for a million clips."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of the data set."""
+    """A tar file of a prepared data set."""
 
     name: str
     bytes: int
     sha256: str
 
+    def is_intact(self, folder: Path) -> bool:
+        """Whether the file in `folder` has this size and SHA-256."""
+        path = folder / self.name
+        return path.is_file() and path.stat().st_size == self.bytes and file_sha256(path) == self.sha256
+
 
 @dataclass(frozen=True)
-class Entry:
-    """Where a clip lies: its shard, and the range of bytes there; `frames` with a face of `frames_seen`."""
+class ClipEntry:
+    """Where a clip's sample lies in a prepared data set."""
 
     id: str
     shard: str
+    """Name of the shard's file."""
     offset: int
+    """First byte of the sample in the shard."""
     bytes: int
+    """Size of the sample."""
     frames: int
+    """Number of frames with a face, which are stored."""
     frames_seen: int
+    """Number of frames in which a face was looked for."""
     sound: bool
+    """Whether the sample has speech features."""
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """What a prepared folder holds. `settings` are those of `cdrl data prepare`; `failures`: clip → reason."""
+class ShardManifest:
+    """What a prepared folder holds."""
 
     settings: Mapping[str, Any]
+    """The settings of `cdrl data prepare`."""
     shards: tuple[Shard, ...] = ()
-    clips: tuple[Entry, ...] = ()
+    clips: tuple[ClipEntry, ...] = ()
     failures: Mapping[str, str] | None = None
+    """Clip to reason, for clips that could not be prepared."""
     complete: bool = False
+    """Whether the run that wrote it has ended."""
 
     def to_json(self) -> str:
-        """As it is stored; equal content gives equal text."""
+        """The manifest as it is stored; equal content gives equal text."""
         content = {"format": FORMAT, **asdict(self), "failures": dict(self.failures or {})}
         return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a prepared folder.
+def read_manifest(folder: Path) -> ShardManifest:
+    """Read the manifest of a prepared folder.
 
-    Raises InputNotFoundError where there is none and InputError where it is damaged or of something else.
+    Raises:
+        InputNotFoundError: The folder has no manifest.
+        InputError: The manifest is damaged, or something else.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -84,28 +100,23 @@ def read_manifest(folder: Path) -> Manifest:
         raw = loads_untrusted(content)
         if raw["format"] != FORMAT:
             raise InputError(f"{path}: written by another version ({raw['format']!r}); prepare into another folder")
-        return _parse(raw)
+        return _parse_manifest(raw)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); prepare into another folder") from error
 
 
-def _parse(raw: Mapping[str, Any]) -> Manifest:
-    """A manifest of its JSON; raises ValueError, KeyError or TypeError where it is none."""
-    manifest = Manifest(
-        raw["settings"],
-        tuple(Shard(**shard) for shard in raw["shards"]),
-        tuple(Entry(**entry) for entry in raw["clips"]),
-        raw["failures"],
-        raw["complete"],
-    )
+def _parse_manifest(raw: Mapping[str, Any]) -> ShardManifest:
+    """The manifest of its JSON. Raises ValueError, KeyError or TypeError where it is none."""
+    shards = tuple(Shard(**shard) for shard in raw["shards"])
+    clips = tuple(ClipEntry(**entry) for entry in raw["clips"])
+    manifest = ShardManifest(raw["settings"], shards, clips, raw["failures"], raw["complete"])
     if "speech" not in dict(manifest.settings) or not isinstance(manifest.failures, dict):
         raise ValueError("its settings or failures are missing")
-    sizes = {}
-    for shard in manifest.shards:
+    for shard in shards:
         if not SHARD_NAME.fullmatch(shard.name) or not isinstance(shard.bytes, int):
             raise ValueError(f"{shard.name!r} is no shard's name, or its size is no number")
-        sizes[shard.name] = shard.bytes
-    for entry in manifest.clips:
+    sizes = {shard.name: shard.bytes for shard in shards}
+    for entry in clips:
         numbers = (entry.offset, entry.bytes, entry.frames, entry.frames_seen)
         if not isinstance(entry.id, str) or not all(isinstance(each, int) and each >= 0 for each in numbers):
             raise ValueError(f"the numbers of clip {entry.id!r}")
@@ -114,96 +125,94 @@ def _parse(raw: Mapping[str, Any]) -> Manifest:
     return manifest
 
 
-def write_manifest(folder: Path, manifest: Manifest, staging: Path | None = None) -> None:
-    """Write it whole or not at all, in the folder `staging` before it takes its name. Raises OutputError."""
+def write_manifest(folder: Path, manifest: ShardManifest) -> None:
+    """Write the manifest of a folder, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written, or would be larger than what is read.
+    """
     content = manifest.to_json().encode()
     if len(content) > MAX_MANIFEST:
         raise OutputError(f"{folder / MANIFEST}: more clips than a manifest holds; prepare parts of the data set")
-    if staging is None:
-        atomic_write(folder / MANIFEST, [content])
-        return
-    atomic_write(staging / MANIFEST, [content])
-    move_file(staging / MANIFEST, folder / MANIFEST)
+    atomic_write(folder / MANIFEST, [content])
 
 
-def move_file(staged: Path, path: Path) -> None:
-    """Give a file that is written and on the disk its name in another folder. Raises OutputError."""
-    try:
-        take_name(staged, path, overwrite=True)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}): free space or choose another place, then run the "
-            "same command again, which goes on with what is missing"
-        ) from error
+def encode_sample(clip: str, metadata: Mapping[str, Any], images: Iterable[bytes], arrays: Mapping[str, Any]) -> bytes:
+    """Encode a clip as tar members.
 
+    Args:
+        clip: The clip's id.
+        metadata: What is stored as JSON, in the first member.
+        images: JPEG files, in order.
+        arrays: Name to array, stored as .npy.
 
-def part_bytes(clip: str, facts: Mapping[str, Any], pictures: Iterable[bytes], arrays: Mapping[str, Any]) -> bytes:
-    """A clip as tar members: JSON first, then pictures (JPEG) in order, then arrays by name (.npy).
+    Returns:
+        The members without an end-of-archive mark.
 
-    Raises InputError where the JSON takes more than `MAX_FACTS`.
+    Raises:
+        InputError: The JSON is longer than `MAX_METADATA`.
     """
-    buffer = io.BytesIO()
-    described = json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
-    if len(described) > MAX_FACTS:
+    described = json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode()
+    if len(described) > MAX_METADATA:
         raise InputError(
-            f"{clip}: its sentence and labels take {len(described):,} bytes and {MAX_FACTS:,} are stored; shorten them"
+            f"{clip}: its sentence and labels take {len(described):,} bytes and {MAX_METADATA:,} are stored; shorten "
+            "them"
         )
-    _add(buffer, f"{clip}.json", described)
-    for number, picture in enumerate(pictures):
-        _add(buffer, f"{clip}.{number:04d}.jpg", picture)
+    files = {"json": described} | {f"{number:04d}.jpg": image for number, image in enumerate(images)}
     for name in sorted(arrays):
-        array = io.BytesIO()
-        np.save(array, np.ascontiguousarray(arrays[name]), allow_pickle=False)
-        _add(buffer, f"{clip}.{name}.npy", array.getvalue())
-    return buffer.getvalue()
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+        files[f"{name}.npy"] = buffer.getvalue()
+    sample = io.BytesIO()
+    archive = tarfile.TarFile(fileobj=sample, mode="w", format=tarfile.USTAR_FORMAT)
+    for name, content in files.items():
+        member = tarfile.TarInfo(f"{clip}.{name}")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return sample.getvalue()
 
 
-def _add(buffer: io.BytesIO, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    member.mode = 0o644
-    buffer.write(member.tobuf(tarfile.USTAR_FORMAT))
-    buffer.write(content)
-    buffer.write(bytes(-len(content) % BLOCK))
+def list_members(file: BinaryIO, clip: str, offset: int, size: int) -> Iterator[tuple[str, int, int]]:
+    """List the tar members of a sample; only their headers are read.
 
+    Args:
+        file: A shard, or a sample alone.
+        clip: The clip's id.
+        offset: First byte of the sample in the file.
+        size: Bytes of the sample.
 
-def part_facts(part: bytes) -> dict[str, Any]:
-    """The JSON at the head of a part, of which the first `facts_end` bytes are enough. Raises ValueError."""
-    facts = loads_untrusted(part[BLOCK : facts_end(part)])
-    if not isinstance(facts, dict):
-        raise ValueError("it does not begin with its facts")
-    return facts
+    Yields:
+        Name without the clip's id ("json", "0000.jpg", "times.npy"), first byte in the file, and size.
 
-
-def facts_end(part: bytes) -> int:
-    """How many bytes at the head of a part hold its JSON; the first `BLOCK` of them tell. Raises ValueError."""
-    try:
-        member = tarfile.TarInfo.frombuf(part[:BLOCK], "utf-8", "strict")
-    except tarfile.HeaderError as error:
-        raise ValueError(str(error)) from error
-    if not member.name.endswith(".json") or not 0 <= member.size <= MAX_FACTS:
-        raise ValueError("it does not begin with its facts")
-    return BLOCK + member.size
-
-
-def members(part: memoryview | bytes, clip: str) -> Iterator[tuple[str, int, int]]:
-    """(what, offset, size) of each member of a part, `what` being the name after `ID.`: "json", "0000.jpg", ...
-
-    Raises InputError, without a place, where the bytes are not such a part.
+    Raises:
+        InputError: The bytes are no such sample; the message names no file.
     """
-    at, view = 0, memoryview(part)
-    while at < len(view):
+    at, end = offset, offset + size
+    while at < end:
+        file.seek(at)
         try:
-            member = tarfile.TarInfo.frombuf(bytes(view[at : at + BLOCK]), "utf-8", "strict")
+            member = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "strict")
         except (tarfile.HeaderError, UnicodeDecodeError) as error:
             raise InputError(f"damaged at byte {at}") from error
         at += BLOCK
-        if not member.name.startswith(f"{clip}.") or at + member.size > len(view):
+        if not member.name.startswith(f"{clip}.") or not 0 <= member.size <= end - at:
             raise InputError(f"damaged at byte {at - BLOCK}")
         yield member.name[len(clip) + 1 :], at, member.size
         at += member.size + -member.size % BLOCK
 
 
-def load_array(content: bytes | memoryview) -> NDArray[Any]:
-    """An .npy; never a pickle."""
-    return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+def read_metadata(file: BinaryIO, clip: str, offset: int, size: int) -> dict[str, Any]:
+    """Read the JSON at the head of a sample; see `list_members` for the arguments.
+
+    Raises:
+        InputError: The sample does not begin with it.
+    """
+    name, at, length = next(list_members(file, clip, offset, size), ("", 0, 0))
+    file.seek(at)
+    try:
+        metadata = loads_untrusted(file.read(length)) if name == "json" and length <= MAX_METADATA else None
+    except ValueError as error:
+        raise InputError(f"damaged at byte {at}") from error
+    if not isinstance(metadata, dict):
+        raise InputError("it does not begin with its metadata")
+    return metadata

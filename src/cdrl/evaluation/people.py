@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cdrl.datasets.layouts import words_id
+from cdrl.datasets.layouts import make_sentence_id
 from cdrl.errors import InputNotFoundError
 
 SetName = Literal["tune", "report"]
@@ -50,7 +50,7 @@ def read_clips(folder: Path) -> list[ClipRow]:
                 row["actor"],
                 row["emotion"],
                 row["content_id"].rsplit("_", 1)[-1] or sentence_number(row["path"]),
-                words_id(row.get("sentence") or ""),
+                make_sentence_id(row.get("sentence") or ""),
             )
             for row in csv.DictReader(file)
         ]

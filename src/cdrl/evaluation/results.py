@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cdrl.datasets.clip import Clip
-from cdrl.datasets.table import Table, read_dataset
+from cdrl.datasets.table import ClipTable, read_dataset
 from cdrl.emotions import parse_emotion
 from cdrl.errors import AssetError, CdrlError, InputError, InputNotFoundError, Interrupted, UsageError
 from cdrl.evaluation import html
@@ -164,7 +164,7 @@ def evaluate_results(config: ResultsConfig) -> dict[str, Any]:
     return found
 
 
-def _dataset(config: ResultsConfig) -> Table:
+def _dataset(config: ResultsConfig) -> ClipTable:
     folder = config.data
     if folder.is_file():
         if folder.name != "clips.csv":
@@ -176,7 +176,7 @@ def _dataset(config: ResultsConfig) -> Table:
 class _Data:
     """What the data set knows of results: who is seen in a file, what is said in it, and real clips to compare with."""
 
-    def __init__(self, table: Table, results: Sequence[Result], most: int) -> None:
+    def __init__(self, table: ClipTable, results: Sequence[Result], most: int) -> None:
         self._known = {clip.path.resolve(): clip for clip in table.clips}
         sources = [self.source(result) for result in results]
         people, words = {clip.person for clip in sources}, {(clip.person, clip.words) for clip in sources}
@@ -228,7 +228,7 @@ def _motion(path: Path) -> Any:
 
 
 def _judged(
-    result: Result, data: _Data, targets: Targets, cells: Cells, sync: SyncJudge | None, faces: Faces | None
+    result: Result, data: _Data, targets: Targets, cells: Cells, sync: SyncEvaluator | None, faces: Faces | None
 ) -> Row:
     clip = data.source(result)
     facts: Row = {

@@ -17,7 +17,7 @@ from typing import Any
 
 import tyro
 
-from cdrl.datasets.splits import read_people
+from cdrl.datasets.splits import load_held_out_people
 from cdrl.errors import AssetError, CdrlError, Interrupted, UsageError
 from cdrl.evaluation import html, report
 from cdrl.evaluation.clips import frames_of
@@ -119,7 +119,7 @@ class Bench:
     folder: Path
     targets: Targets
     cells: Cells
-    sync: SyncJudge | None = None
+    sync: SyncEvaluator | None = None
     faces: Faces | None = None
     """Where faces for the report are kept; None where nobody asked for one."""
 
@@ -213,8 +213,8 @@ def named_folders(flag: str, texts: Sequence[str]) -> Iterator[tuple[str, Path]]
 
 
 def _tasks(bench: Bench) -> Iterator[Task]:
-    config, people = bench.config, read_people()
-    chosen = people.report if config.set == "report" else people.tune
+    config, people = bench.config, load_held_out_people()
+    chosen = people.test if config.set == "report" else people.validation
     shown: set[tuple[str, str]] = set()
     for peer in read_peers(config.data):
         if peer.setting != "Cross-ID" or peer.person not in chosen or peer.emotion not in config.emotions:
@@ -231,7 +231,7 @@ def _tasks(bench: Bench) -> Iterator[Task]:
             yield Task(clip, person, "neutral", config.emotions)
     if config.set == "tune" and config.wild:
         for clip in bench.targets.clips:
-            if clip.dataset in people.tune_datasets:
+            if clip.dataset in people.validation_datasets:
                 yield Task(clip, f"{clip.dataset} {clip.person}", "wild", config.emotions)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.pairs import motion_of, warp_mouths, warp_speech
+from cdrl.datasets.pairs import align_mouth_motion, align_speech, measure_mouth_motion
 from cdrl.errors import AssetError, InputError, LimitError
 from cdrl.evaluation.clips import frame_rate
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
@@ -71,12 +71,12 @@ def warped_truth(source: Take, real: Take) -> tuple[Array, str] | None:
     ours, theirs = (_samples(take.sound or take.path) for take in (source, real))
     if ours is not None and theirs is not None:
         said = encoder()(ours).resample(source.times), encoder()(theirs).resample(real.times)
-        return real.points[map_frames(warp_speech(*said), len(source.points))], SOUND
+        return real.points[map_frames(align_speech(*said), len(source.points))], SOUND
     moved = [
-        motion_of(take.points[index].astype(np.float32), take.times[index])
+        measure_mouth_motion(take.points[index].astype(np.float32), take.times[index])
         for take, index in zip((source, real), seen, strict=True)
     ]
-    path = warp_mouths(*moved)
+    path = align_mouth_motion(*moved)
     truth = np.full_like(source.points, np.nan)
     truth[seen[0]] = real.points[seen[1]][map_frames(path, len(seen[0]))]
     return truth, MOTION

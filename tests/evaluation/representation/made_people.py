@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from cdrl.datasets.prepared import Facts, Truth
+from cdrl.datasets.prepared import ClipMetadata, GroundTruth
 from cdrl.emotions import EMOTIONS
 from cdrl.face.mesh import canonical_points
 
@@ -39,11 +39,11 @@ def face(opening: np.ndarray) -> np.ndarray:
 class MadeClip:
     """Like a `PreparedClip`, in memory."""
 
-    facts: Facts
+    metadata: ClipMetadata
     times: np.ndarray
     landmarks: np.ndarray
     speech: np.ndarray | None
-    truth: Truth | None
+    ground_truth: GroundTruth | None
     pictures: np.ndarray
 
     @property
@@ -54,7 +54,7 @@ class MadeClip:
         return self.pictures[index]
 
 
-def made_clip(actor, emotion, sentence, count=48, dataset="synthetic", part="test", sound=True, shift=0) -> MadeClip:
+def made_clip(actor, emotion, sentence, count=48, dataset="synthetic", split="test", sound=True, shift=0) -> MadeClip:
     """One take of `count` moments; moment k of the sentence is said in frame k + `shift`, and before it nothing is."""
     moments = np.concatenate([np.zeros(shift, int), np.arange(count)])
     spoken = np.arange(count + shift) >= shift
@@ -68,8 +68,8 @@ def made_clip(actor, emotion, sentence, count=48, dataset="synthetic", part="tes
         pictures[:, 56:112, place : place + 32] = 255
     speech = np.stack([code(sentence, moment) for moment in moments]).astype(np.float32)
     visemes = np.array([code(sentence, moment)[:4].round() @ [1, 2, 4, 8] % 5 for moment in moments], np.int64)
-    truth = Truth(moments.astype(np.float32), visemes, spoken, np.zeros((len(moments), 1), np.float32))
-    facts = Facts(
+    truth = GroundTruth(moments.astype(np.float32), visemes, spoken, np.zeros((len(moments), 1), np.float32))
+    facts = ClipMetadata(
         id=f"{actor}_{sentence}_{emotion}",
         dataset=dataset,
         actor=actor,
@@ -79,7 +79,7 @@ def made_clip(actor, emotion, sentence, count=48, dataset="synthetic", part="tes
         sentence_id=str(sentence),
         view="front",
         synthetic=dataset == "synthetic",
-        part=part,
+        split=split,
     )
     opening = 9 + 8 * np.sin(moments / 2 + sentence)
     return MadeClip(

@@ -73,11 +73,13 @@ def test_candidates_are_32_and_none_is_near_the_match_or_the_match_again(moments
     assert asked.tolerance.min() >= 0.2 - 1e-6
     for query, candidates in zip(asked.query[::7], asked.candidates[::7], strict=True):
         assert len(set(candidates.tolist())) == 32
-        clips = [moments.clips[moments.clip[row]].facts for row in candidates]
-        own = moments.clips[moments.clip[query]].facts
+        clips = [moments.clips[moments.clip[row]].metadata for row in candidates]
+        own = moments.clips[moments.clip[query]].metadata
         assert {clip.actor for clip in clips} == {own.actor}
         assert {clip.emotion for clip in clips} == {clips[0].emotion} != {own.emotion}
-        truths = [moments.clips[moments.clip[row]].truth.position[moments.frame[row]] for row in (query, candidates[0])]
+        truths = [
+            moments.clips[moments.clip[row]].ground_truth.position[moments.frame[row]] for row in (query, candidates[0])
+        ]
         assert truths[0] == truths[1]
 
 
@@ -96,7 +98,7 @@ def test_other_moments_are_far_away_or_of_other_words(moments):
     apart = np.abs(moments.time[pairs.first] - moments.time[pairs.second])
     assert (apart[same_clip] >= 0.2 - 1e-6).all()
     one, two = (
-        np.array([moments.clips[moments.clip[row]].facts.sentence_id for row in rows])
+        np.array([moments.clips[moments.clip[row]].metadata.sentence_id for row in rows])
         for rows in (pairs.first, pairs.second)
     )
     assert (one != two)[~same_clip].all()
@@ -126,5 +128,5 @@ def test_thinning_keeps_whole_sentences_and_everybody():
     clips = made_people(4, sentences=(1, 2, 3), count=12)
     kept = judged(clips, 60, 4 * 3 * 12)["synthetic"]
     assert len(kept.clips) == 12
-    assert {clip.facts.actor for clip in kept.clips} == {"P0", "P1", "P2", "P3"}
+    assert {clip.metadata.actor for clip in kept.clips} == {"P0", "P1", "P2", "P3"}
     assert all(len(group) == 3 for group in kept.groups())

@@ -132,7 +132,7 @@ def test_another_speech_encoder_and_people_to_train_on_are_refused():
         judge(other, {"content": MadeContent("mouth")}, {}, Settings(), quiet)
     with pytest.raises(UsageError, match="nobody in the data may be judged"):
         judge(
-            made_prepared(made_people(people=1, part="train")), {"content": MadeContent("mouth")}, {}, Settings(), quiet
+            made_prepared(made_people(people=1, split="train")), {"content": MadeContent("mouth")}, {}, Settings(), quiet
         )
 
 

@@ -58,7 +58,7 @@ def measure(moments: Moments, attention: Floats, grid: tuple[int, int]) -> Atten
     inside = lower_face(moments.landmarks[rows], grid)
     shares = (maps * inside).sum((1, 2)) / maps.sum((1, 2))
     clips = [moments.clips[moments.clip[row]] for row in rows]
-    values = sort_values(shares, tuple(map(person_of, clips)), tuple(clip.facts.id for clip in clips))
+    values = sort_values(shares, tuple(map(person_of, clips)), tuple(clip.metadata.id for clip in clips))
     mean = maps.mean(0)
     return Attention(
         values, float(inside[:, np.argmax(mean.sum(1) > 0) :].mean()), (mean / mean.sum()).astype(np.float32)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cdrl.datasets.pairs import mouth_opening
+from cdrl.datasets.pairs import measure_mouth_opening
 from cdrl.evaluation.representation.features import OWN, SILENT, window
 from cdrl.evaluation.representation.moments import Ints, Moments, person_of
 from cdrl.evaluation.representation.mouths import Picture, brows_moved, seen_opening, shut
@@ -49,7 +49,7 @@ class ShutPair:
 
 def open_rows(moments: Moments) -> Ints:
     """Moments with the mouth wide open, a few of each clip, evenly over the clips."""
-    opening = mouth_opening(moments.landmarks)
+    opening = measure_mouth_opening(moments.landmarks)
     found: list[Ints] = []
     for number in range(len(moments.clips)):
         rows = moments.of_clips([number])
@@ -116,7 +116,7 @@ def by_person(
 ) -> dict[str, dict[str, list[float]]]:
     """One number a pair [n], sorted by person and clip."""
     clips = [moments.clips[moments.clip[pair.row]] for pair in pairs]
-    found = sort_values(numbers, tuple(map(person_of, clips)), tuple(clip.facts.id for clip in clips))
+    found = sort_values(numbers, tuple(map(person_of, clips)), tuple(clip.metadata.id for clip in clips))
     return {who: dict(parts) for who, parts in found.items()}  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.grey import GreyFaces
+from cdrl.datasets.fer import FerImages
 from cdrl.evaluation.representation import leakage
 from cdrl.evaluation.representation.estimates import Bar, Row, missing
 from cdrl.evaluation.representation.features import EmotionFeatures, EmotionModel
@@ -60,7 +60,7 @@ def recognition_rows(
 def fer_row(
     name: str,
     model: EmotionModel,
-    test: GreyFaces | None,
+    test: FerImages | None,
     advance: Callable[[int], None],
 ) -> tuple[Row, Recognition | None]:
     """How well the grey test pictures are recognised; an empty row where no file of them was given."""

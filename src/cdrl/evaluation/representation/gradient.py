@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cdrl.datasets.pairs import mouth_opening
+from cdrl.datasets.pairs import measure_mouth_opening
 from cdrl.evaluation.representation.estimates import Values
 from cdrl.evaluation.representation.features import embedded, window
 from cdrl.evaluation.representation.moments import Moments, person_of
@@ -73,7 +73,7 @@ class Path:
 
 def starts(moments: Moments, most: int) -> list[Start]:
     """Up to `most` starts: in turn opening and shutting, evenly over the clips with a mouth that does both."""
-    opening = mouth_opening(moments.landmarks)
+    opening = measure_mouth_opening(moments.landmarks)
     found = []
     for number in range(len(moments.clips)):
         rows = moments.of_clips([number])
@@ -181,7 +181,7 @@ def shares(moments: Moments, paths: list[Path], way: str) -> Values:
     """Right (1) or wrong (0) by one of the ways of `Path.right`, sorted by person and clip."""
     clips = [moments.clips[moments.clip[path.start.row]] for path in paths]
     right = np.array([float(path.right[way]) for path in paths])
-    return sort_values(right, tuple(map(person_of, clips)), tuple(clip.facts.id for clip in clips))
+    return sort_values(right, tuple(map(person_of, clips)), tuple(clip.metadata.id for clip in clips))
 
 
 def summary(paths: list[Path]) -> dict[str, float]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cdrl.datasets.grey import GreyFaces
-from cdrl.datasets.prepared import Prepared
+from cdrl.datasets.fer import FerImages
+from cdrl.datasets.prepared import PreparedDataset
 from cdrl.errors import InputError
 from cdrl.evaluation.representation import (
     closing,
@@ -71,12 +71,12 @@ class Findings:
 
 
 def judge(
-    prepared: Prepared,
+    prepared: PreparedDataset,
     content_models: Mapping[str, ContentModel],
     emotion_models: Mapping[str, EmotionModel],
     settings: Settings,
     step: Step,
-    fer: GreyFaces | None = None,
+    fer: FerImages | None = None,
 ) -> Report:
     """Judge models by name: "content" and "emotion" are what is judged, the others are ablations of them.
 
@@ -97,7 +97,7 @@ def judge(
     return Report(tuple(found.rows), found.details, found.pictures)
 
 
-def _check_speech(models: Mapping[str, ContentModel], prepared: Prepared) -> None:
+def _check_speech(models: Mapping[str, ContentModel], prepared: PreparedDataset) -> None:
     for name, model in models.items():
         if model.config.audio and model.config.speech != prepared.speech:
             raise InputError(
@@ -106,7 +106,7 @@ def _check_speech(models: Mapping[str, ContentModel], prepared: Prepared) -> Non
             )
 
 
-def _data(prepared: Prepared, blocks: Mapping[str, Moments]) -> dict[str, Any]:
+def _data(prepared: PreparedDataset, blocks: Mapping[str, Moments]) -> dict[str, Any]:
     """Who and how much was looked at."""
     facts: dict[str, Any] = {"digest of the prepared data": prepared.digest, "speech features": prepared.speech}
     for name, moments in blocks.items():
@@ -180,7 +180,7 @@ def _judge_emotion(
     settings: Settings,
     step: Step,
     found: Findings,
-    fer: GreyFaces | None,
+    fer: FerImages | None,
 ) -> None:
     confusions: dict[tuple[str, str], Recognition] = {}
     for block, moments in blocks.items():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.pairs import mouth_opening
+from cdrl.datasets.pairs import measure_mouth_opening
 from cdrl.emotions import EMOTIONS
 from cdrl.evaluation.representation.estimates import Estimate, accuracy_estimate, missing
 from cdrl.evaluation.representation.moments import Ints, Moments, person_of
@@ -61,7 +61,7 @@ def emotion_task(moments: Moments, rows: Ints | None = None, seed: int = 0) -> T
 
 def viseme_task(moments: Moments, rows: Ints | None = None, seed: int = 0) -> Task:
     """The viseme of speaking moments, by the truth of made clips."""
-    chosen = moments.of_clips([n for n, clip in enumerate(moments.clips) if clip.truth is not None])
+    chosen = moments.of_clips([n for n, clip in enumerate(moments.clips) if clip.ground_truth is not None])
     labels = np.array([_viseme(moments, row) for row in chosen], np.intp)
     return _task(moments, chosen, labels, {number: f"viseme {number}" for number in set(labels.tolist())}, rows, seed)
 
@@ -71,7 +71,7 @@ def opening_task(moments: Moments, rows: Ints | None = None, seed: int = 0) -> T
 
     Thirds of each clip, so that an emotion that opens every mouth (surprise) tells nothing about them.
     """
-    opening = mouth_opening(moments.landmarks)
+    opening = measure_mouth_opening(moments.landmarks)
     chosen: list[Ints] = []
     labels: list[Ints] = []
     for number in range(len(moments.clips)):
@@ -100,12 +100,12 @@ def read(task: Task, features: NDArray[np.floating], kind: Kind, seed: int = 0) 
 
 
 def _emotion(moments: Moments, row: int) -> int:
-    emotion = moments.clips[moments.clip[row]].facts.emotion
+    emotion = moments.clips[moments.clip[row]].metadata.emotion
     return EMOTIONS.index(emotion) if emotion in EMOTIONS else -1
 
 
 def _viseme(moments: Moments, row: int) -> int:
-    truth = moments.clips[moments.clip[row]].truth
+    truth = moments.clips[moments.clip[row]].ground_truth
     return -1 if truth is None else int(truth.visemes[moments.frame[row]])
 
 
@@ -118,7 +118,7 @@ def _task(
         kept &= np.isin(chosen, allowed)
     chosen, labels = chosen[kept], labels[kept]
     people = np.array([person_of(moments.clips[moments.clip[row]]) for row in chosen], str)
-    clips = np.array([moments.clips[moments.clip[row]].facts.id for row in chosen], str)
+    clips = np.array([moments.clips[moments.clip[row]].metadata.id for row in chosen], str)
     everybody = len(set(people.tolist()))
     shown = [
         label

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.pairs import aligned_pairs, content_groups, speaking
+from cdrl.datasets.pairs import align_frames, detect_speaking, group_by_content
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.errors import UsageError
 
@@ -71,14 +71,14 @@ class Moments:
     def groups(self) -> list[list[int]]:
         """Numbers of clips of one person and one sentence in different emotions, group by group."""
         number = {id(clip): index for index, clip in enumerate(self.clips)}
-        return [[number[id(clip)] for clip in group] for group in content_groups(self.clips)]
+        return [[number[id(clip)] for clip in group] for group in group_by_content(self.clips)]
 
     def matches(self, first: int, second: int) -> NDArray[np.intp]:
         """[k, 2] rows of clips `first` and `second` that are the same moment of what is said, both speaking.
 
         No row of `first` stands in it twice, so that a slow take does not count more than a quick one.
         """
-        pairs = np.asarray(aligned_pairs(self.clips[first], self.clips[second]), np.intp).reshape(-1, 2)
+        pairs = np.asarray(align_frames(self.clips[first], self.clips[second]), np.intp).reshape(-1, 2)
         table = []
         for column, clip in enumerate((first, second)):
             lookup = np.full(self.clips[clip].count, -1, np.intp)
@@ -94,14 +94,14 @@ class Moments:
 
 def person_of(clip: PreparedClip) -> str:
     """DATASET/ACTOR: actors of two data sets may have one name."""
-    return f"{clip.facts.dataset}/{clip.facts.actor}"
+    return f"{clip.metadata.dataset}/{clip.metadata.actor}"
 
 
 def gather(block: str, clips: Sequence[PreparedClip], frames: int) -> Moments:
     """At most `frames` frames of each clip, from where its person begins to speak where that leaves enough of them."""
     parts: dict[str, list[NDArray[Any]]] = defaultdict(list)
     for number, clip in enumerate(clips):
-        talks = speaking(clip)
+        talks = detect_speaking(clip)
         start = int(min(np.argmax(talks) if talks.any() else 0, max(clip.count - frames, 0)))
         chosen = np.arange(start, min(start + frames, clip.count), dtype=np.intp)
         parts["clip"].append(np.full(len(chosen), number, np.intp))
@@ -119,12 +119,12 @@ def judged(clips: Sequence[PreparedClip], frames: int, limit: int, seed: int = 0
     Raises UsageError where no clip is of somebody who may be judged.
     """
     wanted = {
-        SYNTHETIC: [clip for clip in clips if clip.facts.synthetic and clip.facts.part == "test"],
-        REAL: [clip for clip in clips if not clip.facts.synthetic and clip.facts.part == "test"],
-        TUNED: [clip for clip in clips if not clip.facts.synthetic and clip.facts.part == "validation"],
+        SYNTHETIC: [clip for clip in clips if clip.metadata.synthetic and clip.metadata.split == "test"],
+        REAL: [clip for clip in clips if not clip.metadata.synthetic and clip.metadata.split == "test"],
+        TUNED: [clip for clip in clips if not clip.metadata.synthetic and clip.metadata.split == "validation"],
     }
     if not wanted[SYNTHETIC] and not wanted[REAL]:
-        parts = ", ".join(sorted({str(clip.facts.part) for clip in clips})) or "no part at all: it is empty"
+        parts = ", ".join(sorted({str(clip.metadata.split) for clip in clips})) or "no part at all: it is empty"
         raise UsageError(
             f"nobody in the data may be judged: all clips are of people for {parts}; prepare clips of people for "
             "test, or make more people with `cdrl data synth`"
@@ -137,14 +137,14 @@ def _thin(clips: Sequence[PreparedClip], frames: int, limit: int, seed: int) -> 
     """Whole sentences of a person, one of each person after the other, until there are about `limit` frames."""
     sentences: dict[str, dict[str, list[PreparedClip]]] = defaultdict(lambda: defaultdict(list))
     for clip in clips:
-        sentences[person_of(clip)][clip.facts.sentence_id or clip.facts.id].append(clip)
+        sentences[person_of(clip)][clip.metadata.sentence_id or clip.metadata.id].append(clip)
     random = np.random.default_rng(seed)
     queues = []
     for person in sorted(sentences):
         names = sorted(sentences[person])
         queue = [sentences[person][names[index]] for index in random.permutation(len(names))]
         # Taken from the end: what is said in many emotions first, as most questions are about that.
-        queues.append(sorted(queue, key=lambda group: len({clip.facts.emotion for clip in group})))
+        queues.append(sorted(queue, key=lambda group: len({clip.metadata.emotion for clip in group})))
     kept: list[PreparedClip] = []
     spent = 0
     while any(queues) and spent < limit:

@@ -30,7 +30,7 @@ _SHOWN = {"crema-d", "crema_d", "cremad"}
 
 def may_be_shown(moments: Moments, row: int) -> bool:
     """Whether the licence of a row's clip lets its picture be passed on."""
-    facts = moments.clips[moments.clip[row]].facts
+    facts = moments.clips[moments.clip[row]].metadata
     return bool(facts.synthetic or facts.dataset.lower() in _SHOWN)
 
 
@@ -75,7 +75,7 @@ def retrieval_strips(moments: Moments, queries: Queries, seen: ContentFeatures, 
             best = int(np.argmax(vectors[candidates] @ vectors[row]))
             face = moments.images(candidates[best : best + 1])[0]
             faces.append(_framed(face, _RIGHT if best == 0 else _WRONG))
-        facts = [moments.clips[moments.clip[r]].facts for r in (row, int(candidates[0]))]
+        facts = [moments.clips[moments.clip[r]].metadata for r in (row, int(candidates[0]))]
         lines.append(
             _line(faces, f"{facts[0].dataset} {facts[0].actor}: {facts[0].emotion}, found in {facts[1].emotion}")
         )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cdrl.datasets.grey import GreyFaces, read_grey
+from cdrl.datasets.fer import FerImages, read_fer
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError
 from cdrl.evaluation.representation.estimates import UNKNOWN, Estimate, accuracy_estimate, missing
@@ -46,29 +46,29 @@ def recognise(moments: Moments, seen: EmotionFeatures, whole_clips: bool) -> Rec
     counts: dict[str, dict[str, NDArray[np.int64]]] = defaultdict(dict)
     for number, clip in enumerate(moments.clips):
         inside = moments.clip[seen.rows] == number
-        if clip.facts.emotion not in EMOTIONS or not inside.any():
+        if clip.metadata.emotion not in EMOTIONS or not inside.any():
             continue
         logits = seen.logits[inside]
         verdicts = (logits.mean(0, keepdims=True) if whole_clips else logits).argmax(1)
         confusion = np.zeros((7, 7), np.int64)
-        np.add.at(confusion, (EMOTIONS.index(clip.facts.emotion), verdicts), 1)
-        counts[person_of(clip)][clip.facts.id] = confusion
+        np.add.at(confusion, (EMOTIONS.index(clip.metadata.emotion), verdicts), 1)
+        counts[person_of(clip)][clip.metadata.id] = confusion
     if not counts:
         return Recognition(missing("no clip of them is labelled with one of the seven emotions"), np.zeros((7, 7), int))
     total = np.sum([matrix for clips in counts.values() for matrix in clips.values()], axis=0)
     return Recognition(accuracy_estimate(counts), total)
 
 
-def grey_test(path: Path) -> GreyFaces:
-    """The test split of a file of grey faces. Raises like `read_grey`, and InputError where there is none."""
-    found = read_grey(path).of("test")
+def grey_test(path: Path) -> FerImages:
+    """The test split of a file of grey faces. Raises like `read_fer`, and InputError where there is none."""
+    found = read_fer(path).select("test")
     if not len(found.images):
         raise InputError(f"{path}: holds no grey test pictures (split: test)")
     return found
 
 
 @torch.inference_mode()
-def recognise_fer(model: EmotionModel, faces: GreyFaces, advance: Callable[[int], None]) -> Recognition:
+def recognise_fer(model: EmotionModel, faces: FerImages, advance: Callable[[int], None]) -> Recognition:
     """Grey faces, enlarged to the size of a crop."""
     confusion = np.zeros((7, 7), np.int64)
     each: dict[str, NDArray[np.int64]] = {}

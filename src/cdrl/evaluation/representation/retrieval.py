@@ -71,7 +71,7 @@ def queries(moments: Moments, seed: int = 0) -> Queries:
                 candidates.append(np.concatenate([[match], wrong]))
                 tolerance.append(float(gap.min()) if len(gap) else np.inf)
                 person.append(person_of(moments.clips[first]))
-                group.append(f"{moments.clips[first].facts.id} → {moments.clips[second].facts.id}")
+                group.append(f"{moments.clips[first].metadata.id} → {moments.clips[second].metadata.id}")
     rows = np.array(candidates, np.intp).reshape(-1, CANDIDATES)
     names = tuple(person), tuple(group)
     return Queries(np.array(query, np.intp), rows, np.array(tolerance), *names, skipped)
@@ -85,7 +85,7 @@ def _wrong(moments: Moments, match: int, clip: int, random: np.random.Generator)
     """
     wanted = CANDIDATES - 1
     sound = moments.clips[clip].speech is not None
-    others = other_sentences(moments, clip, moments.clips[clip].facts.emotion)
+    others = other_sentences(moments, clip, moments.clips[clip].metadata.emotion)
     others = [number for number in others if (moments.clips[number].speech is not None) == sound]
     elsewhere = moments.of_clips(others)
     whole = moments.rows(clip)

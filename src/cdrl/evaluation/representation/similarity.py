@@ -56,7 +56,7 @@ def emotion_pairs(moments: Moments) -> Iterator[tuple[int, int]]:
     for group in moments.groups():
         for place, first in enumerate(group):
             for second in group[place + 1 :]:
-                if moments.clips[first].facts.emotion != moments.clips[second].facts.emotion:
+                if moments.clips[first].metadata.emotion != moments.clips[second].metadata.emotion:
                     yield first, second
 
 
@@ -69,7 +69,7 @@ def same_content(moments: Moments) -> Pairs:
         found = moments.matches(first, second)
         found = found[np.unique(np.linspace(0, len(found) - 1, min(PER_GROUP, len(found))).astype(np.intp))]
         rows.append(found)
-        facts = moments.clips[first].facts, moments.clips[second].facts
+        facts = moments.clips[first].metadata, moments.clips[second].metadata
         person += [person_of(moments.clips[first])] * len(found)
         group += [f"{facts[0].id} & {facts[1].id}"] * len(found)
     pairs = np.concatenate([np.zeros((0, 2), np.intp), *rows])
@@ -90,14 +90,14 @@ def other_content(moments: Moments, seed: int = 0) -> Pairs:
     for number, clip in enumerate(moments.clips):
         rows = moments.of_clips([number])
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(PER_GROUP, len(rows))).astype(np.intp))]
-        others = moments.of_clips(other_sentences(moments, number, clip.facts.emotion))
+        others = moments.of_clips(other_sentences(moments, number, clip.metadata.emotion))
         for row in rows:
             pool = np.concatenate([away(moments, row, moments.of_clips([number])), others])
             if len(pool):
                 first.append(np.array([row]))
                 second.append(random.choice(pool, 1))
                 person.append(person_of(clip))
-                group.append(clip.facts.id)
+                group.append(clip.metadata.id)
     none = np.zeros(0, np.intp)
     return Pairs(np.concatenate([none, *first]), np.concatenate([none, *second]), tuple(person), tuple(group))
 
@@ -115,11 +115,11 @@ def other_sentences(moments: Moments, clip: int, emotion: str) -> list[int]:
         number
         for number, other in enumerate(moments.clips)
         if person_of(other) == person_of(own)
-        and other.facts.emotion == emotion
-        and own.facts.sentence_id
-        and other.facts.sentence_id
-        and other.facts.sentence_id != own.facts.sentence_id
-        and not _neighbours(own.facts.sentence) & _neighbours(other.facts.sentence)
+        and other.metadata.emotion == emotion
+        and own.metadata.sentence_id
+        and other.metadata.sentence_id
+        and other.metadata.sentence_id != own.metadata.sentence_id
+        and not _neighbours(own.metadata.sentence) & _neighbours(other.metadata.sentence)
     ]
 
 
@@ -135,7 +135,7 @@ def other_viseme(moments: Moments, pairs: Pairs) -> Pairs:
     def viseme(rows: Ints) -> Ints:
         found = []
         for row in rows:
-            truth = moments.clips[moments.clip[row]].truth
+            truth = moments.clips[moments.clip[row]].ground_truth
             found.append(-1 if truth is None else int(truth.visemes[moments.frame[row]]))
         return np.array(found, np.intp)
 
