@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from cdrl.evaluation.estimates import (
     MIN_UNITS,
@@ -86,7 +85,7 @@ def compare_shifts(video: Array, audio: Array) -> tuple[DistancePairs, DistanceP
     return whole, windows
 
 
-def estimate_auc(clips: Mapping[str, Sequence[DistancePairs]], interval: bool = True, seed: int = 0) -> Estimate:
+def estimate_auc(clips: Mapping[str, Sequence[DistancePairs]], seed: int = 0) -> Estimate:
     """Estimate the AUC over people → clips, with a 95 % interval that draws people where there are five, else clips.
 
     Every clip's sound in its place is compared with every clip's other sound, so a network must be right across clips.
@@ -95,27 +94,26 @@ def estimate_auc(clips: Mapping[str, Sequence[DistancePairs]], interval: bool = 
     if not usable:
         return missing("no clip with sound is long enough")
     owner, names = pd.factorize(np.array([person for person, _ in usable]))
-    # One row a distance: the clip it is of, whether it is to other sound, and its share of the clip's distances.
-    lengths = np.array([[len(clip.in_place), len(clip.other)] for _, clip in usable])
-    clip_of = np.repeat(np.arange(len(usable)), lengths.sum(1))
-    other = np.concatenate([np.repeat([0, 1], pair) for pair in lengths])
-    distances = np.concatenate([[*clip.in_place, *clip.other] for _, clip in usable])
-    share = 1 / (lengths[clip_of, other] * np.bincount(owner)[owner[clip_of]])
-
-    def auc(counts: Array) -> float:
-        """The AUC where clip k counts `counts[k]` times."""
-        weights = share * counts[clip_of]
-        return float(roc_auc_score(other[weights > 0], distances[weights > 0], sample_weight=weights[weights > 0]))
-
-    own = {str(name): auc((owner == k).astype(float)) for k, name in enumerate(names)}
-    estimate = Estimate(auc(np.ones(len(usable))), count=len(usable), people=own)
-    if not interval:
-        return estimate
+    shares = np.array([[_share_nearer(one.in_place, two.other) for _, two in usable] for _, one in usable])
+    weights = 1 / (len(names) * np.bincount(owner)[owner])
+    own = {str(name): float(shares[np.ix_(owner == k, owner == k)].mean()) for k, name in enumerate(names)}
+    estimate = Estimate(float(weights @ shares @ weights), count=len(usable), people=own)
     by_people = len(names) >= MIN_UNITS
     units = owner if by_people else np.arange(len(usable))
     strata = np.zeros(len(names), np.intp) if by_people else owner
-    unit = "people" if by_people else "clips"
-    return with_interval(estimate, unit, lambda drawn: np.array([auc(row[units]) for row in drawn]), strata, seed)
+
+    def auc(counts: Array) -> Array:
+        weighted = counts[:, units] * weights
+        return np.asarray(np.einsum("di,ij,dj->d", weighted, shares, weighted))
+
+    return with_interval(estimate, "people" if by_people else "clips", auc, strata, seed)
+
+
+def _share_nearer(in_place: Sequence[float], other: Sequence[float]) -> float:
+    """Share of pairs in which the first distance is smaller; a tie is half."""
+    ordered = np.sort(other)
+    ranks = np.searchsorted(ordered, in_place, "left") + np.searchsorted(ordered, in_place, "right")
+    return float(1 - ranks.mean() / 2 / len(ordered))
 
 
 def embed_clips(network: LipSyncNetwork, clips: Sequence[LipClip]) -> list[Embeddings]:

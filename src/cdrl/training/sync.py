@@ -197,7 +197,7 @@ class SyncTask:
             chosen = [clip for clip in self.validation if clip.synthetic == synthetic]
             pairs = sync_auc.compare_shifted_sound(chosen, sync_auc.embed_clips(self.model, chosen))
             for name, condition in (("clips", sync_auc.WHOLE), ("windows", sync_auc.WINDOWS)):
-                values[f"{people}_{name}"] = sync_auc.estimate_auc(pairs[condition], interval=False).value
+                values[f"{people}_{name}"] = sync_auc.estimate_auc(pairs[condition]).value
         known = {name: value for name, value in values.items() if value is not None}
         deciding = [value for name, value in known.items() if name.startswith("real")] or list(known.values())
         return {"score": float(np.mean(deciding)), **known}
