@@ -31,11 +31,11 @@ def spoken(speech):
     """The six takes, aligned."""
     pytest.importorskip("pocketsphinx", reason="needs pocketsphinx")
     from cdrl.parallel import SerialExecutor
-    from cdrl_synthetic.forced_alignment import aligned, read_table
+    from cdrl_synthetic.forced_alignment import align_recordings, read_recordings
 
-    found, lost = aligned(read_table(speech, "--speech"), SerialExecutor(), lambda count: None)
+    result, lost = align_recordings(read_recordings(speech, "--speech"), SerialExecutor(), lambda count: None)
     assert not lost
-    return found
+    return result
 
 
 @pytest.fixture(scope="session")

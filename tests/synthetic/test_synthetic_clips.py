@@ -15,17 +15,17 @@ from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.media.frames import Frame
 from cdrl_synthetic import rendering
 from cdrl_synthetic.command import Options, run
-from cdrl_synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, load_ict, normals
-from cdrl_synthetic.identity import eyes_at, make_person
+from cdrl_synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, compute_normals, load_ict
+from cdrl_synthetic.identity import pose_eyes, sample_person
 from cdrl_synthetic.makehuman import find_data, load_makehuman
-from cdrl_synthetic.planning import Settings
+from cdrl_synthetic.planning import SyntheticSettings
 
 SMALL = {"people": 1, "clips": 2, "emotions": 2, "seconds": 2.0, "seed": 5}
 
 
 def make(output, speech, **settings) -> int:
     """Run the command in this process."""
-    return run(Options(output, speech, settings=Settings(**settings), workers=1))
+    return run(Options(output, speech, settings=SyntheticSettings(**settings), workers=1))
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +71,10 @@ def test_a_landmark_network_sees_the_face_and_its_mouth(made):
         seen, true = [], []
         for index, image in list(enumerate(frames_of(made / row["path"])))[::2]:
             picture = Frame.from_rgb(np.ascontiguousarray(image))
-            regions = detector.regions(picture)
+            regions = detector.detect_faces(picture)
             assert regions, f"{row['path']}: no face in frame {index}"
-            points = detector.landmarks(picture, regions[0]).points
-            seen.append(detector.blendshapes(points)[BLENDSHAPES.index("jawOpen")])
+            points = detector.estimate_landmarks(picture, regions[0]).points
+            seen.append(detector.estimate_blendshapes(points)[BLENDSHAPES.index("jawOpen")])
             true.append(weights[index, UNITS.index("jawOpen")])
         assert np.corrcoef(seen, true)[0, 1] > 0.8
 
@@ -114,17 +114,17 @@ def test_a_stopped_run_goes_on(tmp_path, speech, spoken, head, drawing, monkeypa
 
 
 def test_people_differ_and_move(head):
-    one, other = (make_person(head, np.random.default_rng(seed)) for seed in (1, 2))
+    one, other = (sample_person(head, np.random.default_rng(seed)) for seed in (1, 2))
     assert np.abs(one.vertices - other.vertices).max() > 0.2
     assert set(np.unique(one.figure.kind)) <= {SKIN, INNER, TEETH, HAIR, EYE}
     weights = np.zeros((2, len(UNITS)), np.float32)
     weights[1, UNITS.index("jawOpen")] = 0.5
-    meshes = one.moved(weights)
+    meshes = one.deform(weights)
     np.testing.assert_allclose(meshes[0], one.vertices, atol=1e-5)
     teeth = head.kind == TEETH
     assert np.linalg.norm(meshes[1, teeth] - meshes[0, teeth], axis=1).max() > 1, "lower teeth ride with the jaw"
     assert np.linalg.norm(meshes[1, teeth] - meshes[0, teeth], axis=1).min() == 0, "upper teeth do not"
-    facing = normals(meshes[0], head.triangles)
+    facing = compute_normals(meshes[0], head.triangles)
     forehead = np.argmin(np.linalg.norm(head.vertices - [0, 4.5, 3.5], axis=1))
     assert facing[forehead, 2] > 0.7, "normals point out of the head"
 
@@ -133,7 +133,7 @@ def test_eyes_turn_to_where_the_units_say(head):
     eyes = head.eyeballs(head.vertices)
     weights = np.zeros(len(UNITS), np.float32)
     weights[[UNITS.index("eyeLookOutLeft"), UNITS.index("eyeLookInRight")]] = 1
-    _, looking = eyes_at(eyes, weights)
+    _, looking = pose_eyes(eyes, weights)
     assert looking[0, 0] > 0.3 and looking[len(looking) // 2, 0] > 0.3  # both poles to the person's left
 
 

@@ -7,14 +7,14 @@ import pytest
 from cdrl.errors import InputError, OutputExistsError
 from cdrl_synthetic import voice
 from cdrl_synthetic.command import Options, run
-from cdrl_synthetic.planning import Settings
+from cdrl_synthetic.planning import SyntheticSettings
 
 
 def test_a_folder_of_somebody_else_with_the_name_to_work_in_is_refused(tmp_path, speech, head, drawing):
     theirs = tmp_path / "out.partial/clips/mine.mp4"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("mine")
-    settings = Settings(people=1, clips=2, emotions=2, seconds=1.2, seed=5, size=64)
+    settings = SyntheticSettings(people=1, clips=2, emotions=2, seconds=1.2, seed=5, size=64)
     with pytest.raises(OutputExistsError, match=r"mine\.mp4"):
         run(Options(tmp_path / "out", speech, settings=settings, workers=1))
     assert theirs.read_text() == "mine"

@@ -13,14 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.files import atomic_write
-from cdrl_synthetic.expression import STRENGTH, Manner, blinks, combine, course, gaze
-from cdrl_synthetic.forced_alignment import read_samples
-from cdrl_synthetic.head import UNITS, Floats, Head, normals
-from cdrl_synthetic.identity import Person, eyes_at
-from cdrl_synthetic.planning import ClipPlan, frame_times, phones_in
+from cdrl_synthetic.expression import (
+    STRENGTH,
+    ExpressionStyle,
+    combine_weights,
+    sample_blinks,
+    sample_gaze,
+    sample_time_course,
+)
+from cdrl_synthetic.forced_alignment import load_samples
+from cdrl_synthetic.head import UNITS, Floats, Head, compute_normals
+from cdrl_synthetic.identity import SyntheticPerson, pose_eyes
+from cdrl_synthetic.planning import ClipPlan, compute_frame_times, place_phones
 from cdrl_synthetic.rendering import Renderer
-from cdrl_synthetic.scene import finish, head_motion, sample_scene
-from cdrl_synthetic.visemes import VISEMES, Phones, classes, closure, mouth
+from cdrl_synthetic.scene import compose_frame, sample_head_motion, sample_scene
+from cdrl_synthetic.visemes import VISEMES, Phones, classify_visemes, compute_closure, compute_mouth_weights
 
 FRAME_RATE = 25
 SOUND_RATE = 48_000
@@ -28,20 +35,33 @@ _FADE = 0.012  # seconds over which the cut-out words fade in and out
 
 
 @dataclass(frozen=True)
-class Curves:
-    """A clip's course: `times` [t], unit `weights` [t, 52], `position` [t] in phones, `visemes` [t], `loudness` [t]."""
+class FaceCurves:
+    """A clip's course over T frames."""
 
     times: NDArray[np.float64]
+    """[T] seconds."""
     weights: Floats
+    """Unit weights [T, 52]."""
     position: Floats
+    """[T] place in the sentence, in phones."""
     visemes: NDArray[np.int64]
+    """[T] indices of `VISEMES`."""
     loudness: Floats
+    """[T] in [0, 1]."""
 
 
-def sound_of(plan: ClipPlan, seconds: float) -> tuple[NDArray[np.int16], Phones]:
-    """The clip's samples at 48 kHz, its words and nothing else of the recording, and its phones."""
-    phones, shift = phones_in(plan, seconds)
-    recorded = read_samples(plan.take.recording.path, SOUND_RATE).astype(np.float32)
+def cut_sound(plan: ClipPlan, seconds: float) -> tuple[NDArray[np.int16], Phones]:
+    """Cut a clip's words out of their recording.
+
+    Args:
+        plan: The clip.
+        seconds: Its length.
+
+    Returns:
+        Samples at 48 kHz, silent before and after the words, and the phones.
+    """
+    phones, shift = place_phones(plan, seconds)
+    recorded = load_samples(plan.take.recording.path, SOUND_RATE).astype(np.float32)
     count = round(seconds * SOUND_RATE)
     at = np.arange(count) + round(shift * SOUND_RATE)
     inside = (at >= 0) & (at < len(recorded))
@@ -54,58 +74,90 @@ def sound_of(plan: ClipPlan, seconds: float) -> tuple[NDArray[np.int16], Phones]
     return (samples * (0.7 * 32767 / loudest if loudest > 0 else 0)).astype(np.int16), phones
 
 
-def loudness_of(samples: NDArray[np.int16], times: NDArray[np.float64]) -> Floats:
-    """Loudness [t] in [0, 1] around each time: root mean square over 60 ms, compressed, by the clip's loud parts."""
+def measure_loudness(samples: NDArray[np.int16], times: NDArray[np.float64]) -> Floats:
+    """Measure the loudness around each time: root mean square over 60 ms, compressed, relative to the loud parts.
+
+    Args:
+        samples: Samples at 48 kHz.
+        times: [T] seconds.
+
+    Returns:
+        [T] in [0, 1].
+    """
     power = np.concatenate([[0.0], np.cumsum(np.square(samples.astype(np.float64)))])
     half = round(0.03 * SOUND_RATE)
     middle = np.round(times * SOUND_RATE).astype(int)
     low, high = np.clip(middle - half, 0, len(samples)), np.clip(middle + half, 0, len(samples))
     level = np.sqrt((power[high] - power[low]) / np.maximum(high - low, 1))
-    found: Floats = np.clip(level / max(float(np.percentile(level, 92)), 1e-6), 0, 1) ** 0.6
-    return found.astype(np.float32)
+    result: Floats = np.clip(level / max(float(np.percentile(level, 92)), 1e-6), 0, 1) ** 0.6
+    return result.astype(np.float32)
 
 
-def curves_of(plan: ClipPlan, manner: Manner, phones: Phones, samples: NDArray[np.int16], seconds: float) -> Curves:
-    """How the face moves in the clip."""
+def compute_curves(
+    plan: ClipPlan, style: ExpressionStyle, phones: Phones, samples: NDArray[np.int16], seconds: float
+) -> FaceCurves:
+    """Compute how the face moves in a clip.
+
+    Args:
+        plan: The clip.
+        style: How the person shows emotions.
+        phones: What is said, in time.
+        samples: The clip's sound at 48 kHz.
+        seconds: The clip's length.
+    """
     rng = np.random.default_rng([*plan.seed, 12])
-    times = frame_times(seconds, FRAME_RATE)
-    loudness = loudness_of(samples, times)
-    speech = mouth(phones, times, loudness, manner.clarity)
-    amount = STRENGTH[plan.intensity] * manner.strength * rng.uniform(0.85, 1.15)
+    times = compute_frame_times(seconds, FRAME_RATE)
+    loudness = measure_loudness(samples, times)
+    speech = compute_mouth_weights(phones, times, loudness, style.clarity)
+    amount = STRENGTH[plan.intensity] * style.strength * rng.uniform(0.85, 1.15)
     wobble = np.exp(rng.normal(0, 0.1, len(UNITS)))
-    emotion = course(times, rng)[:, None] * manner.shapes[plan.emotion] * amount * wobble
-    shut, tucked = closure(phones, times), closure(phones, times, "labiodental")
-    weights = combine(speech, np.clip(emotion, 0, 1).astype(np.float32), shut, tucked)
-    weights = np.clip(weights + gaze(times, rng), 0, 1)
-    lids = blinks(times, manner.blinks, rng)
+    emotion = sample_time_course(times, rng)[:, None] * style.shapes[plan.emotion] * amount * wobble
+    closed, tucked = compute_closure(phones, times), compute_closure(phones, times, "labiodental")
+    weights = combine_weights(speech, np.clip(emotion, 0, 1).astype(np.float32), closed, tucked)
+    weights = np.clip(weights + sample_gaze(times, rng), 0, 1)
+    lids = sample_blinks(times, style.blink_rate, rng)
     for side in ("Left", "Right"):
         lid, wide = UNITS.index(f"eyeBlink{side}"), UNITS.index(f"eyeWide{side}")
         weights[:, lid] = np.maximum(weights[:, lid], lids)
         weights[:, wide] *= 1 - lids
-    return Curves(times, weights.astype(np.float32), phones.position(times), classes(phones, times), loudness)
+    return FaceCurves(
+        times, weights.astype(np.float32), phones.positions_at(times), classify_visemes(phones, times), loudness
+    )
 
 
-def pictures(
-    plan: ClipPlan, person: Person, head: Head, curves: Curves, renderer: Renderer, size: int
+def render_frames(
+    plan: ClipPlan, person: SyntheticPerson, head: Head, curves: FaceCurves, renderer: Renderer, size: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """RGB [size, size, 3] of each frame."""
+    """Render a clip's frames.
+
+    Args:
+        plan: The clip.
+        person: Who is seen; loaded into the renderer.
+        head: Their head model.
+        curves: How the face moves.
+        renderer: What draws.
+        size: Side of the picture in pixels.
+
+    Yields:
+        RGB [size, size, 3] of each frame.
+    """
     rng = np.random.default_rng([*plan.seed, 13])
     scene = sample_scene(size, rng)
-    motion = head_motion(curves.times, curves.loudness, plan.emotion, rng)
-    exposure = 0.8 + 0.35 * person.looks.tone  # a camera exposes for the face
+    motion = sample_head_motion(curves.times, curves.loudness, plan.emotion, rng)
+    exposure = 0.8 + 0.35 * person.appearance.tone  # a camera exposes for the face
     for name, value in scene.uniforms.items():
-        renderer.set(name, value if name.endswith("direction") else exposure * value)
-    meshes = person.moved(curves.weights)
+        renderer.set_uniform(name, value if name.endswith("direction") else exposure * value)
+    meshes = person.deform(curves.weights)
     for index, mesh in enumerate(meshes):
         weights = curves.weights[index]
-        facing = normals(mesh, head.triangles)
-        _wrinkle(renderer, weights, person.looks.age)
-        positions, sides = person.dressed(mesh, facing, *eyes_at(person.eyes, weights))
+        facing = compute_normals(mesh, head.triangles)
+        _set_wrinkles(renderer, weights, person.appearance.age)
+        positions, sides = person.assemble(mesh, facing, *pose_eyes(person.eyes, weights))
         drawn = renderer.draw(positions, sides, motion.rotations[index], motion.translations[index], scene.camera)
-        yield finish(drawn, scene, rng)
+        yield compose_frame(drawn, scene, rng)
 
 
-def _wrinkle(renderer: Renderer, weights: Floats, age: float) -> None:
+def _set_wrinkles(renderer: Renderer, weights: Floats, age: float) -> None:
     """Folds of the skin where units press it together; stronger in older people."""
     value = {name: float(weights[UNITS.index(name)]) for name in UNITS}
     depth = 0.5 + 0.7 * age
@@ -114,16 +166,27 @@ def _wrinkle(renderer: Renderer, weights: Floats, age: float) -> None:
     nose = (value["noseSneerLeft"] + value["noseSneerRight"]) / 2
     smile = (value["mouthSmileLeft"] + value["mouthSmileRight"]) / 2
     squint = (value["cheekSquintLeft"] + value["cheekSquintRight"]) / 2
-    renderer.set("wrinkle_forehead", depth * (0.06 * age + 0.75 * brow))
-    renderer.set("wrinkle_frown", depth * (0.05 * age + 0.9 * frown))
-    renderer.set("wrinkle_nose", depth * 0.7 * nose)
-    renderer.set("wrinkle_smile", depth * (0.15 * age + 0.6 * smile + 0.25 * squint + 0.25 * nose))
+    renderer.set_uniform("wrinkle_forehead", depth * (0.06 * age + 0.75 * brow))
+    renderer.set_uniform("wrinkle_frown", depth * (0.05 * age + 0.9 * frown))
+    renderer.set_uniform("wrinkle_nose", depth * 0.7 * nose)
+    renderer.set_uniform("wrinkle_smile", depth * (0.15 * age + 0.6 * smile + 0.25 * squint + 0.25 * nose))
 
 
-def write_film(
+def write_video(
     path: Path, images: Iterator[NDArray[np.uint8]], samples: NDArray[np.int16], quality: int, size: int
 ) -> None:
-    """An mp4 (H.264, AAC) of the square frames at 25 a second and the sound, written whole."""
+    """Write an mp4 (H.264, AAC), whole or not at all.
+
+    Args:
+        path: The file.
+        images: Square frames, 25 a second.
+        samples: Sound at 48 kHz.
+        quality: Constant rate factor of the encoder.
+        size: Side of the frames.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         video = container.add_stream("libx264", FRAME_RATE, {"crf": str(quality), "preset": "veryfast", "threads": "1"})
@@ -145,20 +208,34 @@ def write_film(
 
 def make_clip(
     plan: ClipPlan,
-    person: Person,
-    manner: Manner,
+    person: SyntheticPerson,
+    style: ExpressionStyle,
     head: Head,
     renderer: Renderer,
     folder: Path,
     seconds: float,
     size: int,
 ) -> None:
-    """Write NAME.mp4 and then NAME.npz into `folder`; where the second is there, the clip is finished."""
-    samples, phones = sound_of(plan, seconds)
-    curves = curves_of(plan, manner, phones, samples, seconds)
+    """Write NAME.mp4 and then NAME.npz; where the second is there, the clip is finished.
+
+    Args:
+        plan: The clip.
+        person: Who is seen; loaded into the renderer.
+        style: How they show emotions.
+        head: Their head model.
+        renderer: What draws.
+        folder: Where the files go.
+        seconds: Length of the clip.
+        size: Side of the picture in pixels.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    samples, phones = cut_sound(plan, seconds)
+    curves = compute_curves(plan, style, phones, samples, seconds)
     quality = int(np.random.default_rng([*plan.seed, 14]).integers(17, 27))
-    images = pictures(plan, person, head, curves, renderer, size)
-    write_film(folder / f"{plan.name}.mp4", images, samples, quality, size)
+    images = render_frames(plan, person, head, curves, renderer, size)
+    write_video(folder / f"{plan.name}.mp4", images, samples, quality, size)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,

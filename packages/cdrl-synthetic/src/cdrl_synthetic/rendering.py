@@ -24,15 +24,20 @@ _SAMPLES = 0
 
 @dataclass(frozen=True)
 class Camera:
-    """`distance` from the head's origin and `height` of the picture at that distance, both in cm; `shift` [2] moves
-    the head in the picture, cm."""
+    """Where the head is seen from."""
 
     distance: float
+    """From the head's origin, cm."""
     height: float
+    """Height of the picture at that distance, cm."""
     shift: tuple[float, float] = (0.0, 0.0)
+    """How far the head is moved in the picture, right and up, cm."""
 
     def projection(self) -> Floats:
-        """Clip matrix [4, 4] for a square picture of camera-space points (the camera looks along -z)."""
+        """Compute the clip matrix [4, 4] for a square picture of points in camera space.
+
+        The camera looks along -z.
+        """
         focal = 2 * self.distance / self.height
         matrix = np.zeros((4, 4), np.float32)
         matrix[0, 0] = matrix[1, 1] = focal
@@ -43,23 +48,35 @@ class Camera:
 
 @dataclass(frozen=True)
 class Figure:
-    """The static part of what is drawn: `triangles` [m, 3]; per vertex `canonical` [n, 3] (place on the model's mean
-    face, cm), `kind` [n] and `tint` [n, 3] (lip, lash, occlusion); `skin` RGBA [h, w, 4] uint8 in canonical cylinder
-    coordinates, alpha = shine; `looks`: uniforms of the shader by name."""
+    """The static part of what is drawn."""
 
     triangles: Ints
+    """[m, 3]."""
     canonical: Floats
+    """[n, 3] place of each vertex on the model's mean face, cm."""
     kind: NDArray[np.uint8]
+    """[n] what each vertex belongs to; see `cdrl_synthetic.head`."""
     tint: Floats
+    """[n, 3] how much of a lip, of a lash, and how open to light."""
     skin: NDArray[np.uint8]
-    looks: Mapping[str, Any]
+    """RGBA [h, w, 4] in canonical cylinder coordinates; alpha is shine."""
+    uniforms: Mapping[str, Any]
+    """Uniforms of the shader, by name."""
 
 
 class Renderer:
-    """Offscreen pictures of one side. Raises AssetError where no OpenGL is to be had."""
+    """Draws offscreen pictures of one size."""
 
     def __init__(self, size: int) -> None:
-        self._context = _context()
+        """Create a context.
+
+        Args:
+            size: Side of the pictures in pixels.
+
+        Raises:
+            AssetError: There is no OpenGL.
+        """
+        self._context = _create_context()
         self._size = size
         context = self._context
         self._program = context.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
@@ -69,11 +86,11 @@ class Renderer:
             context.renderbuffer(shape, 4, samples=samples), context.depth_renderbuffer(shape, samples=samples)
         )
         self._result = context.framebuffer(context.renderbuffer(shape, 4))
-        self._held: list[Any] = []
+        self._resources: list[Any] = []
 
     def load(self, figure: Figure) -> None:
         """Make `figure` the one that is drawn."""
-        for item in self._held:
+        for item in self._resources:
             item.release()
         context, count = self._context, len(figure.canonical)
         static = np.concatenate([figure.canonical, figure.kind[:, None], figure.tint], 1).astype(np.float32)
@@ -86,24 +103,40 @@ class Renderer:
         texture = context.texture((width, height), 4, np.ascontiguousarray(figure.skin[::-1]).tobytes())
         texture.build_mipmaps()
         texture.use(0)
-        self._held = [self._array, self._moving, fixed, index, texture]
-        for name, value in figure.looks.items():
-            self.set(name, value)
+        self._resources = [self._array, self._moving, fixed, index, texture]
+        for name, value in figure.uniforms.items():
+            self.set_uniform(name, value)
 
-    def set(self, name: str, value: Any) -> None:
-        """Set a uniform of the shader; one that the compiler has found unused is passed over."""
+    def set_uniform(self, name: str, value: Any) -> None:
+        """Set a uniform of the shader; one that the compiler has removed is passed over.
+
+        Args:
+            name: The uniform's name.
+            value: A number, or an array of 3 or 4.
+        """
         if name in self._program:
             self._program[name].value = value if np.isscalar(value) else tuple(np.ravel(value).tolist())
 
     def draw(
         self, positions: Floats, normals: Floats, rotation: Floats, translation: Floats, camera: Camera
     ) -> NDArray[np.uint8]:
-        """RGBA [size, size, 4], gamma-encoded and premultiplied by coverage, of vertices [n, 3] turned and moved."""
+        """Draw the figure.
+
+        Args:
+            positions: Vertices [n, 3], cm.
+            normals: Unit normals [n, 3].
+            rotation: Rotation [3, 3] of the head.
+            translation: Where the head's origin lies, [3] cm.
+            camera: Where it is seen from.
+
+        Returns:
+            RGBA [size, size, 4], gamma-encoded and premultiplied by coverage.
+        """
         self._moving.write(np.concatenate([positions, normals], 1).astype(np.float32).tobytes())
-        self.set("projection", camera.projection().T)
-        self.set("rotation", rotation.T)
+        self.set_uniform("projection", camera.projection().T)
+        self.set_uniform("rotation", rotation.T)
         place = translation + np.array([*camera.shift, -camera.distance])
-        self.set("translation", place)
+        self.set_uniform("translation", place)
         context = self._context
         self._target.use()
         context.enable(context.DEPTH_TEST)
@@ -114,7 +147,7 @@ class Renderer:
         return raw.reshape(self._size, self._size, 4)[::-1]
 
 
-def _context() -> Any:
+def _create_context() -> Any:
     import moderngl  # noqa: PLC0415  a heavy library that only drawing needs
 
     backend: Any = {"backend": "egl"}

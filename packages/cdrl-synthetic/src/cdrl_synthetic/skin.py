@@ -1,4 +1,4 @@
-"""Procedural skin, brows, stubble and hair colours: what a person's surface looks like.
+"""Procedural skin, brows, stubble and hair colors: what a person's surface looks like.
 
 The skin is a picture in the coordinates of a cylinder around the mean head (`place_of`), so that it serves any head
 model whose eyes are in the same place, and everything drawn on it moves with the skin.
@@ -25,21 +25,35 @@ _IRIS = ((0.25, 0.14, 0.07), (0.38, 0.22, 0.10), (0.42, 0.36, 0.18), (0.30, 0.42
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What a person looks like. `tone` 0 (very light) to 1 (very dark); colours are sRGB in [0, 1]."""
+class Appearance:
+    """The surface of a person."""
 
     tone: float
+    """From 0 (very light) to 1 (very dark)."""
     male: bool
+    """Whether the person is male."""
     age: float
+    """From 0 (young) to 1 (old)."""
     skin: NDArray[np.uint8]
+    """RGBA [768, 768, 4]; alpha is shine."""
     hair: tuple[float, ...]
+    """sRGB in [0, 1]."""
     iris: tuple[float, ...]
+    """sRGB in [0, 1]."""
     lips: tuple[float, ...]
+    """sRGB in [0, 1]."""
     lash: tuple[float, ...]
+    """sRGB in [0, 1]."""
 
 
-def sample_looks(male: bool, age: float, rng: np.random.Generator) -> Looks:
-    """A person's surface; `age` 0 (young) to 1 (old)."""
+def sample_appearance(male: bool, age: float, rng: np.random.Generator) -> Appearance:
+    """Sample a person's surface.
+
+    Args:
+        male: Whether the person is male.
+        age: From 0 (young) to 1 (old).
+        rng: Source of randomness.
+    """
     tone = float(rng.uniform(0, 1))
     base = np.array([np.interp(tone * 6, range(7), _TONES[:, channel]) for channel in range(3)], np.float32)
     base = np.clip(base * rng.normal(1, 0.03, 3), 20, 250).astype(np.float32)
@@ -49,83 +63,101 @@ def sample_looks(male: bool, age: float, rng: np.random.Generator) -> Looks:
     hair *= rng.uniform(0.8, 1.2)
     iris = _IRIS[int(rng.integers(0, 2 + round(9 * fair)))]
     red = rng.uniform(0.25, 0.5) + (0.35 if not male and rng.uniform() < 0.35 else 0)
-    lips = base * (1 - red) + red * np.array(_lipstick(rng, base), np.float32)
-    texture = _texture(base, tone, male, age, hair, rng)
+    lips = base * (1 - red) + red * np.array(_sample_lip_color(rng, base), np.float32)
+    texture = _paint_skin(base, tone, male, age, hair, rng)
     lash = tuple((np.minimum(hair, 60) * 0.5 / 255).tolist())
-    return Looks(tone, male, age, texture, _rgb(hair), iris, _rgb(lips), lash)
+    return Appearance(tone, male, age, texture, _normalize_color(hair), iris, _normalize_color(lips), lash)
 
 
-def _rgb(colour: Array) -> tuple[float, ...]:
-    return tuple(np.clip(colour / 255, 0.01, 0.98).tolist())
+def _normalize_color(color: Array) -> tuple[float, ...]:
+    return tuple(np.clip(color / 255, 0.01, 0.98).tolist())
 
 
-def _lipstick(rng: np.random.Generator, base: Array) -> Array:
+def _sample_lip_color(rng: np.random.Generator, base: Array) -> Array:
     target = np.array([150, 58, 66], np.float32) * rng.uniform(0.75, 1.1) * (0.45 + 0.55 * base[0] / 243)
-    found: Array = target.astype(np.float32)
-    return found
+    result: Array = target.astype(np.float32)
+    return result
 
 
-def place_of(x: Array | float, y: Array | float, z: Array | float) -> tuple[Array, Array]:
-    """Texel coordinates (column, row) of canonical points (cm); the same mapping as in the shader."""
+def to_texels(x: Array | float, y: Array | float, z: Array | float) -> tuple[Array, Array]:
+    """Map canonical points (cm) to texels, as the shader does.
+
+    Args:
+        x: To the person's left.
+        y: Up.
+        z: Towards the viewer.
+
+    Returns:
+        Column and row.
+    """
     column = (np.arctan2(x, np.asarray(z) + 7.0) / 4.4 + 0.5) * SIZE
     row = (1 - (np.asarray(y) + 16.0) / 30.0) * SIZE
     return np.asarray(column, np.float32), np.asarray(row, np.float32)
 
 
-def smooth_noise(rng: np.random.Generator, size: int, scale: int) -> Array:
-    """Noise [size, size] of mean 0 and spread 1, `scale` cells across."""
+def sample_noise(rng: np.random.Generator, size: int, scale: int) -> Array:
+    """Sample smooth noise of mean 0 and standard deviation 1.
+
+    Args:
+        rng: Source of randomness.
+        size: Side of the picture.
+        scale: Cells across.
+
+    Returns:
+        [size, size].
+    """
     small = rng.normal(0, 1, (scale, scale)).astype(np.float32)
     big = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
-    found: Array = (big - big.mean()) / max(float(big.std()), 1e-6)
-    return found
+    result: Array = (big - big.mean()) / max(float(big.std()), 1e-6)
+    return result
 
 
-def _grid() -> tuple[Array, Array]:
+def _build_texel_grid() -> tuple[Array, Array]:
     """Canonical angle (radians, 0 in front) and height (cm) of every texel."""
     column, row = np.meshgrid(np.arange(SIZE, dtype=np.float32), np.arange(SIZE, dtype=np.float32))
     angle, height = (column / SIZE - 0.5) * 4.4, (1 - row / SIZE) * 30 - 16
     return angle.astype(np.float32), height.astype(np.float32)
 
 
-def _texture(
+def _paint_skin(
     base: Array, tone: float, male: bool, age: float, hair: Array, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    angle, y = _grid()
+    angle, y = _build_texel_grid()
     x: Array = (9.5 * np.sin(angle)).astype(np.float32)  # about, in front
     picture = np.tile(base, (SIZE, SIZE, 1))
-    blotches = 0.6 * smooth_noise(rng, SIZE, 18) + 0.4 * smooth_noise(rng, SIZE, 60)
+    blotches = 0.6 * sample_noise(rng, SIZE, 18) + 0.4 * sample_noise(rng, SIZE, 60)
     picture *= 1 + (0.02 + 0.02 * rng.uniform()) * blotches[..., None]
-    picture *= 1 + 0.02 * smooth_noise(rng, SIZE, 200)[..., None]
+    picture *= 1 + 0.02 * sample_noise(rng, SIZE, 200)[..., None]
     flush = 0.10 * rng.uniform() * (1 - 0.6 * tone)
     cheeks = np.exp(-(((np.abs(x) - 4.6) / 1.8) ** 2) - (((y + 3.4) / 1.7) ** 2))
     nose = np.exp(-((x / 1.1) ** 2) - (((y + 3.6) / 1.1) ** 2))
     picture[..., 1:] *= 1 - (flush * (cheeks + 0.8 * nose))[..., None]
     sockets = np.exp(-(((np.abs(x) - 3.1) / 1.9) ** 2) - (((y + 0.1) / 1.2) ** 2))
     picture *= 1 - (rng.uniform(0.08, 0.2) * sockets)[..., None] * np.array([0.8, 1.0, 0.95], np.float32)
-    _freckle(picture, tone, angle, y, rng)
+    _paint_freckles(picture, tone, angle, y, rng)
     if male:
-        _stubble(picture, x, y, hair, rng)
-    _brows(picture, male, hair, rng)
-    gloss = 0.5 + 0.25 * np.exp(-((x / 2.0) ** 2) - (((y + 1) / 5.0) ** 2)) + 0.06 * smooth_noise(rng, SIZE, 150)
+        _paint_stubble(picture, x, y, hair, rng)
+    _paint_brows(picture, male, hair, rng)
+    gloss = 0.5 + 0.25 * np.exp(-((x / 2.0) ** 2) - (((y + 1) / 5.0) ** 2)) + 0.06 * sample_noise(rng, SIZE, 150)
     out = np.concatenate([picture, 255 * gloss[..., None]], 2)
-    found: NDArray[np.uint8] = np.clip(out, 0, 255).astype(np.uint8)
-    return found
+    result: NDArray[np.uint8] = np.clip(out, 0, 255).astype(np.uint8)
+    return result
 
 
-def _freckle(picture: Array, tone: float, angle: Array, y: Array, rng: np.random.Generator) -> None:
+def _paint_freckles(picture: Array, tone: float, angle: Array, y: Array, rng: np.random.Generator) -> None:
     """Freckles on light skin, a few moles on any."""
     count = int(rng.integers(80, 300)) if tone < 0.35 and rng.uniform() < 0.4 else 0
     spots = [(0.10, 0.75, rng.normal(0, 4.5), rng.normal(-2.5, 1.8)) for _ in range(count)]
     spots += [(0.13, 0.45, rng.uniform(-8, 8), rng.uniform(-9, 6)) for _ in range(int(rng.integers(0, 5)))]
     mask = np.ones((SIZE, SIZE), np.float32)
     for radius, shade, x, height in spots:
-        column, row = place_of(x, height, 2.0)
+        column, row = to_texels(x, height, 2.0)
         size = (SIZE / 38 * radius * rng.uniform(0.6, 1.3), SIZE / 30 * radius)
         cv2.ellipse(mask, (int(column), int(row)), (max(int(size[0]), 1), max(int(size[1]), 1)), 0, 0, 360, shade, -1)
     picture *= cv2.GaussianBlur(mask, (0, 0), 0.9)[..., None]
 
 
-def _stubble(picture: Array, x: Array, y: Array, hair: Array, rng: np.random.Generator) -> None:
+def _paint_stubble(picture: Array, x: Array, y: Array, hair: Array, rng: np.random.Generator) -> None:
     """A shadow where a beard grows, and in some people the beard."""
     jaw = 1 / (1 + np.exp((y + 5.6 + 0.0 * x) / 0.45)) * 1 / (1 + np.exp(-(y + 13.5) / 0.5))
     side = 1 / (1 + np.exp(-(np.abs(x) - 5.6) / 0.4)) * 1 / (1 + np.exp((y + 1.0) / 0.6))
@@ -134,7 +166,7 @@ def _stubble(picture: Array, x: Array, y: Array, hair: Array, rng: np.random.Gen
     kind = rng.uniform()
     area = np.clip(np.maximum(jaw, side) - 0.8 * cheek + 0.8 * lip, 0, 1)
     if kind > 0.93:
-        area = np.clip(lip * 1.3, 0, 1)  # a moustache alone
+        area = np.clip(lip * 1.3, 0, 1)  # a mustache alone
     amount = rng.uniform(0.05, 0.25) if kind < 0.7 else rng.uniform(0.45, 0.8)
     grain = np.clip(0.75 + 0.5 * rng.normal(0, 1, (SIZE, SIZE)), 0, 1.4).astype(np.float32)
     grain = cv2.GaussianBlur(grain, (0, 0), 0.8)
@@ -142,13 +174,13 @@ def _stubble(picture: Array, x: Array, y: Array, hair: Array, rng: np.random.Gen
     picture[:] = picture * (1 - alpha) + alpha * np.maximum(hair * 0.8, 12)
 
 
-def _brows(picture: Array, male: bool, hair: Array, rng: np.random.Generator) -> None:
+def _paint_brows(picture: Array, male: bool, hair: Array, rng: np.random.Generator) -> None:
     """Brows as strokes of hair along a curve above each eye."""
     thick = rng.uniform(0.35, 0.75) * (1.15 if male else 0.85)
     lift, arch = rng.normal(0, 0.18), rng.uniform(0.25, 0.8)
     reach = rng.uniform(4.6, 5.3)
     density = int(rng.integers(150, 330))
-    colour = np.clip(hair * 0.75, 10, 190)
+    color = np.clip(hair * 0.75, 10, 190)
     layer = np.zeros((SIZE, SIZE), np.float32)
     scale = 4  # strokes are finer than a texel
     for side in (-1, 1):
@@ -160,10 +192,10 @@ def _brows(picture: Array, male: bool, hair: Array, rng: np.random.Generator) ->
             y = curve + width * rng.uniform(-0.5, 0.5)
             lean = np.deg2rad(75 - 70 * along + rng.normal(0, 9))
             length = rng.uniform(0.35, 0.65)
-            ends = [place_of(side * (x + d * np.cos(lean)), y + d * np.sin(lean) * 0.6, 2.4) for d in (0.0, length)]
+            ends = [to_texels(side * (x + d * np.cos(lean)), y + d * np.sin(lean) * 0.6, 2.4) for d in (0.0, length)]
             points = [(int(c * scale), int(r * scale)) for c, r in ends]
             shift = 2  # fractional bits: a quarter of a texel
             cv2.line(layer, points[0], points[1], float(rng.uniform(0.5, 1)), 1, cv2.LINE_AA, shift)
     layer = cv2.GaussianBlur(layer, (0, 0), 0.7)
     alpha = np.clip(layer * rng.uniform(0.75, 1.1), 0, 0.93)[..., None]
-    picture[:] = picture * (1 - alpha) + alpha * colour
+    picture[:] = picture * (1 - alpha) + alpha * color

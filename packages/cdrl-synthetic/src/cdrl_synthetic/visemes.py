@@ -28,7 +28,7 @@ _PHONES = {
 VISEME_OF = {phone: VISEMES.index(name) for name, phones in _PHONES.items() for phone in phones.split()}
 """Class of each phone of the pronouncing dictionary."""
 VOWELS = frozenset(("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"))
-SECOND = {"AY": "IH", "EY": "IH", "OY": "IH", "AW": "UH", "OW": "UW"}
+DIPHTHONG_ENDS = {"AY": "IH", "EY": "IH", "OY": "IH", "AW": "UH", "OW": "UW"}
 """Where a diphthong ends."""
 
 # Units of each viseme; a name without a side means both sides.
@@ -67,64 +67,83 @@ OPENERS = tuple(
 """Units that part the lips."""
 
 
-def sided(shape: dict[str, float]) -> Floats:
-    """Unit weights [52] of a shape whose names may leave out the side."""
-    found = np.zeros(len(UNITS), np.float32)
+def expand_sides(shape: dict[str, float]) -> Floats:
+    """Expand a shape whose unit names may leave out the side to unit weights [52]."""
+    result = np.zeros(len(UNITS), np.float32)
     for name, value in shape.items():
         for unit in (name,) if name in UNITS else (f"{name}Left", f"{name}Right"):
-            found[UNITS.index(unit)] += value
-    return found
+            result[UNITS.index(unit)] += value
+    return result
 
 
-SHAPES: Floats = np.stack([sided(_SHAPES[name]) for name in VISEMES])
+SHAPES: Floats = np.stack([expand_sides(_SHAPES[name]) for name in VISEMES])
 """Unit weights [15, 52] of each viseme, spoken clearly."""
 
 
 @dataclass(frozen=True)
 class Phones:
-    """Phones of a clip in time: `symbols` [n], and `bounds` [n + 1] seconds, rising; silence stands first and last."""
+    """The n phones of a clip in time; silence stands first and last."""
 
     symbols: tuple[str, ...]
+    """[n] phones as the dictionary has them."""
     bounds: NDArray[np.float64]
+    """[n + 1] seconds, rising."""
 
-    def position(self, times: NDArray[np.float64]) -> Floats:
-        """Place in the sentence [t], in phones: index and the part of the phone that has passed."""
-        found: Floats = np.interp(times, self.bounds, np.arange(len(self.bounds))).astype(np.float32)
-        return found
+    def positions_at(self, times: NDArray[np.float64]) -> Floats:
+        """The place in the phones at times [T] seconds: k where phone k begins, rising evenly within it."""
+        result: Floats = np.interp(times, self.bounds, np.arange(len(self.bounds))).astype(np.float32)
+        return result
 
-    def at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Index [t] of the phone at each time."""
+    def indices_at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The index of the phone at times [T] seconds."""
         inside = np.searchsorted(self.bounds, times, "right") - 1
         return np.clip(inside, 0, len(self.symbols) - 1)
 
 
-def classes(phones: Phones, times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Viseme class [t] at each time; a diphthong's second half has the class of its end."""
-    index = phones.at(times)
-    late = phones.position(times) - index > 0.55
+def classify_visemes(phones: Phones, times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Classify frames by viseme.
+
+    Args:
+        phones: The clip's phones.
+        times: [T] seconds.
+
+    Returns:
+        [T] indices of `VISEMES`.
+    """
+    index = phones.indices_at(times)
+    late = phones.positions_at(times) - index > 0.55
     symbols = [phones.symbols[i] for i in index]
-    return np.array([VISEME_OF[SECOND.get(s, s) if end else s] for s, end in zip(symbols, late, strict=True)], np.int64)
+    return np.array(
+        [VISEME_OF[DIPHTHONG_ENDS.get(s, s) if end else s] for s, end in zip(symbols, late, strict=True)], np.int64
+    )
 
 
-def _targets(phones: Phones) -> list[tuple[str, float, float]]:
+def _list_targets(phones: Phones) -> list[tuple[str, float, float]]:
     """(viseme, middle, half length) of everything the mouth aims at; a diphthong is two aims."""
-    found = []
+    result = []
     for symbol, start, end in zip(phones.symbols, phones.bounds[:-1], phones.bounds[1:], strict=True):
-        parts = (symbol, SECOND[symbol]) if symbol in SECOND else (symbol,)
+        parts = (symbol, DIPHTHONG_ENDS[symbol]) if symbol in DIPHTHONG_ENDS else (symbol,)
         length = (end - start) / len(parts)
         for place, part in enumerate(parts):
-            found.append((VISEMES[VISEME_OF[part]], start + (place + 0.5) * length, length / 2))
-    return found
+            result.append((VISEMES[VISEME_OF[part]], start + (place + 0.5) * length, length / 2))
+    return result
 
 
-def mouth(phones: Phones, times: NDArray[np.float64], loudness: Floats, clarity: float) -> Floats:
-    """Unit weights [t, 52] of the speaking mouth.
+def compute_mouth_weights(phones: Phones, times: NDArray[np.float64], loudness: Floats, clarity: float) -> Floats:
+    """Compute the speaking mouth by dominance functions (Cohen and Massaro, 1993).
 
-    `loudness` [t] in [0, 1] opens the mouth a little more where the take is loud; `clarity` about 1 is the person's.
+    Args:
+        phones: The clip's phones.
+        times: [T] seconds.
+        loudness: [T] in [0, 1]; opens the mouth a little more where the take is loud.
+        clarity: The person's, about 1.
+
+    Returns:
+        Unit weights [T, 52].
     """
     total = np.zeros((len(times), 1))
     pulled = np.zeros((len(times), len(UNITS)))
-    for viseme, middle, half in _targets(phones):
+    for viseme, middle, half in _list_targets(phones):
         reach, strength = _REACH.get(viseme, _OTHER)
         away = np.maximum(np.abs(times - middle) - 0.6 * half, 0)
         pull = strength * np.exp(-((away / (0.5 * half + reach)) ** 2) * 1.6)
@@ -136,32 +155,49 @@ def mouth(phones: Phones, times: NDArray[np.float64], loudness: Floats, clarity:
     return np.clip(weights, 0, 1).astype(np.float32)
 
 
-def closure(phones: Phones, times: NDArray[np.float64], viseme: str = "bilabial") -> Floats:
-    """How far [t] lips must meet (or the lower lip be tucked, `labiodental`): 1 through a phone's middle."""
-    found = np.zeros(len(times))
-    for name, middle, half in _targets(phones):
+def compute_closure(phones: Phones, times: NDArray[np.float64], viseme: str = "bilabial") -> Floats:
+    """Compute how far lips must meet, or the lower lip be tucked.
+
+    Args:
+        phones: The clip's phones.
+        times: [T] seconds.
+        viseme: "bilabial" or "labiodental".
+
+    Returns:
+        [T] in [0, 1]; 1 through a phone's middle.
+    """
+    result = np.zeros(len(times))
+    for name, middle, half in _list_targets(phones):
         if name == viseme:
             flat = max(0.5 * half, 0.021)  # a frame of 40 ms falls into it wherever frames lie
             away = np.maximum(np.abs(times - middle) - flat, 0) / 0.045
-            found = np.maximum(found, np.clip(1 - away, 0, 1) ** 2 * (3 - 2 * np.clip(1 - away, 0, 1)))
-    return found.astype(np.float32)
+            result = np.maximum(result, np.clip(1 - away, 0, 1) ** 2 * (3 - 2 * np.clip(1 - away, 0, 1)))
+    return result.astype(np.float32)
 
 
-def close_lips(weights: Floats, shut: Floats, tucked: Floats) -> Floats:
-    """Weights [t, 52] in which lips meet where `shut` [t] is 1 and the lower lip is tucked where `tucked` is, whatever
-    emotion or neighbour would part them."""
-    found = weights.copy()
-    for amount, shape in ((tucked, SHAPES[VISEMES.index("labiodental")]), (shut, SHAPES[VISEMES.index("bilabial")])):
+def close_lips(weights: Floats, closed: Floats, tucked: Floats) -> Floats:
+    """Close lips whatever emotion or neighboring phone would part them.
+
+    Args:
+        weights: Unit weights [T, 52].
+        closed: [T] in [0, 1], how far the lips must meet.
+        tucked: [T] in [0, 1], how far the lower lip must be tucked.
+
+    Returns:
+        Unit weights [T, 52].
+    """
+    result = weights.copy()
+    for amount, shape in ((tucked, SHAPES[VISEMES.index("labiodental")]), (closed, SHAPES[VISEMES.index("bilabial")])):
         part = amount[:, None]
         openers = list(OPENERS)
         goal = shape[openers]
-        found[:, openers] = found[:, openers] * (1 - part) + np.minimum(goal, 1) * part
+        result[:, openers] = result[:, openers] * (1 - part) + np.minimum(goal, 1) * part
         others = [i for i in np.flatnonzero(shape) if i not in OPENERS]
-        found[:, others] = np.maximum(found[:, others], shape[others] * part)
+        result[:, others] = np.maximum(result[:, others], shape[others] * part)
     jaw, close = UNITS.index("jawOpen"), UNITS.index("mouthClose")
-    found[:, close] = np.maximum(found[:, close], shut * found[:, jaw])
-    found[:, close] = np.minimum(found[:, close], found[:, jaw])  # it undoes the jaw's parting and no more
+    result[:, close] = np.maximum(result[:, close], closed * result[:, jaw])
+    result[:, close] = np.minimum(result[:, close], result[:, jaw])  # it undoes the jaw's parting and no more
     for name in ("mouthFrown", "mouthStretch", "mouthSmile", "mouthShrugUpper", "mouthPucker"):
         for index in [i for i, unit in enumerate(UNITS) if unit.startswith(name)]:
-            found[:, index] *= 1 - 0.35 * shut  # strong corners pull lips apart in the middle
-    return found
+            result[:, index] *= 1 - 0.35 * closed  # strong corners pull lips apart in the middle
+    return result

@@ -51,17 +51,18 @@ class Options:
     words: Annotated[tuple[int, int], "least and most"] = (5, 9)
     """Least and most words of a sentence."""
     seed: int = 1
+    """Chooses the sentences."""
 
 
 def run(options: Options) -> int:
-    """The script."""
+    """Make the takes; returns the exit code."""
     if options.output.exists():
         raise OutputExistsError(f"{options.output}: exists; name a folder that does not")
     if not 1 <= options.takes <= len(SPEEDS):
         raise UsageError(f"--takes {options.takes}: give 1 to {len(SPEEDS)}")
     if not options.transcripts.is_file():
         raise InputNotFoundError(f"{options.transcripts}: no such file")
-    sentences = chosen(options.transcripts.read_text(encoding="utf-8"), options)
+    sentences = choose_sentences(options.transcripts.read_text(encoding="utf-8"), options)
     partial = temporary_path(options.output)  # a name of its own: nobody else writes, or has written, there
     try:
         partial.mkdir(parents=True)
@@ -80,18 +81,26 @@ def _make_takes(sentences: list[str], folder: Path, options: Options) -> None:
     rows = []
     for take, scale in enumerate(SPEEDS[: options.takes]):
         for number, (sentence, (samples, rate)) in enumerate(
-            zip(sentences, spoken(sentences, scale, options), strict=True)
+            zip(sentences, synthesize(sentences, scale, options), strict=True)
         ):
             name = f"{number:03d}_{take}.wav"
-            trimmed_samples = trimmed(samples, rate)
+            trimmed_samples = trim_silence(samples, rate)
             _write(folder / name, trimmed_samples, rate)
             rows.append((name, sentence, take, f"{len(trimmed_samples) / rate:.3f}"))
     with (folder / "speech.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("path", "sentence", "take", "seconds"), *sorted(rows)])
 
 
-def chosen(text: str, options: Options) -> list[str]:
-    """Distinct sentences of the wanted length, in a random order that the seed fixes. InputError where too few."""
+def choose_sentences(text: str, options: Options) -> list[str]:
+    """Choose distinct sentences of the wanted length, in a random order that the seed fixes.
+
+    Args:
+        text: One sentence a line.
+        options: How many sentences, and how long.
+
+    Raises:
+        InputError: There are too few.
+    """
     lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
     said = {" ".join(words[1:] if "_" in words[0] else words).strip().lower() for words in lines}
     fits = sorted(line for line in said if options.words[0] <= len(line.split()) <= options.words[1])
@@ -104,8 +113,20 @@ def chosen(text: str, options: Options) -> list[str]:
     return [fits[index] for index in order]
 
 
-def spoken(sentences: list[str], scale: float, options: Options) -> list[tuple[NDArray[np.int16], int]]:
-    """Each sentence's samples and sampling rate."""
+def synthesize(sentences: list[str], scale: float, options: Options) -> list[tuple[NDArray[np.int16], int]]:
+    """Say sentences.
+
+    Args:
+        sentences: What to say.
+        scale: Length of the phones, relative to the voice's own.
+        options: The program and its voice.
+
+    Returns:
+        Samples and sampling rate of each sentence.
+
+    Raises:
+        InputError: The program cannot be run, or fails.
+    """
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "sentences.txt"
         lines.write_text("".join(f"{sentence.capitalize()}.\n" for sentence in sentences), encoding="utf-8")
@@ -123,8 +144,8 @@ def spoken(sentences: list[str], scale: float, options: Options) -> list[tuple[N
         return [_read(path) for path in files]
 
 
-def trimmed(samples: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
-    """Without the silence at both ends, but for a small margin."""
+def trim_silence(samples: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
+    """Cut the silence off both ends, but for a small margin."""
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _LOUD * np.abs(samples.astype(np.int32)).max())
     margin = int(_MARGIN * rate)
     return samples[max(loud[0] - margin, 0) : loud[-1] + margin]
