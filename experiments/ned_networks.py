@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.emotions import EMOTIONS
-from cdrl.representations.checkpoints import config_of, load_into, load_model
+from cdrl.representations.checkpoints import load_into, load_model, parse_config
 
 ARCHITECTURE = "ned"
 WINDOW = 10
@@ -107,6 +107,6 @@ def load_ned(path: Path) -> Ned:
         InputError: The file is another checkpoint.
     """
     tensors, facts = load_model(path, ARCHITECTURE)
-    model = Ned(config_of(NedConfig, facts, path))
+    model = Ned(parse_config(NedConfig, facts, path))
     load_into(model, tensors, path)
     return model.eval().requires_grad_(False)

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from cdrl.training.performances import Performance
-from cdrl.training.scenes import Moment, Scene, SceneOptions, Stage
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
@@ -27,8 +25,11 @@ from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.training.distributed import World
-from cdrl.training.loop import LoopOptions, fit, held
-from cdrl.training.settings import settings_of
+from cdrl.training.loop import fit, open_run
+from cdrl.training.options import LoopOptions, SupervisionOptions
+from cdrl.training.settings import recipe_settings
+from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
+from cdrl.training.training_clips import FrontalClip
 from experiments.commands import run_command
 from experiments.expression_codes import decode_change, encode_shapes
 from experiments.ned_networks import ARCHITECTURE, WINDOW, Ned, NedConfig, load_ned
@@ -49,7 +50,9 @@ class Options:
         )
     )
     # The generator is free in every frame: with the contrast weight of our own, it buys emotion with jitter.
-    scene: SceneOptions = field(default_factory=lambda: SceneOptions(length=WINDOW, contrast_weight=5.0))
+    supervision: SupervisionOptions = field(
+        default_factory=lambda: SupervisionOptions(length=WINDOW, contrast_weight=5.0)
+    )
     batch: int = 48
     """Windows in a step."""
     hidden: int = 256
@@ -63,24 +66,26 @@ class Options:
 def run(options: Options) -> int:
     """Train, and write checkpoints and the log into the run's folder."""
     data = PreparedDataset.open(options.data)
-    with held(options.loop, PROGRAM) as world:
+    with open_run(options.loop, PROGRAM) as world:
         task = NedTask(options, data, world)
-        fit(task, options.loop, world, settings_of(options, data.digest, prior=task.stage.fitted.sha256))
+        fit(task, options.loop, world, recipe_settings(options, data.digest, prior=task.dataset.fitted.sha256))
     return 0
 
 
 class NedTask:
-    """Networks, windows and losses of NED; see `cdrl.training.loop.Task`."""
+    """Networks, windows and losses of NED; see `cdrl.training.loop.TrainingTask`."""
 
-    rates: Mapping[str, float] = {}
+    rate_factors: Mapping[str, float] = {}
 
     def __init__(self, options: Options, data: PreparedDataset, world: World) -> None:
         self.options, self.world = options, world
-        if options.scene.length != WINDOW:
-            raise UsageError(f"--scene.length {options.scene.length}: these networks translate {WINDOW} frames")
-        self.stage = Stage(options.scene, data, options.cache, world.device, not world.first)
-        prior = self.stage.fitted
-        self.codes = {id(item): encode_shapes(item.shapes, item.person.neutral_shape, prior) for item in self.stage.every}
+        if options.supervision.length != WINDOW:
+            raise UsageError(f"--length {options.supervision.length}: these networks translate {WINDOW} frames")
+        self.dataset = SupervisedDataset(options.supervision, data, options.cache, world.device, not world.is_main)
+        prior = self.dataset.fitted
+        self.codes = {
+            id(item): encode_shapes(item.shapes, item.person.neutral_shape, prior) for item in self.dataset.all_clips
+        }
         count = len(prior.expression_deviation) + 1
         self.model = Ned(NedConfig(count, options.hidden, prior_sha256=prior.sha256)).to(world.device)
         if options.start is not None:
@@ -88,7 +93,7 @@ class NedTask:
             if initial.config != self.model.config:
                 raise UsageError(f"--start {options.start}: networks of another size, or for another prior")
             self.model.load_state_dict(initial.state_dict())
-        named = [(item, EMOTIONS.index(item.clip.metadata.emotion)) for item in self.stage.train if _labelled(item)]
+        named = [(item, EMOTIONS.index(item.clip.metadata.emotion)) for item in self.dataset.train if _labelled(item)]
         self._showing = {n: [item for item, number in named if number == n] for n in range(len(EMOTIONS))}
         missing = [EMOTIONS[number] for number, clips in self._showing.items() if not clips]
         if missing:
@@ -98,7 +103,7 @@ class NedTask:
         """Compute the terms of a step; every process draws the whole batch and computes its slice of it."""
         options = self.options
         draw = np.random.default_rng((options.loop.seed, step))
-        everybody = self.stage.train
+        everybody = self.dataset.train
         sources = [self._window(everybody[draw.integers(len(everybody))], draw) for _ in range(options.batch)]
         target = draw.integers(len(EMOTIONS), size=options.batch)
         real = [self._real(int(number), draw) for number in target]
@@ -107,8 +112,8 @@ class NedTask:
         mine = world.slice(options.batch)
         batch = (np.array(sources)[mine], np.array(real)[mine], target[mine], noise[mine], by_label[mine])
         terms = self._ned_terms(*(torch.from_numpy(part).to(world.device) for part in batch))
-        if options.scene.supervised:
-            moments = [self.stage.draw(draw) for _ in range(options.scene.clips)]
+        if options.supervision.supervised:
+            moments = [self.dataset.draw_moment(draw) for _ in range(options.supervision.clips)]
             mine = world.slice(len(moments))
             supervision, details = self._supervised(moments[mine], self._noise(len(moments), draw)[mine])
             terms = {**terms, **details, "loss": terms["loss"] + supervision}
@@ -122,7 +127,7 @@ class NedTask:
         showing = self._showing[emotion]
         return self._window(showing[draw.integers(len(showing))], draw)
 
-    def _window(self, item: Performance, draw: np.random.Generator) -> NDArray[np.float32]:
+    def _window(self, item: FrontalClip, draw: np.random.Generator) -> NDArray[np.float32]:
         start = int(item.frames[draw.integers(len(item.frames))])
         return self.codes[id(item)][start : start + WINDOW]
 
@@ -153,25 +158,27 @@ class NedTask:
         scores: Tensor = functional_call(_Discriminator(self.model), constant, (windows, emotion))
         return scores
 
-    def _supervised(self, moments: list[Moment], noise: NDArray[np.float32]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _supervised(
+        self, moments: list[TrainingMoment], noise: NDArray[np.float32]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         device = self.world.device
-        windows = [self.codes[id(m.performance)][m.start : m.start + WINDOW] for m in moments]
+        windows = [self.codes[id(m.clip)][m.start : m.start + WINDOW] for m in moments]
         source = torch.from_numpy(np.array(windows)).to(device)
         target = torch.tensor([EMOTIONS.index(EXPRESSIVE[moment.emotion]) for moment in moments], device=device)
         generated = self.model.translate(source, self.model.label_style(target, torch.from_numpy(noise).to(device)))
-        return self.stage.supervised(moments, lambda scene: self._rendered(moments, scene, generated.float() - source))
+        return self.dataset.supervise(moments, lambda batch: self._rendered(moments, batch, generated.float() - source))
 
-    def _rendered(self, moments: list[Moment], scene: Scene, change: Tensor) -> Tensor:
-        """Render changes of codes [B, T, c] and the prior's shading of the emotion into the scene's frames."""
-        prior = self.stage.prior
+    def _rendered(self, moments: list[TrainingMoment], batch: ClipBatch, change: Tensor) -> Tensor:
+        """Render changes of codes [B, T, c] and the prior's shading of the emotion into the batch's frames."""
+        prior = self.dataset.prior
         gains = torch.stack([prior.gain[moment.emotion] for moment in moments])
-        return scene.rendered(decode_change(change, scene.shapes, prior), gains)
+        return batch.render(decode_change(change, batch.shapes, prior), gains)
 
     def validate(self) -> dict[str, float]:
         """Measure on people not trained on: NED's terms without the adversarial ones, which say little of quality, and
         `far`, the distance of each emotion's mean code to that of people who show it, in deviations."""
         draw = np.random.default_rng(0)
-        held_out = self.stage.held_out
+        held_out = self.dataset.validation
         source = [self._window(held_out[draw.integers(len(held_out))], draw) for _ in range(_VALIDATION_WINDOWS)]
         target = np.arange(_VALIDATION_WINDOWS) % len(EMOTIONS)
         real = np.array([self._real(int(number), draw) for number in target])
@@ -208,7 +215,7 @@ class _Discriminator(torch.nn.Module):
         return self.model.discriminate(windows, emotion)
 
 
-def _labelled(item: Performance) -> bool:
+def _labelled(item: FrontalClip) -> bool:
     return item.clip.metadata.emotion in EMOTIONS
 
 

@@ -26,7 +26,7 @@ class Options:
 def run(options: Options) -> int:
     """The command."""
     from cdrl.files import atomic_write, file_sha256
-    from cdrl.representations.checkpoints import as_bytes
+    from cdrl.representations.checkpoints import serialize
     from cdrl.representations.pickles import read_pickle
 
     output = options.output or options.checkpoint.with_suffix(".safetensors")
@@ -36,6 +36,6 @@ def run(options: Options) -> int:
         raise OutputExistsError(f"{output}: exists; choose another --output, or --overwrite it")
     tensors = read_pickle(options.checkpoint)
     digest = file_sha256(options.checkpoint)
-    atomic_write(output, [as_bytes(tensors, {"converted from": options.checkpoint.name, "sha256": digest})])
+    atomic_write(output, [serialize(tensors, {"converted from": options.checkpoint.name, "sha256": digest})])
     print(f"{output}: {len(tensors)} tensors, {sum(tensor.numel() for tensor in tensors.values()):,} numbers")
     return 0

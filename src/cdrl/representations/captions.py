@@ -28,8 +28,8 @@ _SYNONYMS = {
 _FRAMES = ("a {} face", "a person who looks {}", "a {} person talking", "someone is {}")
 
 
-def descriptions(emotion: str) -> tuple[str, ...]:
-    """Sentences about a face that shows the emotion: its name and synonyms, what the face does, and both."""
+def describe_emotion(emotion: str) -> tuple[str, ...]:
+    """Return sentences about a face that shows the emotion: its name and synonyms, what the face does, and both."""
     features = DESCRIPTORS[emotion]
     named = [frame.format(word) for word in _SYNONYMS[emotion] for frame in _FRAMES]
     joined = ", ".join(features)
@@ -37,7 +37,7 @@ def descriptions(emotion: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Trait:
+class FacialTrait:
     """Something a face may do: the blendshapes whose mean measures it, words for a high and for a low value."""
 
     units: tuple[str, ...]
@@ -52,25 +52,25 @@ def _sides(*names: str) -> tuple[str, ...]:
 
 
 TRAITS = (
-    Trait(_sides("browDown"), "brows drawn down and together"),
-    Trait(("browInnerUp",), "inner brows raised"),
-    Trait(_sides("browOuterUp"), "outer brows raised"),
-    Trait(_sides("eyeWide"), "eyes wide open"),
-    Trait(_sides("eyeSquint"), "eyes narrowed"),
-    Trait(_sides("eyeBlink"), "eyes closed", least=0.35),
-    Trait(_sides("eyeLookDown"), "gaze lowered", least=0.3),
-    Trait(_sides("noseSneer"), "nose wrinkled", least=0.01),
-    Trait(_sides("mouthSmile"), "lip corners drawn up in a smile", least=0.15),
-    Trait(_sides("mouthFrown"), "lip corners pulled down", least=0.02),
-    Trait(_sides("mouthStretch"), "lips stretched sideways"),
-    Trait(("mouthPucker", "mouthFunnel"), "lips pursed and rounded", least=0.1),
-    Trait(_sides("mouthPress"), "lips pressed together"),
-    Trait(_sides("mouthUpperUp"), "upper lip raised, upper teeth showing", least=0.1),
-    Trait(_sides("mouthLowerDown"), "lower lip pulled down", least=0.1),
-    Trait(("jawOpen",), "jaw dropped, mouth wide open", "mouth closed", 0.15),
+    FacialTrait(_sides("browDown"), "brows drawn down and together"),
+    FacialTrait(("browInnerUp",), "inner brows raised"),
+    FacialTrait(_sides("browOuterUp"), "outer brows raised"),
+    FacialTrait(_sides("eyeWide"), "eyes wide open"),
+    FacialTrait(_sides("eyeSquint"), "eyes narrowed"),
+    FacialTrait(_sides("eyeBlink"), "eyes closed", least=0.35),
+    FacialTrait(_sides("eyeLookDown"), "gaze lowered", least=0.3),
+    FacialTrait(_sides("noseSneer"), "nose wrinkled", least=0.01),
+    FacialTrait(_sides("mouthSmile"), "lip corners drawn up in a smile", least=0.15),
+    FacialTrait(_sides("mouthFrown"), "lip corners pulled down", least=0.02),
+    FacialTrait(_sides("mouthStretch"), "lips stretched sideways"),
+    FacialTrait(("mouthPucker", "mouthFunnel"), "lips pursed and rounded", least=0.1),
+    FacialTrait(_sides("mouthPress"), "lips pressed together"),
+    FacialTrait(_sides("mouthUpperUp"), "upper lip raised, upper teeth showing", least=0.1),
+    FacialTrait(_sides("mouthLowerDown"), "lower lip pulled down", least=0.1),
+    FacialTrait(("jawOpen",), "jaw dropped, mouth wide open", "mouth closed", 0.15),
 )
 _HIGH, _LOW = 75, 25  # percentiles of what is usual
-_MOST = 4  # traits named in one caption
+_MAX_TRAITS = 4  # traits named in one caption
 _PLAIN = "nothing in the face stands out"
 
 
@@ -84,11 +84,19 @@ class Captioner:
     spread: NDArray[np.float32]
 
     @classmethod
-    def of(cls, blendshapes: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> Captioner:
-        """What is usual among faces [n, 52]; `weights` [n] make people or classes count alike."""
+    def fit(cls, blendshapes: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> Captioner:
+        """Fit what is usual among faces.
+
+        Args:
+            blendshapes: [n, 52].
+            weights: Weights [n] that make people or classes count alike.
+
+        Raises:
+            UsageError: There are no faces.
+        """
         if len(blendshapes) == 0:
             raise UsageError("no face with measured blendshapes: captions need some")
-        values = measures(blendshapes)
+        values = measure_traits(blendshapes)
         order = np.argsort(values, 0)
         share = np.ones(len(values)) if weights is None else weights
         found = []
@@ -101,27 +109,27 @@ class Captioner:
         return cls(low, high, np.maximum(most - high, 0.02))
 
     def __call__(self, blendshapes: NDArray[np.float32]) -> str:
-        """The caption of one face [52]: what stands out most comes first, four things at most."""
-        values = measures(blendshapes[None])[0]
+        """Write the caption of one face [52]: the four traits that stand out most, from the brows down."""
+        values = measure_traits(blendshapes[None])[0]
         above = (values - self.high) / self.spread
-        said = [(float(above[i]), trait.high) for i, trait in enumerate(TRAITS) if above[i] > 0]
-        said += [(0.0, trait.low) for i, trait in enumerate(TRAITS) if trait.low and values[i] <= self.low[i]]
-        words = [word for _, word in sorted(said, key=lambda item: -item[0])[:_MOST]]
-        return ", ".join(sorted(words, key=_place)) if words else _PLAIN
+        scored = [(float(above[i]), trait.high) for i, trait in enumerate(TRAITS) if above[i] > 0]
+        scored += [(0.0, trait.low) for i, trait in enumerate(TRAITS) if trait.low and values[i] <= self.low[i]]
+        words = [word for _, word in sorted(scored, key=lambda item: -item[0])[:_MAX_TRAITS]]
+        return ", ".join(sorted(words, key=_trait_index)) if words else _PLAIN
 
 
-def _place(word: str) -> int:
+def _trait_index(word: str) -> int:
     """From the brows down, so that equal faces get equal captions."""
     return next(i for i, trait in enumerate(TRAITS) if word in (trait.high, trait.low))
 
 
-def measures(blendshapes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Blendshapes [n, 52] → the value of each trait [n, traits]."""
+def measure_traits(blendshapes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Measure the traits [n, traits] of blendshapes [n, 52]."""
     columns = [[BLENDSHAPES.index(unit) for unit in trait.units] for trait in TRAITS]
     return np.stack([blendshapes[:, column].mean(1) for column in columns], 1).astype(np.float32)
 
 
-def all_descriptions() -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Every description of every emotion, and the number of its emotion."""
-    pairs: Sequence[tuple[str, int]] = [(s, k) for k, name in enumerate(EMOTIONS) for s in descriptions(name)]
+def list_descriptions() -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return every description of every emotion, and the number of its emotion."""
+    pairs: Sequence[tuple[str, int]] = [(s, k) for k, name in enumerate(EMOTIONS) for s in describe_emotion(name)]
     return tuple(s for s, _ in pairs), tuple(k for _, k in pairs)

@@ -19,7 +19,7 @@ from cdrl.errors import InputError, InputNotFoundError
 from cdrl.files import atomic_write, loads_untrusted
 
 FORMAT = "cdrl-checkpoint-1"
-Kind = TypeVar("Kind")
+Config = TypeVar("Config")
 _PICKLES = (b"PK\x03\x04", b"\x80")  # torch's zip archives, and plain pickles of protocol 2 and later
 
 
@@ -36,10 +36,10 @@ def save_model(
         for name, value in tensors.items()
     }
     facts = {"format": FORMAT, "architecture": architecture, "config": dict(config)}
-    atomic_write(path, [as_bytes(kept, facts)])
+    atomic_write(path, [serialize(kept, facts)])
 
 
-def as_bytes(tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> bytes:
+def serialize(tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> bytes:
     """A safetensors file of `tensors` and JSON `facts`; equal content gives equal bytes."""
     # One entry: the order of several is random.
     return bytes(save(tensors, {"facts": json.dumps(facts, sort_keys=True)}))
@@ -63,7 +63,7 @@ def load_model(path: Path, architecture: str) -> tuple[dict[str, Tensor], dict[s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All tensors of a safetensors file, and the facts that `as_bytes` put there, if any; raises like `load_model`."""
+    """All tensors of a safetensors file, and the facts that `serialize` put there, if any; raises like `load_model`."""
     if not path.is_file():
         raise InputNotFoundError(f"{path}: no such checkpoint")
     with path.open("rb") as file:
@@ -97,7 +97,7 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
         module.load_state_dict(dict(tensors))
 
 
-def config_of(kind: type[Kind], found: Mapping[str, Any], path: Path) -> Kind:
+def parse_config(kind: type[Config], found: Mapping[str, Any], path: Path) -> Config:
     """A configuration dataclass from what stands in a checkpoint; raises InputError where something is missing."""
     fields = vars(kind)["__dataclass_fields__"]
     if not fields.keys() <= found.keys():

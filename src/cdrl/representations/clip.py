@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from cdrl.errors import InputError, InputNotFoundError
 from cdrl.files import file_sha256
-from cdrl.representations.text import Words
+from cdrl.representations.text import SentenceTokenizer
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -40,7 +40,7 @@ class ClipText:
         self._model = model
         config = model.config.text_config
         self._longest = int(config.max_position_embeddings)
-        self._tokenize = Words(tokenizer, self._longest)
+        self._tokenize = SentenceTokenizer(tokenizer, self._longest)
         self.width = int(model.config.projection_dim)
         self.word_width = int(config.hidden_size)
 
@@ -52,7 +52,7 @@ class ClipText:
     def encode(self, words: Tensor, there: Tensor) -> Tensor:
         """Causal attention; the state at the end mark, the last that is there, speaks for the sentence."""
         if words.shape[1] > self._longest:  # a context was put in front: the end mark must stay inside
-            words, there = _shortened(words, there, self._longest)
+            words, there = _truncate(words, there, self._longest)
         text = self._model.text_model
         states = text.embeddings(inputs_embeds=words)
         length = states.shape[1]
@@ -65,7 +65,7 @@ class ClipText:
         return functional.normalize(self._model.text_projection(spoken), dim=1)
 
 
-def _shortened(words: Tensor, there: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+def _truncate(words: Tensor, there: Tensor, longest: int) -> tuple[Tensor, Tensor]:
     """At most `longest` words, the end mark kept as the last."""
     end = there.sum(1) - 1
     rows = torch.arange(len(words), device=words.device)
@@ -76,7 +76,7 @@ def _shortened(words: Tensor, there: Tensor, longest: int) -> tuple[Tensor, Tens
     return words, there
 
 
-class Clip(nn.Module):
+class ClipModel(nn.Module):
     """A CLIP model, frozen; see `cdrl.representations.vlm.VisionLanguageModel`."""
 
     def __init__(self, model: Any, tokenizer: Path, digest: str = "", spec: str = "clip") -> None:
@@ -87,7 +87,7 @@ class Clip(nn.Module):
         self.text = ClipText("clip", model, tokenizer)
         self._side = int(model.config.vision_config.image_size)
 
-    def train(self, mode: bool = True) -> Clip:
+    def train(self, mode: bool = True) -> ClipModel:
         """Stays as it was trained."""
         return super().train(False)
 
@@ -99,7 +99,7 @@ class Clip(nn.Module):
         return self.text.encode(words, there)
 
 
-def load_clip(folder: Path) -> Clip:
+def load_clip(folder: Path) -> ClipModel:
     """The CLIP model in a folder as `transformers` saves it (config.json, model.safetensors, tokenizer.json).
 
     Raises InputNotFoundError for what is missing and InputError for what is damaged or a pickle.
@@ -118,4 +118,4 @@ def load_clip(folder: Path) -> Clip:
         model = CLIPModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     except Exception as error:  # the library raises nothing more precise
         raise InputError(f"{folder}: no CLIP model, or damaged ({str(error).splitlines()[0]})") from error
-    return Clip(model, tokenizer, file_sha256(weights), f"clip:{folder}")
+    return ClipModel(model, tokenizer, file_sha256(weights), f"clip:{folder}")

@@ -1,8 +1,9 @@
 """Emotion representation (CERL): what a face shows of each emotion, whoever shows it and whatever is said.
 
-A frozen vision-language model looks; one small network per emotion takes from its feature what speaks for that emotion;
-the emotion's learned prompt weighs it. Paper: section on CERL; deviations stand in docs/paper.md. What is stored holds
-the prompts' final vectors, so that using it needs no text encoder, and names the vision-language model by its SHA-256.
+A frozen vision-language model encodes the picture; one small network per emotion takes from its feature what speaks
+for that emotion; the emotion's learned prompt weighs it. Paper: section on CERL; deviations stand in docs/paper.md.
+What is stored holds the prompts' final vectors, so that using it needs no text encoder, and names the vision-language
+model by its SHA-256.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from torch.nn import functional
 from cdrl.assets import EMOTION, VLM, listed, verified_path
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError
-from cdrl.representations.checkpoints import config_of, load_into, load_model
-from cdrl.representations.vlm import VisionLanguageModel, sentences, vision_language_model
+from cdrl.representations.checkpoints import load_into, load_model, parse_config
+from cdrl.representations.vlm import VisionLanguageModel, embed_sentences, load_vision_language_model
 
 ARCHITECTURE = "emotion"
 
@@ -33,18 +34,18 @@ class EmotionConfig:
     vlm: str = "embedded"
     """The vision-language model: embedded, a checkpoint, or clip:FOLDER."""
     vlm_sha256: str = ""
-    """Of its weights."""
+    """SHA-256 of its weights."""
     width: int = 384
-    """Of its vectors."""
+    """Length of its vectors."""
     hidden: int = 192
-    """Of the heads' outer layers."""
+    """Width of the heads' outer layers."""
     middle: int = 64
-    """Of the heads' middle, the narrowest layer: what does not serve emotion finds no room there."""
+    """Width of the heads' middle, the narrowest layer: it has no room for what does not serve emotion."""
     temperature: float = 0.07
-    """Of the contrast."""
+    """Temperature of the contrast."""
 
 
-class Heads(nn.Module):
+class ClassHeads(nn.Module):
     """One network per class, all computed at once: width → hidden → middle → hidden → width, unit length.
 
     The paper's are 512 → 256 → 256 → 512.
@@ -60,7 +61,7 @@ class Heads(nn.Module):
         self.biases = nn.ParameterList(torch.zeros(classes, 1, after) for after in sizes[1:])
 
     def forward(self, feature: Tensor) -> Tensor:
-        """[B, width] unit → [B, 7, width], unit."""
+        """Compute class vectors [B, 7, width], unit, of features [B, width], unit."""
         values = (feature * feature.shape[1] ** 0.5).expand(len(EMOTIONS), -1, -1)
         last = len(self.weights) - 1
         for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -76,7 +77,7 @@ class EmotionHead(nn.Module):
 
     def __init__(self, config: EmotionConfig) -> None:
         super().__init__()
-        self.networks = Heads(config)
+        self.networks = ClassHeads(config)
         self.register_buffer("prompts", torch.zeros(len(EMOTIONS), config.width))
 
 
@@ -91,46 +92,55 @@ class EmotionModel(nn.Module):
 
     @property
     def prompts(self) -> Tensor:
-        """The prompts' vectors [7, width], unit."""
+        """Vectors of the prompts [7, width], unit."""
         return self.head.prompts
 
     @property
     def temperature(self) -> float:
-        """Of the logits."""
+        """Temperature of the logits."""
         return self.config.temperature
 
-    def tower(self, images: Tensor) -> Tensor:
-        """RGB in [0, 1], [B, 3, 224, 224] → the raw image feature [B, width], unit; gradients reach the images."""
+    def encode(self, images: Tensor) -> Tensor:
+        """Encode RGB in [0, 1], [B, 3, 224, 224], as image features [B, width], unit; gradients reach the images."""
         return self.vlm.image(images)
 
-    def heads(self, feature: Tensor) -> Tensor:
-        """Raw image features [B, width] → per-class vectors [B, 7, width], unit."""
-        found: Tensor = self.head.networks(feature)
-        return found
+    def class_vectors(self, feature: Tensor) -> Tensor:
+        """Compute per-class vectors [B, 7, width], unit, of image features [B, width]."""
+        vectors: Tensor = self.head.networks(feature)
+        return vectors
 
-    def weighed(self, feature: Tensor) -> Tensor:
-        """Raw image features [B, width] → per-class vectors ⊙ prompts, [B, 7, width]."""
-        return self.heads(feature) * self.prompts
+    def weigh(self, feature: Tensor) -> Tensor:
+        """Weigh the class vectors of image features [B, width] by the prompts: [B, 7, width]."""
+        return self.class_vectors(feature) * self.prompts
 
     def features(self, images: Tensor) -> Tensor:
-        """[B, 7 · width]: the emotion representation, what supervision compares."""
-        return self.weighed(self.tower(images)).flatten(1)
+        """Compute the emotion representation [B, 7 · width] of images [B, 3, 224, 224]."""
+        return self.weigh(self.encode(images)).flatten(1)
 
     def logits(self, images: Tensor) -> Tensor:
-        """[B, 7]: cosine of each class's vector to its prompt, over the temperature."""
-        return self.weighed(self.tower(images)).sum(2) / self.temperature
+        """Compute the cosine of each class's vector to its prompt over the temperature, [B, 7]."""
+        return self.weigh(self.encode(images)).sum(2) / self.temperature
 
     def similarity(self, first: Tensor, second: Tensor, emotion: int | str) -> Tensor:
-        """Pictures [B, 3, 224, 224] twice → cosine [B] of their vectors of that emotion, weighed by its prompt.
+        """Compare what two images show of an emotion.
 
-        Paper: the emotion consistency, 1 − cos(E(reference) ⊙ t, E(generated) ⊙ t)."""
+        Paper: the emotion consistency, 1 − cos(E(reference) ⊙ t, E(generated) ⊙ t).
+
+        Args:
+            first: Images [B, 3, 224, 224].
+            second: Images [B, 3, 224, 224].
+            emotion: Its name, or its number in EMOTIONS.
+
+        Returns:
+            Cosine [B] of the class vectors, weighed by the prompt.
+        """
         number = EMOTIONS.index(emotion) if isinstance(emotion, str) else emotion
-        one, other = (self.weighed(self.tower(images))[:, number] for images in (first, second))
+        one, other = (self.weigh(self.encode(images))[:, number] for images in (first, second))
         return functional.cosine_similarity(one, other, dim=1)
 
     def sentences(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors [n, width] of sentences, to be compared with the prompts; needs the text encoder."""
-        return sentences(self.vlm, texts)
+        """Embed sentences as unit vectors [n, width], to be compared with the prompts; needs the text encoder."""
+        return embed_sentences(self.vlm, texts)
 
     def forward(self, images: Tensor) -> Tensor:
         """The features."""
@@ -145,8 +155,8 @@ def load_emotion(path: Path | None = None, vlm: VisionLanguageModel | None = Non
     """
     path = path or verified_path(EMOTION)
     tensors, found = load_model(path, ARCHITECTURE)
-    config = config_of(EmotionConfig, found, path)
-    beneath: Any = vlm or vision_language_model(_beneath(config))
+    config = parse_config(EmotionConfig, found, path)
+    beneath: Any = vlm or load_vision_language_model(_beneath(config))
     if beneath.digest != config.vlm_sha256:
         raise InputError(
             f"{path}: was trained on another vision-language model than {config.vlm} (SHA-256 "

@@ -24,13 +24,13 @@ _FACE = round(INPUT * _BOX / _REGION / 2) * 2  # pixels that the crop takes in t
 _GRID = 16
 
 
-def as_images(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
-    """Pictures uint8 [n, h, w, 3] → RGB in [0, 1], [n, 3, h, w]."""
+def images_to_tensor(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+    """Convert pictures uint8 [n, h, w, 3] to RGB in [0, 1], [n, 3, h, w]."""
     return torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
-def as_pictures(images: Tensor) -> NDArray[np.uint8]:
-    """The reverse of `as_images`, rounded."""
+def tensor_to_images(images: Tensor) -> NDArray[np.uint8]:
+    """Convert RGB in [0, 1], [n, 3, h, w], to pictures uint8 [n, h, w, 3], rounded."""
     return np.asarray((images.detach().permute(0, 2, 3, 1) * 255).round().byte().cpu())
 
 
@@ -50,24 +50,29 @@ class LandmarkEncoder(nn.Module):
         self._taps = (self.network.last_of(_GRID), self.network.last_of(_GRID // 2))
 
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
-        fine, coarse = self.network(framed(images), self._taps)
+        """Compute the maps of images [B, 3, 224, 224] → [B, 256, 16, 16]."""
+        fine, coarse = self.network(pad_to_region(images), self._taps)
         found: Tensor = torch.cat([fine, functional.interpolate(coarse, self.grid, mode="bilinear")], 1)
         return found
 
 
-def framed(images: Tensor) -> Tensor:
-    """Aligned crops [B, 3, 224, 224] → the landmark network's input [B, 3, 256, 256]."""
+def pad_to_region(images: Tensor) -> Tensor:
+    """Pad aligned crops [B, 3, 224, 224] to the landmark network's input [B, 3, 256, 256]."""
     small = functional.interpolate(images, (_FACE, _FACE), mode="bilinear", antialias=True)
     wide = functional.pad(small, ((INPUT - _FACE) // 2,) * 4, mode="replicate")
     return wide.contiguous(memory_format=torch.channels_last)
 
 
-def image_encoder(specification: str) -> nn.Module:
-    """A frozen encoder of aligned crops, with `channels` and `grid` (h, w) of its maps.
+def load_image_encoder(specification: str) -> nn.Module:
+    """Load a frozen encoder of aligned crops, with `channels` and `grid` (h, w) of its maps.
 
-    `landmarks`, or `iresnet50:PATH` with ArcFace's weights as safetensors (`cdrl convert` makes them). Raises
-    UsageError for another word, InputError for a checkpoint that does not fit.
+    Args:
+        specification: `landmarks`, or `iresnet50:PATH` with ArcFace's weights as safetensors (`cdrl convert` makes
+            them).
+
+    Raises:
+        UsageError: The specification names no encoder.
+        InputError: The checkpoint does not fit.
     """
     kind, _, path = specification.partition(":")
     if kind == "landmarks" and not path:

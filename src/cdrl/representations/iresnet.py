@@ -19,7 +19,7 @@ _EPSILON = 1e-5
 _BEYOND = re.compile(r"(layer4|bn2|fc|features)\.|.*\.num_batches_tracked$")
 
 
-class Block(nn.Module):
+class ImprovedResidualBlock(nn.Module):
     """Norm, 3x3, norm, PReLU, 3x3 (which steps), norm; added to the input, itself brought to size where it must be."""
 
     def __init__(self, channels: int, wanted: int, stride: int) -> None:
@@ -59,7 +59,10 @@ class RecognitionEncoder(nn.Module):
         self.prelu = nn.PReLU(64)
         before = 64
         for number, (wanted, count) in enumerate(STAGES, 1):
-            blocks = [Block(before, wanted, 2), *(Block(wanted, wanted, 1) for _ in range(count - 1))]
+            blocks = [
+                ImprovedResidualBlock(before, wanted, 2),
+                *(ImprovedResidualBlock(wanted, wanted, 1) for _ in range(count - 1)),
+            ]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
             before = wanted
         self.requires_grad_(False)

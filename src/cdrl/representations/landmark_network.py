@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cdrl.face.bundle import Layer, layers
+from cdrl.face.bundle import NetworkLayer, read_layers
 
 MEMBER = "face_landmarks_detector.tflite"
 INPUT = 256  # pixels
@@ -23,7 +23,7 @@ class LandmarkNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._layers = layers(MEMBER)
+        self._layers = read_layers(MEMBER)
         for number, layer in enumerate(self._layers):
             for place, constant in enumerate(layer.constants):
                 self.register_buffer(f"constant_{number}_{place}", _weights(layer, torch.from_numpy(constant.copy())))
@@ -53,7 +53,7 @@ class LandmarkNetwork(nn.Module):
         return [points.reshape(-1, 478, 3), computed[there].reshape(-1)]
 
 
-def _weights(layer: Layer, constant: Tensor) -> Tensor:
+def _weights(layer: NetworkLayer, constant: Tensor) -> Tensor:
     """A constant in PyTorch's order of dimensions."""
     if layer.kind == "CONV_2D" and constant.ndim == 4:
         return constant.permute(0, 3, 1, 2).contiguous()  # out, in, h, w
@@ -62,7 +62,7 @@ def _weights(layer: Layer, constant: Tensor) -> Tensor:
     return constant.reshape(-1) if layer.kind == "PRELU" else constant
 
 
-def _apply(layer: Layer, inputs: list[Tensor], constants: list[Tensor]) -> Tensor:
+def _apply(layer: NetworkLayer, inputs: list[Tensor], constants: list[Tensor]) -> Tensor:
     """One operation; TensorFlow's "same" padding puts the odd pixel last."""
     found = inputs[0]
     if layer.kind in {"CONV_2D", "DEPTHWISE_CONV_2D"}:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.assets import SYNC, verified_path
-from cdrl.representations.checkpoints import config_of, load_into, load_model
+from cdrl.representations.checkpoints import load_into, load_model, parse_config
 
 ARCHITECTURE = "sync"
 LIP_POINTS = (
@@ -100,7 +100,7 @@ def load_lip_sync(path: Path | None = None) -> LipSyncNetwork:
     """
     path = path or verified_path(SYNC)
     tensors, facts = load_model(path, ARCHITECTURE)
-    network = LipSyncNetwork(config_of(LipSyncConfig, facts, path))
+    network = LipSyncNetwork(parse_config(LipSyncConfig, facts, path))
     load_into(network, tensors, path)
     return network.eval().requires_grad_(False)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from cdrl import pretrained
 from cdrl.errors import AssetError, InputError, OutputError
 from cdrl.files import atomic_write
-from cdrl.representations.checkpoints import as_bytes, read_tensors
+from cdrl.representations.checkpoints import read_tensors, serialize
 
 _NESTED = ("state_dict", "model", "model_state_dict", "net")  # under which trainers keep the weights
 
@@ -41,7 +41,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     return {name: value.detach().clone().contiguous() for name, value in named.items()}
 
 
-def as_safetensors(name: str) -> Path:
+def convert_to_safetensors(name: str) -> Path:
     """The model `name` of `cdrl.pretrained`, a pickle, as safetensors in the user's cache; converted at first use.
 
     What lies in the cache is used again only where it was made of the very file that is listed. Raises AssetError
@@ -59,7 +59,7 @@ def as_safetensors(name: str) -> Path:
         tensors = read_pickle(source)
         path.parent.mkdir(parents=True, exist_ok=True)
         own = path.with_stem(f"{path.stem}-{os.getpid()}")  # several processes of one training may come here at once
-        atomic_write(own, [as_bytes(tensors, {"converted from": name, "sha256": model.sha256})])
+        atomic_write(own, [serialize(tensors, {"converted from": name, "sha256": model.sha256})])
         own.replace(path)
     except (InputError, OutputError) as error:
         raise AssetError(str(error)) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cdrl.emotions import DESCRIPTORS, EMOTIONS
-from cdrl.representations.text import with_context
+from cdrl.representations.text import prepend_context
 from cdrl.representations.vlm import VisionLanguageModel
 
 CONTEXT = 8
@@ -22,7 +22,7 @@ def descriptors() -> tuple[str, ...]:
     return tuple(f"{emotion}: {', '.join(DESCRIPTORS[emotion])}" for emotion in EMOTIONS)
 
 
-class Prompts(nn.Module):
+class EmotionPrompts(nn.Module):
     """The prompts of all classes. `learned`: else the written words alone speak, and nothing here is trained."""
 
     context: Tensor
@@ -44,5 +44,5 @@ class Prompts(nn.Module):
         if not isinstance(words, Tensor) or not isinstance(there, Tensor):
             raise TypeError("prompts are tensors")
         if self.learned:
-            words, there = with_context(self.context, words, there)
+            words, there = prepend_context(self.context, words, there)
         return model.words(words, there)

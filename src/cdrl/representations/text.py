@@ -53,7 +53,7 @@ def embed(encoder: TextEncoder, sentences: Sequence[str]) -> Tensor:
     return encoder.encode(*encoder.words(sentences))
 
 
-def with_context(context: Tensor, words: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+def prepend_context(context: Tensor, words: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
     """Learned vectors `context` [n, k, d] after the beginning mark and before the words: [n, k + L, d], [n, k + L]."""
     present = there.new_ones(context.shape[:2])
     return (
@@ -62,7 +62,7 @@ def with_context(context: Tensor, words: Tensor, there: Tensor) -> tuple[Tensor,
     )
 
 
-class Words:
+class SentenceTokenizer:
     """A tokenizer file (`tokenizer.json`), its sentences padded at the end."""
 
     def __init__(self, path: Path, longest: int) -> None:
@@ -93,7 +93,7 @@ class MiniLM(nn.Module):
         from transformers import BertConfig, BertModel  # noqa: PLC0415  slow to import
 
         super().__init__()
-        self._tokenize = Words(tokenizer, _LONGEST)
+        self._tokenize = SentenceTokenizer(tokenizer, _LONGEST)
         config = BertConfig(
             vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
         )
@@ -119,6 +119,6 @@ class MiniLM(nn.Module):
 
 
 @cache
-def minilm() -> MiniLM:
+def load_minilm() -> MiniLM:
     """The text encoder from its package, verified; loaded once. Raises AssetError where the package is missing."""
     return MiniLM(find_model(MINILM), find_model(TOKENIZER))

@@ -15,7 +15,7 @@ EPSILON = 1e-3  # of the batch norms, as trained
 
 
 @dataclass(frozen=True)
-class Stage:
+class BlockStage:
     """One row of the paper's table 1: `repeats` blocks of `expansion`, square `kernel`, first `stride`, `width`."""
 
     repeats: int
@@ -26,13 +26,13 @@ class Stage:
 
 
 LITE0 = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
+    BlockStage(1, 3, 1, 1, 16),
+    BlockStage(2, 3, 2, 6, 24),
+    BlockStage(2, 5, 2, 6, 40),
+    BlockStage(3, 3, 2, 6, 80),
+    BlockStage(3, 5, 1, 6, 112),
+    BlockStage(4, 5, 2, 6, 192),
+    BlockStage(1, 3, 1, 6, 320),
 )
 STEM, HEAD = 32, 1280  # channels
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
@@ -46,7 +46,7 @@ def same_padding(length: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 class SameConv2d(nn.Conv2d):
-    """Weights of a convolution without bias that pads as TensorFlow does; `normed` applies it."""
+    """Weights of a convolution without bias that pads as TensorFlow does; `apply_normed` applies it."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, 0, groups=groups, bias=False)
@@ -59,7 +59,7 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         super().__init__(channels, eps=EPSILON)
 
 
-def normed(values: Tensor, convolution: SameConv2d, norm: FrozenBatchNorm2d) -> Tensor:
+def apply_normed(values: Tensor, convolution: SameConv2d, norm: FrozenBatchNorm2d) -> Tensor:
     """norm(convolution(values)): [B, c, h, w] → [B, C, ceil(h / stride), ceil(w / stride)].
 
     A norm with fixed statistics is a scale and a shift, so it goes into the weights: one pass over the maps, not two.
@@ -78,10 +78,10 @@ def normed(values: Tensor, convolution: SameConv2d, norm: FrozenBatchNorm2d) -> 
     return nn.functional.conv2d(padded, weight, shift, stride, 0, 1, convolution.groups)
 
 
-class Block(nn.Module):
+class InvertedResidual(nn.Module):
     """Inverted residual: expand, depthwise, project; a shortcut where the shape stays."""
 
-    def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
+    def __init__(self, inputs: int, stage: BlockStage, stride: int) -> None:
         super().__init__()
         inner = inputs * stage.expansion
         self._expand = stage.expansion != 1
@@ -95,23 +95,23 @@ class Block(nn.Module):
         self._shortcut = stride == 1 and inputs == stage.width
 
     def forward(self, values: Tensor) -> Tensor:
-        inner = relu6(normed(values, self._expand_conv, self._bn0)) if self._expand else values
-        inner = relu6(normed(inner, self._depthwise_conv, self._bn1))
-        inner = normed(inner, self._project_conv, self._bn2)
+        inner = relu6(apply_normed(values, self._expand_conv, self._bn0)) if self._expand else values
+        inner = relu6(apply_normed(inner, self._depthwise_conv, self._bn1))
+        inner = apply_normed(inner, self._project_conv, self._bn2)
         return values + inner if self._shortcut else inner
 
 
 class EfficientNet(nn.Module):
     """The convolutional part: [B, 3, h, w] normalised → [B, 1280], the mean over positions."""
 
-    def __init__(self, stages: tuple[Stage, ...] = LITE0, stem: int = STEM, head: int = HEAD) -> None:
+    def __init__(self, stages: tuple[BlockStage, ...] = LITE0, stem: int = STEM, head: int = HEAD) -> None:
         super().__init__()
         self._conv_stem = SameConv2d(3, stem, 3, 2)
         self._bn0 = FrozenBatchNorm2d(stem)
         blocks, width = [], stem
         for stage in stages:
             for index in range(stage.repeats):
-                blocks.append(Block(width, stage, stage.stride if index == 0 else 1))
+                blocks.append(InvertedResidual(width, stage, stage.stride if index == 0 else 1))
                 width = stage.width
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = SameConv2d(width, head, 1)
@@ -120,10 +120,10 @@ class EfficientNet(nn.Module):
 
     def maps(self, images: Tensor) -> Tensor:
         """[B, 1280, h / 32, w / 32]."""
-        values = relu6(normed(images, self._conv_stem, self._bn0))
+        values = relu6(apply_normed(images, self._conv_stem, self._bn0))
         for block in self._blocks:
             values = block(values)
-        return relu6(normed(values, self._conv_head, self._bn1))
+        return relu6(apply_normed(values, self._conv_head, self._bn1))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.maps(images).mean((2, 3))

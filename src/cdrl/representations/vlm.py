@@ -18,9 +18,9 @@ from torch.nn import functional
 from cdrl.assets import VLM, verified_path
 from cdrl.errors import UsageError
 from cdrl.files import file_sha256
-from cdrl.representations.checkpoints import config_of, load_into, load_model
-from cdrl.representations.text import TextEncoder, embed, minilm
-from cdrl.representations.vision import LITE0, EfficientNet, Stage
+from cdrl.representations.checkpoints import load_into, load_model, parse_config
+from cdrl.representations.text import TextEncoder, embed, load_minilm
+from cdrl.representations.vision import LITE0, BlockStage, EfficientNet
 
 ARCHITECTURE = "vlm"
 LUMA = (0.299, 0.587, 0.114)
@@ -31,7 +31,7 @@ class VisionLanguageModel(Protocol):
 
     @property
     def spec(self) -> str:
-        """How it is asked for, see `vision_language_model`."""
+        """How it is asked for, see `load_vision_language_model`."""
 
     @property
     def digest(self) -> str:
@@ -52,7 +52,7 @@ class VisionLanguageModel(Protocol):
         """Vectors of words (`text.words`, with a learned context or not) → [n, width], unit."""
 
 
-def sentences(model: VisionLanguageModel, texts: Sequence[str]) -> Tensor:
+def embed_sentences(model: VisionLanguageModel, texts: Sequence[str]) -> Tensor:
     """Unit vectors [n, width] of sentences, in the space of the pictures."""
     return model.words(*model.text.words(texts))
 
@@ -66,13 +66,13 @@ class VlmConfig:
     width: int = 384
     """Of the space: that of the text encoder."""
     stages: tuple[tuple[int, ...], ...] = tuple((s.repeats, s.kernel, s.stride, s.expansion, s.width) for s in LITE0)
-    """Of the tower; see `cdrl.representations.vision.Stage`."""
+    """Of the tower; see `cdrl.representations.vision.BlockStage`."""
     stem: int = 32
     head: int = 1280
     """Channels of its first and last layer."""
 
 
-def as_grey(images: Tensor) -> Tensor:
+def normalize_luma(images: Tensor) -> Tensor:
     """RGB in [0, 1], [B, 3, h, w] → luma less its mean over its deviation, three times: [B, 3, h, w].
 
     Emotion is not in the colour, nor in the light; the many faces to learn from are grey, those to judge are not.
@@ -88,16 +88,16 @@ class FaceLanguageModel(nn.Module):
 
     spec = "embedded"
     digest = ""
-    centre: Tensor
+    center: Tensor
 
     def __init__(self, config: VlmConfig | None = None, text: TextEncoder | None = None) -> None:
         super().__init__()
         self.config = config or VlmConfig()
-        stages = tuple(Stage(*row) for row in self.config.stages)
+        stages = tuple(BlockStage(*row) for row in self.config.stages)
         self.tower = EfficientNet(stages, self.config.stem, self.config.head)
         self.project = nn.Linear(self.tower.width, self.config.width)
         # Sentences about faces are all alike to a text encoder; what they share is taken off.
-        self.register_buffer("centre", torch.zeros(self.config.width))
+        self.register_buffer("center", torch.zeros(self.config.width))
         self._text = text
 
     @property
@@ -106,25 +106,25 @@ class FaceLanguageModel(nn.Module):
 
     @property
     def text(self) -> TextEncoder:
-        return self._text or minilm()
+        return self._text or load_minilm()
 
     def image(self, images: Tensor) -> Tensor:
         side = self.config.side
         if images.shape[-1] != side or images.shape[-2] != side:
             images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
-        return functional.normalize(self.project(self.tower(as_grey(images))).float(), dim=1)
+        return functional.normalize(self.project(self.tower(normalize_luma(images))).float(), dim=1)
 
     def words(self, words: Tensor, there: Tensor) -> Tensor:
-        return self.centred(self.text.encode(words, there))
+        return self.center_vectors(self.text.encode(words, there))
 
-    def centred(self, vectors: Tensor) -> Tensor:
+    def center_vectors(self, vectors: Tensor) -> Tensor:
         """Sentence vectors [n, width] without what all sentences about faces share, unit."""
-        return functional.normalize(vectors - self.centre.to(vectors.device), dim=1)
+        return functional.normalize(vectors - self.center.to(vectors.device), dim=1)
 
-    def set_centre(self, texts: Sequence[str]) -> None:
+    def set_center(self, texts: Sequence[str]) -> None:
         """Take the mean of these sentences' vectors as what all of them share."""
         with torch.no_grad():
-            self.centre.copy_(embed(self.text, texts).mean(0))
+            self.center.copy_(embed(self.text, texts).mean(0))
 
 
 def load_vlm(path: Path | None = None, text: TextEncoder | None = None) -> FaceLanguageModel:
@@ -132,14 +132,14 @@ def load_vlm(path: Path | None = None, text: TextEncoder | None = None) -> FaceL
     spec = "embedded" if path is None else str(path)
     path = path or verified_path(VLM)
     tensors, found = load_model(path, ARCHITECTURE)
-    model = FaceLanguageModel(config_of(VlmConfig, found, path), text)
+    model = FaceLanguageModel(parse_config(VlmConfig, found, path), text)
     load_into(model, tensors, path)
     model.digest, model.spec = file_sha256(path), spec
     model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
 
-def vision_language_model(which: str) -> VisionLanguageModel:
+def load_vision_language_model(which: str) -> VisionLanguageModel:
     """`embedded` (the one that ships), a checkpoint of `cdrl train vlm`, or `clip:FOLDER`."""
     kind, _, place = which.partition(":")
     if kind == "clip":

@@ -1,8 +1,7 @@
-"""What may happen to a picture of a face without changing what it shows: framing, light, colour, resolution, occlusion.
+"""Augmentation of face pictures that keeps what they show: framing, light, color, resolution, occlusion.
 
-The faces come from very different pictures (grey 48-pixel ones of very many people, clear colour ones of few), so every
-face is shown in ways in which the others look too. All of it is drawn from the generator given: the same seed, the same
-picture.
+The faces come from very different pictures (gray 48-pixel ones of very many people, sharp color ones of few), so every
+face is shown as the others look, too. All of it is drawn from the given generator: the same seed, the same picture.
 """
 
 from __future__ import annotations
@@ -18,63 +17,77 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much of what; probabilities in [0, 1]."""
+    """Ranges and probabilities (in [0, 1]) of the changes to a picture."""
 
     turn: float = 12.0
-    """Degrees, either way."""
+    """Largest rotation in degrees, either way."""
     zoom: tuple[float, float] = (0.86, 1.3)
-    """Factors on the size of the face."""
+    """Range of factors on the size of the face."""
     shift: float = 0.06
-    """Of the picture's side, either way."""
+    """Largest shift as a share of the picture's side, either way."""
     stretch: float = 0.06
-    """Of the height over the width, either way."""
-    grey: float = 0.5
-    """Probability that colour goes."""
+    """Largest change of the height over the width, either way."""
+    gray: float = 0.5
+    """Probability that color is removed."""
     tint: float = 0.15
-    """Largest change of a colour channel's gain."""
+    """Largest change of a color channel's gain."""
     contrast: tuple[float, float] = (0.6, 2.0)
+    """Range of factors on the contrast."""
     brightness: float = 0.18
-    """Of the range, either way."""
+    """Largest shift of the brightness as a share of the range, either way."""
     gamma: tuple[float, float] = (0.7, 1.45)
-    coarse: float = 0.4
+    """Range of exponents."""
+    low_resolution: float = 0.4
     """Probability of a lower resolution."""
-    coarsest: int = 36
-    """Pixels a side of the lowest one."""
-    compressed: float = 0.3
+    min_side: int = 36
+    """Side of the lowest resolution in pixels."""
+    compression: float = 0.3
     """Probability of JPEG at a quality of 20 to 80."""
     cutout: float = 0.4
     """Probability of a rectangle without content."""
 
 
 def augment(picture: Picture, side: int, how: Augmentation, random: np.random.Generator) -> Picture:
-    """`picture` [h, h, 3] or [h, h] (any side) → [side, side, 3], RGB."""
-    seen = _coloured(_framed(picture, side, how, random))
-    if random.random() < how.coarse:
-        smaller = int(random.integers(how.coarsest, max(side, how.coarsest + 1)))
-        small = cv2.resize(seen, (smaller, smaller), interpolation=cv2.INTER_AREA)
-        seen = np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
-    if random.random() < how.compressed:
+    """Augment a picture.
+
+    Args:
+        picture: [h, h, 3] RGB or [h, h] gray, of any side.
+        side: Side of the result.
+        how: Ranges and probabilities.
+        random: Generator that decides.
+
+    Returns:
+        RGB [side, side, 3].
+    """
+    result = _to_rgb(_reframe(picture, side, how, random))
+    if random.random() < how.low_resolution:
+        smaller = int(random.integers(how.min_side, max(side, how.min_side + 1)))
+        small = cv2.resize(result, (smaller, smaller), interpolation=cv2.INTER_AREA)
+        result = np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
+    if random.random() < how.compression:
         quality = int(random.integers(20, 80))
-        seen = np.asarray(cv2.imdecode(cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1), np.uint8)
-    seen = _lit(seen, how, random)
+        result = np.asarray(
+            cv2.imdecode(cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1), np.uint8
+        )
+    result = _relight(result, how, random)
     if random.random() < how.cutout:
         height, width = (int(side * share) for share in random.uniform(0.1, 0.4, 2))
         top, left = int(random.integers(0, side - height)), int(random.integers(0, side - width))
-        seen[top : top + height, left : left + width] = random.integers(0, 256)
-    return seen
+        result[top : top + height, left : left + width] = random.integers(0, 256)
+    return result
 
 
-def resized(picture: Picture, side: int) -> Picture:
-    """The picture [h, h, 3] or [h, h] as it is, at that side: [side, side, 3]."""
+def resize(picture: Picture, side: int) -> Picture:
+    """Resize a picture [h, h, 3] or [h, h] to RGB [side, side, 3]."""
     method = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_CUBIC
-    return _coloured(np.asarray(cv2.resize(picture, (side, side), interpolation=method), np.uint8))
+    return _to_rgb(np.asarray(cv2.resize(picture, (side, side), interpolation=method), np.uint8))
 
 
-def _coloured(picture: Picture) -> Picture:
+def _to_rgb(picture: Picture) -> Picture:
     return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
 
 
-def _framed(picture: Picture, side: int, how: Augmentation, random: np.random.Generator) -> Picture:
+def _reframe(picture: Picture, side: int, how: Augmentation, random: np.random.Generator) -> Picture:
     """Turned, zoomed, shifted, stretched and perhaps mirrored."""
     turn = np.deg2rad(random.uniform(-how.turn, how.turn))
     zoom = np.exp(random.uniform(*np.log(how.zoom)))
@@ -91,10 +104,10 @@ def _framed(picture: Picture, side: int, how: Augmentation, random: np.random.Ge
     )
 
 
-def _lit(picture: Picture, how: Augmentation, random: np.random.Generator) -> Picture:
-    """Another light, perhaps without colour."""
+def _relight(picture: Picture, how: Augmentation, random: np.random.Generator) -> Picture:
+    """Another light, perhaps without color."""
     values = picture.astype(np.float32) / 255
-    if random.random() < how.grey:
+    if random.random() < how.gray:
         values = np.repeat(values @ np.array([[0.299], [0.587], [0.114]], np.float32), 3, 2)
     else:
         values *= 1 + random.uniform(-how.tint, how.tint, 3).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One process or many: who computes which part of a batch, and how the parts meet again.
+"""One process or many: which part of a batch each computes, and how the parts are combined.
 
 Started by `torchrun`, each process computes its slice of the same global batch, features are gathered so that every
 process sees all negatives, and gradients are averaged. The result is that of one process on the whole batch.
@@ -7,7 +7,7 @@ process sees all negatives, and gradients are averaged. The result is that of on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,31 +19,38 @@ from torch import Tensor, nn
 
 from cdrl.errors import UsageError
 
-_TIMEOUT = timedelta(minutes=30)  # the other processes wait while the first one validates
+_TIMEOUT = timedelta(minutes=30)  # the other processes wait while the main one validates
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run: this one's `rank` among `size`, and the `device` it computes on."""
+    """The processes of a run."""
 
     rank: int
+    """Number of this process."""
     size: int
+    """Number of processes."""
     device: torch.device
+    """Where this process computes."""
 
     @property
-    def first(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes files and prints."""
         return self.rank == 0
 
     def slice(self, count: int) -> slice:
-        """This process's part of a global batch of `count` items; raises UsageError where it can't be shared evenly."""
+        """Return this process's part of a global batch of `count` items.
+
+        Raises:
+            UsageError: The batch cannot be shared evenly.
+        """
         if count % self.size:
             raise UsageError(f"a batch of {count} cannot be shared by {self.size} processes: choose a multiple")
         share = count // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def gather(self, part: Tensor) -> Tensor:
-        """[n, ...] of every process → [size · n, ...] in the order of ranks, with gradients.
+        """Gather a tensor [n, ...] of every process → [size · n, ...] in the order of ranks, with gradients.
 
         The loss computed on the result is the same in every process, so the backward pass needs no communication: each
         process keeps its own slice of the gradient, times `size` because `average_gradients` divides by it.
@@ -57,19 +64,16 @@ class World:
         """Replace every gradient by its mean over the processes; a missing one counts as zero."""
         if self.size == 1:
             return
-        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        gradients = [
-            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in parameters
-        ]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        for _, parameter in trainable_parameters(module):
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for _, p in trainable_parameters(module) if p.grad is not None]
+        flat = nn.utils.parameters_to_vector(gradients)
         dist.all_reduce(flat)
-        flat /= self.size
-        parts = torch.split(flat, [parameter.numel() for parameter in parameters])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part.view_as(parameter).clone()
+        nn.utils.vector_to_parameters(flat / self.size, gradients)
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """Each value's mean over the processes."""
+        """Average each value over the processes."""
         if self.size == 1:
             return values
         stacked = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
@@ -77,9 +81,18 @@ class World:
         return dict(zip(values, (stacked / self.size).tolist(), strict=True))
 
     def barrier(self) -> None:
-        """Wait for the others."""
+        """Wait for the other processes."""
         if self.size > 1:
             dist.barrier()
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Let the main process run the block before the others, which then read what it cached."""
+        if not self.is_main:
+            self.barrier()
+        yield
+        if self.is_main:
+            self.barrier()
 
 
 class _Gather(torch.autograd.Function):
@@ -99,11 +112,18 @@ class _Gather(torch.autograd.Function):
 
 
 @contextmanager
-def started(device: str, seed: int) -> Iterator[World]:
-    """The world of this process, seeded so that every process builds the same model.
+def join_world(device: str, seed: int) -> Iterator[World]:
+    """Join the processes of a run, seeded so that every process builds the same model.
 
-    `device` is "auto" (an accelerator where there is one), "cpu" or "cuda". Under torchrun the processes meet first.
-    Raises UsageError where CUDA is asked for and not there.
+    Args:
+        device: "auto" (an accelerator where there is one), "cpu" or "cuda".
+        seed: Seed of torch's generators.
+
+    Yields:
+        The world of this process; under torchrun the processes have met.
+
+    Raises:
+        UsageError: CUDA is asked for and not there.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: PyTorch finds no CUDA device here; choose --device cpu")
@@ -122,6 +142,6 @@ def started(device: str, seed: int) -> Iterator[World]:
             dist.destroy_process_group()
 
 
-def trained(module: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
-    """The parameters that are trained, with their names."""
+def trainable_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the parameters that are trained, with their names."""
     return ((name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad)

@@ -15,8 +15,12 @@ NAME = "log.jsonl"
 TRAIN, VALIDATION = "train", "validation"
 
 
-def add_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Append a record. Raises OutputError."""
+def append(folder: Path, record: Mapping[str, Any]) -> None:
+    """Append a record to a run's log.
+
+    Raises:
+        OutputError: The log cannot be written.
+    """
     try:
         with (folder / NAME).open("ab") as file:
             file.write(report_json(record, indent=None))
@@ -27,11 +31,19 @@ def add_record(folder: Path, record: Mapping[str, Any]) -> None:
         ) from error
 
 
-def keep_records(folder: Path, step: int, validated: int) -> int:
-    """Leave only what a state saved at `step`, validated last at `validated`, has behind it.
+def truncate(folder: Path, step: int, validated: int) -> int:
+    """Remove the records after a saved state, and a line that a kill has torn: the resumed run writes them again.
 
-    Later records, and a line that a kill has torn, are written again by the run that goes on. Returns how many of the
-    state's steps are not in the log. Raises OutputError.
+    Args:
+        folder: Folder of the run.
+        step: Step of the saved state.
+        validated: Step of its last validation.
+
+    Returns:
+        How many of the state's steps are not in the log.
+
+    Raises:
+        OutputError: The log cannot be read or written.
     """
     path = folder / NAME
     try:
@@ -39,23 +51,27 @@ def keep_records(folder: Path, step: int, validated: int) -> int:
     except OSError as error:
         raise OutputError(f"{path}: cannot be read ({error.strerror}): choose another --output") from error
     last = {TRAIN: step, VALIDATION: validated}
-    records = [(line, record) for line in lines if (record := _record(line)) is not None]
+    records = [(line, record) for line in lines if (record := _parse_record(line)) is not None]
     kept = [(line, record) for line, record in records if record["step"] <= last[record["kind"]]]
     if len(kept) < len(lines):
         atomic_write(path, [line + b"\n" for line, _ in kept])
     return step - len({record["step"] for _, record in kept if record["kind"] == TRAIN})
 
 
-def settle(folder: Path) -> None:
-    """Wait until the log is on the disk. Raises OutputError."""
+def flush(folder: Path) -> None:
+    """Wait until the log is on the disk.
+
+    Raises:
+        OutputError: The log cannot be written.
+    """
     try:
         sync(folder / NAME)
     except OSError as error:
         raise OutputError(f"{folder / NAME}: cannot be written ({error.strerror}): free space, then go on") from error
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
-    """The record in a line; None of a torn one."""
+def _parse_record(line: bytes) -> dict[str, Any] | None:
+    """The record in a line; None for a torn one."""
     try:
         record = json.loads(line)
     except ValueError:

@@ -1,7 +1,7 @@
 """The training loop that every recipe shares: steps, precision, log, validation, checkpoints, resuming.
 
-A recipe gives `fit` a `Task`. What a step computes depends on the seed and the step alone, never on the number of
-processes or on when the run was interrupted, so a resumed run repeats the losses of one that was not.
+A recipe gives `fit` a `TrainingTask`. What a step computes depends on the seed and the step alone, never on the number
+of processes or on when the run was interrupted, so a resumed run repeats the losses of one that was not.
 """
 
 from __future__ import annotations
@@ -11,118 +11,102 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from cdrl.errors import OutputError, TrainingError, UsageError
 from cdrl.evaluation.finite import with_nulls
 from cdrl.locks import lock_folder
 from cdrl.representations.checkpoints import save_model
 from cdrl.training import log
-from cdrl.training.distributed import World, started, trained
+from cdrl.training.checkpoint import ExponentialMovingAverage, load_state, save_state
+from cdrl.training.distributed import World, join_world, trainable_parameters
 from cdrl.training.folder import RunFolder
-from cdrl.training.interrupts import Interrupts
-from cdrl.training.settings import as_stored, shaping
-from cdrl.training.state import Average, load_state, save_state
+from cdrl.training.interrupts import InterruptDeferral
+from cdrl.training.options import LoopOptions
+from cdrl.training.settings import loop_settings, to_json_types
 
-_CLIP = 1.0  # norm of the gradient
-_SEEDS = 1_000_003  # steps between the seeds of two runs
-_PICTURE_EVERY = 20  # steps between two points of the TensorBoard curves
-
-
-@dataclass(frozen=True)
-class LoopOptions:
-    """How long, how fast and where to."""
-
-    output: Path
-    """Folder of the run: log.jsonl, tensorboard/, last.safetensors (to go on from) and best.safetensors."""
-    steps: int
-    """Steps of the optimiser."""
-    learning_rate: float = 1e-3
-    """Peak learning rate; it rises over `warmup` steps and falls along a cosine to zero."""
-    warmup: int = 100
-    """Steps until the peak."""
-    weight_decay: float = 0.05
-    """AdamW's, on weights of two dimensions or more."""
-    average: float = 0.998
-    """Decay of the moving average of the weights, which is what is validated and written; 0 turns it off."""
-    validate_every: int = 500
-    """Steps between two validations, each of which also saves the state."""
-    seed: int = 0
-    """Of everything random."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes an accelerator where there is one."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the forward pass; auto takes bfloat16 where the hardware computes in it, else float32."""
-    restart: bool = False
-    """Begin anew where the folder holds a run; else an interrupted run goes on."""
+_MAX_GRADIENT_NORM = 1.0
+_SEED_STRIDE = 1_000_003  # steps between the seeds of two runs
+_CURVE_INTERVAL = 20  # steps between two points of the TensorBoard curves
 
 
-class Task(Protocol):
+class TrainingTask(Protocol):
     """What a recipe trains."""
 
     @property
     def model(self) -> nn.Module:
-        """On the world's device; parameters with `requires_grad` are trained."""
+        """The model on the world's device; parameters with `requires_grad` are trained."""
 
     @property
-    def rates(self) -> Mapping[str, float]:
-        """Prefix of parameter names → factor on the learning rate; empty where all learn alike."""
+    def rate_factors(self) -> Mapping[str, float]:
+        """Factors on the learning rate by prefix of parameter names; empty where all learn alike."""
 
     def loss(self, step: int, world: World) -> dict[str, Tensor]:
-        """The terms of step `step`; "loss" is minimised, all are logged."""
+        """Compute the terms of a step; "loss" is minimized, all are logged."""
 
     def validate(self) -> dict[str, float]:
-        """Measures on people not trained on; "score", the higher the better, chooses the checkpoint."""
+        """Measure on validation people; "score", the higher the better, chooses the checkpoint."""
 
     def export(self) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
-        """Tensors, architecture and configuration of the checkpoint."""
+        """Return tensors, architecture and configuration of the checkpoint."""
 
 
 @dataclass
 class _Run:
     """One run's moving parts."""
 
-    task: Task
+    task: TrainingTask
     options: LoopOptions
     world: World
     folder: RunFolder
-    optimiser: torch.optim.Optimizer
-    average: Average
+    optimizer: torch.optim.Optimizer
+    average: ExponentialMovingAverage
     console: Console
-    interrupts: Interrupts
+    interrupts: InterruptDeferral
     step: int = 0
     validated: int = 0
     """Step of the last validation."""
     best: float = -math.inf
     saved: int = 0
-    whole: bool = True
+    consistent: bool = True
     """Whether weights, moments, average, step and log belong together: only then are they saved."""
+    schedule: LambdaLR | None = None
     curves: Any = None
     scaler: torch.amp.GradScaler | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property
-    def due(self) -> bool:
+    def validation_due(self) -> bool:
         """Whether a validation belongs after the steps so far and was not done yet."""
         belongs = self.step % self.options.validate_every == 0 or self.step == self.options.steps
         return self.step > self.validated and belongs
 
 
 @contextmanager
-def held(options: LoopOptions, command: str) -> Iterator[World]:
-    """The world of a run that has its output folder to itself until the block ends; `command` is named to others.
+def open_run(options: LoopOptions, command: str) -> Iterator[World]:
+    """Take the output folder for this run alone until the block ends.
 
-    Raises OutputError where another run is at work there. Of several processes the first one says so; the others leave
-    with the same exit code.
+    Args:
+        options: Options of the loop.
+        command: The command, which is named to other runs.
+
+    Yields:
+        The world of this process.
+
+    Raises:
+        OutputError: Another run is at work there. Of several processes the main one says so; the others leave with
+            the same exit code.
     """
-    with started(options.device, options.seed) as world, ExitStack() as stack:
+    with join_world(options.device, options.seed) as world, ExitStack() as stack:
         refusal: OutputError | None = None
-        if world.first:
+        if world.is_main:
             try:
                 stack.enter_context(lock_folder(options.output, command))
             except OutputError as error:
@@ -132,19 +116,33 @@ def held(options: LoopOptions, command: str) -> Iterator[World]:
         yield world
 
 
-def fit(task: Task, options: LoopOptions, world: World, settings: Mapping[str, Any]) -> Path:
-    """Train `task` and return the path of the best checkpoint. The folder is the caller's alone, see `held`.
+def fit(task: TrainingTask, options: LoopOptions, world: World, settings: Mapping[str, Any]) -> Path:
+    """Train a task in a folder that `open_run` holds.
 
-    `settings` (JSON) say what the run is beside its loop: options of the recipe, digest of the data. A folder that
-    holds a run with other settings is refused. Raises UsageError, OutputError, InputError (the folder's state is
-    damaged) and TrainingError; after any of them, and after a kill, the same command goes on from the last saved step.
+    After any error, and after a kill, the same command resumes from the last saved step.
+
+    Args:
+        task: What is trained.
+        options: Options of the loop.
+        world: The world of this process.
+        settings: What the run is beside its loop, as JSON: options of the recipe, digest of the data. A folder that
+            holds a run with other settings is refused.
+
+    Returns:
+        The path of the best checkpoint.
+
+    Raises:
+        UsageError: An option is wrong, or the folder holds another run.
+        InputError: The state in the folder is damaged.
+        OutputError: The folder cannot be written.
+        TrainingError: The loss is not finite, or no validation gave a number.
     """
-    with Interrupts() as interrupts:
+    with InterruptDeferral() as interrupts:
         run = _prepare(task, options, world, settings, interrupts)
         try:
             _train(run)
         except KeyboardInterrupt:
-            if run.whole and run.step > run.saved and world.size == 1:
+            if run.consistent and run.step > run.saved and world.size == 1:
                 _save(run)
             raise
         finally:
@@ -155,78 +153,79 @@ def fit(task: Task, options: LoopOptions, world: World, settings: Mapping[str, A
 
 def _train(run: _Run) -> None:
     while True:
-        if run.due:
-            _save(run)  # a validation may take long, and no kill in it shall cost its steps
+        if run.validation_due:
+            _save(run)  # a validation may take long, and a kill in it must not cost its steps
             _validate(run)
             _save(run)
         if run.step >= run.options.steps:
             break
         _advance(run)
-    if not math.isfinite(run.best) and run.world.first:
+    if not math.isfinite(run.best) and run.world.is_main:
         raise TrainingError("no validation gave a number, so there is no best checkpoint: see log.jsonl, and the data")
 
 
 def _prepare(
-    task: Task, options: LoopOptions, world: World, settings: Mapping[str, Any], interrupts: Interrupts
+    task: TrainingTask, options: LoopOptions, world: World, settings: Mapping[str, Any], interrupts: InterruptDeferral
 ) -> _Run:
     for flag, number in (("--steps", options.steps), ("--validate-every", options.validate_every)):
         if number < 1:
             raise UsageError(f"{flag} {number}: at least one is needed")
-    groups = _groups(task, options)
-    precision = str(_precision(options, world)).removeprefix("torch.")
+    groups = _group_parameters(task, options)
+    precision = str(_choose_precision(options, world)).removeprefix("torch.")
     run = _Run(
         task,
         options,
         world,
-        RunFolder(options.output, as_stored({**shaping(options, precision), **settings})),
+        RunFolder(options.output, to_json_types({**loop_settings(options, precision), **settings})),
         torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.99)),
-        Average.of(task.model, options.average),
-        Console(soft_wrap=True, quiet=not world.first),
+        ExponentialMovingAverage(task.model, options.average),
+        Console(soft_wrap=True, quiet=not world.is_main),
         interrupts,
     )
     if world.device.type == "cuda" and precision == "float16":
         run.scaler = torch.amp.GradScaler("cuda")
     _resume(run)
-    if world.first:
-        run.curves = run.folder.opened_curves(run.step)
+    run.schedule = LambdaLR(run.optimizer, partial(_rate_factor, options), last_epoch=run.step - 1)
+    if world.is_main:
+        run.curves = run.folder.open_tensorboard(run.step)
     return run
 
 
-def _groups(task: Task, options: LoopOptions) -> list[dict[str, Any]]:
-    """Parameters by learning rate factor and weight decay."""
+def _group_parameters(task: TrainingTask, options: LoopOptions) -> list[dict[str, Any]]:
+    """Group parameters by learning rate and weight decay."""
     grouped: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in trained(task.model):
-        factor = next((rate for prefix, rate in task.rates.items() if name.startswith(prefix)), 1.0)
+    for name, parameter in trainable_parameters(task.model):
+        factor = next((rate for prefix, rate in task.rate_factors.items() if name.startswith(prefix)), 1.0)
         decay = options.weight_decay if parameter.ndim > 1 else 0.0
-        grouped.setdefault((factor, decay), []).append(parameter)
+        grouped.setdefault((factor * options.learning_rate, decay), []).append(parameter)
     if not grouped:
         raise UsageError("nothing of this model is trained: every part of it is frozen")
     return [
-        {"params": parameters, "weight_decay": decay, "factor": factor}
-        for (factor, decay), parameters in grouped.items()
+        {"params": parameters, "weight_decay": decay, "lr": rate, "initial_lr": rate}
+        for (rate, decay), parameters in grouped.items()
     ]
 
 
 def _resume(run: _Run) -> None:
-    """Go on where the folder's run stands, or make the folder ready for a new one."""
-    if run.world.first:
+    """Resume the folder's run, or make the folder ready for a new one."""
+    if run.world.is_main:
         run.folder.clear(run.options.restart)
     run.world.barrier()
-    if run.folder.holds_state():
-        facts = load_state(run.folder.last, run.task.model, run.optimiser, run.average)
+    if run.folder.has_state():
+        facts = load_state(run.folder.last, run.task.model, run.optimizer, run.average)
         run.step, run.validated, run.saved = facts["step"], facts["validated"], facts["step"]
         run.best = -math.inf if facts["best"] is None else facts["best"]
         if run.scaler is not None and facts["scaler"]:
             run.scaler.load_state_dict(facts["scaler"])
         run.console.print(f"going on from step {run.step} of {run.options.steps}", highlight=False)
-    run.world.barrier()  # nobody reads what the first process changes
-    if run.world.first:
-        absent = log.keep_records(run.folder.path, run.step, run.validated)
-        if absent:
-            run.console.print(f"{log.NAME} lacks {absent} of the {run.step} steps before", highlight=False)
+    run.world.barrier()  # no process reads what the main one changes
+    if run.world.is_main:
+        missing = log.truncate(run.folder.path, run.step, run.validated)
+        if missing:
+            run.console.print(f"{log.NAME} lacks {missing} of the {run.step} steps before", highlight=False)
 
 
-def _precision(options: LoopOptions, world: World) -> torch.dtype:
+def _choose_precision(options: LoopOptions, world: World) -> torch.dtype:
     if options.precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[options.precision]
     if world.device.type == "cuda":
@@ -236,68 +235,68 @@ def _precision(options: LoopOptions, world: World) -> torch.dtype:
 
 
 def _autocast(options: LoopOptions, world: World) -> AbstractContextManager[Any]:
-    precision = _precision(options, world)
+    precision = _choose_precision(options, world)
     return nullcontext() if precision is torch.float32 else torch.autocast(world.device.type, precision)
 
 
-def _rate(options: LoopOptions, step: int) -> float:
-    """The learning rate of step `step`, from 0."""
-    rise = min(1.0, (step + 1) / max(options.warmup, 1))
-    return options.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+def _rate_factor(options: LoopOptions, step: int) -> float:
+    """Factor on the peak learning rate at a step, from 0: linear warmup, cosine decay."""
+    warmup = min(1.0, (step + 1) / max(options.warmup, 1))
+    return warmup * 0.5 * (1 + math.cos(math.pi * step / options.steps))
 
 
 def _advance(run: _Run) -> None:
-    """One step. An interrupt comes before anything of it was applied, or after all of it was."""
-    terms = _gradients(run)
-    with run.interrupts.held():
-        run.whole = False
-        _apply(run)
+    """Take one step. An interrupt comes before anything of it was applied, or after all of it was."""
+    terms = _compute_gradients(run)
+    with run.interrupts.defer():
+        run.consistent = False
+        _update_weights(run)
         run.step += 1
         _log(run, terms)
-        run.whole = True
+        run.consistent = True
 
 
-def _gradients(run: _Run) -> dict[str, float]:
-    """Leave the gradients of the next step at the parameters; returns its terms, as the mean over processes."""
-    torch.manual_seed(_SEEDS * run.options.seed + run.step)  # where a model draws, as dropout does
+def _compute_gradients(run: _Run) -> dict[str, float]:
+    """Leave the gradients of the next step at the parameters; return its terms, as the mean over processes."""
+    torch.manual_seed(_SEED_STRIDE * run.options.seed + run.step)  # for layers that draw, as dropout does
     run.task.model.train()
-    run.optimiser.zero_grad(set_to_none=True)
+    run.optimizer.zero_grad(set_to_none=True)
     with _autocast(run.options, run.world):
         terms = run.task.loss(run.step, run.world)
     loss = terms["loss"]
-    found = run.world.mean({name: float(value.detach()) for name, value in terms.items()})
-    if not math.isfinite(found["loss"]):
+    means = run.world.mean({name: float(value.detach()) for name, value in terms.items()})
+    if not math.isfinite(means["loss"]):
         raise TrainingError(
             f"the loss is not a number at step {run.step + 1}: run again with a lower --learning-rate "
             f"(now {run.options.learning_rate:g}) and another --output; what was saved before stays as it is"
         )
     torch.autograd.backward(loss if run.scaler is None else run.scaler.scale(loss))
     run.world.average_gradients(run.task.model)
-    return found
+    return means
 
 
-def _apply(run: _Run) -> None:
+def _update_weights(run: _Run) -> None:
     """Move the weights along the gradients, and their average after them."""
     scaler = run.scaler
-    for group in run.optimiser.param_groups:
-        group["lr"] = group["factor"] * _rate(run.options, run.step)
     if scaler is not None:
-        scaler.unscale_(run.optimiser)
-    nn.utils.clip_grad_norm_([parameter for _, parameter in trained(run.task.model)], _CLIP)
+        scaler.unscale_(run.optimizer)
+    nn.utils.clip_grad_norm_([parameter for _, parameter in trainable_parameters(run.task.model)], _MAX_GRADIENT_NORM)
     if scaler is None:
-        run.optimiser.step()
+        run.optimizer.step()
     else:
-        scaler.step(run.optimiser)
+        scaler.step(run.optimizer)
         scaler.update()
-    run.average.update(run.task.model, run.step)
+    if run.schedule is not None:
+        run.schedule.step()
+    run.average.update(run.task.model)
 
 
 def _log(run: _Run, terms: Mapping[str, float], kind: str = log.TRAIN) -> None:
-    if not run.world.first:
+    if not run.world.is_main:
         return
     seconds = round(time.monotonic() - run.started, 2)
-    log.add_record(run.folder.path, {"step": run.step, "kind": kind, **terms, "seconds": seconds})
-    if kind == log.VALIDATION or run.step % _PICTURE_EVERY == 0:
+    log.append(run.folder.path, {"step": run.step, "kind": kind, **terms, "seconds": seconds})
+    if kind == log.VALIDATION or run.step % _CURVE_INTERVAL == 0:
         try:
             for name, value in terms.items():
                 run.curves.add_scalar(f"{kind}/{name}", value, run.step)
@@ -309,31 +308,31 @@ def _log(run: _Run, terms: Mapping[str, float], kind: str = log.TRAIN) -> None:
 
 
 def _validate(run: _Run) -> None:
-    """Measure and keep the best. The first process alone does it; the others wait."""
-    run.whole = False  # the model has the averaged weights meanwhile
-    if run.world.first:
+    """Measure and keep the best. The main process alone does it; the others wait."""
+    run.consistent = False  # the model has the averaged weights meanwhile
+    if run.world.is_main:
         run.task.model.eval()
-        with run.average.applied(run.task.model), torch.no_grad():
-            found = run.task.validate()
-            if found["score"] > run.best:
-                run.best = found["score"]
+        with run.average.swap_weights(run.task.model), torch.no_grad():
+            measures = run.task.validate()
+            if measures["score"] > run.best:
+                run.best = measures["score"]
                 tensors, architecture, config = run.task.export()
-                training = {**run.folder.settings, "step": run.step, "validation": with_nulls(found)}
+                training = {**run.folder.settings, "step": run.step, "validation": with_nulls(measures)}
                 save_model(run.folder.best, tensors, architecture, {**config, "training": training})
-        _log(run, found, log.VALIDATION)
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+        _log(run, measures, log.VALIDATION)
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in measures.items())
         minutes = (time.monotonic() - run.started) / 60
         run.console.print(
             f"step {run.step} of {run.options.steps}, {minutes:.1f} min: {shown}", highlight=False, markup=False
         )
     run.validated = run.step
-    run.whole = True
+    run.consistent = True
     run.world.barrier()
 
 
 def _save(run: _Run) -> None:
-    """Save the state, with the log that belongs to it; the first process alone does it."""
-    if not run.world.first:
+    """Save the state, with the log that belongs to it; the main process alone does it."""
+    if not run.world.is_main:
         return
     facts = {
         "step": run.step,
@@ -342,6 +341,6 @@ def _save(run: _Run) -> None:
         "settings": run.folder.settings,
         "scaler": run.scaler.state_dict() if run.scaler is not None else None,
     }
-    log.settle(run.folder.path)
-    save_state(run.folder.last, run.task.model, run.optimiser, run.average, facts)
+    log.flush(run.folder.path)
+    save_state(run.folder.last, run.task.model, run.optimizer, run.average, facts)
     run.saved = run.step

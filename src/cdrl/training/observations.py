@@ -1,8 +1,7 @@
-"""What a labelled clip says about its person and emotion: pose-free shapes and a mean shading, kept in a cache."""
+"""Measurements of labeled clips: pose-free shapes, mean shading and blendshapes, cached by the clip's content."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import zipfile
 import zlib
@@ -15,97 +14,111 @@ import numpy as np
 
 from cdrl.assets import LANDMARKS, listed
 from cdrl.emotions import parse_emotion
-from cdrl.errors import CdrlError, InputError, InputNotFoundError, OutputError, UsageError
+from cdrl.errors import CdrlError, InputNotFoundError, OutputError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read
 from cdrl.rendering.texture import log_texture
-from cdrl.training.kept import keep_npz
+from cdrl.training.array_cache import write_npz
+from cdrl.training.tables import read_table
 
-RATE = Fraction(15)  # shapes a second: neighbouring frames repeat one another
-_TEXTURE_EVERY = 2  # shapes between two textures
-_VERSION = b"3"  # raise when what is kept changes
+RATE = Fraction(15)  # shapes per second: adjacent frames repeat one another
+_TEXTURE_INTERVAL = 2  # shapes between two textures
+_VERSION = b"3"  # raise it when the measurements change
 _MAX_YAW = 35.0  # degrees
 
 
 @dataclass(frozen=True)
-class Observation:
-    """One clip. `shapes` [n, 478, 3] pose-free, cm; `texture` [SIZE, SIZE] median log luma;
-    `blendshapes` [52] mean; `emotion` "" if none."""
+class ClipObservation:
+    """The measurements of one clip."""
 
     clip: str
+    """Name of the file."""
     person: str
+    """Who is seen."""
     emotion: str
+    """The label; empty where there is none."""
     shapes: Floats
+    """Pose-free shapes [n, 478, 3] in cm."""
     texture: Floats
+    """Median log luma [SIZE, SIZE] in the space of the mean mesh."""
     blendshapes: Floats
+    """Mean blendshapes [52]."""
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A row of the table."""
+class LabeledClip:
+    """A row of the table of clips."""
 
     path: Path
+    """The file."""
     person: str
+    """Who is seen."""
     emotion: str
+    """The label; empty where there is none."""
 
 
-def read_table(data: Path) -> list[Clip]:
-    """The clips of `DIR/clips.csv`: columns `path` (relative to DIR), `actor` and `emotion`, others ignored.
+def read_clips(data: Path) -> list[LabeledClip]:
+    """Read the clips of `DIR/clips.csv`: columns `path` (relative to DIR), `actor` and `emotion`, others ignored.
 
     An empty actor makes the clip a person of its own. Rows with an emotion outside the seven are left out.
-    Raises UsageError where the table or one of the columns is missing.
+
+    Args:
+        data: The folder DIR.
+
+    Raises:
+        InputNotFoundError: There is no table.
+        UsageError: One of the columns is missing.
     """
-    table = data / "clips.csv"
-    if not table.is_file():
-        raise InputNotFoundError(f"{table}: no such table; --data takes a folder with clips.csv (path,actor,emotion)")
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: not a table of comma-separated values in UTF-8 ({error})") from error
-    missing = {"path", "actor", "emotion"} - set(rows[0] if rows else ())
-    if missing:
-        raise UsageError(f"{table}: no column {', '.join(sorted(missing))}; write path,actor,emotion")
     clips = []
-    for row in rows:
+    for row in read_table(data / "clips.csv", ("path", "actor", "emotion"), "--data"):
         if not row["path"]:
             continue  # a short or an empty line
-        actor = (row["actor"] or "").strip()
-        if not actor or " " in actor:  # "other actor" and the like name nobody
+        actor = row["actor"]
+        if not actor or " " in actor:  # "other actor" and the like are no names
             actor = row["path"]
         try:
-            emotion = parse_emotion(row["emotion"]) if (row["emotion"] or "").strip() else ""
+            emotion = parse_emotion(row["emotion"]) if row["emotion"] else ""
         except UsageError:
             continue
-        clips.append(Clip(data / row["path"], actor, emotion))
+        clips.append(LabeledClip(data / row["path"], actor, emotion))
     return clips
 
 
-def observe_all(clips: list[Clip], cache: Path) -> Iterator[Observation | str]:
-    """Observations clip by clip, or one line saying why a clip gives none. Raises OutputError where nothing can be
-    kept in `cache`."""
+def observe_clips(clips: list[LabeledClip], cache: Path) -> Iterator[ClipObservation | str]:
+    """Measure clips, or read their measurements from the cache.
+
+    Args:
+        clips: The clips.
+        cache: Folder that keeps the measurements.
+
+    Yields:
+        The measurements of each clip, or one line that says why it has none.
+
+    Raises:
+        OutputError: The cache cannot be written.
+    """
     detector = BundleDetector()
-    seen_by = _VERSION + listed()[LANDMARKS].sha256.encode()
+    key = _VERSION + listed()[LANDMARKS].sha256.encode()
     for clip in clips:
         try:
-            stored = cache / f"{hashlib.sha256(seen_by + clip.path.read_bytes()).hexdigest()[:24]}.npz"
-            found = _cached(stored)
-            if found is None:
-                found = _observe(clip.path, detector)
-                keep_npz(stored, shapes=found[0], texture=found[1], blendshapes=found[2])
+            stored = cache / f"{hashlib.sha256(key + clip.path.read_bytes()).hexdigest()[:24]}.npz"
+            arrays = _read_cached(stored)
+            if arrays is None:
+                arrays = _observe(clip.path, detector)
+                write_npz(stored, shapes=arrays[0], texture=arrays[1], blendshapes=arrays[2])
         except OutputError:
             raise
         except (CdrlError, OSError) as error:
             yield f"{clip.path}: left out ({error})"
         else:
-            yield Observation(clip.path.name, clip.person, clip.emotion, *found)
+            yield ClipObservation(clip.path.name, clip.person, clip.emotion, *arrays)
 
 
-def _cached(stored: Path) -> tuple[Floats, Floats, Floats] | None:
-    """What is stored; None where there is nothing or it is damaged, and the clip has to be watched again."""
+def _read_cached(stored: Path) -> tuple[Floats, Floats, Floats] | None:
+    """What is stored; None where it is missing or damaged, and the clip is measured again."""
     try:
         with np.load(stored, allow_pickle=False) as file:
             return file["shapes"], file["texture"], file["blendshapes"]
@@ -126,9 +139,9 @@ def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats, Floa
         pose = estimate_pose(track.points)
         if abs(pose.yaw) > _MAX_YAW:
             continue
-        shapes.append(pose.normalise(track.points))
-        blendshapes.append(detector.blendshapes(track.points))
-        if len(shapes) % _TEXTURE_EVERY:
+        shapes.append(pose.normalize(track.points))
+        blendshapes.append(detector.estimate_blendshapes(track.points))
+        if len(shapes) % _TEXTURE_INTERVAL:
             black, white = frame.format.black, frame.format.white
             luma = (frame.planes[0].astype(np.float32) - black) * (255 / (white - black))
             textures.append(log_texture(luma, track.points))

@@ -1,4 +1,4 @@
-"""Progress of what is gone through: a bar on a terminal, elsewhere a line now and then."""
+"""Progress of what is iterated over: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -9,38 +9,41 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import Progress
 
-EVERY = 30.0
+LINE_INTERVAL = 30.0
 """Seconds between two lines where there is no terminal."""
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 
 
 def track(
-    things: Iterable[Thing],
-    doing: str,
+    items: Iterable[Item],
+    activity: str,
     console: Console,
     total: int | None = None,
     done: int = 0,
-    worth: Callable[[Thing], int] = lambda thing: 1,
-) -> Iterator[Thing]:
-    """Hand on `things` and say how many of `total` (their number by default) were gone through.
+    weigh: Callable[[Item], int] = lambda item: 1,
+) -> Iterator[Item]:
+    """Yield items and show how many of them are done.
 
     Args:
-        things: What is gone through.
-        doing: What is done with them, as in "encoding frames".
-        console: Where it is said; a quiet one says nothing.
-        total: How many there are, with those that were done before; needed where `things` has no length.
+        items: What is iterated over.
+        activity: What is done with the items, as in "encoding frames".
+        console: Where progress is printed; a quiet one prints nothing.
+        total: Number of items, with those that were done before; needed where `items` has no length.
         done: How many were done before.
-        worth: For how many a thing counts: a batch for as many as are in it.
+        weigh: For how many an item counts: a batch for as many as are in it.
+
+    Yields:
+        The items.
     """
     if total is None:
-        total = done + len(things) if isinstance(things, Sized) else None
+        total = done + len(items) if isinstance(items, Sized) else None
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task, said = bar.add_task(doing, total=total, completed=done), time.monotonic()
-        for thing in things:
-            yield thing
-            done += worth(thing)
+        task, printed = bar.add_task(activity, total=total, completed=done), time.monotonic()
+        for item in items:
+            yield item
+            done += weigh(item)
             bar.update(task, completed=done)
-            if not console.is_terminal and time.monotonic() - said > EVERY:
-                said = time.monotonic()
-                console.print(f"{doing}: {done:,}{'' if total is None else f' of {total:,}'}", highlight=False)
+            if not console.is_terminal and time.monotonic() - printed > LINE_INTERVAL:
+                printed = time.monotonic()
+                console.print(f"{activity}: {done:,}{'' if total is None else f' of {total:,}'}", highlight=False)

@@ -19,22 +19,25 @@ from cdrl.representations.emotion import EmotionModel
 class ContentEncoder(Protocol):
     """What supervision needs of a content representation; `ContentModel` is one."""
 
-    def __call__(self, images: Tensor, speech: Tensor | None = None) -> Tensor:
-        """Return content [B, T, D], unit length, of images [B, T, 3, 224, 224] and speech [B, T, width] or None."""
+    def __call__(self, images: Tensor, speech: Tensor | None = None, audible: Tensor | None = None) -> Tensor:
+        """Return content [B, T, D], unit length.
+
+        Images are [B, T, 3, 224, 224], speech [B, T, width] or None, audible [B, T]: which frames have speech.
+        """
 
 
 class EmotionEncoder(Protocol):
     """What supervision needs of an emotion representation; `EmotionModel` is one."""
 
-    def tower(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         """Return features [B, W] of images [B, 3, 224, 224]."""
 
-    def weighed(self, feature: Tensor) -> Tensor:
+    def weigh(self, feature: Tensor) -> Tensor:
         """Return per-class vectors ⊙ prompts [B, 7, W] of features [B, W]."""
 
     @property
     def temperature(self) -> float:
-        """Temperature of the logits, which are sums of `weighed` over it."""
+        """Temperature of the logits, which are sums of `weigh` over it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,13 @@ class CDRLSupervision(nn.Module):
         return self
 
     def forward(
-        self, source: Tensor, generated: Tensor, reference: Tensor, audio: Tensor | None, emotion: Tensor
+        self,
+        source: Tensor,
+        generated: Tensor,
+        reference: Tensor,
+        audio: Tensor | None,
+        emotion: Tensor,
+        audible: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Compute the terms.
 
@@ -83,6 +92,7 @@ class CDRLSupervision(nn.Module):
             audio: [B, T, width] speech features of the source at its frames; None where there is none, then the silent
                 query is used.
             emotion: [B] numbers in EMOTIONS.
+            audible: [B, T] whether a frame has speech; None where all have.
 
         Returns:
             "content" and "emotion" as the paper has them, and "contrast" beside the second; all ≥ 0.
@@ -90,18 +100,20 @@ class CDRLSupervision(nn.Module):
         with torch.no_grad():
             wanted = self.measure_emotion(reference, emotion)
         return {
-            "content": self.content_consistency(source, generated, audio),
+            "content": self.content_consistency(source, generated, audio, audible),
             **self.emotion_consistency(wanted, generated, emotion),
         }
 
-    def content_consistency(self, source: Tensor, generated: Tensor, audio: Tensor | None) -> Tensor:
+    def content_consistency(
+        self, source: Tensor, generated: Tensor, audio: Tensor | None, audible: Tensor | None = None
+    ) -> Tensor:
         """Return the mean over clips and frames of 1 − cos(content of source, content of generated), in [0, 2].
 
         The arguments are those of `forward`.
         """
         with torch.no_grad():
-            wanted = self.content(source, audio)
-        return (1 - content_similarity(self.content(generated, audio), wanted)).mean()
+            wanted = self.content(source, audio, audible)
+        return (1 - content_similarity(self.content(generated, audio, audible), wanted)).mean()
 
     def emotion_consistency(self, wanted: EmotionEvidence, generated: Tensor, emotion: Tensor) -> dict[str, Tensor]:
         """Return how far generated clips are from what references show, as means over frames.
@@ -127,7 +139,7 @@ class CDRLSupervision(nn.Module):
     def measure_emotion(self, images: Tensor, emotion: Tensor) -> EmotionEvidence:
         """Return what images [B, R, 3, 224, 224] show of each clip's emotion [B]."""
         shape = images.shape[:2]
-        prompted = self.emotion.weighed(self.emotion.tower(images.flatten(0, 1))).float()
+        prompted = self.emotion.weigh(self.emotion.encode(images.flatten(0, 1))).float()
         rows, numbers = torch.arange(len(prompted), device=prompted.device), emotion.repeat_interleave(shape[1])
         log_probability = (prompted.sum(2) / self.emotion.temperature).log_softmax(1)
         return EmotionEvidence(

@@ -1,4 +1,4 @@
-"""`cdrl train sync`: trains the lip-sync network of the evaluation on clips with sound.
+"""Trains the lip-sync network of the evaluation on clips with sound.
 
 The evaluation's own face finder looks at every clip once. Every step takes a stretch of some real and some synthetic
 clips; in each, every moment of the lips must find its moment of the sound among the others of the same stretch, and the
@@ -13,8 +13,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
-from tyro.conf import FlagCreatePairsOff
 
 from cdrl.datasets.prepared import PreparedClip, PreparedDataset
 from cdrl.errors import UsageError
@@ -32,81 +30,40 @@ from cdrl.evaluation import sync_auc
 from cdrl.evaluation.lip_clips import LipClip, read_lip_clip
 from cdrl.pretrained import MODELS
 from cdrl.representations.lip_sync import ARCHITECTURE, LIP_FEATURES, LipSyncConfig, LipSyncNetwork
+from cdrl.training.array_cache import write_npz
 from cdrl.training.distributed import World
-from cdrl.training.kept import keep_npz
-from cdrl.training.loop import LoopOptions, fit, held
+from cdrl.training.options import SyncOptions
 from cdrl.training.progress import track
-from cdrl.training.publish import check_target, publish
-from cdrl.training.settings import settings_of
+from cdrl.training.recipe import train_recipe
+from cdrl.training.release import check_target
+from cdrl.training.settings import recipe_settings
 
 Array32 = NDArray[np.float32]
 _MIN_SPREAD = 0.1  # of the mean spread: lip features that move less are not scaled up
 _CACHE_VERSION = 1  # raise it whenever the cached lips change
 
 
-@dataclass(frozen=True)
-class Options:
-    """Train the lip-sync network on prepared data (`cdrl data prepare`), real and synthetic people together."""
+def train_sync(options: SyncOptions) -> None:
+    """Train the lip-sync network.
 
-    data: tuple[Path, ...]
-    """Prepared folders; clips without sound are left out."""
-    loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(
-            Path("runs/sync"), 600, learning_rate=2e-3, warmup=50, average=0.995, validate_every=200
-        )
-    )
-    width: int = 96
-    """Channels of the networks."""
-    dimensions: int = 64
-    """Length of an embedding."""
-    clips: int = 24
-    """Stretches in a step."""
-    real: float = 0.5
-    """Share of the stretches that is of real people."""
-    moments: int = 40
-    """Moments of a stretch, 25 a second."""
-    ignore_radius: int = 1
-    """Moments on each side of the right one that count neither as right nor as wrong."""
-    temperature: float = 0.1
-    """Temperature of InfoNCE."""
-    scale_jitter: float = 0.25
-    """Standard deviation of the log of the random factor on how much a mouth moves."""
-    noise: float = 0.3
-    """Largest deviation of the noise on the lips, and deviation of that on the sound, in units of their spread."""
-    audio_dropout: float = 0.1
-    """Share of the speech features that is replaced by their mean."""
-    cache: Path = Path("runs/cache")
-    """Folder for the cache of lips."""
-    publish: Path | None = None
-    """Where the best checkpoint is copied, and entered into the list of model files."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the file that --publish names."""
-
-
-def run(options: Options) -> int:
-    """Train, write checkpoints and the log into the run's folder, and publish the best one where asked to."""
-    check_target(options.publish, options.overwrite)
+    Raises:
+        CdrlError: An option, the data or the folder of the run is wrong.
+    """
+    check_target(options.release.publish, options.release.overwrite)
     data = PreparedDataset.open(options.data)
-    with held(options.loop, "cdrl train sync") as world:
-        task = SyncTask(options, data, world)
-        best = fit(task, options.loop, world, settings_of(options, data.digest))
-        if options.publish is not None and world.first:
-            count = len({clip.person for clip in task.trained_on})
-            publish(
-                best,
-                options.publish,
-                f"cdrl train sync on {len(task.trained_on)} clips, {count} people",
-                overwrite=options.overwrite,
-            )
-    return 0
+
+    def build(world: World) -> tuple[SyncTask, dict[str, Any]]:
+        return SyncTask(options, data, world), recipe_settings(options, data.digest)
+
+    train_recipe("sync", options, build)
 
 
 class SyncTask:
-    """The network, its draws and its loss; see `cdrl.training.loop.Task`."""
+    """The network, its draws and its loss; see `cdrl.training.loop.TrainingTask`."""
 
-    rates: Mapping[str, float] = {}
+    rate_factors: Mapping[str, float] = {}
 
-    def __init__(self, options: Options, data: PreparedDataset, world: World) -> None:
+    def __init__(self, options: SyncOptions, data: PreparedDataset, world: World) -> None:
         self.options, self.world = options, world
         train, self.validation = (self._read_lips(data, split) for split in ("train", "validation"))
         self.trained_on = [clip for clip in train if len(clip.visible) >= options.moments]
@@ -122,20 +79,18 @@ class SyncTask:
         config = LipSyncConfig(data.speech, width, options.width, options.dimensions)
         self.model = LipSyncNetwork(config).to(world.device)
         self._fit_scales()
+        people = len({clip.person for clip in self.trained_on})
+        self.data_summary = f"{len(self.trained_on)} clips, {people} people"
 
     def _read_lips(self, data: PreparedDataset, split: Any) -> list[LipClip]:
-        console = Console(soft_wrap=True, quiet=not self.world.first)
-        read = partial(
-            read_cached_lips,
-            data.select(split),
-            data.digest,
-            self.options.cache,
-            lambda clips: track(clips, f"looking at lips ({split})", console),
-        )
-        if self.world.first:
-            read()
-        self.world.barrier()
-        return read()
+        console = Console(soft_wrap=True, quiet=not self.world.is_main)
+        with self.world.main_first():
+            return read_cached_lips(
+                data.select(split),
+                data.digest,
+                self.options.cache,
+                lambda clips: track(clips, f"looking at lips ({split})", console),
+            )
 
     def _fit_scales(self) -> None:
         """Scale what is trained on to unit spread; lip features that hardly move are not blown up."""
@@ -231,7 +186,7 @@ def read_cached_lips(
         path = folder / f"lips_{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]}.npz"
         cached = _read_cache(path, clip)
         if cached is None and (seen := read_lip_clip(clip)) is not None:
-            keep_npz(path, curves=seen.lips.astype(np.float16), seen=seen.visible)
+            write_npz(path, curves=seen.lips.astype(np.float16), seen=seen.visible)
             cached = _read_cache(path, clip) or seen  # as it will be read the next time
         read += [cached] if cached is not None else []
     return read

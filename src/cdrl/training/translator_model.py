@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.manipulation.translator_features import N_EXTRA_OUTPUTS, N_REGIONS
-from cdrl.representations.checkpoints import config_of, load_into, load_model
+from cdrl.representations.checkpoints import load_into, load_model, parse_config
 
 ARCHITECTURE = "translator"
 _MAX_CODE = 3.0  # deviations of a mode
@@ -88,7 +88,7 @@ def load_translator(path: Path) -> Translator:
         InputError: The file is another checkpoint, or none.
     """
     tensors, config = load_model(path, ARCHITECTURE)
-    model = Translator(config_of(TranslatorConfig, config, path))
+    model = Translator(parse_config(TranslatorConfig, config, path))
     load_into(model, tensors, path)
     return model.eval().requires_grad_(False)
 

@@ -1,16 +1,15 @@
-"""`cdrl train vlm`: trains an image tower against a frozen text encoder, on faces and sentences about them.
+"""Trains an image tower against a frozen text encoder, on faces and sentences about them.
 
-faces → sentences → fit, top to bottom. A labelled face belongs with the descriptions of its emotion, a measured face
-with the caption its blendshapes write. Two contrasts (faces with descriptions, faces with captions, within a batch) and
-a cross-entropy over the seven emotions' mean descriptions, softened because labels of faces are noisy, and told
-which emotions a person shows at all, so that nothing is gained by knowing the person.
+A labeled face belongs with the descriptions of its emotion, a measured face with the caption its blendshapes write. Two
+contrasts (faces with descriptions, faces with captions, within a batch) and a cross-entropy over the seven emotions'
+mean descriptions; the latter is smoothed because labels of faces are noisy, and told which emotions a person shows at
+all, so that nothing is gained by knowing the person.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,137 +18,105 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
-from tyro.conf import FlagCreatePairsOff
 
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.files import file_sha256
 from cdrl.pretrained import find_model
-from cdrl.representations.captions import Captioner, all_descriptions
+from cdrl.representations.captions import Captioner, list_descriptions
 from cdrl.representations.checkpoints import load_into, read_tensors
 from cdrl.representations.emotion_losses import person_aware_entropy, sentence_contrast
-from cdrl.representations.encoders import as_images
-from cdrl.representations.pickles import as_safetensors
+from cdrl.representations.encoders import images_to_tensor
+from cdrl.representations.pickles import convert_to_safetensors
 from cdrl.representations.text import MINILM, TextEncoder, embed
 from cdrl.representations.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
-from cdrl.training.augmentation import Augmentation, augment, resized
+from cdrl.training.augmentation import Augmentation, augment, resize
 from cdrl.training.distributed import World
-from cdrl.training.faces import Faces, draw_batch, gathered, kinds, summary, weights
-from cdrl.training.loop import LoopOptions, fit, held
-from cdrl.training.publish import check_target, publish
-from cdrl.training.settings import settings_of
+from cdrl.training.faces import (
+    FaceDataset,
+    balance_weights,
+    batch_strata,
+    draw_batch,
+    labeled_rows_by_source,
+    load_faces,
+    summarize,
+)
+from cdrl.training.options import VlmOptions
+from cdrl.training.recipe import train_recipe
+from cdrl.training.release import check_target
+from cdrl.training.settings import recipe_settings
 
 TOWER = "efficientnet-lite0.pth"
-_VALIDATED = 1400  # faces of a source, at most
-_TOGETHER = 64  # faces or sentences computed at once
+_MAX_VALIDATION_FACES = 1400  # of a source
+_BATCH = 64  # faces or sentences computed at once
 
 
-@dataclass(frozen=True)
-class Options:
-    """Train the embedded vision-language model: an image tower against a frozen text encoder."""
+def train_vlm(options: VlmOptions) -> None:
+    """Train the embedded vision-language model.
 
-    data: tuple[Path, ...] = ()
-    """Prepared folders (`cdrl data prepare`)."""
-    fer: Path | None = None
-    """An .npz of grey faces: image [n, h, h], emotion [n], split [n]."""
-    stills: Path | None = None
-    """A folder with stills.csv: path, emotion, person."""
-    loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(
-            output=Path("runs/vlm"), steps=2400, learning_rate=6e-4, validate_every=300, precision="float32"
-        )
-    )
-    side: int = 96
-    """Pixels that the tower looks at, a side."""
-    batch: int = 64
-    """Faces a step."""
-    grey_share: float = 0.6
-    """Of a batch that are grey faces (--fer)."""
-    synthetic_share: float = 0.12
-    """Of a batch that are made faces."""
-    described_share: float = 0.15
-    """Of a batch that are people seen in one emotion alone, or in an unknown one: their captions teach, no label."""
-    descriptions: float = 0.5
-    """Weight of the contrast between faces and descriptions of emotions."""
-    captions: float = 0.5
-    """Weight of the contrast between faces and captions."""
-    classes: float = 1.0
-    """Weight of the cross-entropy over emotions."""
-    smoothing: float = 0.1
-    """Of the labels in it."""
-    temperature: float = 0.07
-    """Of all three."""
-    frozen: int = 3
-    """Blocks of the tower, from the first, that stay as ImageNet made them."""
-    pretrained: bool = True
-    """Begin with ImageNet's weights."""
-    cache: Path = Path("runs/cache")
-    """Where measured landmarks of grey faces are kept."""
-    publish: Path | None = None
-    """Where the best checkpoint is copied, and entered into the list of model files."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the file that --publish names."""
+    Raises:
+        CdrlError: An option, the data or the folder of the run is wrong.
+    """
+    check_target(options.release.publish, options.release.overwrite)
+
+    def build(world: World) -> tuple[VlmTask, dict[str, Any]]:
+        console = Console(soft_wrap=True, quiet=not world.is_main)
+        with world.main_first():
+            faces, digest = load_faces(options.faces, console)
+        return VlmTask(options, faces, world), recipe_settings(options, digest)
+
+    train_recipe("vlm", options, build)
 
 
-def run(options: Options) -> int:
-    """The command."""
-    check_target(options.publish, options.overwrite)
-    with held(options.loop, "cdrl train vlm") as world:
-        console = Console(soft_wrap=True, quiet=not world.first)
-        if not world.first:
-            world.barrier()  # the first process measures, the others read what it kept
-        faces, digest = gathered(options.data, options.fer, options.stills, options.cache, console)
-        if world.first:
-            world.barrier()
-        task = VlmTask(options, faces, world)
-        best = fit(task, options.loop, world, settings_of(options, digest))
-        if options.publish is not None and world.first:
-            publish(best, options.publish, f"cdrl train vlm on {summary(faces)}", overwrite=options.overwrite)
-    return 0
-
-
-class Sentences:
+class FaceSentences:
     """The sentences of a run: each emotion's descriptions, every face's caption, and their vectors."""
 
-    def __init__(self, model: FaceLanguageModel, faces: Faces, device: torch.device) -> None:
-        texts, numbers = all_descriptions()
-        model.set_centre(texts)
+    def __init__(self, model: FaceLanguageModel, faces: FaceDataset, device: torch.device) -> None:
+        """Write the captions and embed all sentences."""
+        texts, numbers = list_descriptions()
+        model.set_center(texts)
         self.emotion = torch.tensor(numbers)
-        self.descriptions = _vectors(model, texts).to(device)
+        """Emotion of each description."""
+        self.descriptions = _embed_texts(model, texts).to(device)
         means = [self.descriptions[self.emotion == number].mean(0) for number in range(len(EMOTIONS))]
         self.classes = functional.normalize(torch.stack(means), dim=1)
         self.caption: NDArray[np.int64] = np.full(len(faces), -1, np.int64)
-        """[n] number of each face's caption, -1 where nothing was measured."""
+        """Number of each face's caption [n], -1 where nothing was measured."""
         self.captions = self.descriptions[:0]
         measured = np.flatnonzero(faces.measured)
         if len(measured):
-            chosen = faces.where(faces.measured)
-            write = Captioner.of(chosen.blendshapes, weights(chosen))
-            written = [write(row) for row in chosen.blendshapes]
+            chosen = faces.select(faces.measured)
+            captioner = Captioner.fit(chosen.blendshapes, balance_weights(chosen))
+            written = [captioner(row) for row in chosen.blendshapes]
             known = {text: number for number, text in enumerate(dict.fromkeys(written))}
             self.caption[measured] = [known[text] for text in written]
-            self.captions = _vectors(model, tuple(known)).to(device)
+            self.captions = _embed_texts(model, tuple(known)).to(device)
 
 
-def _vectors(model: FaceLanguageModel, texts: tuple[str, ...]) -> Tensor:
+def _embed_texts(model: FaceLanguageModel, texts: tuple[str, ...]) -> Tensor:
     with torch.no_grad():
-        parts = [embed(model.text, texts[at : at + _TOGETHER]) for at in range(0, len(texts), _TOGETHER)]
-        return model.centred(torch.cat(parts))
+        parts = [embed(model.text, texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
+        return model.center_vectors(torch.cat(parts))
 
 
 class VlmTask:
-    """The model, its draws and its losses; see `cdrl.training.loop.Task`."""
+    """The model, its draws and its losses; see `cdrl.training.loop.TrainingTask`."""
 
-    rates: Mapping[str, float] = {"project.": 3.0}
+    rate_factors: Mapping[str, float] = {"project.": 3.0}
 
-    def __init__(self, options: Options, faces: Faces, world: World, text: TextEncoder | None = None) -> None:
+    def __init__(self, options: VlmOptions, faces: FaceDataset, world: World, text: TextEncoder | None = None) -> None:
+        """Build the model and embed the sentences.
+
+        Raises:
+            UsageError: No face to validate on is labeled.
+        """
         self.options, self.world = options, world
-        self.train, self.held_out = faces.of("train"), faces.of("validation")
-        if not self.held_out.labelled.any():
-            raise UsageError("no labelled face of the people to validate on: see the split of people, or add --fer")
+        self.train, self.validation = faces.of("train"), faces.of("validation")
+        if not self.validation.labeled.any():
+            raise UsageError("no labeled face of the people to validate on: see the split of people, or add --fer")
         self.model = FaceLanguageModel(VlmConfig(options.side), text)
         if options.pretrained:
-            path = as_safetensors(TOWER)
+            path = convert_to_safetensors(TOWER)
             tensors = {name: value for name, value in read_tensors(path)[0].items() if not name.startswith("_fc.")}
             load_into(self.model.tower, tensors, path)
         tower = self.model.tower
@@ -157,75 +124,78 @@ class VlmTask:
             part.requires_grad_(False)
         self.model.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._priors = torch.from_numpy(self.train.priors).to(world.device)
-        self._telling = torch.from_numpy(self.train.telling).to(world.device)
-        self.sentences = Sentences(self.model, self.train, world.device)
-        shares = (options.grey_share, options.synthetic_share, options.described_share)
-        self._kinds = kinds(self.train, options.batch, *shares)
+        self._informative = torch.from_numpy(self.train.informative).to(world.device)
+        self.sentences = FaceSentences(self.model, self.train, world.device)
+        self._strata = batch_strata(self.train, options.batch, options.faces)
+        self.data_summary = summarize(faces)
 
     def loss(self, step: int, world: World) -> dict[str, Tensor]:
-        """The terms of a step; every process draws the whole batch and looks at its slice of it."""
+        """Compute the terms of a step; every process draws the whole batch and encodes its slice of it."""
         options, texts = self.options, self.sentences
-        draw = np.random.default_rng((options.loop.seed, step))
-        rows = draw_batch(self._kinds, draw)
-        said = np.array([self._described(int(number), draw) for number in self.train.emotion[rows]])
-        mine = world.slice(len(rows))
-        found = world.gather(self.model.image(self._seen(rows, step, range(len(rows))[mine])))
-        device = found.device
+        random = np.random.default_rng((options.loop.seed, step))
+        rows = draw_batch(self._strata, random)
+        described = np.array([self._draw_description(int(number), random) for number in self.train.emotion[rows]])
+        images = self._draw_images(rows, step, range(len(rows))[world.slice(len(rows))])
+        vectors = world.gather(self.model.image(images))
+        device = vectors.device
         emotion, caption = (torch.from_numpy(v[rows]).to(device) for v in (self.train.emotion, texts.caption))
         drawn = torch.from_numpy(rows).to(device)
-        known, measured = self._telling[drawn], caption >= 0
-        spoken = texts.descriptions[torch.from_numpy(said).to(device)[known]]
+        known, measured = self._informative[drawn], caption >= 0
+        descriptions = texts.descriptions[torch.from_numpy(described).to(device)[known]]
         terms = {
-            "descriptions": sentence_contrast(found[known], spoken, emotion[known], options.temperature),
+            "descriptions": sentence_contrast(vectors[known], descriptions, emotion[known], options.temperature),
             "captions": sentence_contrast(
-                found[measured], texts.captions[caption[measured]], caption[measured], options.temperature
+                vectors[measured], texts.captions[caption[measured]], caption[measured], options.temperature
             ),
             "classes": person_aware_entropy(
-                found[known] @ texts.classes.T / options.temperature,
+                vectors[known] @ texts.classes.T / options.temperature,
                 emotion[known],
                 self._priors[drawn][known],
                 options.smoothing,
             ),
         }
-        loss = sum((getattr(options, name) * term for name, term in terms.items()), torch.zeros((), device=device))
+        weighted = (getattr(options, f"{name}_weight") * term for name, term in terms.items())
+        loss = sum(weighted, torch.zeros((), device=device))
         return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
 
-    def _described(self, emotion: int, draw: np.random.Generator) -> int:
-        """One of the descriptions of an emotion."""
+    def _draw_description(self, emotion: int, random: np.random.Generator) -> int:
+        """Number of one of the descriptions of an emotion."""
         pool = np.flatnonzero(self.sentences.emotion.numpy() == max(emotion, 0))
-        return int(draw.choice(pool))
+        return int(random.choice(pool))
 
-    def _seen(self, rows: NDArray[np.int64], step: int, mine: range) -> Tensor:
-        """This process's pictures [n, 3, side, side], each varied in a way that its place in the batch decides."""
+    def _draw_images(self, rows: NDArray[np.int64], step: int, mine: range) -> Tensor:
+        """This process's pictures [n, 3, side, side], each augmented in a way that its place in the batch decides."""
         seed, side, how = self.options.loop.seed, self.options.side, Augmentation()
-        varied = [
-            augment(self.train.pictures[rows[at]], side, how, np.random.default_rng((seed, step, at, 1))) for at in mine
+        augmented = [
+            augment(self.train.pictures[rows[place]], side, how, np.random.default_rng((seed, step, place, 1)))
+            for place in mine
         ]
-        return as_images(np.stack(varied), self.world.device)
+        return images_to_tensor(np.stack(augmented), self.world.device)
 
     def validate(self) -> dict[str, float]:
-        """Balanced accuracy by source and, the score, over all sources alike."""
-        found, held = {}, self.held_out
-        for source in sorted(set(held.source[held.labelled].tolist())):
-            rows = np.flatnonzero((held.source == source) & held.labelled)
-            rows = rows[:: -(-len(rows) // _VALIDATED)]
-            vectors = image_vectors(self.model, [held.pictures[row] for row in rows], self.options.side)
-            right = (vectors @ self.sentences.classes.T).argmax(1).cpu().numpy() == held.emotion[rows]
-            found[source] = float(np.mean([right[held.emotion[rows] == k].mean() for k in set(held.emotion[rows])]))
-        return {"score": float(np.mean(list(found.values()))), **found}
+        """Measure balanced accuracy by source; the score is its mean over sources."""
+        measures, faces = {}, self.validation
+        for source, labeled in labeled_rows_by_source(faces):
+            rows = labeled[:: -(-len(labeled) // _MAX_VALIDATION_FACES)]
+            emotion = faces.emotion[rows]
+            vectors = encode_pictures(self.model, [faces.pictures[row] for row in rows], self.options.side)
+            right = (vectors @ self.sentences.classes.T).argmax(1).cpu().numpy() == emotion
+            measures[source] = float(np.mean([right[emotion == k].mean() for k in set(emotion)]))
+        return {"score": float(np.mean(list(measures.values()))), **measures}
 
     def export(self) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
+        """Return the tower and the projection, with the name of the text encoder."""
         text = {"text": self.model.text.name}
         if self.model.text.name == "all-MiniLM-L6-v2":
             text["text_sha256"] = file_sha256(find_model(MINILM))
         return self.model.state_dict(), ARCHITECTURE, {**asdict(self.model.config), **text}
 
 
-def image_vectors(model: FaceLanguageModel, pictures: list[NDArray[np.uint8]], side: int) -> Tensor:
-    """Vectors [n, width] of pictures as they are."""
-    found = []
-    with torch.no_grad():
-        for at in range(0, len(pictures), _TOGETHER):
-            batch = np.stack([resized(picture, side) for picture in pictures[at : at + _TOGETHER]])
-            found.append(model.image(as_images(batch, next(model.parameters()).device)))
-    return torch.cat(found)
+@torch.no_grad()
+def encode_pictures(model: FaceLanguageModel, pictures: list[NDArray[np.uint8]], side: int) -> Tensor:
+    """Encode unaugmented pictures as vectors [n, width]."""
+    device, vectors = next(model.parameters()).device, []
+    for start in range(0, len(pictures), _BATCH):
+        batch = np.stack([resize(picture, side) for picture in pictures[start : start + _BATCH]])
+        vectors.append(model.image(images_to_tensor(batch, device)))
+    return torch.cat(vectors)

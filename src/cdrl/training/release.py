@@ -1,4 +1,4 @@
-"""A finished checkpoint goes where it is used from, and into the list of model files beside it."""
+"""Puts a finished checkpoint where it is used from, and registers it in the list of model files beside it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from pathlib import Path
 from cdrl.assets import MANIFEST, MAX_BYTES, listed, record
 from cdrl.errors import AssetError, InputNotFoundError, OutputError, OutputExistsError, UsageError
 from cdrl.files import EXISTS, atomic_write
-
-LICENCE = "CC-BY-NC-SA-4.0"
-"""Of what is trained on recordings for research."""
+from cdrl.training.options import RESEARCH_LICENSE
 
 
 def check_target(target: Path | None, overwrite: bool, flag: str = "--publish") -> None:
-    """Refuse before any work a file that could not be written and recorded in the end, or would be replaced unasked.
+    """Refuse before any work a file that could not be written and registered, or would be replaced unasked.
 
-    Raises OutputExistsError; OutputError where there is no such folder; UsageError where the list beside it is none.
+    Args:
+        target: The file; None: nothing is published.
+        overwrite: Whether an existing file may be replaced.
+        flag: The option that names the file, for messages.
+
+    Raises:
+        OutputExistsError: The file exists, or is in the list.
+        OutputError: There is no such folder.
+        UsageError: The manifest beside it is no list of model files.
     """
     if target is None:
         return
@@ -35,24 +41,36 @@ def check_target(target: Path | None, overwrite: bool, flag: str = "--publish") 
         raise OutputExistsError(f"{flag} {target}: in the list {manifest} it {EXISTS}")
 
 
-def publish(best: Path, target: Path, origin: str, licence: str = LICENCE, *, overwrite: bool = False) -> None:
-    """Copy the checkpoint `best` to `target` and record it, with `origin` saying what it was trained on.
+def read_best(best: Path) -> bytes:
+    """Read the best checkpoint of a run.
 
-    Raises InputNotFoundError where no validation has written one yet, OutputExistsError where `target` exists and is
-    not to be replaced, OutputError where it cannot be written.
+    Raises:
+        InputNotFoundError: No validation has written one yet.
     """
     if not best.is_file():
         raise InputNotFoundError(f"{best}: training has written no checkpoint; let it run to a validation first")
-    publish_bytes(best.read_bytes(), target, origin, licence, overwrite=overwrite)
+    return best.read_bytes()
 
 
-def publish_bytes(
-    content: bytes, target: Path, origin: str, licence: str = LICENCE, *, overwrite: bool = False
+def publish(
+    content: bytes, target: Path, origin: str, license_id: str = RESEARCH_LICENSE, *, overwrite: bool = False
 ) -> None:
-    """Write `content` to `target` and record it; see `publish`."""
+    """Write a model file and register it.
+
+    Args:
+        content: The file's bytes.
+        target: The file.
+        origin: What made it, and of what data.
+        license_id: SPDX identifier.
+        overwrite: Replace an existing file.
+
+    Raises:
+        OutputExistsError: The file exists and may not be replaced.
+        OutputError: The file cannot be written, or is too large.
+    """
     if len(content) > MAX_BYTES:
         raise OutputError(
             f"{target}: {len(content):,} bytes, and no more than {MAX_BYTES:,} are read of a model's file"
         )
     atomic_write(target, [content], overwrite=overwrite)
-    record(target, licence, origin)
+    record(target, license_id, origin)
