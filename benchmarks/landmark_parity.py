@@ -96,9 +96,9 @@ def compare(reference: Path) -> None:
         stored["clips"], stored["frames"], stored["points"], stored["blendshapes"], strict=True
     ):
         picture = Frame.from_rgb(next(pictures(ROOT / "examples" / str(clip), (int(number),), stored["matrix"])))
-        found = detector.landmarks(picture, detector.regions(picture)[0]).points
+        found = detector.estimate_landmarks(picture, detector.detect_faces(picture)[0]).points
         apart = np.linalg.norm(found[:, :2] - points[:, :2], axis=1)
-        other = np.abs(detector.blendshapes(found) - shapes)
+        other = np.abs(detector.estimate_blendshapes(found) - shapes)
         rows.append((apart.mean(), apart.max(), np.abs(found[:, 2] - points[:, 2]).mean(), other.mean(), other.max()))
         print(f"{clip!s:20}@{number:<3} " + " ".join(f"{value:8.3f}" for value in rows[-1]))
     print(f"{'mean':24} " + " ".join(f"{value:8.3f}" for value in np.mean(rows, 0)))

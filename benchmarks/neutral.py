@@ -114,7 +114,7 @@ def frame_at_rest(path: Path) -> NDArray[np.uint8]:
             track = tracker.step(frame)
             if track is None:
                 continue
-            activity = float(tracker.detector.blendshapes(track.points)[MOUTH_SHAPES].sum())
+            activity = float(tracker.detector.estimate_blendshapes(track.points)[MOUTH_SHAPES].sum())
             if activity < best:
                 best, chosen = activity, frame
     assert chosen is not None

@@ -51,7 +51,7 @@ def seen(path):
     tracks = [tracker.step(frame) for frame in read(path)]
     points = np.stack([track.points for track in tracks])
     unit = np.linalg.norm(points[:, RIGHT_EYE] - points[:, LEFT_EYE], axis=1)
-    return points / unit[:, None, None], np.stack([detector.blendshapes(track.points) for track in tracks])
+    return points / unit[:, None, None], np.stack([detector.estimate_blendshapes(track.points) for track in tracks])
 
 
 def shape(path, name):

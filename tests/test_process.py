@@ -51,11 +51,11 @@ def test_a_thread_may_call_the_command_line(capsys):
 
 
 def test_networks_are_made_without_touching_the_descriptors_of_the_process(monkeypatch):
-    from cdrl.face.bundle import Network
+    from cdrl.face.bundle import TFLiteModel
 
     touched = []
     monkeypatch.setattr(os, "dup2", lambda *numbers: touched.append(numbers))
-    Network("face_detector.tflite")
+    TFLiteModel("face_detector.tflite")
     assert touched == []
 
 

@@ -30,9 +30,9 @@ def found(repository, detector):
     points, shapes = [], []
     for clip, number in PICTURES:
         shown = picture(repository / "examples" / clip, number)
-        (region,) = detector.regions(shown)
-        points.append(detector.landmarks(shown, region).points)
-        shapes.append(detector.blendshapes(points[-1]))
+        (region,) = detector.detect_faces(shown)
+        points.append(detector.estimate_landmarks(shown, region).points)
+        shapes.append(detector.estimate_blendshapes(points[-1]))
     return np.array(points), np.array(shapes)
 
 
@@ -56,13 +56,13 @@ def test_blendshapes_are_mediapipes_own(found):
 
 
 def test_presence_tells_a_face_from_none(head, detector):
-    region = detector.regions(head)[0]
-    assert detector.landmarks(head, region).presence > 0.9
-    assert detector.landmarks(head, Region(30, 330, 60, 0)).presence < 0.1
+    region = detector.detect_faces(head)[0]
+    assert detector.estimate_landmarks(head, region).presence > 0.9
+    assert detector.estimate_landmarks(head, Region(30, 330, 60, 0)).presence < 0.1
 
 
 def test_no_face_in_an_empty_picture(detector):
-    assert detector.regions(Frame.from_rgb(np.full((240, 320, 3), 90, np.uint8))) == []
+    assert detector.detect_faces(Frame.from_rgb(np.full((240, 320, 3), 90, np.uint8))) == []
 
 
 @pytest.mark.parametrize("corner", [(40, 30), (1490, 40), (800, 760)], ids=["top left", "top right", "bottom"])
@@ -70,16 +70,16 @@ def test_a_small_face_is_found_by_a_closer_look(head, detector, corner):
     small = cv2.resize(head.rgb(), (420, 315), interpolation=cv2.INTER_AREA)  # the face is 80 pixels wide
     scene = np.full((1080, 1920, 3), 90, np.uint8)
     scene[corner[1] : corner[1] + 315, corner[0] : corner[0] + 420] = small
-    (region,) = detector.regions(Frame.from_rgb(scene))
-    seen = detector.landmarks(Frame.from_rgb(scene), region)
+    (region,) = detector.detect_faces(Frame.from_rgb(scene))
+    seen = detector.estimate_landmarks(Frame.from_rgb(scene), region)
     assert seen.presence > 0.5
-    wanted = detector.landmarks(head, detector.regions(head)[0]).points[:, :2] * (420 / 480) + corner
+    wanted = detector.estimate_landmarks(head, detector.detect_faces(head)[0]).points[:, :2] * (420 / 480) + corner
     assert np.linalg.norm(seen.points[:, :2] - wanted, axis=1).mean() <= 2
 
 
 def test_two_faces_are_two_regions(head, detector):
     scene = np.concatenate([head.rgb(), head.rgb()], 1)
-    across = sorted(region.x for region in detector.regions(Frame.from_rgb(scene)))
+    across = sorted(region.x for region in detector.detect_faces(Frame.from_rgb(scene)))
     assert len(across) == 2
     assert across[1] - across[0] == pytest.approx(480, abs=10)
 
@@ -88,9 +88,9 @@ def test_two_faces_are_two_regions(head, detector):
 def test_landmarks_turn_with_a_leaning_head(head, detector, degrees):
     turn = cv2.getRotationMatrix2D((240, 180), -degrees, 0.8)  # clockwise on the screen
     leaning = Frame.from_rgb(cv2.warpAffine(head.rgb(), turn, (480, 360), borderMode=cv2.BORDER_REPLICATE))
-    region = detector.regions(leaning)[0]
-    points = detector.landmarks(leaning, Region.of_landmarks(detector.landmarks(leaning, region).points)).points
-    upright = detector.landmarks(head, detector.regions(head)[0]).points
+    region = detector.detect_faces(leaning)[0]
+    points = detector.estimate_landmarks(leaning, Region.of_landmarks(detector.estimate_landmarks(leaning, region).points)).points
+    upright = detector.estimate_landmarks(head, detector.detect_faces(head)[0]).points
     assert estimate_pose(points).roll - estimate_pose(upright).roll == pytest.approx(degrees, abs=2)
 
 

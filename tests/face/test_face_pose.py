@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cdrl.face.mesh import RIGID, canonical_points
+from cdrl.face.mesh import RIGID_POINTS, canonical_points
 from cdrl.face.pose import Pose, estimate_pose
 
 
@@ -39,7 +39,7 @@ def test_normalising_undoes_the_pose(angles):
 
 
 def test_the_expression_does_not_move_the_head():
-    free = [index for index in range(478) if index not in RIGID]
+    free = [index for index in range(478) if index not in RIGID_POINTS]
     points = posed(canonical_points(), yaw=20)
     moved = points.copy()
     moved[free] += np.random.default_rng(0).normal(0, 20, (len(free), 3))

@@ -41,11 +41,11 @@ class FakeDetector:
         self.searches = 0
         self.looks = 0
 
-    def regions(self, picture):
+    def detect_faces(self, picture):
         self.searches += 1
         return [Region.of_landmarks(points(face)) for face in picture.faces]
 
-    def landmarks(self, picture, region):
+    def estimate_landmarks(self, picture, region):
         self.looks += 1
         for face in picture.faces:
             found = points(face)
@@ -73,7 +73,7 @@ def test_a_face_that_stays_is_searched_for_once(detector):
     tracker = FaceTracker(detector)
     tracks = [tracker.step(Scene(((320 + 3 * n, 240, 10),))) for n in range(30)]
     assert [at(track) for track in tracks] == [320 + 3 * n for n in range(30)]
-    assert [track.fresh for track in tracks] == [True] + [False] * 29
+    assert [track.redetected for track in tracks] == [True] + [False] * 29
     assert {track.shot for track in tracks} == {0}
     assert detector.searches == 1
     assert detector.looks == 2 + 29  # twice when found, then once a frame
@@ -92,7 +92,7 @@ def test_a_lost_face_is_found_again(detector):
     back = [tracker.step(Scene(((200, 240, 10),))) for _ in range(8)]
     found = [track for track in back if track is not None]
     assert found
-    assert [track.fresh for track in found] == [True] + [False] * (len(found) - 1)
+    assert [track.redetected for track in found] == [True] + [False] * (len(found) - 1)
     assert at(found[0]) == 200
     assert found[0].shot == 0
 
@@ -101,7 +101,7 @@ def test_a_face_that_jumps_is_found_in_the_same_frame(detector):
     tracker = FaceTracker(detector)
     tracker.step(Scene(((120, 240, 8),)))
     track = tracker.step(Scene(((520, 240, 8),)))
-    assert (at(track), track.fresh, track.shot) == (520, True, 0)
+    assert (at(track), track.redetected, track.shot) == (520, True, 0)
 
 
 def test_without_a_face_the_search_takes_breaks(detector):
@@ -116,9 +116,9 @@ def test_a_cut_begins_a_shot_and_searches_at_once(detector):
     tracker.step(Scene())
     tracker.step(Scene())
     track = tracker.step(Scene(luma=BRIGHT))
-    assert (track.shot, track.fresh) == (1, True)
+    assert (track.shot, track.redetected) == (1, True)
     assert detector.searches == 2
-    assert not tracker.step(Scene(luma=BRIGHT)).fresh
+    assert not tracker.step(Scene(luma=BRIGHT)).redetected
 
 
 def test_a_cut_searches_at_once_even_while_waiting(detector):
@@ -172,7 +172,7 @@ def test_a_real_clip_is_tracked_in_every_frame(sample):
     tracker = FaceTracker(BundleDetector())
     with read(sample) as frames:
         tracks = [tracker.step(frame) for _, frame in zip(range(12), frames, strict=False)]
-    assert [track.fresh for track in tracks] == [True] + [False] * 11
+    assert [track.redetected for track in tracks] == [True] + [False] * 11
     assert np.abs(np.diff([at(track) for track in tracks])).max() <= 5
 
 

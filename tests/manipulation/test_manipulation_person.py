@@ -62,9 +62,9 @@ def test_some_frames_a_second_are_enough(frames, model):
     class Counted(BundleDetector):
         looks = 0
 
-        def landmarks(self, picture, region):
+        def estimate_landmarks(self, picture, region):
             Counted.looks += 1
-            return super().landmarks(picture, region)
+            return super().estimate_landmarks(picture, region)
 
     estimate_people(frames, FaceTracker(Counted()), model)
     assert Counted.looks <= len(frames) / 2

@@ -32,5 +32,5 @@ def face_at(x: float, y: float, scale: float = 8.0):
 
 def found(detector, frame):
     """Landmarks [478, 3], looked for as the tracker does: once more in the region of the first look."""
-    first = detector.landmarks(frame, detector.regions(frame)[0]).points
-    return detector.landmarks(frame, Region.of_landmarks(first)).points
+    first = detector.estimate_landmarks(frame, detector.detect_faces(frame)[0]).points
+    return detector.estimate_landmarks(frame, Region.of_landmarks(first)).points

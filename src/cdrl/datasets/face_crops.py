@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cdrl.datasets.prepared import SIZE
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import Region
-from cdrl.face.mesh import RIGID
+from cdrl.face.mesh import RIGID_POINTS
 from cdrl.media import Frame
 
 _MARGIN = 0.1  # on each side, over the side of the landmark box
@@ -46,7 +46,7 @@ def _find_run(points: Floats, times: NDArray[np.float64]) -> list[Region]:
     flat = points[:, :, :2].astype(np.float64)
     eyes = flat[:, 263] - flat[:, 33]
     angle = _smooth(np.unwrap(np.arctan2(eyes[:, 1], eyes[:, 0]))[:, None], times, _HEAD)[:, 0]
-    anchor = flat[:, list(RIGID)].mean(1)
+    anchor = flat[:, list(RIGID_POINTS)].mean(1)
     axes = np.stack([np.stack([np.cos(angle), np.sin(angle)], 1), np.stack([-np.sin(angle), np.cos(angle)], 1)], 1)
     upright = np.einsum("tij,tpj->tpi", axes, flat - anchor[:, None])
     low, high = upright.min(1), upright.max(1)

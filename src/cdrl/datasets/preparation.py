@@ -127,7 +127,7 @@ def _prepare(clip: Clip, settings: PreparationSettings) -> Sample:
     arrays: dict[str, NDArray[Any]] = {
         "times": times,
         "landmarks": np.stack([transform_to_crop(f.points, crop) for f, crop in zip(faces, crops, strict=True)]),
-        "blendshapes": np.stack([detector.blendshapes(face.points) for face in faces]).astype(np.float16),
+        "blendshapes": np.stack([detector.estimate_blendshapes(face.points) for face in faces]).astype(np.float16),
         "shots": np.array([face.shot for face in faces], np.int64),
     }
     speech = _encode_speech(clip, info, settings, times, remarks)
@@ -165,7 +165,7 @@ def _track_face(
             track = tracker.step(frame)
             if track is not None:
                 # A face that is detected anew need not be where the last one was.
-                run += track.fresh or run < 0
+                run += track.redetected or run < 0
                 faces.append(_FaceFrame(frame.index, frame.time, track.points, track.shot, run))
         remarks += [f"clips with a flaw ({note})" for note in frames.notes if note not in info.notes]
     return faces, tracked, total

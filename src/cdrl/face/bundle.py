@@ -1,7 +1,7 @@
 """Google's face landmark bundle (`face_landmarker_v2.task`, Apache-2.0), run directly in LiteRT.
 
 The bundle is a zip of three networks and of the metadata of the canonical face mesh. It ships in the package and
-is loaded only after its SHA-256 was verified.
+is loaded only after its SHA-256 is verified.
 
 The runtime greets on the process's standard error when the first network is made, and has no switch for it; only the
 program `cdrl` keeps that from users, see `cdrl.cli.streams`.
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from cdrl.assets import verified_bytes
 
 Floats = NDArray[np.floating[Any]]
+"""Arrays of floats of any precision."""
 
 _BUNDLE = "face_landmarker_v2.task"
 
@@ -30,10 +31,10 @@ def _members() -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-class Network:
-    """One network of the bundle, on one thread (two threads cost small networks more than they give).
+class TFLiteModel:
+    """One network of the bundle, on one thread: two threads cost small networks more than they give.
 
-    Not thread-safe: one object a thread.
+    Not thread-safe: make one object a thread.
     """
 
     def __init__(self, member: str) -> None:
@@ -44,7 +45,7 @@ class Network:
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
 
     def __call__(self, tensor: Floats) -> list[Floats]:
-        """Runs the network on one input tensor; copies of all its outputs."""
+        """Run the network on one input tensor and return copies of all its outputs."""
         self._interpreter.set_tensor(self._input, tensor)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]
@@ -52,16 +53,18 @@ class Network:
 
 @dataclass(frozen=True)
 class CanonicalMesh:
-    """The canonical face: `vertices` [468, 3] in centimetres (x to the face's left, y up, z to the viewer),
-    `uv` [468, 2] in [0, 1], `triangles` [n, 3] vertex numbers."""
+    """The canonical face."""
 
     vertices: Floats
+    """[468, 3] cm: x to the face's left, y up, z to the viewer."""
     uv: Floats
+    """[468, 2] in [0, 1]: place in the bundle's own texture."""
     triangles: NDArray[np.int32]
+    """[n, 3] vertex numbers."""
 
 
-def _fields(message: bytes) -> dict[int, list[Any]]:
-    """The fields of a protobuf message by number (wire format only: varint, 32/64 bit and length-delimited)."""
+def _parse_protobuf(message: bytes) -> dict[int, list[Any]]:
+    """Return the fields of a protobuf message by number, in wire format: varint, 32/64 bit and length-delimited."""
     fields: dict[int, list[Any]] = {}
     at = 0
 
@@ -91,30 +94,37 @@ def _fields(message: bytes) -> dict[int, list[Any]]:
 
 @cache
 def canonical_mesh() -> CanonicalMesh:
-    """The canonical mesh in the bundle's geometry metadata (`Mesh3d`: vertex buffer in field 3, index buffer in 4)."""
-    metadata = _fields(_members()["geometry_pipeline_metadata_landmarks.binarypb"])
-    mesh = _fields(metadata[1][0])
+    """Return the mesh in the bundle's geometry metadata (`Mesh3d`: vertex buffer in field 3, index buffer in 4)."""
+    metadata = _parse_protobuf(_members()["geometry_pipeline_metadata_landmarks.binarypb"])
+    mesh = _parse_protobuf(metadata[1][0])
     vertices = np.frombuffer(b"".join(mesh[3]), "<f4").reshape(-1, 5)
     return CanonicalMesh(vertices[:, :3].copy(), vertices[:, 3:].copy(), np.array(mesh[4], np.int32).reshape(-1, 3))
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One operation of a network: `kind` is TensorFlow Lite's name; `inputs` are numbers of computed tensors (the
-    network's input among them), `constants` its weights in order, `output` the number of what it computes and `shape`
-    that tensor's shape [1, h, w, channels]."""
+class NetworkLayer:
+    """One operation of a network."""
 
     kind: str
+    """TensorFlow Lite's name of the operation."""
     inputs: tuple[int, ...]
+    """Numbers of computed tensors; the network's input is one."""
     constants: tuple[Floats, ...]
+    """Its weights in order."""
     output: int
+    """Number of the tensor that it computes."""
     shape: tuple[int, ...]
+    """[1, h, w, channels], shape of that tensor."""
 
 
-def layers(member: str) -> list[Layer]:
-    """The operations of a network of the bundle in order, for building it again in another framework.
+def read_layers(member: str) -> list[NetworkLayer]:
+    """Read the operations of a network of the bundle in order, for building it again in another framework.
 
-    Weights come out as float32; the operations that only unpack them are left out.
+    Args:
+        member: Name of the network's file in the bundle.
+
+    Returns:
+        The operations, with weights as float32; those that only unpack weights are left out.
     """
     interpreter: Any = Interpreter(
         model_content=_members()[member],
@@ -127,14 +137,14 @@ def layers(member: str) -> list[Layer]:
     entry = interpreter.get_input_details()[0]
     interpreter.set_tensor(entry["index"], np.zeros(entry["shape"], np.float32))
     interpreter.invoke()
-    computed, found = {int(entry["index"])}, []
+    computed, layers = {int(entry["index"])}, []
     for operation in interpreter._get_ops_details():
         if operation["op_name"] == "DEQUANTIZE":
             continue
-        given, output = [int(index) for index in operation["inputs"] if index >= 0], int(operation["outputs"][0])
-        constants = tuple(interpreter.get_tensor(index) for index in given if index not in computed)
-        inputs = tuple(index for index in given if index in computed)
+        operands, output = [int(index) for index in operation["inputs"] if index >= 0], int(operation["outputs"][0])
+        constants = tuple(interpreter.get_tensor(index) for index in operands if index not in computed)
+        inputs = tuple(index for index in operands if index in computed)
         shape = tuple(int(size) for size in tensors[output]["shape"])
-        found.append(Layer(operation["op_name"], inputs, constants, output, shape))
+        layers.append(NetworkLayer(operation["op_name"], inputs, constants, output, shape))
         computed.add(output)
-    return found
+    return layers

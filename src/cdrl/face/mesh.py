@@ -1,6 +1,6 @@
 """The mesh of the 478 landmarks: contours, pairs that open and close, triangles, editable regions.
 
-"Right" and "left" are the person's own. Points 468–472 and 473–477 are the right and left iris (centre first) and
+"Right" and "left" are the person's own. Points 468–472 and 473–477 are the right and left iris (center first) and
 belong to no triangle.
 """
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from cdrl.face.bundle import Floats, canonical_mesh
 
 POINTS = 478
+"""Landmarks of a face, irises included."""
 MESH_POINTS = 468
+"""Landmarks that belong to the mesh: the first ones."""
 
 # fmt: off
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
@@ -25,52 +27,42 @@ INNER_CORNERS, MOUTH_CORNERS = (78, 308), (61, 291)  # right, left
 OUTER_LIPS = ((185, 40, 39, 37, 0, 267, 269, 270, 409), (146, 91, 181, 84, 17, 314, 405, 321, 375))
 RIGHT_BROW, LEFT_BROW = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107), (276, 283, 282, 295, 285, 300, 293, 334, 296, 336)
 RIGHT_IRIS, LEFT_IRIS = (468, 469, 470, 471, 472), (473, 474, 475, 476, 477)
-# Points that ride with the skull whatever the face does: nose, eye corners, temples, in front of the ears. No forehead:
-# the network lets it rise with the brows.
-RIGID = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 33, 133, 263, 362, 127, 356, 234, 454, 93, 323, 162, 389, 132, 361)
+# Points that move with the skull whatever the face does: nose, eye corners, temples, in front of the ears. None on the
+# forehead, which the network lets rise with the brows.
+RIGID_POINTS = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 33, 133, 263, 362, 127, 356, 234, 454, 93, 323, 162, 389, 132,
+                361)
 # fmt: on
 
 
 def triangles() -> NDArray[np.int32]:
-    """[n, 3] triangles of the whole face, eyes and mouth filled; only the oval is a border."""
+    """Return the triangles [n, 3] of the whole face, eyes and mouth filled; only the oval is a border."""
     return canonical_mesh().triangles
 
 
 @cache
 def canonical_points() -> Floats:
-    """[478, 3] canonical face in the axes of landmarks (x right, y down, z away from the viewer), centimetres.
+    """Return the canonical face [478, 3], cm, in the axes of landmarks: x right, y down, z away from the viewer.
 
     The irises, which the canonical mesh lacks, lie between their lids.
     """
     points = np.zeros((POINTS, 3), np.float32)
     points[:MESH_POINTS] = canonical_mesh().vertices * np.array([1, -1, -1], np.float32)
     for iris, corners, lids in ((RIGHT_IRIS, RIGHT_CORNERS, RIGHT_LIDS), (LEFT_IRIS, LEFT_CORNERS, LEFT_LIDS)):
-        centre = points[[*corners, *lids[0], *lids[1]]].mean(0)
+        center = points[[*corners, *lids[0], *lids[1]]].mean(0)
         ring = np.array([[0, 0, 0], [1, 0, 0], [0, -1, 0], [-1, 0, 0], [0, 1, 0]], np.float32)
-        points[list(iris)] = centre + 0.58 * ring
+        points[list(iris)] = center + 0.58 * ring
     return points
 
 
 @cache
 def region_weights() -> dict[str, Floats]:
-    """Soft membership [478] in [0, 1] of each region; the four add up to one at every point."""
+    """Return the soft membership [478] in [0, 1] of points in each region; the four add up to one at every point."""
     points = canonical_points()
     seeds = {
         "brows": [*RIGHT_BROW, *LEFT_BROW, 9, 8, 151, 10, 67, 297, 103, 332],
         "eyes": [*RIGHT_CORNERS, *LEFT_CORNERS, *RIGHT_LIDS[0], *RIGHT_LIDS[1], *LEFT_LIDS[0], *LEFT_LIDS[1], 468, 473],
         "cheeks": [50, 280, 205, 425, 187, 411, 116, 345, 101, 330, 4, 195, 48, 278, 129, 358, 234, 454],
-        "mouth": [
-            *MOUTH_CORNERS,
-            *OUTER_LIPS[0],
-            *OUTER_LIPS[1],
-            *INNER_LIPS[0],
-            *INNER_LIPS[1],
-            152,
-            200,
-            164,
-            43,
-            273,
-        ],
+        "mouth": [*MOUTH_CORNERS, *sum(OUTER_LIPS + INNER_LIPS, ()), 152, 200, 164, 43, 273],
     }
     nearest = np.stack(
         [np.linalg.norm(points[:, None] - points[None, index], axis=2).min(1) for index in seeds.values()]

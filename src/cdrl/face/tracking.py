@@ -7,86 +7,111 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.face.bundle import Floats
-from cdrl.face.landmarks import PRESENCE, LandmarkDetector, Picture, Region
+from cdrl.face.landmarks import PRESENCE, CroppableImage, LandmarkDetector, Region
 from cdrl.face.selection import parse_face
 from cdrl.media import PixelFormat
 
-_CUT = 0.11  # mean change of luma between two frames (of its range) that only a cut makes
-_LOOK_AGAIN = 5  # frames between two searches while there is no face
+_CUT_CHANGE = 0.11  # mean change of luma between two frames (of its range) that only a cut makes
+_DETECTION_INTERVAL = 5  # frames between two searches while there is no face
 _THUMBNAIL = 24  # rows and columns of the picture that cuts are looked for in
 
 
-class TrackedPicture(Picture, Protocol):
+class TrackableImage(CroppableImage, Protocol):
     """A picture whose first plane is its luma."""
 
     @property
-    def planes(self) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], ...]: ...
+    def planes(self) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], ...]:
+        """Samples of each plane, [h, w]."""
+        ...
+
     @property
-    def format(self) -> PixelFormat: ...
+    def format(self) -> PixelFormat:
+        """What the samples mean."""
+        ...
 
 
 @dataclass(frozen=True)
 class Track:
-    """The face in one frame: landmarks [478, 3] in pixels; `shot` counts cuts, `fresh` marks a face just found."""
+    """The face in one frame."""
 
     points: Floats
+    """[478, 3] landmarks, pixels."""
     presence: float
+    """Probability, in [0, 1], that there is a face."""
     shot: int
-    fresh: bool
+    """Number of cuts before."""
+    redetected: bool
+    """Whether the face was detected in this frame, not followed from the one before."""
 
 
 class FaceTracker:
-    """Feeds on a clip's frames in order. Each cut and each loss acquires the face anew."""
+    """Follows a face through a clip's frames, given in order; after each cut and each loss it is detected again."""
 
     def __init__(self, detector: LandmarkDetector, face: str = "largest") -> None:
+        """Prepare.
+
+        Args:
+            detector: Finds faces; used by this tracker alone.
+            face: Which of several faces is followed; see `parse_face`.
+
+        Raises:
+            UsageError: `face` is none.
+        """
         self.detector = detector
         self._face = parse_face(face)
         self._region: Region | None = None
         self._thumbnail: Floats | None = None
         self._wait = 0
         self.shot = 0
+        """Number of cuts so far."""
         self.most_faces = 0
-        """The most faces that were found in one frame, wanted or not."""
+        """The most faces that were detected in one frame."""
 
-    def skip(self, frame: TrackedPicture) -> None:
-        """Passes over the next frame, looking for a cut only, so that shots count alike whoever looks closer."""
-        if self._is_cut(frame):
+    def skip(self, frame: TrackableImage) -> None:
+        """Pass over the next frame, looking for a cut only, so that shots count alike whatever is skipped."""
+        if self._is_scene_cut(frame):
             self.shot += 1
             self._region = None
             self._wait = 0
 
-    def step(self, frame: TrackedPicture) -> Track | None:
-        """The face in the next frame; None where it is not seen."""
+    def step(self, frame: TrackableImage) -> Track | None:
+        """Return the face in the next frame; None where it is not seen."""
         self.skip(frame)
         if self._region is not None:
-            found = self.detector.landmarks(frame, self._region)
-            if found.presence >= PRESENCE and _plausible(found.points, frame):
-                self._region = Region.of_landmarks(found.points)
-                return Track(found.points, found.presence, self.shot, False)
+            track = self._follow(frame, self._region, redetected=False)
+            if track is not None:
+                return track
             self._region = None
             self._wait = 0
-        return self._acquire(frame)
+        return self._detect(frame)
 
-    def _acquire(self, frame: TrackedPicture) -> Track | None:
+    def _follow(self, frame: TrackableImage, region: Region, *, redetected: bool) -> Track | None:
+        """Return the face in a region, and remember where to look for it in the next frame."""
+        face = self.detector.estimate_landmarks(frame, region)
+        if face.presence < PRESENCE or not _is_plausible(face.points, frame):
+            return None
+        self._region = Region.of_landmarks(face.points)
+        return Track(face.points, face.presence, self.shot, redetected)
+
+    def _detect(self, frame: TrackableImage) -> Track | None:
         if self._wait > 0:
             self._wait -= 1
             return None
-        regions = self.detector.regions(frame)
+        regions = self.detector.detect_faces(frame)
         self.most_faces = max(self.most_faces, len(regions))
-        for region in self._choice(regions):
-            found = self.detector.landmarks(frame, region)
-            if found.presence < PRESENCE:
+        for region in self._select(regions):
+            first = self.detector.estimate_landmarks(frame, region)
+            if first.presence < PRESENCE:
                 continue
-            # A second look in the region that the landmarks give: the one the next frames will use.
-            found = self.detector.landmarks(frame, Region.of_landmarks(found.points))
-            if found.presence >= PRESENCE and _plausible(found.points, frame):
-                self._region = Region.of_landmarks(found.points)
-                return Track(found.points, found.presence, self.shot, True)
-        self._wait = _LOOK_AGAIN
+            # Once more, in the region that the landmarks give: the one the next frames will use.
+            track = self._follow(frame, Region.of_landmarks(first.points), redetected=True)
+            if track is not None:
+                return track
+        self._wait = _DETECTION_INTERVAL
         return None
 
-    def _choice(self, regions: list[Region]) -> list[Region]:
-        """The wanted face first; only it where a place was asked for."""
+    def _select(self, regions: list[Region]) -> list[Region]:
+        """Return the wanted face first; only it where a place was asked for."""
         across = sorted(regions, key=lambda region: region.x)
         if self._face == "largest":
             return sorted(regions, key=lambda region: -region.side)
@@ -97,17 +122,17 @@ class FaceTracker:
         number = int(self._face)
         return across[number - 1 : number]
 
-    def _is_cut(self, frame: TrackedPicture) -> bool:
+    def _is_scene_cut(self, frame: TrackableImage) -> bool:
         luma = frame.planes[0]
         rows, columns = (np.linspace(0, n - 1, _THUMBNAIL).astype(int) for n in luma.shape[:2])
         # Blocks of a few pixels, not single ones: noise and fine texture must not look like a cut.
         block = np.mean([luma[np.ix_(np.maximum(rows - k, 0), np.maximum(columns - k, 0))] for k in range(4)], 0)
         thumbnail = block.astype(np.float32) / frame.format.maximum
         before, self._thumbnail = self._thumbnail, thumbnail
-        return before is not None and float(np.abs(thumbnail - before).mean()) > _CUT
+        return before is not None and float(np.abs(thumbnail - before).mean()) > _CUT_CHANGE
 
 
-def _plausible(points: Floats, frame: TrackedPicture) -> bool:
-    """Whether most of the face lies in the picture."""
+def _is_plausible(points: Floats, frame: TrackableImage) -> bool:
+    """Return whether most of the face lies in the picture."""
     inside = (points[:, 0] >= 0) & (points[:, 0] < frame.width) & (points[:, 1] >= 0) & (points[:, 1] < frame.height)
     return float(inside.mean()) > 0.5

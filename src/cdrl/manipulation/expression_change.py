@@ -28,8 +28,8 @@ LOWER_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]
 """Points on the lower edges of the brows, and on the upper lids below them."""
 BROW_LIMIT, BROW_EXCESS = 0.45, 0.4
 """Shares of the way from brow to lid that a brow comes down: in full, and at most beyond."""
-# In real surprise lids part by .23 to .31 of the eye's width (medians of clips), and in 160 clips hardly a frame by more
-# than .36: wider is a doll's eye, and draws the iris out.
+# In real surprise lids part by .23 to .31 of the eye's width (medians of clips), and in 160 clips hardly a frame by
+# more than .36: wider is a doll's eye, and draws the iris out.
 EYE_LIMIT, EYE_EXCESS = 0.3, 0.06
 """Shares of an eye's width that lids part: in full, and at most beyond."""
 MIN_OPENING = 0.05
@@ -153,7 +153,7 @@ def lip_reopening(opening: Array, closed_opening: Array) -> Array:
 
 
 def wide_mouth_limit(opening: Array, closed_opening: Array) -> Array:
-    """Return the share of it that a mouth shows at that opening, in 0..1: wide open it stretches no further sideways."""
+    """Return the share of it that a mouth shows, in 0..1: a wide open mouth stretches no further sideways."""
     return 1 - (1 - WIDE_MOUTH_SHARE) * hill((opening - closed_opening) / WIDE_MOUTH_HALF_POINT, 3)
 
 
@@ -172,6 +172,6 @@ def _saturate(x: Array, limit: float, excess: float) -> Array:
 def mouth_limit(total: Array) -> Array:
     """Return the factor [...] on the mouth's offset where amounts of emotion add up to `total` [...].
 
-    It is 1 up to one whole emotion; beyond, the mouth is drawn little farther: lips stretched more tear out of the face.
+    It is 1 up to one whole emotion; beyond, the mouth goes little farther: lips stretched more tear out of the face.
     """
     return _saturate(total, 1.0, MAX_MOUTH_EXCESS) / array_namespace(total).clip(total, 1.0, None)

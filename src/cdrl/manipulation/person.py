@@ -125,7 +125,7 @@ def estimate_people(frames: Iterable[Frame], tracker: FaceTracker, model: Expres
         due = frame.time + OBSERVATION_INTERVAL
         track = tracker.step(frame)
         if track is not None:
-            estimator.add_frame(frame, track, tracker.detector.blendshapes)
+            estimator.add_frame(frame, track, tracker.detector.estimate_blendshapes)
     return estimator.estimate_all()
 
 

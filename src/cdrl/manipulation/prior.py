@@ -269,7 +269,7 @@ def _normalize(amounts: Mapping[str, float]) -> Floats:
 
 
 def _unpack(data: bytes) -> dict[str, Floats]:
-    """Return the arrays of an npz by field; of a small file that claims any size no more than `MAX_UNPACKED` is read."""
+    """Return the arrays of an npz by field; no more than `MAX_UNPACKED` is read, whatever size a file claims."""
     arrays, left = {}, MAX_UNPACKED
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name in array_names():

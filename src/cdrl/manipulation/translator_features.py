@@ -21,8 +21,8 @@ def person_features(person: Person, prior: EmotionPrior) -> Floats:
     """Return what a person looks like.
 
     Returns:
-        [i + e + 2]: the identity code in deviations, the amounts of emotion shown already, how far closed lips seem open
-        (cm), and the relief over the reference relief.
+        [i + e + 2]: the identity code in deviations, the amounts of emotion shown already, the opening of closed lips
+        in cm, and the relief over the reference relief.
     """
     modes = prior.identity.reshape(len(prior.identity), -1)
     code = modes @ (person.neutral_shape - prior.mean).ravel() / np.maximum(np.square(modes).sum(1), 1e-9)

@@ -67,5 +67,5 @@ def _eye_flow_masks(
 
 
 def _aperture(contour: Floats) -> float:
-    """Return the mean lid opening in pixels of a contour [16, 2]: outer corner, upper lid, inner corner, lower lid reversed."""
+    """Return the mean lid opening, pixels, of a contour [16, 2]: outer corner, upper lid, inner corner, lower lid."""
     return float(np.linalg.norm(contour[1:8] - contour[15:8:-1], axis=1).mean())

@@ -12,7 +12,7 @@ from cdrl.rendering.warp import Plane, apply_gain, split_gain, warp_plane
 
 
 def split_planes(frame: Frame) -> list[Plane]:
-    """Return a frame's luma, and a copy of its chroma as one plane of two channels: what moves alike is moved at once."""
+    """Return a frame's luma, and a copy of its chroma as one plane of two channels, so that both move at once."""
     form = frame.format
     luma = Plane(frame.planes[0], (1, 1), float(form.black), float(form.maximum))
     if form.gray:

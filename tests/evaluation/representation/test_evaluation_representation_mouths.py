@@ -13,7 +13,7 @@ from cdrl.evaluation.representation.mouths import (
     shut,
 )
 from cdrl.face.apertures import lips
-from cdrl.face.landmarks import BundleDetector, Region, Still
+from cdrl.face.landmarks import BundleDetector, Region, StillImage
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read
 
@@ -30,7 +30,7 @@ def spoken(sample):
     aligned = Region(region.x, region.y, region.side / 1.5 * 1.2, region.angle)
     picture = frame.rgb_crop(aligned.matrix(SIZE), (SIZE, SIZE))
     detector = BundleDetector()
-    found = detector.landmarks(Still(picture), Region(SIZE / 2, SIZE / 2, SIZE * 1.25, 0.0))
+    found = detector.estimate_landmarks(StillImage(picture), Region(SIZE / 2, SIZE / 2, SIZE * 1.25, 0.0))
     return detector, picture, found.points
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cdrl.datasets.pairs import measure_mouth_opening
 from cdrl.errors import FaceError
 from cdrl.face.apertures import lips
-from cdrl.face.landmarks import LandmarkDetector, Region, Still
+from cdrl.face.landmarks import LandmarkDetector, Region, StillImage
 from cdrl.face.mesh import region_weights
 from cdrl.rendering.flow import Flow, compute_backward_flow
 from cdrl.rendering.warp import Plane, warp
@@ -88,5 +88,5 @@ def seen_opening(detector: LandmarkDetector, picture: Picture, points: Floats) -
 
     `points`: landmarks [478, 3] that say where in the picture to look.
     """
-    found = detector.landmarks(Still(picture), Region.of_landmarks(points))
+    found = detector.estimate_landmarks(StillImage(picture), Region.of_landmarks(points))
     return float(measure_mouth_opening(found.points))
