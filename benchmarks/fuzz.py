@@ -49,7 +49,7 @@ from cdrl.media import read
 
 MOST_MEMORY = 1536  # MiB that one input may take beyond what is loaded: a dozen frames of 8K are under way
 LOADED = (
-    *("editor", "cli.edit", "cli.batch", "cli.verify", "cli.convert", "app.studio"),
+    *("pipeline.editor", "cli.edit", "cli.batch", "cli.verify", "cli.convert", "app.service"),
     *("cli.export", "cli.data_check", "cli.data_prepare"),
 )
 TALKATIVE = {"verify", "data", "--dry-run"}  # commands, and an option, that print more than a line

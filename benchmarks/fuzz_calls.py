@@ -9,16 +9,16 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+from cdrl import load
 from cdrl.cli.streams import native_messages_muted
-from cdrl.editor import load
 from cdrl.errors import CdrlError, one_line
 from cdrl.media import Limits
 
 
 def upload(name: str) -> None:
     """What the app does with a clip: open it, look through it, sound and all, and close the page."""
+    from cdrl.app.service import EditService  # noqa: PLC0415
     from cdrl.app.sessions import Sessions  # noqa: PLC0415
-    from cdrl.app.studio import Studio  # noqa: PLC0415
 
     tempfile.tempdir = str(Path.cwd())  # so that what is left is seen
     sessions = Sessions()
@@ -26,9 +26,9 @@ def upload(name: str) -> None:
         arrived = sessions.root / "arrived" / name
         arrived.parent.mkdir()
         shutil.copyfile(name, arrived)
-        studio, session = Studio(load(), Limits(max_seconds=600)), sessions.of("page")
-        studio.open(session, arrived)
-        studio.look_through(session)
+        service, session = EditService(load(), Limits(max_seconds=600)), sessions.get("page")
+        service.open_clip(session, arrived)
+        service.look_through(session)
     finally:
         sessions.close_all()
 

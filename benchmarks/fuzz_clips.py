@@ -68,7 +68,7 @@ def cut(random: Random, name: str, content: bytes) -> bytes:
     return content[: random.randrange(1, len(content))]
 
 
-def rearranged(random: Random, name: str, content: bytes) -> bytes:
+def convert_format(random: Random, name: str, content: bytes) -> bytes:
     """Two stretches exchanged, one twice, one gone, or one of zeros."""
     first, second, third = sorted(random.randrange(len(content)) for _ in range(3))
     before, left, right, after = content[:first], content[first:second], content[second:third], content[third:]
@@ -244,7 +244,7 @@ def kinds() -> dict[str, Callable[[Random, Shelf, int], Case]]:
         "bits flipped in the payload": in_payload,
         "bits flipped in the index": in_index,
         "cut off": cut,
-        "stretches moved, doubled, lost, zeroed": rearranged,
+        "stretches moved, doubled, lost, zeroed": convert_format,
         "sizes and counts at extremes": extreme_numbers,
         "times scrambled": times,
         "width and height that lie": sizes,

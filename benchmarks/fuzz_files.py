@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from fuzz_clips import EDIT, HEAD, SIZES, cut, extreme_numbers, flipped, rearranged
+from fuzz_clips import EDIT, HEAD, SIZES, convert_format, cut, extreme_numbers, flipped
 from fuzz_shelf import EDITED, HEIGHT, SIDECAR, WIDTH, Case, Shelf
 
 from cdrl import assets
@@ -71,7 +71,7 @@ def photos(random: Random, shelf: Shelf, index: int) -> Case:
         case 1:
             content = cut(random, name, content)
         case 2:
-            content = rearranged(random, name, content)
+            content = convert_format(random, name, content)
         case 3:
             content = extreme_numbers(random, name, content)
         case 4:
@@ -119,7 +119,7 @@ def projects(random: Random, shelf: Shelf, index: int) -> Case:
     """A project with a trap in it, or damaged; every eighth is good."""
     content, expected = dict(PROJECT), "success" if index % 8 == 0 else "anything"
     if index % 8:
-        key = random.choice([*content, "reference", "segments", "prior", "model", "colour", "output"])
+        key = random.choice([*content, "reference", "segments", "prior", "model", "color", "output"])
         content[key] = random.choice(TRAPS)
         if key in ("segments", "reference"):
             content.pop("emotion")
@@ -144,7 +144,7 @@ def lists(random: Random, shelf: Shelf, index: int) -> Case:
     row = {"source": "talk.mp4", "output": "a.mp4", "emotion": "happy", "intensity": "0.5", "face": "largest"}
     good = index % 20 == 0
     if not good:
-        key = random.choice([*row, "reference", "project", "enroll", "model", "prior", "segments", "regions", "colour"])
+        key = random.choice([*row, "reference", "project", "enroll", "model", "prior", "segments", "regions", "color"])
         row[key] = str(random.choice((*TRAPS, "../a.mp4", "angry=../face.jpg", "angry=/dev/zero", "a;b", '"', "a\nb")))
     quoted = ('"' + value.replace('"', '""') + '"' for value in row.values())
     text = f"{','.join(row)}\n{','.join(quoted)}\n".encode("utf-8", "surrogatepass")
@@ -227,7 +227,7 @@ def translators(random: Random, shelf: Shelf, index: int) -> Case:
         case 1:
             content = flipped(random, content, len(content) - 4000, len(content))
         case 2:
-            content = rearranged(random, "", content)
+            content = convert_format(random, "", content)
         case _:
             content = random.choice((cut(random, "", content), random.randbytes(5000), content * 2, b"\x08" * 10**6))
     files = {"m.onnx": content, "talk.mp4": shelf.clips["talk.mp4"]}
@@ -250,7 +250,7 @@ def checkpoints(random: Random, shelf: Shelf, index: int) -> Case:
             content = struct.pack("<Q", random.choice((0, 2**63, size + 1, 10**8, 1))) + content[8:]
         case _:
             content = random.choice(
-                (cut(random, "", content), b"\x10" + bytes(7) + b"[" * 10**6, rearranged(random, "", content))
+                (cut(random, "", content), b"\x10" + bytes(7) + b"[" * 10**6, convert_format(random, "", content))
             )
     return Case("checkpoints", index, ["load", "x.safetensors"], {"x.safetensors": content})
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import cdrl
-from cdrl.export import ANGLES, ARKIT, performances
+from cdrl.export import ANGLES, ARKIT, extract_performances
 from cdrl.media import Limits
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "1001_DFA_NEU_XX.flv"
@@ -26,9 +26,9 @@ def compared(source: Path, emotion: str, folder: Path) -> tuple[str, float]:
     video = folder / f"{emotion}.mp4"
     job = cdrl.load().edit(source, emotion=emotion)
     job.save(video)
-    source_face, edited_face = performances(source, job, "largest", Limits())
+    source_face, edited_face = extract_performances(source, job, "largest", Limits())
     assert edited_face is not None  # a job was given
-    rendered_face, _ = performances(video, None, "largest", Limits())
+    rendered_face, _ = extract_performances(video, None, "largest", Limits())
     faces = zip(source_face.faces, edited_face.faces, rendered_face.faces, strict=True)
     known = np.array([each for each in faces if all(face is not None for face in each)])  # [frames, 3, 61]
     head = float(np.abs(known[:, 0, HEAD] - known[:, 2, HEAD]).mean())

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cdrl
-from cdrl.editor import Editor
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import CdrlError
+from cdrl.pipeline.editor import Editor
 
 Picture = NDArray[np.uint8]
 

@@ -15,6 +15,7 @@ import pytest
 import cdrl
 from cdrl import errors
 from cdrl.cli.main import COMMANDS, main
+from cdrl.request import REQUEST_FIELDS
 
 
 class Report:
@@ -36,12 +37,12 @@ class Editor:
     def __init__(self, failure=None, warnings=()):
         self.failure, self.warnings, self.asked = failure, warnings, {}
 
-    def edit(self, source, **wish):
-        self.asked = {"source": source, **wish}
+    def edit(self, request, limits):
+        self.asked = {"limits": limits, **{name: getattr(request, name) for name in REQUEST_FIELDS}}
         return self
 
-    def save(self, path, **how):
-        self.asked |= {"path": path, **how}
+    def save(self, path, options, progress):
+        self.asked |= {"path": path, "progress": progress, **vars(options)}
         if self.failure is not None:
             raise self.failure
         return Report(self.warnings)

@@ -20,9 +20,9 @@ from cdrl.export import (
     Performance,
     arkit,
     clip_rate,
+    extract_performances,
     head_and_eyes,
     parse_timecode,
-    performances,
     read_json,
     read_livelink,
     timecode,
@@ -180,13 +180,13 @@ def test_head_and_eyes_turn_alike():
 def test_a_take_that_appears_meanwhile_is_not_replaced(sample, tmp_path, monkeypatch, capsys):
     from cdrl import export
 
-    look = export.performances
+    look = export.extract_performances
 
     def slow(*given, **how):
         (tmp_path / "take.json").write_text("somebody else's")
         return look(*given, **how)
 
-    monkeypatch.setattr(export, "performances", slow)
+    monkeypatch.setattr(export, "extract_performances", slow)
     assert main(["export", str(sample), "-o", str(tmp_path / "take.json")]) == 5
     assert (tmp_path / "take.json").read_text() == "somebody else's"
     assert capsys.readouterr().err.count("\n") == 1
@@ -194,11 +194,12 @@ def test_a_take_that_appears_meanwhile_is_not_replaced(sample, tmp_path, monkeyp
 
 @pytest.fixture(scope="module")
 def happy(sample, tmp_path_factory):
-    """The sample's performances, and the edited clip's own, seen anew after it was rendered."""
+    """The sample's extract_performances, and the edited clip's own, seen anew after it was rendered."""
     job = cdrl.load().edit(sample, emotion="happy")
     path = tmp_path_factory.mktemp("export") / "happy.mp4"
     job.save(path)
-    return *performances(sample, job, "largest", Limits()), performances(path, None, "largest", Limits())[0]
+    rendered, _ = extract_performances(path, None, "largest", Limits())
+    return *extract_performances(sample, job, "largest", Limits()), rendered
 
 
 def coefficients(performance):
@@ -223,7 +224,7 @@ def test_an_edit_turns_neither_head_nor_eyes_and_keeps_the_times(happy, sample):
 def test_the_source_performance_is_what_the_detector_says(happy, sample):
     detector = BundleDetector()
     track = FaceTracker(detector).step(next(read(sample)))
-    np.testing.assert_allclose(happy[0].faces[0][:52], arkit(detector.blendshapes(track.points)))
+    np.testing.assert_allclose(happy[0].faces[0][:52], arkit(detector.estimate_blendshapes(track.points)))
 
 
 def test_command_writes_source_and_edited(sample, tmp_path, capsys):

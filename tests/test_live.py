@@ -17,21 +17,22 @@ import pytest
 import cdrl
 from cdrl.cli.main import main
 from cdrl.errors import InputError, UsageError
-from cdrl.pipeline.frame_editor import Edited
-from cdrl.live.asking import Asked
-from cdrl.live.cameras import Captured, file_as_camera
-from cdrl.live.editing import DESCRIBED, FADE_IN, LiveEditor
-from cdrl.live.mailbox import Mailbox
-from cdrl.live.screens import Nowhere, Window, Y4mPipe, simple
-from cdrl.live.session import Measures, run_live
-from cdrl.manipulation.person import LOOK_EVERY
+from cdrl.live import sources
+from cdrl.live.controls import EmotionControl
+from cdrl.live.editing import FADE_IN, REFINE_AT, LiveEditor
+from cdrl.live.latest_frame import LatestValueQueue
+from cdrl.live.session import LiveMeasures, run_live
+from cdrl.live.sinks import FrameSink, Window, Y4mPipe, to_yuv420
+from cdrl.live.sources import TimedFrame, file_as_camera
+from cdrl.manipulation.person import OBSERVATION_INTERVAL
 from cdrl.media import Frame, Limits, PixelFormat, read
+from cdrl.pipeline.frame_editor import Edited
+from cdrl.pipeline.report import INACTIVE, NO_FACE
 from cdrl.plan import EditPlan
-from cdrl.pipeline.report import NO_FACE, NOT_ASKED
 
 
 def blank(index=0, form=PixelFormat(), size=(32, 24)):  # noqa: B008 - frozen
-    shapes = [size[::-1]] + ([] if form.grey else [form.chroma_shape(size[1], size[0])] * 2)
+    shapes = [size[::-1]] + ([] if form.gray else [form.chroma_shape(size[1], size[0])] * 2)
     planes = tuple(np.full(shape, 100 + index % 50, form.dtype) for shape in shapes)
     return Frame(planes, form, index, index=index, time=Fraction(index, 25))
 
@@ -40,10 +41,10 @@ def captured(frames, every=0.0, ago=0.0):
     """Frames that come one after the other, each after a pause."""
     for index in range(frames):
         time.sleep(every)
-        yield Captured(blank(index), time.monotonic() - ago)
+        yield TimedFrame(blank(index), time.monotonic() - ago)
 
 
-class Shown(Nowhere):
+class Shown(FrameSink):
     """Remembers the numbers of what it was shown."""
 
     def __init__(self):
@@ -64,7 +65,7 @@ def test_frames_are_dropped_before_they_are_delayed():
 
     screen = Shown()
     measures = run_live(captured(60, every=0.01), slow, screen)
-    assert measures.given == 60 == measures.shown + measures.dropped
+    assert measures.received == 60 == measures.shown + measures.dropped
     assert measures.dropped > 30
     assert screen.numbers == sorted(set(screen.numbers))
     assert screen.numbers[-1] == 59, "the last frame has no newer one to make way for"
@@ -80,7 +81,7 @@ def test_a_fast_editor_drops_nothing():
 
 
 def test_latency_counts_from_when_the_frame_was_there_to_when_it_is_shown():
-    class Slow(Nowhere):
+    class Slow(FrameSink):
         def show(self, frame):
             time.sleep(0.03)
 
@@ -89,14 +90,14 @@ def test_latency_counts_from_when_the_frame_was_there_to_when_it_is_shown():
 
 
 def test_measures_as_json():
-    made = Measures(given=5, dropped=1, shown=4, edited=3, seconds=2.0)
+    made = LiveMeasures(received=5, dropped=1, shown=4, edited=3, seconds=2.0)
     made.skipped[NO_FACE] += 1
     made.latencies.extend([0.01, 0.02, 0.03, 0.04])
     said = json.loads(json.dumps(made.to_json()))
     assert said["frames"] == {"in": 5, "out": 4, "dropped": 1, "edited": 3, "skipped": {NO_FACE: 1}}
     assert said["latency_ms"] == {"median": 25.0, "p95": 38.5, "max": 40.0}
     assert said["frames_per_second"] == 2
-    assert json.loads(json.dumps(Measures().to_json()))["latency_ms"] is None
+    assert json.loads(json.dumps(LiveMeasures().to_json()))["latency_ms"] is None
 
 
 def test_what_the_camera_raises_comes_out_after_its_last_frame():
@@ -112,7 +113,7 @@ def test_what_the_camera_raises_comes_out_after_its_last_frame():
 
 @pytest.mark.parametrize("kind", [BrokenPipeError, KeyboardInterrupt])
 def test_a_closed_player_and_control_c_end_it_in_peace(kind):
-    class Closed(Nowhere):
+    class Closed(FrameSink):
         def show(self, frame):
             raise kind
 
@@ -121,17 +122,17 @@ def test_a_closed_player_and_control_c_end_it_in_peace(kind):
 
 def test_it_stops_when_it_is_told_to_even_while_nothing_comes():
     asked = count()
-    measures = run_live(captured(1, every=3), untouched, Nowhere(), lambda: next(asked) > 2)
+    measures = run_live(captured(1, every=3), untouched, FrameSink(), lambda: next(asked) > 2)
     assert measures.shown == 0
     assert measures.seconds < 5
 
 
 def test_a_mailbox_nobody_looks_into_says_so():
-    box = Mailbox()
+    box = LatestValueQueue()
     assert box.put(1)
-    box.leave()
+    box.close()
     assert not box.put(2)
-    assert (box.given, box.dropped) == (1, 1)
+    assert (box.received, box.dropped) == (1, 1)
 
 
 def weights_of(asked, *times):
@@ -139,7 +140,7 @@ def weights_of(asked, *times):
 
 
 def test_one_emotion_passes_into_the_next():
-    asked = Asked({"happy": 1.0})
+    asked = EmotionControl({"happy": 1.0})
     assert weights_of(asked, 0) == [{"happy": 1.0}]
     asked.command("sad")
     begin, middle, end = weights_of(asked, 1, "1.2", "1.4")
@@ -156,14 +157,14 @@ def test_one_emotion_passes_into_the_next():
 
 @pytest.mark.parametrize("line", ["hapy", "intensity", "intensity 9", "intensity nan", "reference", "happy 1 2"])
 def test_what_makes_no_sense_changes_nothing(line):
-    asked = Asked({"happy": 1.0})
+    asked = EmotionControl({"happy": 1.0})
     with pytest.raises(UsageError):
         asked.command(line)
     assert weights_of(asked, 0, 9) == [{"happy": 1.0}] * 2
 
 
 def test_the_intensity_steps_within_its_bounds():
-    asked = Asked({"happy": 0.8, "sad": 0.4})
+    asked = EmotionControl({"happy": 0.8, "sad": 0.4})
     for _ in range(30):
         asked.command("+")
     assert sum(weights_of(asked, 0, 9)[1].values()) == pytest.approx(1.5)
@@ -179,7 +180,7 @@ def editor():
 
 def live_editor(editor, amounts):
     manipulator = editor.manipulator(EditPlan.parse("happy"), {}, Limits())
-    return LiveEditor(editor, manipulator, Asked(amounts))
+    return LiveEditor(editor.expression_model, manipulator, EmotionControl(amounts))
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +197,7 @@ def change(edited):
 
 
 def test_nothing_is_changed_before_the_person_is_known_and_then_it_fades_in(run):
-    known = float((DESCRIBED[0] - 1) * LOOK_EVERY)
+    known = float((REFINE_AT[0] - 1) * OBSERVATION_INTERVAL)
     first = next(index for index, edited in enumerate(run) if edited.skipped is None) / 30
     assert known <= first <= known + 0.5
     sizes = [change(edited) for edited in run]
@@ -219,7 +220,7 @@ def test_a_file_as_a_camera_gives_edited_frames_at_its_own_pace(editor, sample):
     begin = time.monotonic()
     measures = run_live(file_as_camera(sample, Limits()), live.step, Y4mPipe(pipe, Fraction(30)))
     assert time.monotonic() - begin > 1.9
-    assert measures.given == 61 == measures.shown + measures.dropped
+    assert measures.received == 61 == measures.shown + measures.dropped
     assert measures.edited > 5
     pipe.seek(0)
     with av.open(pipe) as container:
@@ -236,13 +237,13 @@ def test_who_comes_after_a_while_is_a_stranger(editor, sample):
         return [live.step(replace(frame, time=begin + Fraction(index, 30))) for index, frame in enumerate(frames)][-1]
 
     assert last(Fraction(0)).skipped is None
-    grey = replace(frames[0].copy(), planes=tuple(np.full_like(plane, 128) for plane in frames[0].planes))
+    gray = replace(frames[0].copy(), planes=tuple(np.full_like(plane, 128) for plane in frames[0].planes))
     shot = live.step(replace(frames[0], time=Fraction(2))).track.shot
-    assert live.step(replace(grey, time=Fraction(3))).track is None
+    assert live.step(replace(gray, time=Fraction(3))).track is None
     again = [live.step(replace(frames[0], time=Fraction(6) + Fraction(index, 30))) for index in range(20)]
     assert again[-1].track is not None
     assert again[-1].track.shot >= shot
-    assert again[-1].skipped == NOT_ASKED
+    assert again[-1].skipped == INACTIVE
 
 
 def test_a_window_shows_and_listens(monkeypatch):
@@ -274,8 +275,8 @@ def test_without_pygame_a_window_says_what_to_do(monkeypatch):
     ],
     ids=lambda form: form.name,
 )
-def test_any_frame_becomes_simple(form):
-    frame = simple(blank(form=form, size=(33, 25)))
+def test_any_frame_becomes_to_yuv420(form):
+    frame = to_yuv420(blank(form=form, size=(33, 25)))
     assert [plane.shape for plane in frame.planes] == [(25, 33), (13, 17), (13, 17)]
     assert {plane.dtype for plane in frame.planes} == {np.dtype(np.uint8)}
     assert abs(int(frame.planes[0][0, 0]) - 100 / (4 if form.depth == 10 else 1)) <= 1
@@ -296,7 +297,7 @@ def test_standard_input_to_standard_output(tmp_path):
 
 
 def write_clip(path, times, aspect=None, **options):
-    """A video whose frame n is grey of its own, shown at `times[n]` seconds; the last one for as long as the first."""
+    """A video whose frame n is gray of its own, shown at `times[n]` seconds; the last one for as long as the first."""
     with av.open(str(path), "w") as output:
         rate = 1 / Fraction(times[1] - times[0])
         stream = output.add_stream("libx264", rate=rate, options={"crf": "0", "bf": "0", **options})
@@ -325,7 +326,7 @@ def decoded(out):
     header = out.split(b"\n", 1)[0].decode().split()
     with av.open(io.BytesIO(out)) as container:
         greys = [int(frame.to_ndarray()[0, 0]) for frame in container.decode(video=0)]
-        return header, container.streams.video[0].guessed_rate, [round((grey - 16) / 3) for grey in greys]
+        return header, container.streams.video[0].guessed_rate, [round((gray - 16) / 3) for gray in greys]
 
 
 @pytest.mark.parametrize("rate", [Fraction(15), Fraction(25), Fraction(30000, 1001), Fraction(60)])
@@ -355,7 +356,7 @@ def test_frames_of_a_file_wait_for_a_slow_edit_where_they_go_to_a_pipe(tmp_path)
     write_clip(tmp_path / "talk.mkv", [Fraction(number, 60) for number in range(30)])
     pipe = io.BytesIO()
     measures = run_live(file_as_camera(tmp_path / "talk.mkv", Limits()), slow, Y4mPipe(pipe, Fraction(30)))
-    assert (measures.given, measures.dropped, measures.shown) == (30, 0, 30)
+    assert (measures.received, measures.dropped, measures.shown) == (30, 0, 30)
     assert decoded(pipe.getvalue())[1:] == (60, list(range(30)))
 
 
@@ -399,10 +400,9 @@ def test_a_stream_without_a_rate_has_the_one_that_is_given():
 
 @pytest.mark.parametrize(("system", "device"), [("darwin", "avfoundation"), ("win32", "dshow")])
 def test_a_camera_of_another_system_without_its_driver_is_one_line(system, device, monkeypatch, capsys):
-    from cdrl.live import cameras
 
     monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(cameras, "enumerate_input_devices", lambda form: [], raising=False)
+    monkeypatch.setattr(sources, "enumerate_input_devices", lambda form: [], raising=False)
     assert main(["live", "--output", "none", "--i-have-consent"]) == 3
     err = capsys.readouterr().err
     assert err.count("\n") == 1

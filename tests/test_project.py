@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdrl.errors import CdrlError, InputError, InputNotFoundError, LimitError, UsageError
-from cdrl.project import MAX_BYTES, Project, local_path
+from cdrl.project import MAX_BYTES, local_path, read_project, request_from_json, write_project
+from cdrl.request import EditRequest
 
 LEAST = {"version": 1, "source": "talk.mp4", "emotion": "happy"}
 
@@ -23,7 +24,7 @@ def written(folder, content):
 def test_what_is_written_is_read_back(tmp_path):
     (tmp_path / "sub").mkdir()
     inside, outside = tmp_path / "sub", tmp_path / "elsewhere.mp4"
-    project = Project(
+    project = EditRequest(
         source=inside / "-o talk: one.mp4",
         reference=outside,
         segments="0-1:happy,1-:reference",
@@ -34,8 +35,8 @@ def test_what_is_written_is_read_back(tmp_path):
         model="translator",
         prior=inside / "prior.npz",
     )
-    project.write(inside / "edit.json")
-    assert Project.read(inside / "edit.json") == project
+    write_project(project, inside / "edit.json")
+    assert read_project(inside / "edit.json") == project
     assert list(project.enroll) == ["angry"]
     said = json.loads((inside / "edit.json").read_text())
     assert (said["source"], said["reference"]) == ("./-o talk: one.mp4", str(outside))
@@ -45,9 +46,9 @@ def test_what_is_written_is_read_back(tmp_path):
 def test_a_folder_can_be_moved(tmp_path):
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
-    Project(tmp_path / "old" / "talk.mp4", "sad").write(tmp_path / "old" / "edit.json")
+    write_project(EditRequest(tmp_path / "old" / "talk.mp4", "sad"), tmp_path / "old" / "edit.json")
     (tmp_path / "old" / "edit.json").rename(tmp_path / "new" / "edit.json")
-    assert Project.read(tmp_path / "new" / "edit.json").source == tmp_path / "new" / "talk.mp4"
+    assert read_project(tmp_path / "new" / "edit.json").source == tmp_path / "new" / "talk.mp4"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_folder_can_be_moved(tmp_path):
 def test_what_is_no_project_is_refused_in_one_line(tmp_path, change, said):
     path = written(tmp_path, {**LEAST, **change})
     with pytest.raises(UsageError, match=said) as error:
-        Project.read(path)
+        read_project(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
 
@@ -95,19 +96,19 @@ def test_what_is_no_json_object_is_refused(tmp_path, text):
     path = tmp_path / "edit.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises((InputError, UsageError)) as error:
-        Project.read(path)
+        read_project(path)
     assert str(error.value).count("\n") == 0
 
 
 def test_only_small_regular_files_are_read(tmp_path):
     with pytest.raises(LimitError):
-        Project.read(written(tmp_path, " " * (MAX_BYTES + 1)))
+        read_project(written(tmp_path, " " * (MAX_BYTES + 1)))
     with pytest.raises(InputNotFoundError):
-        Project.read(tmp_path / "none.json")
+        read_project(tmp_path / "none.json")
     os.mkfifo(tmp_path / "pipe.json")
     for path in (tmp_path, tmp_path / "pipe.json"):
         with pytest.raises(InputError, match="no regular file"):
-            Project.read(path)
+            read_project(path)
 
 
 def test_links_lead_nowhere_else(tmp_path):
@@ -135,4 +136,4 @@ def test_links_lead_nowhere_else(tmp_path):
 )
 def test_any_content_is_a_project_or_an_error_of_ours(tmp_path_factory, content):
     with suppress(CdrlError):
-        assert isinstance(Project.from_json(content, tmp_path_factory.getbasetemp()), Project)
+        assert isinstance(request_from_json(content, tmp_path_factory.getbasetemp()), EditRequest)

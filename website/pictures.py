@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cdrl
-from cdrl.editor import Editor
 from cdrl.emotions import EMOTIONS
-from cdrl.pipeline.frame_editor import Edited
 from cdrl.media import Frame
+from cdrl.pipeline.editor import Editor
+from cdrl.pipeline.frame_editor import Edited
 
 Picture = NDArray[np.uint8]
 

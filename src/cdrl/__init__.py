@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cdrl.editor import Editor
+    from cdrl.pipeline.editor import Editor
 
     __version__: str
 
@@ -30,12 +30,16 @@ def __getattr__(name: str) -> str:
 def load(prior: str | Path | None = None, model: str | Path | None = None) -> Editor:
     """Get an editor ready: networks verified and loaded once, then as many videos as you like.
 
-    `prior` is a fitted emotion prior (what `cdrl train prior` writes); None takes the one that ships. `model` makes of
-    it a person's own: "translator" (the one that ships, for the shipped prior, with which it is the default), "prior"
-    (nothing does; the default with another prior), or a file that `cdrl train translator` wrote for that prior.
-    Raises AssetError when a model or data file is missing or not what it should be.
+    Args:
+        prior: An emotion prior that `cdrl train prior` wrote; None for the one that ships.
+        model: What adapts the prior to a person: "translator" (the one that ships for the shipped prior, with which it
+            is the default), "prior" (nothing; the default with another prior), or a file that `cdrl train translator`
+            wrote for that prior.
+
+    Raises:
+        AssetError: A model or data file is missing, or is not what it should be.
     """
     # Imported here so that `import cdrl` and `cdrl --help` do not wait for the networks' runtime.
-    from cdrl import editor
+    from cdrl.pipeline.editor import load_editor
 
-    return editor.load(prior, model)
+    return load_editor(prior, model)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from cdrl.editor import Job
 from cdrl.errors import FaceError, InputError, LimitError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
@@ -25,6 +24,7 @@ from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
 from cdrl.files import atomic_write, loads_untrusted, small_bytes, small_text
 from cdrl.media import Limits, VideoInfo, read
+from cdrl.pipeline.job import EditJob
 
 # fmt: off
 ARKIT = (
@@ -63,7 +63,7 @@ _FRACTION = re.compile(r"-?\d{1,30}(?:/\d{1,30})?")
 _MAX_BYTES = 1 << 29  # of a performance; one of an hour has some fifty million
 _JSON_FORMAT = "cdrl performance 2"  # 1 had head and eyes turn the other way
 
-Progress = Callable[[int, int | None], None]
+ProgressCallback = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -83,34 +83,48 @@ class Performance:
         return sum(face is None for face in self.faces)
 
 
-def performances(
-    source: Path, job: Job | None, face: str, limits: Limits, progress: Progress | None = None
+def extract_performances(
+    source: Path, job: EditJob | None, face: str, limits: Limits, progress: ProgressCallback | None = None
 ) -> tuple[Performance, Performance | None]:
-    """The source's performance, and the edited one of `job`, which edits that source.
+    """Read performances off the landmarks of a clip; nothing is rendered.
 
-    Raises as `cdrl.media.read` does, and FaceError where no frame shows a face.
+    Args:
+        source: The clip.
+        job: An edit of that clip; None for none.
+        face: Which of several faces is followed; see `cdrl.face.selection`.
+        limits: What the clip may hold.
+        progress: Called after each frame with the number of frames, and of all frames where that is known.
+
+    Returns:
+        The source's performance, and the edited one of `job`.
+
+    Raises:
+        InputError: As `cdrl.media.read` does.
+        FaceError: No frame shows a face.
     """
     detector = BundleDetector()
     tracker = FaceTracker(detector, face)
-    people = {} if job is None else job.people()
+    stages = None if job is None else job.stages(tracker)
     times: list[Fraction] = []
     before: list[Floats | None] = []
     after: list[Floats | None] = []
-    with read(source, limits) as frames:
+    with read(source if job is None else job.info, limits) as frames:
         for frame in frames:
-            track = tracker.step(frame)
+            tracked = None if stages is None else stages.track(frame)
+            track = tracker.step(frame) if tracked is None else tracked.track
             times.append(frame.time)
             if track is None:
                 before.append(None)
                 after.append(None)
             else:
-                coefficients = arkit(detector.blendshapes(track.points))
+                coefficients = arkit(detector.estimate_blendshapes(track.points))
                 angles = head_and_eyes(track.points, coefficients)
                 before.append(np.concatenate([coefficients, angles]))
-                if job is not None:
-                    moved = job.moved(frame.time, track, people.get(track.shot))
+                if stages is not None and tracked is not None:
+                    move = stages.manipulate(tracked)
+                    points = track.points if move is None else track.points + move.displacement
                     # An edit turns neither the head nor the eyes.
-                    after.append(np.concatenate([arkit(detector.blendshapes(moved)), angles]))
+                    after.append(np.concatenate([arkit(detector.estimate_blendshapes(points)), angles]))
             if progress is not None:
                 progress(len(times), frames.info.frame_count)
         rate = clip_rate(frames.info)

@@ -21,7 +21,6 @@ from fractions import Fraction
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from types import MappingProxyType
 
 from cdrl.emotions import MAX_INTENSITY, parse_blend, suggest
 from cdrl.errors import UsageError
@@ -143,7 +142,7 @@ class EditPlan:
         if self.counts_frames:
             raise UsageError("the plan counts frames: fit it to the clip's frame rate first (EditPlan.at_rate)")
         weights: dict[str, float] = {}
-        # A cross-fade reaches at most half-way into a neighbour, so only the segment before `time`'s and the one after
+        # A cross-fade reaches at most half-way into a neighbor, so only the segment before `time`'s and the one after
         # it can also be seen.
         at = bisect_right(self.segments, time, key=lambda segment: segment.start)
         for index in range(max(at - 2, 0), min(at + 1, len(self.segments))):
@@ -245,7 +244,7 @@ def _parse_segment(text: str, extra: tuple[str, ...]) -> Segment:
     if REFERENCE in blend.lower() and not extra:
         raise UsageError(f"the segment {text!r} shows a reference but none is given: add --reference PATH")
     codes = (_timecode(start), _timecode(end))
-    amounts = MappingProxyType(parse_blend(blend, extra))
+    amounts = parse_blend(blend, extra)
     return _checked_order(
         Segment(_provisional(start), None if end is None else _provisional(end), amounts, text, codes)
     )
@@ -292,11 +291,11 @@ def _scaled(segment: Segment, intensity: float) -> Segment:
     # Rounding must not lift the promised bound.
     shrink = min(1.0, MAX_INTENSITY / total) if total > 0 else 1.0
     amounts = {name: amount * shrink for name, amount in amounts.items()}
-    return replace(segment, amounts=MappingProxyType(amounts))
+    return replace(segment, amounts=amounts)
 
 
 def _shared_fade(first: Segment, second: Segment) -> tuple[Fraction, Fraction]:
-    """Where the cross-fade over the border of two touching segments begins and ends, centred on the border.
+    """Where the cross-fade over the border of two touching segments begins and ends, centered on the border.
 
     At most half of the shorter one, so that the fades at a segment's two ends never meet.
     """

@@ -10,8 +10,8 @@ import av
 import pytest
 
 import cdrl
+from cdrl.app.service import EditService
 from cdrl.app.sessions import Sessions
-from cdrl.app.studio import Studio
 from cdrl.media import Limits
 
 LIMITS = Limits(max_bytes=3_000_000, max_seconds=20, max_pixels=1280 * 720)
@@ -20,17 +20,17 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 @pytest.fixture(scope="session")
-def studio():
-    return Studio(cdrl.load(), LIMITS)
+def service():
+    return EditService(cdrl.load(), LIMITS)
 
 
 @pytest.fixture(scope="session")
-def address(studio):
+def address(service):
     """The running app."""
     pytest.importorskip("gradio", reason="the extra app is not installed")
-    from cdrl.app.serving import served
+    from cdrl.app.serving import serve
 
-    with served(studio, "127.0.0.1", 0, 1) as where:
+    with serve(service, "127.0.0.1", 0, 1) as where:
         yield where
 
 

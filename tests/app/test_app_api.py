@@ -12,7 +12,7 @@ import av
 import pytest
 
 from cdrl.app.sessions import SESSION
-from cdrl.project import Project
+from cdrl.project import read_project
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_open_preview_edit(client, file, sample):
     with av.open(video) as container:
         assert sum(1 for _ in container.decode(video=0)) == 61
     assert json.loads(Path(report).read_text())["frames"]["edited"] == 61
-    found = Project.read(project)
+    found = read_project(project)
     assert (found.emotion, found.intensity, found.regions) == ("sad", 0.8, ("brows", "eyes"))
 
 
@@ -157,7 +157,7 @@ def test_files_of_the_machine_are_no_uploads(address, sample, uploads, name):
         ("/", {"Host": "evil.example"}),
     ],
 )
-def test_what_is_not_served(address, path, headers):
+def test_what_is_not_serve(address, path, headers):
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(urllib.request.Request(address + path, headers=headers))
     assert caught.value.code in (400, 403, 404)

@@ -1,38 +1,41 @@
 """Whose files are whose, and what is left behind: nothing, also by apps that were killed."""
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from cdrl.app.sessions import Sessions, at_work
+from cdrl.app.serving import SecurityMiddleware
+from cdrl.app.sessions import Sessions, in_use
 from cdrl.errors import InputError
 
 
 def test_uploads_keep_harmless_names_and_go_with_the_last_who_has_them(sessions, upload):
-    first, second, given = sessions.of("a"), sessions.of("b"), upload("..  my clip;.flv")
-    names = {session.take(given).name for session in (first, second)}
+    first, second, given = sessions.get("a"), sessions.get("b"), upload("..  my clip;.flv")
+    names = {session.store_upload(given).name for session in (first, second)}
     assert names == {"_my_clip_.flv"}
     sessions.close("a")
     assert given.exists()
     sessions.close("b")
     assert not given.exists()
-    with pytest.raises(InputError, match="closed"), at_work(first):
+    with pytest.raises(InputError, match="closed"), in_use(first):
         pass
 
 
 def test_an_upload_that_came_again_is_not_for_the_first_to_remove(sessions, upload):
     given = upload()
-    sessions.of("a").take(given)
+    sessions.get("a").store_upload(given)
     again = upload()
     again.replace(given)  # what Gradio does with the same content
     sessions.close("a")
     assert given.exists()
-    sessions.of("b").take(given)
+    sessions.get("b").store_upload(given)
     sessions.close("b")
     assert not given.exists()
 
@@ -40,10 +43,10 @@ def test_an_upload_that_came_again_is_not_for_the_first_to_remove(sessions, uplo
 def test_uploads_that_broke_off_are_removed(sessions):
     part = sessions.root / "tmp123"
     part.touch()
-    sessions.of("a")
+    sessions.get("a")
     assert part.exists()
     os.utime(part, (0, 0))
-    sessions.of("a")
+    sessions.get("a")
     assert not part.exists()
 
 
@@ -121,3 +124,17 @@ def test_a_number_that_a_later_process_has_does_not_keep_what_was_left(temporary
     os.utime(left, (0, 0))
     Sessions().close_all()
     assert not left.exists()
+
+
+def test_a_page_that_goes_while_something_is_sent_to_it_is_noticed():
+    pytest.importorskip("starlette", reason="the extra app is not installed")
+    gone = []
+
+    async def cut_off(scope, receive, send):
+        raise asyncio.CancelledError
+
+    middleware = SecurityMiddleware(cut_off, on_leave=gone.append)
+    for path in ("/gradio_api/heartbeat/abc", "/gradio_api/queue/data"):
+        with suppress(asyncio.CancelledError):
+            asyncio.run(middleware({"type": "http", "path": path}, None, None))
+    assert gone == ["abc"]

@@ -5,19 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from cdrl.batch.jobs import Desk, found, listed
+from cdrl.batch.jobs import BatchDefaults, jobs_from_csv, jobs_from_folder
 from cdrl.cli.main import main
 from cdrl.errors import CdrlError, InputError, UsageError
-from cdrl.project import Project
+from cdrl.project import write_project
+from cdrl.request import EditRequest
 
 
 def desk(folder=None, **defaults):
-    return Desk(defaults, folder, ".mp4")
+    project = defaults.pop("project", None)
+    return BatchDefaults(defaults, project, folder, ".mp4")
 
 
 def jobs(folder: Path, text: str, output_folder: Path | None = None, **defaults):
     (folder / "jobs.csv").write_text(text, encoding="utf-8-sig")  # as spreadsheets do
-    return listed(folder / "jobs.csv", desk(output_folder, **defaults))
+    return jobs_from_csv(folder / "jobs.csv", desk(output_folder, **defaults))
 
 
 def test_a_row_says_what_it_says_and_takes_the_rest_from_the_command(tmp_path):
@@ -28,8 +30,8 @@ def test_a_row_says_what_it_says_and_takes_the_rest_from_the_command(tmp_path):
         "\n"
         "c.mp4,C.mp4,,,,,\n"
     )
-    one, two, three = jobs(tmp_path, text, emotion="happy", intensity="1.2", face="left")
-    assert one.project == Project(
+    one, two, three = jobs(tmp_path, text, emotion="happy", intensity=1.2, face="left")
+    assert one.request == EditRequest(
         tmp_path / "a.mp4",
         "sad",
         intensity=0.5,
@@ -37,32 +39,32 @@ def test_a_row_says_what_it_says_and_takes_the_rest_from_the_command(tmp_path):
         face="left",
         enroll={"angry": tmp_path / "x.jpg", "fear": tmp_path / "y.jpg"},
     )
-    assert (two.project.emotion, two.project.segments, two.project.intensity) == (None, "0-1:fear", 1.2)
-    assert (three.project.source, three.project.emotion) == (tmp_path / "c.mp4", "happy")
+    assert (two.request.emotion, two.request.segments, two.request.intensity) == (None, "0-1:fear", 1.2)
+    assert (three.request.source, three.request.emotion) == (tmp_path / "c.mp4", "happy")
     assert [job.output for job in (one, two, three)] == [tmp_path / name for name in ("A.mp4", "B.mkv", "C.mp4")]
 
 
 def test_a_row_may_name_a_project(tmp_path):
-    Project(tmp_path / "a.mp4", "sad", intensity=0.3).write(tmp_path / "edit.json")
+    write_project(EditRequest(tmp_path / "a.mp4", "sad", intensity=0.3), tmp_path / "edit.json")
     one, two = jobs(tmp_path, "project,source,output\nedit.json,,A.mp4\nedit.json,b.mp4,B.mp4\n")
-    assert (one.project.source, two.project.source) == (tmp_path / "a.mp4", tmp_path / "b.mp4")
-    assert one.project.intensity == two.project.intensity == 0.3
+    assert (one.request.source, two.request.source) == (tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert one.request.intensity == two.request.intensity == 0.3
 
 
 def test_clips_of_a_folder(tmp_path):
     for name in ("b.MOV", "a.mp4", ".hidden.mp4", "notes.txt", "-o.mkv"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "deeper.mp4").mkdir()
-    made = found(tmp_path, desk(tmp_path / "out", emotion="happy"))
+    made = jobs_from_folder(tmp_path, desk(tmp_path / "out", emotion="happy"))
     assert [(job.name, job.output.name) for job in made] == [
         ("-o.mkv", "-o.mp4"),
         ("a.mp4", "a.mp4"),
         ("b.MOV", "b.mp4"),
     ]
     with pytest.raises(UsageError, match="another one"):
-        found(tmp_path, desk(tmp_path / "." / "", emotion="happy"))
+        jobs_from_folder(tmp_path, desk(tmp_path / "." / "", emotion="happy"))
     with pytest.raises(InputError, match="holds no clip"):
-        found(tmp_path / "deeper.mp4", desk(tmp_path, emotion="happy"))
+        jobs_from_folder(tmp_path / "deeper.mp4", desk(tmp_path, emotion="happy"))
 
 
 @pytest.mark.parametrize(
@@ -120,14 +122,14 @@ def test_a_folder_s_links_lead_nowhere_else(tmp_path):
     (tmp_path / "secret.mp4").write_bytes(b"x")
     (tmp_path / "clips" / "talk.mp4").symlink_to(tmp_path / "secret.mp4")
     with pytest.raises(UsageError, match="leads out"):
-        found(tmp_path / "clips", desk(tmp_path / "out", emotion="happy"))
+        jobs_from_folder(tmp_path / "clips", desk(tmp_path / "out", emotion="happy"))
 
 
 def test_what_the_command_says_may_lie_anywhere(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     (job,) = jobs(tmp_path, "source,output\na.mp4,A.mp4\n", reference="../smile.jpg")
-    assert job.project.reference.resolve() == tmp_path / "smile.jpg"
+    assert job.request.reference.resolve() == tmp_path / "smile.jpg"
 
 
 @pytest.mark.parametrize("name", ["../x.mp4", "{root}/x.mp4", "link/x.mp4", "/x.mp4"])

@@ -15,18 +15,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from cdrl.batch import running, work
-from cdrl.batch.jobs import Job
+from cdrl.batch import runner, work
+from cdrl.batch.jobs import BatchJob
 from cdrl.batch.journal import Journal
-from cdrl.batch.running import Batch
-from cdrl.batch.work import MARK, Making, Result
+from cdrl.batch.runner import Batch
+from cdrl.batch.work import DONE_FILE, RenderSettings, Result
 from cdrl.cli.main import main
 from cdrl.errors import InputError, OutputError, OutputExistsError
 from cdrl.files import file_sha256
 from cdrl.media.encoding import EncoderOptions
 from cdrl.parallel import SerialExecutor
-from cdrl.project import Project
 from cdrl.provenance import sidecar_path
+from cdrl.request import EditRequest
 
 HISTORIES = int(os.environ.get("CDRL_HISTORIES", "100"))
 JOURNAL = "journal.sqlite"
@@ -38,7 +38,7 @@ class MadeUpWork:
     def __init__(self) -> None:
         self.done, self.fails, self.stops = [], set(), ""
 
-    def __call__(self, task, making):
+    def __call__(self, task, settings):
         self.done.append(task.name)
         if task.name in self.fails:
             return Result("no face is found")
@@ -48,17 +48,17 @@ class MadeUpWork:
         if task.name == self.stops:
             raise KeyboardInterrupt
         (task.staging / "half.part").rename(task.staged)
-        task.staged.write_text(f"{task.project.emotion} {task.project.source.read_text()}")
+        task.staged.write_text(f"{task.request.emotion} {task.request.source.read_text()}")
         sidecar_path(task.staged).write_text("sidecar")
         result = Result(sha256=file_sha256(task.staged), frames=3, edited=3, sidecar=True)
-        (task.staging / MARK).write_text(json.dumps(asdict(result)))
+        (task.staging / DONE_FILE).write_text(json.dumps(asdict(result)))
         return result
 
 
 @pytest.fixture
 def made_up(monkeypatch):
     made_up = MadeUpWork()
-    monkeypatch.setattr(running, "carry_out", made_up)
+    monkeypatch.setattr(runner, "run_job", made_up)
     return made_up
 
 
@@ -75,11 +75,12 @@ def workdir(tmp_path):
 
 
 def jobs(workdir, names="abc", emotion="happy"):
-    return [Job(name, Project(workdir / f"{name}.mp4", emotion), workdir / "out" / f"{name}.mp4") for name in names]
+    requests = {name: EditRequest(workdir / f"{name}.mp4", emotion) for name in names}
+    return [BatchJob(name, request, workdir / "out" / f"{name}.mp4") for name, request in requests.items()]
 
 
 def run(workdir, wanted=None, overwrite=False, **encoder):
-    batch = Batch(wanted or jobs(workdir), workdir / "out" / JOURNAL, Making(EncoderOptions(**encoder)))
+    batch = Batch(wanted or jobs(workdir), workdir / "out" / JOURNAL, RenderSettings(EncoderOptions(**encoder)))
     batch.run(lambda count: SerialExecutor(), overwrite, lambda *told: None)
     return [entry["state"] for entry in batch.summary.entries]
 
@@ -115,7 +116,7 @@ def test_a_failure_holds_up_nobody_and_is_tried_again(workdir, made_up):
 
 def test_stopped_by_the_user(workdir, made_up):
     made_up.stops = "b"
-    batch = Batch(jobs(workdir), workdir / "out" / JOURNAL, Making())
+    batch = Batch(jobs(workdir), workdir / "out" / JOURNAL, RenderSettings())
     with pytest.raises(KeyboardInterrupt):
         batch.run(lambda count: SerialExecutor(), False, lambda *told: None)
     assert [entry["state"] for entry in batch.summary.entries] == ["done", "not done", "not done"]
@@ -127,7 +128,7 @@ def test_stopped_by_the_user(workdir, made_up):
 def test_what_a_killed_run_left_goes_also_when_its_job_is_not_asked_for_any_more(workdir, made_up, monkeypatch):
     made_up.stops = "b"
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(running.Batch, "_cleaned", lambda self, todo: nullcontext())
+        patched.setattr(runner.Batch, "_cleaned", lambda self, todo: nullcontext())
         run(workdir)
     run(workdir, jobs(workdir, "ac"))
     assert there(workdir) == ["a.mp4", "c.mp4"]
@@ -178,7 +179,7 @@ def test_only_one_batch_at_a_time_and_no_other_file_as_journal(workdir, made_up)
                 run(workdir)
             return super().run(function, items)
 
-    batch = Batch(jobs(workdir), workdir / "out" / JOURNAL, Making())
+    batch = Batch(jobs(workdir), workdir / "out" / JOURNAL, RenderSettings())
     batch.run(lambda count: Nosy(), False, lambda *told: None)
     journal = workdir / "out" / JOURNAL
     for content in (b"a,b\n", b"mine", b'{"event": "done"}\n' * 100):
@@ -205,14 +206,14 @@ def test_a_job_without_an_end_is_said_and_costs_the_exit_code(workdir, monkeypat
         def run(self, function, items):
             yield from list(super().run(function, items))[1:]
 
-    monkeypatch.setattr(running, "carry_out", MadeUpWork())
+    monkeypatch.setattr(runner, "run_job", MadeUpWork())
     monkeypatch.setattr("cdrl.cli.batch._executor", lambda options, workers: lambda count: Loses())
     with (workdir / "jobs.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
             [["source", "output", "emotion"], *([f"{n}.mp4", f"out/{n}.mp4", "sad"] for n in "abc")]
         )
     report = workdir / "report.json"
-    with mock.patch.object(running.Batch, "_cleaned", lambda self, todo: nullcontext()):
+    with mock.patch.object(runner.Batch, "_cleaned", lambda self, todo: nullcontext()):
         assert main(["batch", str(workdir / "jobs.csv"), "--report", str(report)]) == 10
     err = capsys.readouterr().err
     assert "2 done, 1 not done" in err and "error: 1 of 3 jobs have no result" in err
@@ -222,7 +223,7 @@ def test_a_job_without_an_end_is_said_and_costs_the_exit_code(workdir, monkeypat
 def test_a_failure_is_said_once(workdir, monkeypatch, capsys):
     made_up = MadeUpWork()
     made_up.fails = {"b.mp4"}
-    monkeypatch.setattr(running, "carry_out", made_up)
+    monkeypatch.setattr(runner, "run_job", made_up)
     monkeypatch.setattr("cdrl.cli.batch._executor", lambda options, workers: lambda count: SerialExecutor())
     folder = workdir / "results"
     assert main(["batch", str(workdir), "-o", str(folder), "-e", "sad"]) == 10
@@ -250,7 +251,7 @@ class BatchHistory(RuleBasedStateMachine):
     def run(self, dies_at: int | None = None) -> list[str]:
         """Run the batch; where `dies_at` is given, it is killed at that moment if it gets there."""
         self.left = dies_at
-        with mock.patch.object(running, "carry_out", self.counted(self.made_up)):
+        with mock.patch.object(runner, "run_job", self.counted(self.made_up)):
             patches = [
                 mock.patch.object(owner, name, self.counted(getattr(owner, name)))
                 for owner, names in self.STEPS
@@ -261,7 +262,7 @@ class BatchHistory(RuleBasedStateMachine):
             try:
                 if dies_at is None:
                     return run(self.workdir)
-                with mock.patch.object(running.Batch, "_cleaned", lambda self, todo: nullcontext()):
+                with mock.patch.object(runner.Batch, "_cleaned", lambda self, todo: nullcontext()):
                     return run(self.workdir)
             except Killed:
                 return []

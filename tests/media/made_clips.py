@@ -28,7 +28,7 @@ class Recipe:
     audio: Sequence[str] = ()
     audio_rate: int = 48000
     audio_start: Fraction = Fraction(0)
-    colour: dict[str, int] = field(default_factory=dict)
+    color: dict[str, int] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     rotation: tuple[float, bool, bool] | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Recipe:
 
 
 def picture(index: int, size: tuple[int, int]) -> np.ndarray:
-    """RGB [H,W,3]: blue top left, red top right, grey below, and a white bar whose place tells the frame's number."""
+    """RGB [H,W,3]: blue top left, red top right, gray below, and a white bar whose place tells the frame's number."""
     width, height = size
     image = np.full((height, width, 3), 90, np.uint8)
     image[: height // 2, : width // 2] = (20, 40, 220)
@@ -60,7 +60,7 @@ def make_clip(path: Path, recipe: Recipe = Recipe()) -> Path:
         stream.codec_context.time_base = stream.time_base = time_base
         if recipe.aspect:
             stream.codec_context.sample_aspect_ratio = recipe.aspect
-        for key, value in recipe.colour.items():
+        for key, value in recipe.color.items():
             setattr(stream.codec_context, key, value)
         if recipe.rotation is not None:
             stream.set_display_rotation(recipe.rotation[0], *recipe.rotation[1:])

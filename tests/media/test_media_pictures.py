@@ -12,7 +12,7 @@ from made_clips import picture, round_trip
 from cdrl.errors import UsageError
 from cdrl.media import EncoderOptions, Frame, PixelFormat, Writer, probe, read
 from cdrl.media.encoding import ENCODERS
-from cdrl.media.layout import Turn, pixel_format, planes_of
+from cdrl.media.layout import Orientation, pixel_format, planes_of
 
 LOSSLESS = {"qp": "0"}
 TURNS = {  # display rotation (counter-clockwise degrees, mirrors) → what numpy does to the stored picture
@@ -115,18 +115,18 @@ def test_other_layouts_are_rearranged(clip, tmp_path, codec, layout, delivered):
 def test_rarer_layouts_keep_what_they_show(layout):
     shown = av.VideoFrame.from_ndarray(picture(4, (64, 48)), "rgb24").reformat(format=layout)
     form, _ = pixel_format(layout, 0, 2, 48)
-    frame = Frame(planes_of(shown, form, Turn()), form)
+    frame = Frame(planes_of(shown, form, Orientation()), form)
     assert frame.planes[0].max() <= form.maximum
     assert psnr(frame.rgb(), shown.reformat(format="rgb24").to_ndarray()) > 28
 
 
-def test_depth_and_colour_tags_stay(clip, tmp_path):
+def test_depth_and_color_tags_stay(clip, tmp_path):
     tags = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
-    source = clip("in.mp4", layout="yuv420p10le", colour=tags)
+    source = clip("in.mp4", layout="yuv420p10le", color=tags)
     trip = round_trip(source, tmp_path / "out.mp4")
     assert trip.result.format == trip.source.format == PixelFormat("yuv420p10le", 10, 2, 2, False, "bt2020")
-    assert trip.result.colour == trip.source.colour
-    assert (trip.result.colour.matrix, trip.result.colour.primaries, trip.result.colour.transfer) == (9, 9, 16)
+    assert trip.result.color == trip.source.color
+    assert (trip.result.color.matrix, trip.result.color.primaries, trip.result.color.transfer) == (9, 9, 16)
     before, after = next(read(source)), next(read(trip.path))
     assert before.planes[0].dtype == np.uint16
     assert before.planes[0].max() > 255
@@ -223,7 +223,7 @@ def test_frames_change_size_in_the_middle(clip, tmp_path):
 def test_rgb_agrees_with_ffmpeg(clip):
     for matrix in (1, 5, 9):
         for full in (1, 2):
-            source = clip(f"in{matrix}{full}.mp4", layout="yuv444p", colour={"colorspace": matrix, "color_range": full})
+            source = clip(f"in{matrix}{full}.mp4", layout="yuv444p", color={"colorspace": matrix, "color_range": full})
             frame = next(read(source))
             truth = decoded(source, format="rgb24")[0].to_ndarray()
             assert np.abs(frame.rgb().astype(int) - truth).mean() < 1

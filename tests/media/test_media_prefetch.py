@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cdrl.media import prefetch, read
+from cdrl.media import prefetch, read, run_stages
 
 
 class Source:
@@ -145,8 +145,8 @@ def test_the_depth_is_checked_at_once():
 
 def test_stages_in_a_row():
     source = Source(count=10**6)
-    stages = prefetch((item * 2 for item in prefetch(source(), 2)), 2)
-    assert [next(stages) for _ in range(5)] == [0, 2, 4, 6, 8]
+    stages = run_stages(source(), lambda item: item * 2, str, depth=2)
+    assert [next(stages) for _ in range(5)] == ["0", "2", "4", "6", "8"]
     stages.close()
     assert source.closed
 

@@ -1,4 +1,4 @@
-"""Sealed clips without a face: what is said about an edit does not depend on what was edited."""
+"""ProvenanceFinalizered clips without a face: what is said about an edit does not depend on what was edited."""
 
 import datetime
 import sys
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cdrl.media import EncoderOptions, Writer, read
+from cdrl.media import EncoderOptions, Writer, probe, read
 from cdrl.plan import EditPlan
-from cdrl.provenance import ModelFile, Seal
+from cdrl.provenance import ModelFile, ProvenanceFinalizer
 from cdrl.tally import EditTally
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "media"))  # clips are made as the media tests make them
@@ -31,12 +31,10 @@ def sealed():
     def write(source, output, plan=None, *, before_close=lambda: None, overwrite=False, changed=True, **how):
         plan = plan or EditPlan.parse("happy")
         tally = EditTally(plan)
-        seal = Seal(source, output, plan, tally, MODELS, **how)
+        finalizer = ProvenanceFinalizer(probe(source), output, plan, tally, MODELS, **how)
         with (
             read(source) as frames,
-            Writer(
-                output, frames.info, EncoderOptions(), overwrite=overwrite, metadata=seal.labels, seal=seal
-            ) as writer,
+            Writer(output, frames.info, EncoderOptions(), overwrite=overwrite, finalizer=finalizer) as writer,
         ):
             for frame in frames:
                 writer.write(frame)

@@ -91,7 +91,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("more", "code", "said"), WRONG)
 def test_what_cannot_sign_is_told_before_the_work(desk, capsys, monkeypatch, more, code, said):
-    monkeypatch.setattr("cdrl.editor.Job._edited", None)  # whoever begins to work fails
+    monkeypatch.setattr("cdrl.pipeline.job.EditJob._run", None)  # whoever begins to work fails
     before = sorted(desk.iterdir())
     assert main([*EDIT, *more]) == code
     err = capsys.readouterr().err

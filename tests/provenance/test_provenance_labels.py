@@ -158,7 +158,7 @@ def test_a_disk_that_fills_up_at_the_end_leaves_nothing(clip, sealed, tmp_path, 
     def no_space(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    where = "cdrl.provenance.xmp" if full == "append_box" else "cdrl.provenance.seal"
+    where = "cdrl.provenance.xmp" if full == "append_box" else "cdrl.provenance.finalizing"
     monkeypatch.setattr(f"{where}.{full}", no_space)
     source = clip()
     with pytest.raises(OutputError, match="disk is full"):

@@ -14,10 +14,9 @@ from cdrl.app import markup
 from cdrl.app.form import OVER_TIME, Form
 from cdrl.app.page import DOWNLOADS, PREVIEW, RESULT, SHOWN, Page
 from cdrl.app.plots import curves, lips
+from cdrl.app.service import EditProgress, EditResult, EditService, Waiting
 from cdrl.app.sessions import Session, Sessions
-from cdrl.app.studio import Progress, Result, Studio, Waiting
 from cdrl.errors import CdrlError, Interrupted, UsageError
-from cdrl.plan import EditPlan
 from cdrl.pipeline.report import NO_FACE
 
 _SHOW_RESULT = "() => document.querySelector('.cdrl-player')?.scrollIntoView({block: 'nearest', behavior: 'smooth'})"
@@ -29,9 +28,9 @@ Update = dict[Any, Any]
 class Events:
     """Handlers of one page's components. Each gets the caller's session, and turns errors into one sentence."""
 
-    def __init__(self, page: Page, studio: Studio, sessions: Sessions) -> None:
+    def __init__(self, page: Page, service: EditService, sessions: Sessions) -> None:
         self.page = page
-        self.studio = studio
+        self.service = service
         self.sessions = sessions
 
     def connect(self) -> None:
@@ -46,7 +45,7 @@ class Events:
             event(_wait, None, waiting, queue=False, **private).then(
                 self.open, [field, *page.form], opened, **looks
             ).success(self.look_through, page.form, [page.timeline, page.source, page.moment, page.rows], **looks)
-        page.way.change(self.choose_way, page.way, [getattr(page, name) for name in SHOWN], queue=False, **private)
+        page.mode.change(self.choose_mode, page.mode, [getattr(page, name) for name in SHOWN], queue=False, **private)
         page.add.click(_one_more, page.rows, page.rows, queue=False, **private)
         page.clip.clear(self.cleared, None, [page.studio, page.notice], queue=False, **private)
         fields = [field for field in page.form if field is not page.face] + [page.moment]
@@ -68,14 +67,14 @@ class Events:
 
     def open(self, request: gr.Request, upload: str | None, *form: Any) -> Update:
         """A clip has arrived: survey it and show the first preview."""
-        page, session = self.page, self.sessions.of(request.session_hash)
+        page, session = self.page, self.sessions.get(request.session_hash)
         form = (*form[:-1], "largest")
         with told(
             session, lambda text: {page.notice: markup.sentence(text, True), page.studio: gr.update(visible=False)}
         ) as failed:
             if upload is None:
                 raise UsageError("no clip has arrived: upload or record one")
-            self.studio.open(session, upload)
+            self.service.open_clip(session, upload)
             update = self._preview(session, (*form, None))
             return update | self._fresh(session)
         return failed
@@ -102,9 +101,9 @@ class Events:
 
     def look_through(self, request: gr.Request, *form: Any) -> Update:
         """The rest of the clip: timeline, more moments, and a player."""
-        page, session = self.page, self.sessions.of(request.session_hash)
+        page, session = self.page, self.sessions.get(request.session_hash)
         with told(session, lambda text: {page.source: markup.sentence(text, True)}) as failed:
-            self.studio.look_through(session)
+            self.service.look_through(session)
             if session.timeline is None or session.played is None:
                 return {page.source: gr.skip()}
             seconds = session.timeline.seconds
@@ -119,20 +118,20 @@ class Events:
 
     def cleared(self, request: gr.Request) -> Update:
         """The clip was taken away."""
-        session = self.sessions.of(request.session_hash)
+        session = self.sessions.get(request.session_hash)
         session.cancel()
         with session.lock:
             session.opening = None
             session.drop_clip()
         return {self.page.studio: gr.update(visible=False), self.page.notice: ""}
 
-    def choose_way(self, way: str) -> Update:
+    def choose_mode(self, mode: str) -> Update:
         """Only the fields that are of use are shown."""
-        return {getattr(self.page, name): gr.update(visible=seen(way)) for name, seen in SHOWN.items()}
+        return {getattr(self.page, name): gr.update(visible=seen(mode)) for name, seen in SHOWN.items()}
 
     def preview(self, request: gr.Request, *values: Any) -> Update:
         """The moment as it will be."""
-        session = self.sessions.of(request.session_hash)
+        session = self.sessions.get(request.session_hash)
         if session.scene is None:
             return {self.page.note: ""}
         with told(session, lambda text: {self.page.note: markup.sentence(text)}) as failed:
@@ -140,11 +139,11 @@ class Events:
         return failed
 
     def _preview(self, session: Session, values: tuple[Any, ...]) -> Update:
-        page, wish = self.page, Form(*values[:-1]).project(session)
-        found = self.studio.preview(session, wish, None if values[-1] is None else float(values[-1]))
+        page, edit_request = self.page, Form(*values[:-1]).request(session)
+        found = self.service.preview(session, edit_request, None if values[-1] is None else float(values[-1]))
         note = "" if found.skipped is None else f"Not edited at this moment: {found.skipped}."
         if found.skipped == NO_FACE:
-            note += f" One is seen at {float(self.studio.scene(session, wish.face).first.frame.time):.1f} s."
+            note += f" One is seen at {float(self.service.scene(session, edit_request.face).first.frame.time):.1f} s."
         update: Update = {
             page.preview: markup.pictures(found.source.rgb(), found.frame.rgb()),
             page.note: markup.sentence(note),
@@ -157,8 +156,7 @@ class Events:
         if session.timeline is None:
             return gr.skip()
         try:
-            wish = Form(*form).project(session)
-            plan = EditPlan.parse(segments=wish.segments, reference=wish.reference) if form[0] == OVER_TIME else None
+            plan = Form(*form).request(session).plan if form[0] == OVER_TIME else None
             if plan is not None and session.info is not None:
                 plan = plan.at_rate(session.info.rate)
         except UsageError:
@@ -167,46 +165,46 @@ class Events:
 
     def choose_face(self, request: gr.Request, face: str) -> Update:
         """Another person is to be edited."""
-        session = self.sessions.of(request.session_hash)
+        session = self.sessions.get(request.session_hash)
         with told(session, lambda text: {self.page.note: markup.sentence(text, True)}) as failed:
-            self.studio.scene(session, face)
+            self.service.scene(session, face)
             return {self.page.note: ""}
         return failed
 
     def refer(self, request: gr.Request, upload: str | None) -> Update:
         """A reference has arrived, or was taken away."""
-        session, note = self.sessions.of(request.session_hash), self.page.reference_note
+        session, note = self.sessions.get(request.session_hash), self.page.reference_note
         with told(session, lambda text: {note: markup.sentence(text, True)}) as failed:
-            self.studio.refer(session, upload)
+            self.service.set_reference(session, upload)
             return {note: ""}
         return failed
 
     def enroll(self, request: gr.Request, upload: str | None) -> Update:
         """A photo or clip of the person's neutral face has arrived, or was taken away."""
-        session, note = self.sessions.of(request.session_hash), self.page.neutral_note
+        session, note = self.sessions.get(request.session_hash), self.page.neutral_note
         with told(session, lambda text: {note: markup.sentence(text, True)}) as failed:
-            self.studio.enroll(session, upload)
+            self.service.set_neutral(session, upload)
             return {note: ""}
         return failed
 
     def edit(self, request: gr.Request, consent: bool, *form: Any) -> Generator[Update, None, None]:
         """The whole clip, with progress."""
-        page, session = self.page, self.sessions.of(request.session_hash)
+        page, session = self.page, self.sessions.get(request.session_hash)
         busy: Update = {page.edit: gr.update(interactive=False), page.cancel: gr.update(visible=True)}
         ready: Update = {page.edit: gr.update(interactive=True), page.cancel: gr.update(visible=False)}
         with told(session, lambda text: ready | {page.status: markup.sentence(text, True)}) as failed:
-            with closing(self.studio.edit(session, Form(*form).project(session), consent)) as steps:
+            with closing(self.service.edit(session, Form(*form).request(session), consent)) as steps:
                 for step in steps:
                     if isinstance(step, Waiting):
                         yield busy | {page.status: markup.sentence("Waiting for its turn …")}
-                    elif isinstance(step, Progress):
+                    elif isinstance(step, EditProgress):
                         yield busy | {page.status: markup.progress(step.done, step.total)}
                     else:
                         yield ready | self._finished(session, step)
             return
         yield failed
 
-    def _finished(self, session: Session, result: Result) -> Update:
+    def _finished(self, session: Session, result: EditResult) -> Update:
         page = self.page
         said = " ".join([f"{result.summary.edited} of {result.summary.total} frames edited.", *result.notes])
         return {
@@ -220,7 +218,7 @@ class Events:
 
     def cancel(self, request: gr.Request) -> Update:
         """Stop the edit; it says itself when it has stopped."""
-        self.sessions.of(request.session_hash).cancel()
+        self.sessions.get(request.session_hash).cancel()
         return {self.page.status: markup.sentence("Cancelling …")}
 
     def close(self, request: gr.Request) -> None:
@@ -252,7 +250,7 @@ def told(session: Session, said: Callable[[str], Update]) -> Iterator[Update]:
     try:
         yield update
     except (CdrlError, Interrupted) as error:
-        update |= said(session.said(error))
+        update |= said(session.format_error(error))
     except Exception as error:  # noqa: BLE001 - the page's last line of defence; the terminal gets the kind of error
-        print(f"cdrl: error: unexpected {type(error).__name__}: {session.said(error)}", file=sys.stderr)  # noqa: T201
-        update |= said(f"unexpected {type(error).__name__}: {session.said(error)}; please report it")
+        print(f"cdrl: error: unexpected {type(error).__name__}: {session.format_error(error)}", file=sys.stderr)  # noqa: T201
+        update |= said(f"unexpected {type(error).__name__}: {session.format_error(error)}; please report it")

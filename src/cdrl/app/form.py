@@ -1,4 +1,4 @@
-"""From what stands in the page's fields to a project."""
+"""From the page's fields to a request."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from cdrl.app.sessions import Session
 from cdrl.errors import UsageError
 from cdrl.plan import REGIONS
-from cdrl.project import Project
+from cdrl.request import EditRequest
 
 EMOTION, BLEND, REFERENCE, OVER_TIME = "Emotion", "Blend", "Reference", "Over time"
-WAYS = (EMOTION, BLEND, REFERENCE, OVER_TIME)
+MODES = (EMOTION, BLEND, REFERENCE, OVER_TIME)
 """How a user says what is to be shown."""
 
 COLUMNS = ("From (s)", "To (s)", "Emotion", "Strength")
@@ -22,7 +22,7 @@ COLUMNS = ("From (s)", "To (s)", "Emotion", "Strength")
 class Form:
     """The fields, in the order in which the page lists them."""
 
-    way: str
+    mode: str
     emotion: str
     first: str
     second: str
@@ -34,31 +34,28 @@ class Form:
     regions: Sequence[str]
     face: str
 
-    def project(self, session: Session) -> Project:
-        """What is asked for. Raises UsageError."""
-        if session.info is None:
-            raise UsageError("no clip is open: upload or record one first")
+    def request(self, session: Session) -> EditRequest:
+        """Make the request of a session's clip. Raises UsageError."""
         if not self.regions:
             raise UsageError("no part of the face is chosen: tick at least one")
         emotion, segments, reference = None, None, None
-        if self.way == OVER_TIME:
+        if self.mode == OVER_TIME:
             segments = segments_of(self.rows)
             reference = session.reference if "reference" in segments else None
-        elif self.way == REFERENCE:
+        elif self.mode == REFERENCE:
             reference = session.reference
             if reference is None:
                 raise UsageError("no reference is given: upload a clip or photo of anyone who shows the emotion")
         else:
-            emotion = self.emotion if self.way == EMOTION else blend_of(self.first, self.second, self.share)
-        return Project(
-            session.info.path,
+            emotion = self.emotion if self.mode == EMOTION else blend_of(self.first, self.second, self.share)
+        return session.request(
+            session.neutral,
             emotion=emotion,
             reference=reference,
             segments=segments,
             intensity=float(self.intensity),
             regions=() if set(self.regions) == set(REGIONS) else tuple(self.regions),
             face=str(self.face or "largest"),
-            enroll={} if session.neutral is None else {"neutral": session.neutral},
         )
 
 
@@ -78,14 +75,14 @@ def segments_of(rows: Sequence[Sequence[Any]]) -> str:
 
     Raises UsageError where none is left, or a number is missing.
     """
-    found = []
+    segments = []
     for number, row in enumerate(rows, 1):
         start, end, emotion, strength = [str("" if cell is None else cell).strip() for cell in [*row, *4 * [""]][:4]]
         if not emotion:
             continue
         if not start:
             raise UsageError(f"row {number} of the table has no time to begin: give seconds, as in 0 or 2.5")
-        found.append(f"{start}-{end}:{emotion}" + (f":{strength}" if strength else ""))
-    if not found:
+        segments.append(f"{start}-{end}:{emotion}" + (f":{strength}" if strength else ""))
+    if not segments:
         raise UsageError("the table names no emotion: fill in a row, as in 0, 2.5, happy, 1")
-    return ", ".join(found)
+    return ", ".join(segments)

@@ -10,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from cdrl.app.form import BLEND, COLUMNS, EMOTION, OVER_TIME, REFERENCE, WAYS
-from cdrl.app.studio import CONSENT, PURPOSE
+from cdrl.app.form import BLEND, COLUMNS, EMOTION, MODES, OVER_TIME, REFERENCE
+from cdrl.app.service import CONSENT, PURPOSE
 from cdrl.emotions import EMOTIONS, MAX_INTENSITY
 from cdrl.media import Limits
 from cdrl.plan import REGIONS
@@ -62,7 +62,7 @@ class Page:
     add: Any
     faces: Any
     face: Any
-    way: Any
+    mode: Any
     emotion: Any
     blend: Any
     first: Any
@@ -88,13 +88,13 @@ class Page:
     def form(self) -> list[Any]:
         """The fields of `form.Form`, in its order."""
         return [
-            self.way, self.emotion, self.first, self.second, self.share,
+            self.mode, self.emotion, self.first, self.second, self.share,
             self.rows, self.intensity, self.regions, self.face,
         ]  # fmt: skip
 
 
 def theme() -> Any:
-    """Quiet colours, and fonts that need no network."""
+    """Quiet colors, and fonts that need no network."""
     return gr.themes.Default(
         primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=FONTS,
         font_mono=("ui-monospace", "monospace"),
@@ -155,9 +155,9 @@ def _stage(made: dict[str, Any]) -> None:
                 made["curves"] = _plot("Emotion over time", "amount", MAX_INTENSITY, COLOURS)
 
 
-def _plot(title: str, y: str, highest: float | None, colours: dict[str, str]) -> Any:
+def _plot(title: str, y: str, highest: float | None, colors: dict[str, str]) -> Any:
     return gr.LinePlot(
-        x="s", y=y, color="line", color_map=colours, color_title=" ", title=title, y_title=y,
+        x="s", y=y, color="line", color_map=colors, color_title=" ", title=title, y_title=y,
         y_lim=highest and [0, highest], x_title="seconds", visible=False, height=220, min_width=280, buttons=[],
         elem_id=f"plot-{y}",
     )  # fmt: skip
@@ -178,7 +178,7 @@ def _controls(made: dict[str, Any]) -> None:
     names = [(name.capitalize(), name) for name in EMOTIONS]
     made["faces"] = gr.HTML(visible=False, elem_id="faces")
     made["face"] = gr.Radio(["largest"], value="largest", label="Whose face", visible=False, elem_id="face")
-    made["way"] = gr.Radio(list(WAYS), value=EMOTION, label="What to show", elem_id="way")
+    made["mode"] = gr.Radio(list(MODES), value=EMOTION, label="What to show", elem_id="mode")
     made["emotion"] = gr.Radio(names, value="happy", label="Emotion", elem_id="emotion")
     with gr.Group(visible=False) as made["blend"]:
         made["first"] = gr.Dropdown(names, value="happy", label="One emotion")
@@ -206,10 +206,10 @@ def _controls(made: dict[str, Any]) -> None:
 
 
 SHOWN: dict[str, Callable[[str], bool]] = {
-    "emotion": lambda way: way == EMOTION,
-    "blend": lambda way: way == BLEND,
-    "reference": lambda way: way in (REFERENCE, OVER_TIME),
-    "rows": lambda way: way == OVER_TIME,
-    "add": lambda way: way == OVER_TIME,
+    "emotion": lambda mode: mode == EMOTION,
+    "blend": lambda mode: mode == BLEND,
+    "reference": lambda mode: mode in (REFERENCE, OVER_TIME),
+    "rows": lambda mode: mode == OVER_TIME,
+    "add": lambda mode: mode == OVER_TIME,
 }
-"""Field → whether it is seen when a user says in that way what is to be shown."""
+"""Field → whether it is seen in that mode."""

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.editor import Editor
 from cdrl.errors import FaceError, InputError
 from cdrl.face.landmarks import BundleDetector, Region
 from cdrl.face.selection import FACE_CHOICES
 from cdrl.face.tracking import FaceTracker, Track
-from cdrl.pipeline.frame_editor import Edited, FrameEditor
-from cdrl.manipulation.edit import Manipulator
-from cdrl.manipulation.person import SURVEY, Person, survey
+from cdrl.manipulation.manipulator import Manipulator
+from cdrl.manipulation.person import OBSERVED_SECONDS, Person, estimate_people
 from cdrl.media import Frame, Limits, read
-from cdrl.plan import EditPlan
+from cdrl.pipeline.editor import Editor
+from cdrl.pipeline.frame_editor import Edited, FrameEditor
 from cdrl.pipeline.report import NO_FACE
+from cdrl.plan import EditPlan
 
 _FACE = 96  # pixels, side of a face's picture where one of several is chosen
 _EVERY = Fraction(1, 2)  # seconds between two moments at which the face is looked for
@@ -60,12 +60,12 @@ class Scene:
         """
         detector, seen = BundleDetector(), list[Moment]()
         tracker = FaceTracker(detector, face)
-        with read(path, limits, stop=SURVEY) as reader:
-            people = survey(_first_of(reader, tracker, seen), tracker, editor.model)
+        with read(path, limits, stop=OBSERVED_SECONDS) as reader:
+            people = estimate_people(_first_of(reader, tracker, seen), tracker, editor.expression_model)
         first = next((moment for moment in seen if _track(moment, detector, face)), None)
         if first is None:
             first = _look_on(path, detector, face, limits, wanted)
-        faces = [_portrait(first.frame, region) for region in _across(detector.regions(first.frame))]
+        faces = [_portrait(first.frame, region) for region in _across(detector.detect_faces(first.frame))]
         return cls(face, detector, people, first, [first], faces)
 
     def track(self, moment: Moment) -> Edited:
@@ -101,7 +101,7 @@ def _track(moment: Moment, detector: BundleDetector, face: str) -> Track | None:
 
 def _look_on(path: Path, detector: BundleDetector, face: str, limits: Limits, wanted: Callable[[], bool]) -> Moment:
     """The first moment after the survey that shows the face, looked for every half second. Raises as `Scene.look`."""
-    tracker, due, end = FaceTracker(detector, face), SURVEY, Fraction(0)
+    tracker, due, end = FaceTracker(detector, face), OBSERVED_SECONDS, Fraction(0)
     with read(path, limits) as reader:
         for frame in reader:
             if not wanted():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cdrl.app.service import EditService
 from cdrl.app.sessions import Sessions
-from cdrl.app.studio import Studio
 from cdrl.app.turns import Turns
 from cdrl.errors import OutputError, UsageError
 
@@ -19,6 +20,7 @@ POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'; form-action 'self'"
 )
+_HEARTBEAT = re.compile(r"/gradio_api/heartbeat/(\w+)")
 _WAITING = 32  # calls in the queue; more are told to come back
 
 
@@ -31,7 +33,7 @@ def environment(folder: Path) -> None:
 
 
 @contextmanager
-def served(studio: Studio, host: str, port: int, edits: int) -> Iterator[str]:
+def serve(service: EditService, host: str, port: int, edits: int) -> Iterator[str]:
     """Serves the app until the block ends; gives its address. Port 0 takes a free one.
 
     Raises UsageError where the extra is not installed, OutputError where the port is taken.
@@ -43,25 +45,25 @@ def served(studio: Studio, host: str, port: int, edits: int) -> Iterator[str]:
             import gradio  # noqa: F401, PLC0415 - it reads the environment when it is imported
         except ImportError as error:
             raise UsageError(f"cdrl app needs Gradio ({error.name} is missing): pip install 'cdrl[app]'") from None
-        blocks = _made(studio, sessions, edits)
+        blocks = _build(service, sessions, edits)
         try:
-            yield _launched(blocks, studio, host, port)
+            yield _launch(blocks, service, sessions, host, port)
         finally:
             blocks.close(verbose=False)
     finally:
         sessions.close_all()
 
 
-def _made(studio: Studio, sessions: Sessions, edits: int) -> Any:
+def _build(service: EditService, sessions: Sessions, edits: int) -> Any:
     """The page with its events."""
     from cdrl.app.api import Api  # noqa: PLC0415
     from cdrl.app.events import Events  # noqa: PLC0415
     from cdrl.app.page import layout  # noqa: PLC0415
 
-    with layout(studio.limits) as (blocks, page):
-        studio.turns = Turns(edits)
-        Api(studio, sessions).connect()  # first, so that its endpoints get the plain names
-        events = Events(page, studio, sessions)
+    with layout(service.limits) as (blocks, page):
+        service.turns = Turns(edits)
+        Api(service, sessions).connect()  # first, so that its endpoints get the plain names
+        events = Events(page, service, sessions)
         events.connect()
         blocks.unload(events.close)
     blocks.queue(max_size=_WAITING)
@@ -85,19 +87,19 @@ def _refuse_addresses(block: Any) -> None:
     block.async_move_resource_to_block_cache = only_local
 
 
-def _launched(blocks: Any, studio: Studio, host: str, port: int) -> str:
+def _launch(blocks: Any, service: EditService, sessions: Sessions, host: str, port: int) -> str:
     from starlette.middleware import Middleware  # noqa: PLC0415
     from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: PLC0415
 
     from cdrl.app.page import HEAD, STYLE, theme  # noqa: PLC0415
 
-    middleware = [Middleware(Guarded)]
+    middleware = [Middleware(SecurityMiddleware, on_leave=sessions.close)]
     if host in _LOCAL:  # a page elsewhere must not reach us under a name of its own that leads here
         middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=sorted(_LOCAL)))
     try:
         _, address, _ = blocks.launch(
             server_name=host, server_port=port or None, share=False, inbrowser=False, quiet=True, show_error=False,
-            prevent_thread_lock=True, max_file_size=studio.limits.max_bytes, enable_monitoring=False, ssr_mode=False,
+            prevent_thread_lock=True, max_file_size=service.limits.max_bytes, enable_monitoring=False, ssr_mode=False,
             pwa=False, mcp_server=False, run_history=False, footer_links=[], strict_cors=True,
             theme=theme(), css=STYLE, head=HEAD, app_kwargs={"middleware": middleware, "docs_url": None,
             "redoc_url": None},
@@ -124,11 +126,17 @@ def is_served(path: str) -> bool:
     return len(parts) > 1 and (parts[1] in SERVED or parts[1].startswith("file="))
 
 
-class Guarded:
-    """ASGI middleware that sends the content policy with every page, and answers only where it should."""
+class SecurityMiddleware:
+    """ASGI middleware that sends the content policy with every page, and answers only where it should.
 
-    def __init__(self, app: Any) -> None:
+    It also tells when a page has gone: each holds a connection as long as it is open. Gradio's own event for that is
+    lost when the connection ends in the very moment in which something is sent over it.
+    """
+
+    def __init__(self, app: Any, on_leave: Callable[[str], None]) -> None:
+        """Wrap an ASGI application; `on_leave` is called with the session of a page that has gone."""
         self._app = app
+        self._on_leave = on_leave
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         from starlette.responses import PlainTextResponse  # noqa: PLC0415
@@ -141,5 +149,9 @@ class Guarded:
 
         if scope["type"] == "http" and not is_served(scope["path"]):
             await PlainTextResponse("not served", 404)(scope, receive, send)
-        else:
+            return
+        try:
             await self._app(scope, receive, with_policy if scope["type"] == "http" else send)
+        finally:
+            if scope["type"] == "http" and (page := _HEARTBEAT.fullmatch(scope["path"])):
+                self._on_leave(page[1])

@@ -15,25 +15,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from cdrl.app.scene import Scene
 from cdrl.app.timeline import Timeline
-from cdrl.errors import InputError, OutputError
-from cdrl.manipulation.edit import Manipulator
-from cdrl.manipulation.prior import Pattern
+from cdrl.errors import InputError, OutputError, UsageError
+from cdrl.manipulation.expression_change import ExpressionChange
+from cdrl.manipulation.manipulator import Manipulator
 from cdrl.media import VideoInfo
+from cdrl.request import EditRequest
 
 IDLE = 3600.0  # seconds without a call after which a session is closed; a page that is open calls when it is used
-BROKEN_OFF = 120.0  # seconds without a new byte after which an upload is given up
+STALE_AFTER = 120.0  # seconds without a new byte after which an upload is given up
 _ROOT = "cdrl-app-"
 SESSION = "session-"
 """How the folders of sessions begin."""
 RESULTS = 4
-"""Finished edits of one clip that are kept to be downloaded."""
+"""Finished edits of one clip that are stored to be downloaded."""
 _CLOCKS_APART = 60.0  # seconds that the clocks of processes and files may differ
-_LONGEST_NAME = 80  # characters of an upload's name that are kept
+_LONGEST_NAME = 80  # characters of an upload's name that are stored
 
 
 class Uploads:
@@ -90,7 +92,7 @@ class Session:
     reference: Path | None = None
     neutral: Path | None = None
     """A photo or clip of the neutral face of the person in the clip."""
-    patterns: dict[Path, Pattern] = field(default_factory=dict)
+    patterns: dict[Path, ExpressionChange] = field(default_factory=dict)
     manipulator: tuple[object, Manipulator] | None = None
     """That of the last preview, and what it was made of."""
     consent: bool = False
@@ -104,34 +106,34 @@ class Session:
     """Edits and looks at work now: the folder stays until they have ended."""
     closed: bool = False
 
-    def take(self, upload: str | Path) -> Path:
+    def store_upload(self, upload: str | Path) -> Path:
         """The uploaded file under a harmless name in this session's folder. Raises InputError."""
         given = Path(upload)
         name = re.sub(r"[^\w.-]+", "_", given.name)[-_LONGEST_NAME:].lstrip(".-") or "clip"
-        kept = self.folder / secrets.token_hex(8) / name
+        stored = self.folder / secrets.token_hex(8) / name
         try:
             held = self.uploads.hold(given)
-            kept.parent.mkdir()
+            stored.parent.mkdir()
             try:
-                kept.hardlink_to(given)
+                stored.hardlink_to(given)
             except OSError:  # another file system
-                shutil.copyfile(given, kept)
+                shutil.copyfile(given, stored)
         except OSError as error:
             raise InputError(f"{name} did not arrive ({error.strerror}): upload it again") from None
-        self.taken[kept] = held
-        return kept
+        self.taken[stored] = held
+        return stored
 
-    def drop(self, kept: Path) -> None:
+    def remove_upload(self, stored: Path) -> None:
         """Remove what was taken, now or as soon as nobody reads it any more."""
         with self.lock:
-            if self.held[kept]:
-                self.unwanted.add(kept)
+            if self.held[stored]:
+                self.unwanted.add(stored)
                 return
-            self.unwanted.discard(kept)
-            self.patterns.pop(kept, None)
-            if kept in self.taken:
-                self.uploads.release(self.taken.pop(kept))
-        shutil.rmtree(kept.parent, ignore_errors=True)
+            self.unwanted.discard(stored)
+            self.patterns.pop(stored, None)
+            if stored in self.taken:
+                self.uploads.release(self.taken.pop(stored))
+        shutil.rmtree(stored.parent, ignore_errors=True)
 
     @contextmanager
     def hold(self, *files: Path) -> Iterator[None]:
@@ -145,7 +147,7 @@ class Session:
                 self.held.subtract(files)
                 gone = [path for path in files if path in self.unwanted and not self.held[path]]
             for path in gone:
-                self.drop(path)
+                self.remove_upload(path)
 
     @contextmanager
     def lend(self, upload: str | Path | None) -> Iterator[Path | None]:
@@ -153,12 +155,12 @@ class Session:
         if upload is None:
             yield None
             return
-        kept = self.take(upload)
+        stored = self.store_upload(upload)
         try:
-            with self.hold(kept):
-                yield kept
+            with self.hold(stored):
+                yield stored
         finally:
-            self.drop(kept)
+            self.remove_upload(stored)
 
     @contextmanager
     def edit(self) -> Iterator[threading.Event]:
@@ -179,6 +181,20 @@ class Session:
         for cancelled in list(self.edits):
             cancelled.set()
 
+    def request(self, neutral: Path | None, **fields: Any) -> EditRequest:
+        """Make a request for the session's clip.
+
+        Args:
+            neutral: A photo or clip of the person's neutral face, if one was given.
+            fields: Further fields of the request.
+
+        Raises:
+            UsageError: No clip is open, or the request makes no sense.
+        """
+        if self.info is None:
+            raise UsageError("no clip is open: upload or record one first")
+        return EditRequest(self.info.path, enroll={} if neutral is None else {"neutral": neutral}, **fields)
+
     def keep(self, result: Path) -> None:
         """Remember a finished edit; of more than `RESULTS` the oldest go."""
         with self.lock:
@@ -190,19 +206,19 @@ class Session:
     def drop_clip(self) -> None:
         """Forget the clip and remove everything made of it."""
         if self.info is not None:
-            self.drop(self.info.path)
+            self.remove_upload(self.info.path)
         for folder in self.results:
             shutil.rmtree(folder, ignore_errors=True)
         self.results, self.others = [], {}
         self.info = self.scene = self.timeline = self.played = None
 
-    def end(self) -> None:
+    def cleanup(self) -> None:
         """Remove everything, for good."""
-        for kept in list(self.taken):
-            self.drop(kept)
+        for stored in list(self.taken):
+            self.remove_upload(stored)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def said(self, error: BaseException) -> str:
+    def format_error(self, error: BaseException) -> str:
         """An error's sentence for the page: files by the names their user knows, not by where we keep them."""
         text = re.sub(re.escape(str(self.folder)) + r"[\\/](?:[0-9a-f]{16}[\\/])?", "", str(error))
         return " ".join(text.split())
@@ -221,7 +237,7 @@ class Sessions:
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def of(self, key: str | None) -> Session:
+    def get(self, key: str | None) -> Session:
         """The session of a page, made where it is new. Sessions that nobody uses any more are closed."""
         if not key:
             raise InputError("this call belongs to no session: reload the page")
@@ -238,14 +254,14 @@ class Sessions:
             session.used = time.monotonic()
         for old in gone:
             _remove(old)
-        self._remove_broken_off()
+        self._remove_stale_uploads()
         return session
 
-    def _remove_broken_off(self) -> None:
+    def _remove_stale_uploads(self) -> None:
         """Uploads that were too large, or whose sender has left: Gradio leaves what has arrived of them."""
         for path in self.root.glob("tmp*"):
             with suppress(OSError):
-                if path.is_file() and time.time() - path.stat().st_mtime > BROKEN_OFF:
+                if path.is_file() and time.time() - path.stat().st_mtime > STALE_AFTER:
                     path.unlink()
 
     def close(self, key: str | None) -> None:
@@ -266,7 +282,7 @@ class Sessions:
 
 
 @contextmanager
-def at_work(session: Session) -> Iterator[None]:
+def in_use(session: Session) -> Iterator[None]:
     """Keeps the session's folder until the block ends. Raises InputError when the page is closed already."""
     with session.lock:
         if session.closed:
@@ -278,7 +294,7 @@ def at_work(session: Session) -> Iterator[None]:
         with session.lock:
             session.running -= 1
             if session.closed and not session.running:
-                session.end()
+                session.cleanup()
 
 
 def _remove(session: Session) -> None:
@@ -286,7 +302,7 @@ def _remove(session: Session) -> None:
     with session.lock:
         session.closed = True
         if not session.running:
-            session.end()
+            session.cleanup()
 
 
 def remove_left_behind() -> None:

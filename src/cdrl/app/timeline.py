@@ -76,7 +76,7 @@ def look_through(
 def plane_bytes(info: VideoInfo) -> list[int]:
     """About how many bytes each plane of a frame takes."""
     luma = info.width * info.height * (1 if info.format.depth == 8 else 2)
-    return [luma] if info.format.grey else [luma, *2 * [luma // (info.format.sx * info.format.sy)]]
+    return [luma] if info.format.gray else [luma, *2 * [luma // (info.format.sx * info.format.sy)]]
 
 
 class Spread:

@@ -20,20 +20,20 @@ from cdrl.errors import CdrlError, Interrupted, OutputError, OutputExistsError
 from cdrl.files import atomic_write, file_sha256, loads_untrusted, small_bytes, take_name
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
-from cdrl.project import Project
-from cdrl.provenance import drop_sidecar, sidecar_path
+from cdrl.provenance import remove_sidecar, sidecar_path
+from cdrl.request import EditRequest
 from cdrl.worker import report_progress
 
 if TYPE_CHECKING:
-    from cdrl.editor import Editor
+    from cdrl.pipeline.editor import Editor
     from cdrl.provenance import Credentials
 
-STAGING, MARK = ".cdrl-batch-", "finished.json"
-_MAX_MARK = 1 << 20  # bytes
+STAGING, DONE_FILE = ".cdrl-batch-", "finished.json"
+_MAX_DONE_BYTES = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
-class Making:
+class RenderSettings:
     """How every result of a batch is made."""
 
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
@@ -64,7 +64,7 @@ class Task:
 
     key: str
     name: str
-    project: Project
+    request: EditRequest
     output: Path
     staging: Path
     """The folder of its work, beside the output, so that putting it in place is one step."""
@@ -77,7 +77,7 @@ class Task:
     def finished(self) -> Result | None:
         """What came of it where it is whole and only has to be put in place."""
         try:
-            said = loads_untrusted(small_bytes(self.staging / MARK, _MAX_MARK, "mark"))
+            said = loads_untrusted(small_bytes(self.staging / DONE_FILE, _MAX_DONE_BYTES, "mark"))
             result = Result(**said | {"warnings": tuple(said["warnings"])})
             return result if self.staged.is_file() and file_sha256(self.staged) == result.sha256 else None
         except (OSError, ValueError, TypeError, KeyError):
@@ -99,7 +99,7 @@ class Task:
                 placed = new
             take_name(self.staged, self.output, overwrite=overwrite)
             if not result.sidecar:
-                drop_sidecar(self.output)
+                remove_sidecar(self.output)
         except FileExistsError as error:
             if placed:
                 sidecar.unlink(missing_ok=True)
@@ -120,7 +120,7 @@ def discard(staging: Path) -> None:
             staging.unlink() if staging.is_symlink() else shutil.rmtree(staging)
 
 
-def carry_out(task: Task, making: Making) -> Result:
+def run_job(task: Task, settings: RenderSettings) -> Result:
     """Edit, up to the mark; an error of ours is a result, too. What another process began is not used."""
     finished = task.finished()
     if finished is not None:
@@ -133,13 +133,12 @@ def carry_out(task: Task, making: Making) -> Result:
             task.staging.mkdir()
         except OSError as error:
             raise OutputError(f"{task.output} cannot be written ({error.strerror}); check the folder") from None
-        project = task.project
-        job = _loaded(project.prior, project.model).edit(project.source, **project.wish, limits=making.limits)
+        job = _load_editor(task.request.prior, task.request.model).edit(task.request, limits=settings.limits)
         report = job.save(
             task.staged,
-            encoder=making.encoder,
-            provenance=making.provenance,
-            c2pa=making.c2pa,
+            encoder=settings.encoder,
+            provenance=settings.provenance,
+            c2pa=settings.c2pa,
             progress=lambda done, total: report_progress(),
         )
         result = Result(
@@ -150,7 +149,7 @@ def carry_out(task: Task, making: Making) -> Result:
             warnings=tuple(_of_output(warning, task) for warning in report.warnings),
             sidecar=report.sidecar is not None,
         )
-        atomic_write(task.staging / MARK, [json.dumps(asdict(result)).encode("utf-8", "replace")])
+        atomic_write(task.staging / DONE_FILE, [json.dumps(asdict(result)).encode("utf-8", "replace")])
         whole = True
         return result
     except Interrupted:
@@ -168,8 +167,8 @@ def _of_output(message: str, task: Task) -> str:
 
 
 @lru_cache(maxsize=1)
-def _loaded(prior: Path | None, model: str | None) -> Editor:
+def _load_editor(prior: Path | None, model: str | None) -> Editor:
     """The networks, kept from job to job."""
-    from cdrl import editor  # noqa: PLC0415 - the networks' runtime, which who hands out the work does not need
+    from cdrl.pipeline.editor import load_editor  # noqa: PLC0415 - the networks' runtime; handing out work needs none
 
-    return editor.load(prior, model)
+    return load_editor(prior, model)

@@ -50,11 +50,11 @@ def run(options: Options) -> int:
     require_consent(options.i_have_consent)  # of whoever starts it; the page has everybody say so, too
 
     import cdrl
-    from cdrl.app.serving import served
-    from cdrl.app.studio import Studio
+    from cdrl.app.service import EditService
+    from cdrl.app.serving import serve
 
-    studio = Studio(cdrl.load(model=options.model), options.limits, options.model)
-    with served(studio, options.host, options.port, options.edits) as address:
+    service = EditService(cdrl.load(model=options.model), options.limits, options.model)
+    with serve(service, options.host, options.port, options.edits) as address:
         print(f"cdrl app: {address} (Ctrl-C ends it)", flush=True)
         if not options.no_browser:
             webbrowser.open(address)

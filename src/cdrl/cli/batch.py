@@ -7,31 +7,25 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from cdrl.batch.jobs import COLUMNS, SAYS_WHAT, Desk, Job, found, listed
+from cdrl.batch.jobs import BatchDefaults, BatchJob, jobs_from_csv, jobs_from_folder
 from cdrl.batch.memory import available_memory
 from cdrl.cli.consent import ConsentGiven, require_consent
-from cdrl.cli.edit import Provenance, credentials_of
-from cdrl.cli.wish import (
-    BY_PRIOR,
-    INTENSITY_HELP,
-    MODEL_HELP,
-    REGIONS_HELP,
-    SEGMENTS_HELP,
-    WHOLE_FACE,
-    Emotion,
-)
+from cdrl.cli.edit import Provenance, make_credentials
+from cdrl.cli.edit_options import TimedEmotionOptions
 from cdrl.errors import JobsFailedError, OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write
 from cdrl.media.encoding import CONTAINERS, EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.media.threads import available_cores
+from cdrl.project import local_path
+from cdrl.request import MODELS, TARGET_FIELDS
 
 if TYPE_CHECKING:
-    from cdrl.batch.running import Summary
+    from cdrl.batch.runner import Summary
     from cdrl.parallel import Executor
 
 MEMORY = 300_000_000
@@ -51,19 +45,8 @@ class Options:
     """A folder of clips, or a list as CSV, whose first row names columns; see docs/guides/batch.md."""
     output_folder: Annotated[Path | None, arg(aliases=["-o"], metavar="DIR", help_behavior_hint="")] = None
     """Where the results go, and none leads out of; for a list that names outputs it may be left out."""
-    emotion: Emotion = None
-    reference: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """A clip or photo of anyone, whose expression is to be shown."""
-    segments: Annotated[str | None, arg(metavar="SEGMENTS", help=SEGMENTS_HELP, help_behavior_hint="")] = None
     project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """A project that cdrl edit --save-project wrote, for all clips."""
-    intensity: Annotated[str | None, arg(metavar="X", help=INTENSITY_HELP, help_behavior_hint="(default: 1.0)")] = None
-    regions: Annotated[str | None, arg(metavar="R,R", help=REGIONS_HELP, help_behavior_hint=WHOLE_FACE)] = None
-    face: Annotated[str | None, arg(metavar="WHICH", help_behavior_hint="(default: largest)")] = None
-    """Who is edited where several people are seen; see cdrl edit."""
-    prior: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the one that ships)")] = None
-    """An emotion prior of your own, from cdrl train prior."""
-    model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint=BY_PRIOR)] = None
     ending: str = ".mp4"
     """Of results that have no name of their own; it chooses the container."""
     jobs: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: by cores and free memory)")] = None
@@ -79,6 +62,7 @@ class Options:
     overwrite: FlagCreatePairsOff[bool] = False
     """Replace results that exist and that no run with this journal has written."""
     i_have_consent: ConsentGiven = False
+    shown: TimedEmotionOptions = field(default_factory=TimedEmotionOptions)
     provenance: Provenance = field(default_factory=Provenance)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     limits: Limits = field(default_factory=Limits)
@@ -86,7 +70,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Check every job, do what is not done, list what failed. Raises JobsFailedError where something did."""
-    jobs, journal = _jobs(options), _journal(options)
+    jobs, journal = _read_jobs(options), _journal(options)
     _check_names(options, jobs, journal)
     workers = _workers(options, len(jobs))
     if not 1 <= options.stall_limit <= 1e6:
@@ -95,14 +79,14 @@ def run(options: Options) -> int:
 
     from rich.console import Console
 
-    from cdrl.batch.running import FAILED, LEFT, Batch
-    from cdrl.batch.work import Making
+    from cdrl.batch.runner import FAILED, PENDING, Batch
+    from cdrl.batch.work import RenderSettings
     from cdrl.cli.progress import ends
 
     threads = options.encoder.threads or max(1, available_cores() // workers)
     marked = not options.provenance.no_provenance
     encoder = replace(options.encoder, threads=threads)
-    batch = Batch(jobs, journal, Making(encoder, options.limits, marked, credentials_of(options.provenance)))
+    batch = Batch(jobs, journal, RenderSettings(encoder, options.limits, marked, make_credentials(options.provenance)))
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         with ends(console, "editing", "clips", "failed") as progress:
@@ -110,8 +94,8 @@ def run(options: Options) -> int:
     finally:
         _print_summary(batch.summary, options)
     counts = batch.summary.to_json()["counts"]
-    if unfinished := counts[FAILED] + counts[LEFT]:
-        said = f"{counts[FAILED]} failed" + (f" and {counts[LEFT]} not done" if counts[LEFT] else "")
+    if unfinished := counts[FAILED] + counts[PENDING]:
+        said = f"{counts[FAILED]} failed" + (f" and {counts[PENDING]} not done" if counts[PENDING] else "")
         raise JobsFailedError(
             f"{unfinished} of {len(jobs)} jobs have no result ({said}); the others are done. Run the same command "
             "again to try them anew"
@@ -119,20 +103,30 @@ def run(options: Options) -> int:
     return 0
 
 
-def _jobs(options: Options) -> list[Job]:
+def _read_jobs(options: Options) -> list[BatchJob]:
     if options.ending.lower() not in CONTAINERS:
         raise UsageError(f"--ending {options.ending}: choose of {', '.join(CONTAINERS)}")
-    said = [name for name in SAYS_WHAT if getattr(options, name) is not None]
-    if len(said) > 1 and said != ["reference", "segments"]:
-        raise UsageError(f"--{said[0]} and --{said[1]} are both given: choose one")
-    given = {name: getattr(options, name, None) for name in COLUMNS[2:]}
-    desk = Desk(
-        {name: str(value) for name, value in given.items() if value is not None}, options.output_folder, options.ending
-    )
-    folder = options.jobs_from.is_dir()
-    if folder and not said:
+    given = {name: _absolute(name, value) for name, value in options.shown.given.items()}
+    targets = [
+        name for name in (*TARGET_FIELDS, "project") if name in given or getattr(options, name, None) is not None
+    ]
+    if len(targets) > 1 and targets != ["reference", "segments"]:
+        raise UsageError(f"--{targets[0]} and --{targets[1]} are both given: choose one")
+    defaults = BatchDefaults(given, options.project, options.output_folder, options.ending)
+    if not options.jobs_from.is_dir():
+        return jobs_from_csv(options.jobs_from, defaults)
+    if not targets:
         raise UsageError("nothing is asked for: give --emotion, --reference, --segments or --project")
-    return found(options.jobs_from, desk) if folder else listed(options.jobs_from, desk)
+    return jobs_from_folder(options.jobs_from, defaults)
+
+
+def _absolute(name: str, value: Any) -> Any:
+    """A field's value with absolute paths: processes elsewhere may work in another folder."""
+    if name in ("reference", "prior") or (name == "model" and value not in MODELS):
+        return type(value)(local_path(str(value), Path.cwd(), stays=False))
+    if name == "enroll":
+        return {emotion: local_path(str(path), Path.cwd(), stays=False) for emotion, path in value.items()}
+    return value
 
 
 def _journal(options: Options) -> Path:
@@ -143,10 +137,10 @@ def _journal(options: Options) -> Path:
     return options.output_folder / "batch.journal.sqlite"
 
 
-def _check_names(options: Options, jobs: list[Job], journal: Path) -> None:
+def _check_names(options: Options, jobs: list[BatchJob], journal: Path) -> None:
     """Refuse a report that would hit another file, before the work; make the folder of the results."""
     if options.report is not None:
-        taken = {path.resolve() for job in jobs for path in (job.output, *job.project.inputs)}
+        taken = {path.resolve() for job in jobs for path in (job.output, *job.request.inputs)}
         if options.report.resolve() in {*taken, journal.resolve(), options.jobs_from.resolve()}:
             raise UsageError(f"--report {options.report} is a file of another use: give it a name of its own")
         if options.report.suffix.lower() != ".json":

@@ -7,23 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.cli.consent import ConsentGiven, require_consent
-from cdrl.cli.wish import (
-    BY_PRIOR,
-    MODEL_HELP,
-    REGIONS_HELP,
-    SEGMENTS_HELP,
-    WHOLE_FACE,
-    Emotion,
-    Intensity,
-    enrolled,
-)
+from cdrl.cli.edit_options import TimedEmotionOptions
 from cdrl.emotions import parse_blend
 from cdrl.errors import OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write, sidecar_path
@@ -31,12 +22,12 @@ from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
 
 if TYPE_CHECKING:
-    from cdrl.project import Project
     from cdrl.provenance import Credentials
+    from cdrl.request import EditRequest
 
 BESIDE_SOURCE = "(default: beside SOURCE, as in talk_happy.mp4)"
 
-Progress = Callable[[int, int | None], None]
+ProgressCallback = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -73,14 +64,6 @@ class Options:
     """The video to edit; it is never changed. With --project it may be left out, or stands in for the project's."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint=BESIDE_SOURCE)] = None
     """Where to write the result; its ending chooses the container."""
-    emotion: Emotion = None
-    reference: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """A clip or photo of anyone, whose expression is to be shown."""
-    segments: Annotated[str | None, arg(metavar="SEGMENTS", help=SEGMENTS_HELP, help_behavior_hint="")] = None
-    intensity: Intensity = 1.0
-    regions: Annotated[str | None, arg(metavar="R,R", help=REGIONS_HELP, help_behavior_hint=WHOLE_FACE)] = None
-    face: Annotated[str, arg(metavar="WHICH")] = "largest"
-    """Who is edited where several people are seen: largest, left, right, or a number counted from the left."""
     overwrite: FlagCreatePairsOff[bool] = False
     """Replace the files that are to be written where they exist."""
     preview: Annotated[Path | None, arg(metavar="PICTURE", help_behavior_hint="")] = None
@@ -89,12 +72,6 @@ class Options:
     """Show the source beside the edited video in the result."""
     report: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """Also write what was done: frames edited, skipped and why, lip tracking, time per stage."""
-    prior: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the one that ships)")] = None
-    """An emotion prior of your own, from cdrl train prior."""
-    model: Annotated[str | None, arg(metavar="MODEL", help=MODEL_HELP, help_behavior_hint=BY_PRIOR)] = None
-    enroll: Annotated[tuple[str, ...], arg(metavar="EMOTION=FILE", help_behavior_hint="")] = ()
-    """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg; neutral=FILE
-    says how they look without emotion."""
     project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """Carry out a project that --save-project wrote; it stands for SOURCE, and for all that says what to show."""
     save_project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
@@ -102,6 +79,7 @@ class Options:
     dry_run: FlagCreatePairsOff[bool] = False
     """Check what is asked for and the files it names, say what would be done, and write nothing."""
     i_have_consent: ConsentGiven = False
+    shown: TimedEmotionOptions = field(default_factory=TimedEmotionOptions)
     provenance: Provenance = field(default_factory=Provenance)
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     limits: Limits = field(default_factory=Limits)
@@ -109,49 +87,52 @@ class Options:
 
 def run(options: Options) -> int:
     """Edit, write, and say what a user must know; warnings go to stderr, one line each."""
-    project = project_of(options)  # before the networks load, so that a slip of the fingers is told at once
-    output = options.output or _free_output(project, options)
-    _check_extra_outputs(options, output, project)
+    request = _make_request(options)  # before the networks load, so that a slip of the fingers is told at once
+    output = options.output or _free_output(request, options)
+    _check_extra_outputs(options, output, request)
     if options.dry_run:
-        from cdrl.cli.rehearsal import rehearsal
+        from cdrl.cli.dry_run import describe_edit
 
-        print("\n".join(rehearsal(project, output, options)))
+        print("\n".join(describe_edit(request, output, options)))
         return 0
     require_consent(options.i_have_consent)
 
     import cdrl  # loads the networks' runtime
+    from cdrl.media.writing import check_output
+    from cdrl.pipeline.job import OutputOptions
 
-    editor = cdrl.load(project.prior, project.model)
-    job = editor.edit(project.source, **project.wish, limits=options.limits)
+    check_output(output, Path(os.path.realpath(output)), request.source, options.overwrite)
+    job = cdrl.load(request.prior, request.model).edit(request, limits=options.limits)
+    output_options = OutputOptions(
+        options.overwrite,
+        options.encoder,
+        options.preview,
+        options.side_by_side,
+        measure_lips=options.report is not None,  # a second look at every frame, only for who wants to read it
+        provenance=not options.provenance.no_provenance,
+        c2pa=make_credentials(options.provenance),
+    )
     with progress_bar("editing") as progress:
-        report = job.save(
-            output,
-            overwrite=options.overwrite,
-            encoder=options.encoder,
-            preview=options.preview,
-            side_by_side=options.side_by_side,
-            progress=progress,
-            measure_lips=options.report is not None,  # a second look at every frame, only for who wants to read it
-            provenance=not options.provenance.no_provenance,
-            c2pa=credentials_of(options.provenance),
-        )
+        report = job.save(output, output_options, progress=progress)
     for warning in report.warnings:
         print("cdrl: warning:", one_line(warning), file=sys.stderr)
     if options.report is not None:
         _write_report(options.report, report.to_json())
     if options.save_project is not None:
-        project.write(options.save_project)
+        from cdrl.project import write_project
+
+        write_project(request, options.save_project)
     print(one_line(report.summary()))
     return 0
 
 
-def _free_output(project: Project, options: Options) -> Path:
+def _free_output(request: EditRequest, options: Options) -> Path:
     """A name beside the source for a result that was given none; one that is taken is left alone, which is said."""
     from cdrl.cli.naming import default_output, numbered
     from cdrl.media.opening import check_path
 
-    check_path(project.source, options.limits)
-    wanted = default_output(project)
+    check_path(request.source, options.limits)
+    wanted = default_output(request)
     if not os.access(wanted.absolute().parent, os.W_OK):
         raise OutputError(f"{wanted}: its folder cannot be written to; say with -o where the result goes")
     output = wanted if options.overwrite else numbered(wanted)
@@ -160,47 +141,41 @@ def _free_output(project: Project, options: Options) -> Path:
     return output
 
 
-def credentials_of(wish: Provenance) -> Credentials | None:
-    """Who signs, where anybody does."""
-    if wish.c2pa_certificate is None or wish.c2pa_key is None:
+def make_credentials(options: Provenance) -> Credentials | None:
+    """Who signs; None for nobody."""
+    if options.c2pa_certificate is None or options.c2pa_key is None:
         return None
     from cdrl.provenance.signing import Credentials
 
-    return Credentials(wish.c2pa_certificate, wish.c2pa_key, wish.c2pa_tsa)
+    return Credentials(options.c2pa_certificate, options.c2pa_key, options.c2pa_tsa)
 
 
-def project_of(options: Options) -> Project:
+def _make_request(options: Options) -> EditRequest:
     """What the options ask for, read from the project file where one is named. Raises UsageError."""
     if options.project is None:
         _check_request(options)
-    from cdrl.project import Project  # loads what reads faces
+        return options.shown.request(options.source or Path())
+    if given := list(options.shown.given):
+        raise UsageError(f"--project and --{given[0]} are both given: drop one, or change the project file")
+    from cdrl.project import read_project
 
-    names = [entry.name for entry in fields(Project) if entry.name not in ("source", "version")]
-    if options.project is not None:
-        for entry in fields(Options):
-            if entry.name in names and getattr(options, entry.name) != entry.default:
-                raise UsageError(f"--project and --{entry.name} are both given: drop one, or change the project file")
-        project = Project.read(options.project)
-        return project if options.source is None else project.of(options.source)
-    asked: dict[str, Any] = {name: getattr(options, name) for name in names}
-    asked["regions"] = () if options.regions is None else tuple(options.regions.split(","))
-    asked["enroll"] = enrolled(options.enroll)
-    return Project(options.source or Path(), **asked)
+    request = read_project(options.project)
+    return request if options.source is None else request.with_source(options.source)
 
 
 def _check_request(options: Options) -> None:
     """Name all that is missing at once. Raises UsageError."""
-    asked = any(value is not None for value in (options.emotion, options.reference, options.segments))
-    what = "--emotion (-e), --reference, --segments or --project"
+    targets = "--emotion (-e), --reference, --segments or --project"
+    has_target = options.shown.has_target
     if options.source is None:
-        more = "" if asked else f", and one of {what}"
+        more = "" if has_target else f", and one of {targets}"
         raise UsageError(f"missing: SOURCE, the video to edit{more}; see cdrl edit --help")
-    if asked:
+    if has_target:
         return
     name = str(options.source)
     if not options.source.exists() and _is_emotion(name):
         raise UsageError(f"{name!r} looks like an emotion: write cdrl edit SOURCE -e {name}")
-    raise UsageError(f"nothing is asked for: give {what}; see cdrl edit --help")
+    raise UsageError(f"nothing is asked for: give {targets}; see cdrl edit --help")
 
 
 def _is_emotion(text: str) -> bool:
@@ -214,15 +189,15 @@ def _is_emotion(text: str) -> bool:
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def _check_extra_outputs(options: Options, output: Path, project: Project) -> None:
+def _check_extra_outputs(options: Options, output: Path, request: EditRequest) -> None:
     """Refuse names for the report, preview and project that cannot be written or that would hit another file of ours.
 
     Done before the work, not after a long film has been edited.
     """
     if options.preview is not None and options.preview.suffix.lower() not in PICTURES:
         raise UsageError(f"--preview {options.preview} is no picture: end its name in {', '.join(PICTURES)}")
-    taken = {"the source": project.source, "the reference": project.reference, "the output": output}
-    taken |= {"--project": options.project} | {f"--enroll {name}": path for name, path in project.enroll.items()}
+    taken = {"the source": request.source, "the reference": request.reference, "the output": output}
+    taken |= {"--project": options.project} | {f"--enroll {name}": path for name, path in request.enroll.items()}
     taken["the output's sidecar"] = sidecar_path(output)
     extra = {"--preview": options.preview, "--report": options.report, "--save-project": options.save_project}
     for flag, path in extra.items():
@@ -251,7 +226,7 @@ def _write_report(path: Path, content: dict[str, Any]) -> None:
 
 
 @contextmanager
-def progress_bar(task_name: str) -> Iterator[Progress | None]:
+def progress_bar(task_name: str) -> Iterator[ProgressCallback | None]:
     """A bar on a terminal; None where nobody would see it."""
     if not sys.stderr.isatty():
         yield None

@@ -11,10 +11,9 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.cli.consent import ConsentGiven, require_consent
 from cdrl.cli.edit import progress_bar
-from cdrl.cli.wish import SEGMENTS_HELP, Wish
+from cdrl.cli.edit_options import TimedEmotionOptions
 from cdrl.errors import UsageError, one_line
 from cdrl.media.limits import Limits
-from cdrl.plan import EditPlan
 
 ENDINGS = {".csv": "livelink-csv", ".json": "json"}
 
@@ -36,41 +35,31 @@ class Options:
         arg(metavar="livelink-csv|json", help_behavior_hint="(default: by FILE's ending, .csv or .json)"),
     ] = None
     """livelink-csv: as the app Live Link Face records it. json: with exact times and frames without a face as null."""
-    segments: Annotated[str | None, arg(metavar="SEGMENTS", help=SEGMENTS_HELP, help_behavior_hint="")] = None
     overwrite: FlagCreatePairsOff[bool] = False
     """Replace the files that are to be written where they exist."""
     i_have_consent: ConsentGiven = False
-    wish: Wish = field(default_factory=Wish)
+    shown: TimedEmotionOptions = field(default_factory=TimedEmotionOptions)
     limits: Limits = field(default_factory=Limits)
 
 
 def run(options: Options) -> int:
     """Read the performance off the landmarks, write it, and say how many frames show no face."""
-    wish = options.wish
-    asked = any(value is not None for value in (wish.emotion, wish.reference, options.segments))
-    plan = (wish.emotion, wish.reference, wish.intensity, wish.region_names, options.segments)
-    if asked:
-        EditPlan.parse(*plan)  # before the networks load, so that a slip of the fingers is told at once
-    elif wish != Wish(face=wish.face):
+    request = None
+    if options.shown.has_target:
+        request = options.shown.request(options.source)  # before the networks load: a slip is told at once
+    elif options.shown != TimedEmotionOptions(face=options.shown.face):
         raise UsageError("--intensity, --regions and the like change an edit: say which, with --emotion or --reference")
-    examples, form, beside = wish.examples, _format(options), source_path(options.output)
+    form, beside = _format(options), source_path(options.output)
     require_consent(options.i_have_consent)
     # These load the networks' runtime.
     from cdrl import export, load
     from cdrl.media.writing import check_output
 
-    for path in (options.output, beside) if asked and form != "json" else (options.output,):
+    for path in (options.output, beside) if request is not None and form != "json" else (options.output,):
         check_output(path, path.resolve(), options.source, options.overwrite)
-    job = None
-    if asked:
-        editor = load(wish.prior, wish.model)
-        emotion, reference, intensity, regions, segments = plan
-        job = editor.edit(
-            options.source, emotion=emotion, reference=reference, intensity=intensity, regions=regions,
-            segments=segments, enroll=examples, face=wish.face, limits=options.limits,
-        )  # fmt: skip
+    job = None if request is None else load(request.prior, request.model).edit(request, limits=options.limits)
     with progress_bar("reading") as progress:
-        source, edited = export.performances(options.source, job, wish.face, options.limits, progress)
+        source, edited = export.extract_performances(options.source, job, options.shown.face, options.limits, progress)
     if form == "json":
         export.write_json(options.output, source, edited, options.overwrite)
     else:

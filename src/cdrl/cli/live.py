@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, arg
 
 from cdrl.cli.consent import ConsentGiven, require_consent
-from cdrl.cli.wish import Wish
+from cdrl.cli.edit_options import EmotionOptions
 from cdrl.errors import UsageError, one_line
 from cdrl.media.limits import Limits
 from cdrl.plan import REFERENCE, EditPlan
+from cdrl.request import EditRequest
 
 if TYPE_CHECKING:
-    from cdrl.live.asking import Asked
-    from cdrl.live.cameras import CameraMode, Capture
-    from cdrl.live.screens import Screen
+    from cdrl.live.controls import EmotionControl
+    from cdrl.live.sinks import FrameSink
+    from cdrl.live.sources import CameraMode, Capture
 
 PIPE, NOWHERE = "-", "none"
 
@@ -55,41 +56,44 @@ class Options:
     measure: FlagCreatePairsOff[bool] = False
     """At the end print frames in, out and dropped, and their latency, as JSON (on stderr with --output -)."""
     i_have_consent: ConsentGiven = False
-    wish: Wish = field(default_factory=Wish)
+    shown: EmotionOptions = field(default_factory=EmotionOptions)
     limits: Limits = field(default_factory=Limits)
 
 
 def run(options: Options) -> int:
-    """Open the camera and the screen, then the networks, and show frames until somebody has enough."""
-    wish = options.wish
+    """Open the camera and the sink, then the networks, and show frames until somebody has enough."""
     if options.camera is not None and options.input is not None:
         raise UsageError("--camera and --input are both given: choose one")
+    idle = not options.shown.has_target
     # A plan needs some emotion; without one the face stays as it is until something is asked for.
-    idle = wish.emotion is None and wish.reference is None
-    plan = EditPlan.parse("neutral" if idle else wish.emotion, wish.reference, wish.intensity, wish.region_names)
-    unscaled = EditPlan.parse("neutral" if idle else wish.emotion, wish.reference).segments[0].amounts
-    examples, mode = wish.examples, _mode(options)
+    fields = {"emotion": "neutral"} | options.shown.given if idle else options.shown.given
+    request = EditRequest(Path(options.input or options.camera or "0"), **fields)
+    amounts = EditPlan.parse(request.emotion, request.reference).segments[0].amounts
+    mode = _mode(options)
     require_consent(options.i_have_consent)
 
     from cdrl import load  # loads the networks' runtime
-    from cdrl.live.asking import Asked
+    from cdrl.live.controls import EmotionControl
     from cdrl.live.editing import LiveEditor
     from cdrl.live.session import run_live
 
     capture = _capture(options, mode)
     try:
-        screen = _screen(options)
-        editor = load(wish.prior, wish.model)
-        asked = Asked({} if idle else unscaled, wish.intensity, () if wish.reference is None else (REFERENCE,))
-        live = LiveEditor(editor, editor.manipulator(plan, examples, options.limits), asked, wish.face)
+        sink = _sink(options)
+        editor = load(request.prior, request.model)
+        control = EmotionControl(
+            {} if idle else amounts, request.intensity, () if request.reference is None else (REFERENCE,)
+        )
+        manipulator = editor.manipulator(request.plan, request.enroll, options.limits)
+        live = LiveEditor(editor.expression_model, manipulator, control, request.face)
     except BaseException:
         capture.close()
         raise
     typed = _typed() if options.input != PIPE else queue.SimpleQueue[str]()
     try:
-        measures = run_live(capture, live.step, screen, _over(asked, screen, typed, options.seconds))
+        measures = run_live(capture, live.step, sink, _over(control, sink, typed, options.seconds))
     finally:
-        screen.close()
+        sink.close()
     for note in measures.notes:
         print("cdrl: warning:", one_line(note), file=sys.stderr)
     if options.measure:
@@ -103,29 +107,29 @@ def _mode(options: Options) -> CameraMode:
         raise UsageError(f"--size {options.size!r}: write WIDTHxHEIGHT, as in 640x480")
     if not 1 <= options.rate <= 240:
         raise UsageError(f"--rate {options.rate}: give frames a second from 1 to 240")
-    from cdrl.live.cameras import CameraMode
+    from cdrl.live.sources import CameraMode
 
     return CameraMode(int(size[1]), int(size[2]), options.rate)
 
 
 def _capture(options: Options, mode: CameraMode) -> Capture:
-    from cdrl.live import cameras
+    from cdrl.live import sources
 
     if options.input is None:
-        return cameras.camera(options.camera or "0", mode, options.limits)
+        return sources.camera(options.camera or "0", mode, options.limits)
     if options.input == PIPE:
-        return cameras.standard_input(options.limits, options.rate)
-    return cameras.file_as_camera(Path(options.input), options.limits)
+        return sources.standard_input(options.limits, options.rate)
+    return sources.file_as_camera(Path(options.input), options.limits)
 
 
-def _screen(options: Options) -> Screen:
-    from cdrl.live import screens
+def _sink(options: Options) -> FrameSink:
+    from cdrl.live import sinks
 
     if options.output == NOWHERE:
-        return screens.Nowhere()
+        return sinks.FrameSink()
     if options.output == PIPE:
-        return screens.Y4mPipe(sys.stdout.buffer, Fraction(options.rate))
-    return screens.Window()
+        return sinks.Y4mPipe(sys.stdout.buffer, Fraction(options.rate))
+    return sinks.Window()
 
 
 def _typed() -> queue.SimpleQueue[str]:
@@ -141,26 +145,28 @@ def _typed() -> queue.SimpleQueue[str]:
     return lines
 
 
-def _over(asked: Asked, screen: Screen, typed: queue.SimpleQueue[str], seconds: float | None) -> Callable[[], bool]:
+def _over(
+    control: EmotionControl, sink: FrameSink, typed: queue.SimpleQueue[str], seconds: float | None
+) -> Callable[[], bool]:
     """Follows what is asked for, and says whether that is to stop."""
     end = None if seconds is None else time.monotonic() + seconds
-    screen.title(_title(asked))
+    sink.title(_title(control))
 
     def over() -> bool:
-        said = screen.commands()
+        said = sink.commands()
         while not typed.empty():
             said.append(typed.get())
         for line in said:
             try:
-                asked.command(line)
+                control.command(line)
             except UsageError as error:
                 print("cdrl: warning:", one_line(str(error)), file=sys.stderr)
         if said:
-            screen.title(_title(asked))
-        return asked.over or (end is not None and time.monotonic() >= end)
+            sink.title(_title(control))
+        return control.over or (end is not None and time.monotonic() >= end)
 
     return over
 
 
-def _title(asked: Asked) -> str:
-    return f"cdrl live: {asked.text}, intensity {asked.intensity:g}"
+def _title(control: EmotionControl) -> str:
+    return f"cdrl live: {control.text}, intensity {control.intensity:g}"

@@ -6,28 +6,21 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cdrl.emotions import parse_blend
 from cdrl.files import sidecar_path
 from cdrl.media.encoding import CONTAINERS
 
 if TYPE_CHECKING:
-    from cdrl.project import Project
+    from cdrl.request import EditRequest
 
 
-def default_output(project: Project) -> Path:
+def default_output(request: EditRequest) -> Path:
     """talk.mp4 → talk_happy.mp4, talk_happy-sad.mp4, talk_like_NAME.mp4 (a reference), talk_edited.mp4 (segments).
 
     In the source's container where it can be written, in MP4 otherwise.
     """
-    if project.segments is not None:
-        shown = "edited"
-    elif project.reference is not None:
-        shown = f"like_{project.reference.stem}"
-    else:
-        shown = "-".join(parse_blend(project.emotion or ""))
-    source = project.source
+    source = request.source
     ending = source.suffix if source.suffix.lower() in CONTAINERS else ".mp4"
-    return source.with_name(f"{source.stem}_{shown}{ending}")
+    return source.with_name(f"{source.stem}_{request.label}{ending}")
 
 
 def numbered(path: Path) -> Path:

@@ -11,28 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from cdrl.pipeline.frame_editor import Edited
-from cdrl.live.cameras import Capture, Captured
-from cdrl.live.mailbox import Mailbox
-from cdrl.live.screens import Screen
+from cdrl.live.latest_frame import LatestValueQueue
+from cdrl.live.sinks import FrameSink
+from cdrl.live.sources import Capture, TimedFrame
 from cdrl.media import Frame
+from cdrl.pipeline.frame_editor import Edited
 
 _REMEMBERED = 100_000  # latencies: an hour at 30 frames a second
 _GOODBYE = 1.0  # seconds that a camera gets to close
 
 
 @dataclass
-class Measures:
+class LiveMeasures:
     """What came in, what went out, and how long each frame was on its way."""
 
-    given: int = 0
+    received: int = 0
     dropped: int = 0
     shown: int = 0
     edited: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
-    """Seconds from when a frame was there to when it was handed to the screen."""
+    """Seconds from when a frame was there to when it was handed to the sink."""
     notes: list[str] = field(default_factory=list)
     """What a user should know of what came in, one sentence each."""
 
@@ -41,7 +41,7 @@ class Measures:
         late = [round(1000 * float(value), 1) for value in np.percentile(self.latencies or [np.nan], [50, 95, 100])]
         return {
             "frames": {
-                "in": self.given,
+                "in": self.received,
                 "out": self.shown,
                 "dropped": self.dropped,
                 "edited": self.edited,
@@ -54,26 +54,26 @@ class Measures:
 
 
 def run_live(
-    capture: Capture, edit: Callable[[Frame], Edited], screen: Screen, over: Callable[[], bool] = lambda: False
-) -> Measures:
+    capture: Capture, edit: Callable[[Frame], Edited], sink: FrameSink, over: Callable[[], bool] = lambda: False
+) -> LiveMeasures:
     """Show `edit` of the newest frame until the capture ends, or `over`, which is asked after every frame.
 
     A frame that comes while another is at work waits, and is dropped when a newer one comes meanwhile: what is shown is
-    late by at most the time that two edits take, however slow they are. Where the screen keeps every frame, and what
+    late by at most the time that two edits take, however slow they are. Where the sink keeps every frame, and what
     comes is no camera, the next one waits instead. Raises what `capture` and `edit` raise.
     """
-    mailbox: Mailbox[Captured] = Mailbox()
-    thread = threading.Thread(target=_capture, args=(capture, mailbox, screen.every_frame), name="capture", daemon=True)
-    measures = Measures()
+    latest: LatestValueQueue[TimedFrame] = LatestValueQueue()
+    thread = threading.Thread(target=_capture, args=(capture, latest, sink.every_frame), name="capture", daemon=True)
+    measures = LiveMeasures()
     begin = time.monotonic()
     thread.start()
     try:
-        for captured in mailbox.newest(over):
+        for captured in latest.iter_latest(over):
             if not measures.shown:
-                screen.begin(captured.signal)
+                sink.begin(captured.signal)
                 measures.notes = captured.signal.notes
             edited = edit(captured.frame)
-            screen.show(edited.frame)
+            sink.show(edited.frame)
             measures.latencies.append(time.monotonic() - captured.at)
             measures.shown += 1
             if edited.skipped is None:
@@ -82,25 +82,25 @@ def run_live(
                 measures.skipped[edited.skipped] += 1
             if over():
                 break
-        screen.end()
+        sink.end()
     except (KeyboardInterrupt, BrokenPipeError):
         pass  # how a session ends that has no end of its own: Ctrl-C, SIGTERM, or a player that is closed
     finally:
-        mailbox.leave()
+        latest.close()
         thread.join(_GOODBYE)  # a camera that hangs must not keep us
-        measures.given, measures.dropped = mailbox.given, mailbox.dropped
+        measures.received, measures.dropped = latest.received, latest.dropped
         measures.seconds = time.monotonic() - begin
     return measures
 
 
-def _capture(capture: Capture, mailbox: Mailbox[Captured], every_frame: bool) -> None:
+def _capture(capture: Capture, latest: LatestValueQueue[TimedFrame], every_frame: bool) -> None:
     error: BaseException | None = None
     try:
         for captured in capture:
-            if not mailbox.put(captured, wait=every_frame and captured.signal.rate is not None):
+            if not latest.put(captured, wait=every_frame and captured.signal.rate is not None):
                 break
     except BaseException as caught:  # noqa: BLE001 - whatever it is, it is raised again where frames are shown
         error = caught
     finally:
         capture.close()
-        mailbox.end(error)
+        latest.end(error)

@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from cdrl.media.encoding import EncoderOptions
     from cdrl.media.frames import Frame, PixelFormat
     from cdrl.media.limits import Limits
-    from cdrl.media.prefetching import prefetch
-    from cdrl.media.probing import ColourTags, Track, VideoInfo, probe
+    from cdrl.media.prefetching import prefetch, run_stages
+    from cdrl.media.probing import ColorTags, Track, VideoInfo, probe
     from cdrl.media.reading import FrameReader, read
     from cdrl.media.writing import Writer
 
 __all__ = [
-    "ColourTags",
+    "ColorTags",
     "EncoderOptions",
     "Frame",
     "FrameReader",
@@ -27,10 +27,11 @@ __all__ = [
     "prefetch",
     "probe",
     "read",
+    "run_stages",
 ]
 
 _MODULES = {
-    "ColourTags": "probing",
+    "ColorTags": "probing",
     "EncoderOptions": "encoding",
     "Frame": "frames",
     "FrameReader": "reading",
@@ -42,6 +43,7 @@ _MODULES = {
     "prefetch": "prefetching",
     "probe": "probing",
     "read": "reading",
+    "run_stages": "prefetching",
 }
 
 

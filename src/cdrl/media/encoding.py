@@ -194,7 +194,7 @@ def target_format(source: PixelFormat, encoder: str, options: EncoderOptions) ->
 
     if options.pixel_format == "source":
         depth = 8 if source.depth == 8 else 10
-        wanted = (source.sx, source.sy) if not source.grey else (2, 2)  # grey H.264 does not play everywhere
+        wanted = (source.sx, source.sy) if not source.gray else (2, 2)  # gray H.264 does not play everywhere
     else:
         depth = 10 if options.pixel_format.endswith("10le") else 8
         wanted = SUBSAMPLING[options.pixel_format[3:6]]

@@ -40,7 +40,7 @@ class PixelFormat:
     matrix: Matrix = "bt709"
 
     @property
-    def grey(self) -> bool:
+    def gray(self) -> bool:
         """True when there is no chroma."""
         return self.name.startswith("gray")
 
@@ -56,7 +56,7 @@ class PixelFormat:
 
     @property
     def chroma_zero(self) -> int:
-        """Cb and Cr of any grey."""
+        """Cb and Cr of any gray."""
         return 128 << (self.depth - 8)
 
     @property
@@ -114,7 +114,7 @@ class Frame:
     """One picture of a clip, upright, in memory of its own: edit the planes in place as you like."""
 
     planes: tuple[Plane, ...]
-    """Y [H,W], then Cb and Cr [ceil(H/sy), ceil(W/sx)]; C-contiguous; grey formats have Y only."""
+    """Y [H,W], then Cb and Cr [ceil(H/sy), ceil(W/sx)]; C-contiguous; gray formats have Y only."""
     format: PixelFormat
     pts: int = 0
     """When it is shown, in units of `time_base`, on the source's own clock."""
@@ -157,7 +157,7 @@ class Frame:
         (w, h). Beyond the frame's edge, `border` repeats the edge or is black.
         """
         luma = self._warped(0, matrix, size, BORDERS[border])
-        if self.format.grey:
+        if self.format.gray:
             ycc = cv2.merge((luma, np.full_like(luma, 128), np.full_like(luma, 128)))
         else:
             chroma = (self._chroma_crop(channel, matrix, size, BORDERS[border]) for channel in (1, 2))
@@ -203,7 +203,7 @@ class Frame:
 
     @classmethod
     def from_rgb(cls, image: NDArray[np.uint8], matrix: Matrix = "bt709") -> Frame:
-        """A frame from RGB [H,W,3] uint8 (or grey [H,W]): 4:4:4, full range, 8 bit. For photos and tests."""
+        """A frame from RGB [H,W,3] uint8 (or gray [H,W]): 4:4:4, full range, 8 bit. For photos and tests."""
         if image.ndim == 2:
             image = np.repeat(image[..., None], 3, axis=2)
         ycc = cv2.transform(np.ascontiguousarray(image[..., :3]), rgb_to_yuv(matrix, True))

@@ -1,4 +1,4 @@
-"""From a decoder's picture to a `Frame`'s planes: which layouts pass as they are, which are rearranged, and turning."""
+"""From a decoder's picture to a `Frame`'s planes: which layouts pass as they are, which are converted, and turning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FULL_RANGE = 2
 
 
 def layout_name(chroma: tuple[int, int] | None, depth: int) -> str:
-    """FFmpeg's name of planar YUV with `chroma` = (sx, sy), or of grey for None, at `depth` bits."""
+    """FFmpeg's name of planar YUV with `chroma` = (sx, sy), or of gray for None, at `depth` bits."""
     suffix = "" if depth == 8 else f"{depth}le"
     if chroma is None:
         return f"gray{suffix}"
@@ -45,7 +45,7 @@ def planar_layout(name: str) -> tuple[str, int, int, int, str]:
     depth = next((step for step in (8, 10, 12, 16) if bits <= step), 16)
     alpha = ", without its transparency" if re.match(r"yuva|ya|gbrap|rgba|bgra|argb|abgr|pal8|ayuv|vuya", name) else ""
     if len(described.components) <= 2 and not described.is_rgb and not described.has_palette:
-        return layout_name(None, depth), depth, 1, 1, f"{name} pixels are read as grey{alpha}" if alpha else ""
+        return layout_name(None, depth), depth, 1, 1, f"{name} pixels are read as gray{alpha}" if alpha else ""
     if described.is_rgb or described.has_palette or name.startswith(("xyz", "bayer")):
         return layout_name((1, 1), depth), depth, 1, 1, f"{name} pixels are read as 4:4:4 YUV{alpha}"
     chroma = (256 // described.chroma_width(256), 256 // described.chroma_height(256))
@@ -53,27 +53,27 @@ def planar_layout(name: str) -> tuple[str, int, int, int, str]:
     return layout_name(chroma, depth), depth, *chroma, f"{name} pixels are read{alpha}" if alpha else ""
 
 
-def pixel_format(name: str, colour_range: int, colourspace: int, height: int) -> tuple[PixelFormat, str]:
-    """The format of frames decoded as layout `name` with FFmpeg's colour tags, and a note ('' for none).
+def pixel_format(name: str, color_range: int, colorspace: int, height: int) -> tuple[PixelFormat, str]:
+    """The format of frames decoded as layout `name` with FFmpeg's color tags, and a note ('' for none).
 
     Without a tag, standard definition is BT.601 and high definition BT.709, as players take it.
     """
     planar, depth, sx, sy, note = planar_layout(name)
     converted = "4:4:4" in note
-    full = colour_range == FULL_RANGE or name.startswith("yuvj") or converted
-    if planar.startswith("gray") and colour_range == 0:
-        full = True  # untagged grey comes from pictures and cameras, and FFmpeg shows it as full range
+    full = color_range == FULL_RANGE or name.startswith("yuvj") or converted
+    if planar.startswith("gray") and color_range == 0:
+        full = True  # untagged gray comes from pictures and cameras, and FFmpeg shows it as full range
     matrix: Matrix = "bt709" if height > 576 else "bt601"
-    if colourspace in MATRICES:
-        matrix = MATRICES[colourspace]
-    elif colourspace not in (0, UNSPECIFIED, 3):
-        note = "; ".join(filter(None, [note, f"colour matrix {colourspace} is unusual: the edit takes it for BT.709"]))
+    if colorspace in MATRICES:
+        matrix = MATRICES[colorspace]
+    elif colorspace not in (0, UNSPECIFIED, 3):
+        note = "; ".join(filter(None, [note, f"color matrix {colorspace} is unusual: the edit takes it for BT.709"]))
         matrix = "bt709"
     return PixelFormat(planar, depth, sx, sy, full, matrix), note
 
 
 @dataclass(frozen=True)
-class Turn:
+class Orientation:
     """How a picture as stored becomes upright: transpose, then mirror. All 8 orientations, without loss."""
 
     transpose: bool = False
@@ -81,7 +81,7 @@ class Turn:
     mirror_y: bool = False
 
     @classmethod
-    def from_display_matrix(cls, data: bytes) -> Turn | None:
+    def from_display_matrix(cls, data: bytes) -> Orientation | None:
         """The turn of a 3×3 display matrix (9 native int32); None when it is no multiple of a quarter turn."""
         a, b, _, c, d = np.frombuffer(data[:20], np.int32).astype(float)
         if a and d and abs(b) + abs(c) < 0.01 * (abs(a) + abs(d)):
@@ -92,14 +92,14 @@ class Turn:
 
     @property
     def degrees(self) -> int:
-        """Clockwise degrees of the turn, 0, 90, 180 or 270; a mirror image counts as its unmirrored neighbour."""
+        """Clockwise degrees of the turn, 0, 90, 180 or 270; a mirror image counts as its unmirrored neighbor."""
         if self.transpose:
             return 90 if self.mirror_x else 270
         return 180 if self.mirror_y else 0
 
     def format(self, stored: PixelFormat) -> PixelFormat:
         """The format after turning: 4:2:2 lying on its side is 4:4:0."""
-        if not self.transpose or stored.grey or stored.sx == stored.sy:
+        if not self.transpose or stored.gray or stored.sx == stored.sy:
             return stored
         sx, sy = stored.sy, stored.sx
         return PixelFormat(layout_name((sx, sy), stored.depth), stored.depth, sx, sy, stored.full_range, stored.matrix)
@@ -115,24 +115,24 @@ class Turn:
         return plane.copy(order="C")
 
 
-def planes_of(picture: av.VideoFrame, stored: PixelFormat, turn: Turn) -> tuple[Plane, ...]:
+def planes_of(picture: av.VideoFrame, stored: PixelFormat, turn: Orientation) -> tuple[Plane, ...]:
     """Copies of a decoded picture's planes, upright. `stored` is the format before turning."""
     if picture.format.name != stored.name and not picture.format.name.startswith("yuvj"):
-        picture = rearranged(picture, stored)
+        picture = convert_format(picture, stored)
     return tuple(turn.apply(view(plane, stored)) for plane in picture.planes)
 
 
-def rearranged(picture: av.VideoFrame, target: PixelFormat, size: tuple[int, int] | None = None) -> av.VideoFrame:
+def convert_format(picture: av.VideoFrame, target: PixelFormat, size: tuple[int, int] | None = None) -> av.VideoFrame:
     """`picture` in another layout (and size): YUV samples keep their numbers, RGB becomes `target`'s YUV."""
     width, height = size or (picture.width, picture.height)
-    colourspace = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}[target.matrix]
+    colorspace = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}[target.matrix]
     # One range on both sides: swscale must never rescale what the stream's own tag already explains.
     return picture.reformat(
         width,
         height,
         target.name,
-        src_colorspace=colourspace,
-        dst_colorspace=colourspace,
+        src_colorspace=colorspace,
+        dst_colorspace=colorspace,
         interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.JPEG,

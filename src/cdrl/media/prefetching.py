@@ -1,17 +1,18 @@
-"""Run a generator ahead of its consumer, in a thread, with a bounded queue between them."""
+"""Run generators ahead of their consumers, in threads, with bounded queues between them."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 POLL = 0.1  # seconds between looks at whether the consumer has gone; only paid while the queue is full
 
 
-class _End:
+class _Sentinel:
     """Last entry of the queue: the producer is through, or has failed with `error`."""
 
     def __init__(self, error: BaseException | None) -> None:
@@ -29,15 +30,39 @@ def prefetch(iterable: Iterable[Item], depth: int) -> Generator[Item, None, None
     return _prefetched(iterable, depth)
 
 
+def run_stages(source: Iterable[Any], *stages: Callable[[Any], Any], depth: int) -> Generator[Any, None, None]:
+    """Send items through a row of stages, of which each works in a thread of its own.
+
+    Args:
+        source: What the first stage takes.
+        stages: Functions of one item, in order; each takes what the one before gives.
+        depth: Items that may wait between two stages, at least 1.
+
+    Returns:
+        What the last stage gives, in the order of `source`. An exception of any stage comes out where its item would
+        have been. Closing the generator ends all threads and closes `source` before it returns.
+    """
+    items = prefetch(source, depth)
+    for stage in stages:
+        items = prefetch(_apply(stage, items), depth)
+    return items
+
+
+def _apply(stage: Callable[[Any], Any], items: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    with closing(items):
+        for item in items:
+            yield stage(item)
+
+
 def _prefetched(iterable: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    ready: queue.Queue[Item | _End] = queue.Queue(depth)
-    stopping, turn = threading.Event(), threading.RLock()
-    arguments = (iterable, ready, stopping, turn)
+    ready: queue.Queue[Item | _Sentinel] = queue.Queue(depth)
+    stopping, lock = threading.Event(), threading.RLock()
+    arguments = (iterable, ready, stopping, lock)
     thread = threading.Thread(target=_produce, args=arguments, name="prefetch", daemon=True)
     interruption: KeyboardInterrupt | None = None
     try:
         thread.start()  # a signal may come in here, too, when the thread runs already
-        while not isinstance(item := ready.get(), _End):
+        while not isinstance(item := ready.get(), _Sentinel):
             yield item
         if item.error is not None:
             raise item.error
@@ -47,7 +72,7 @@ def _prefetched(iterable: Iterable[Item], depth: int) -> Generator[Item, None, N
         while True:
             try:
                 stopping.set()
-                with turn:  # the producer has ended, or will not begin any more
+                with lock:  # the producer has ended, or will not begin any more
                     pass
                 if thread.is_alive():
                     thread.join()
@@ -59,14 +84,14 @@ def _prefetched(iterable: Iterable[Item], depth: int) -> Generator[Item, None, N
 
 
 def _produce(
-    iterable: Iterable[Item], ready: queue.Queue[Item | _End], stopping: threading.Event, turn: threading.RLock
+    iterable: Iterable[Item], ready: queue.Queue[Item | _Sentinel], stopping: threading.Event, lock: threading.RLock
 ) -> None:
-    with turn:
+    with lock:
         if not stopping.is_set():
             _run_ahead(iterable, ready, stopping)
 
 
-def _run_ahead(iterable: Iterable[Item], ready: queue.Queue[Item | _End], stopping: threading.Event) -> None:
+def _run_ahead(iterable: Iterable[Item], ready: queue.Queue[Item | _Sentinel], stopping: threading.Event) -> None:
     error: BaseException | None = None
     iterator = iter(iterable)
     try:
@@ -79,10 +104,10 @@ def _run_ahead(iterable: Iterable[Item], ready: queue.Queue[Item | _End], stoppi
         close = getattr(iterator, "close", None)
         if close is not None:
             close()
-        _put(_End(error), ready, stopping)
+        _put(_Sentinel(error), ready, stopping)
 
 
-def _put(item: Item | _End, ready: queue.Queue[Item | _End], stopping: threading.Event) -> bool:
+def _put(item: Item | _Sentinel, ready: queue.Queue[Item | _Sentinel], stopping: threading.Event) -> bool:
     """Wait for a place in the queue; False when the consumer has gone."""
     while not stopping.is_set():
         try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import av
+from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.format import Flags
 from av.sidedata.sidedata import SideData
@@ -19,7 +21,7 @@ from av.video.stream import VideoStream
 from cdrl.errors import InputError, LimitError
 from cdrl.media.decoding import Damage, decoded
 from cdrl.media.frames import PixelFormat
-from cdrl.media.layout import Turn, pixel_format
+from cdrl.media.layout import Orientation, pixel_format
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, opened
 
@@ -29,8 +31,8 @@ LONG_OFFSET = 10  # seconds: a later start is a recorder's clock, not a pause th
 
 
 @dataclass(frozen=True)
-class ColourTags:
-    """The stream's colour description as ITU-T H.273 numbers, carried over unchanged; 2 is 'unspecified'."""
+class ColorTags:
+    """The stream's color description as ITU-T H.273 numbers, carried over unchanged; 2 is 'unspecified'."""
 
     range: int = 0
     matrix: int = 2
@@ -65,7 +67,7 @@ class VideoInfo:
     height: int
     rotation: int
     """Clockwise degrees the stored picture is turned to stand upright: 0, 90, 180, 270."""
-    turn: Turn
+    orientation: Orientation
     sample_aspect: Fraction
     """Width of a pixel over its height, upright; 1 for square pixels."""
     rate: Fraction | None
@@ -79,7 +81,7 @@ class VideoInfo:
     frame_count: int | None
     """About how many frames there are, for progress bars; the file's word, not counted."""
     format: PixelFormat
-    colour: ColourTags
+    color: ColorTags
     stream_index: int
     tracks: tuple[Track, ...]
     """Every other stream of the file."""
@@ -89,6 +91,8 @@ class VideoInfo:
     """True when a written clip starts at 0 because the source's clock starts anywhere (MPEG-TS, recorders)."""
     notes: tuple[str, ...]
     """What a user should know about how this file is read; one sentence each."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The file's own labels (title, comment, XMP packet, ...), by their names in the file."""
 
     @property
     def audio(self) -> tuple[Track, ...]:
@@ -97,25 +101,61 @@ class VideoInfo:
 
 
 def probe(path: str | Path, limits: Limits = Limits()) -> VideoInfo:  # noqa: B008 - frozen
-    """What `path` holds: a local video or photo.
+    """Find out what a local video or photo holds.
 
-    Raises InputNotFoundError, InputError (not a video, no video stream, nothing decodes) or LimitError.
+    Raises:
+        InputNotFoundError: There is no such file.
+        InputError: It is no video, has no video stream, or nothing of it decodes.
+        LimitError: It is larger than the limits allow.
     """
     checked = check_path(path, limits)
     with opened(checked, limits) as container:
-        stream = main_video(container, checked)
-        check_pixels(stream.codec_context.width, stream.codec_context.height, checked, limits)
-        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-        first = next(decoded(container, stream, Damage(), limits), None)
-        if first is None:
-            unseen = "" if stream.codec_context.width else f", or over the limit of {limits.max_pixels:,} pixels"
-            raise InputError(f"{checked}: no frame can be decoded (empty or damaged{unseen}); check that it plays")
-        info = _describe(checked, container, stream, first)
+        info, _ = describe(checked, container, limits, Damage())
+    return info
+
+
+def describe(
+    path: Path, container: InputContainer, limits: Limits, damage: Damage, threads: int = 1
+) -> tuple[VideoInfo, Iterator[av.VideoFrame]]:
+    """Describe an open file by decoding its first picture.
+
+    Args:
+        path: The file, as `check_path` gives it.
+        container: The same file, opened and not yet read from.
+        limits: What the file may hold.
+        damage: Counts what cannot be decoded, now and while the pictures are read.
+        threads: Threads of the decoder.
+
+    Returns:
+        What the file holds, and all of its pictures from the first one on.
+
+    Raises:
+        InputError: There is no video stream, or nothing of it decodes.
+        LimitError: The video is larger than the limits allow.
+    """
+    stream = main_video(container, path)
+    check_pixels(stream.codec_context.width, stream.codec_context.height, path, limits)
+    configure_decoder(stream, limits, threads)
+    pictures = decoded(container, stream, damage, limits)
+    first = next(pictures, None)
+    if first is None:
+        unseen = "" if stream.codec_context.width else f", or over the limit of {limits.max_pixels:,} pixels"
+        raise InputError(f"{path}: no frame can be decoded (empty or damaged{unseen}); check that it plays")
+    info = _describe(path, container, stream, first)
     if info.duration is not None and info.duration > limits.max_seconds:
         raise LimitError(
-            f"{checked} lasts {float(info.duration):.0f} s, the limit is {limits.max_seconds} s: raise max_seconds"
+            f"{path} lasts {float(info.duration):.0f} s, the limit is {limits.max_seconds} s: raise max_seconds"
         )
-    return info
+    return info, chain([first], pictures)
+
+
+def configure_decoder(stream: VideoStream, limits: Limits, threads: int) -> None:
+    """Set the decoder's threads and its guard against huge pictures, before the first packet."""
+    context = stream.codec_context
+    context.options = {"max_pixels": str(limits.max_pixels)}
+    if threads > 1:
+        context.thread_type = ThreadType.AUTO
+        context.thread_count = threads
 
 
 def check_pixels(width: int, height: int, path: Path, limits: Limits) -> None:
@@ -147,8 +187,8 @@ def _area(stream: VideoStream) -> int:
 def _describe(path: Path, container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
     """The whole description, once the first frame is decoded."""
     context = stream.codec_context
-    colour = ColourTags(context.color_range, context.colorspace, context.color_primaries, context.color_trc)
-    stored, layout_note = pixel_format(first.format.name, colour.range, colour.matrix, first.height)
+    color = ColorTags(context.color_range, context.colorspace, context.color_primaries, context.color_trc)
+    stored, layout_note = pixel_format(first.format.name, color.range, color.matrix, first.height)
     turn, turn_note = _turn(first)
     time_base = stream.time_base or CLOCK
     start = _start(container, stream, first, time_base)
@@ -168,7 +208,7 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, first:
         width=size[0],
         height=size[1],
         rotation=turn.degrees,
-        turn=turn,
+        orientation=turn,
         sample_aspect=1 / aspect if turn.transpose else aspect,
         rate=Fraction(rate) if rate else None,
         time_base=time_base,
@@ -176,24 +216,25 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, first:
         duration=None if photo else duration,
         frame_count=1 if photo else stream.frames or (round(duration * rate) if duration and rate else None),
         format=turn.format(stored),
-        colour=colour,
+        color=color,
         stream_index=stream.index,
         tracks=tuple(_track(other) for other in container.streams if other.index != stream.index),
         photo=photo,
         interlaced=interlaced,
         rebased=broadcast or start >= LONG_OFFSET,
         notes=tuple(filter(None, [layout_note * (not photo), turn_note, *_picture_notes(first, interlaced)])),
+        labels=dict(container.metadata),
     )
 
 
-def _turn(first: av.VideoFrame) -> tuple[Turn, str]:
+def _turn(first: av.VideoFrame) -> tuple[Orientation, str]:
     """The turn that the first frame asks for, and a note where it cannot be done without loss."""
     matrix = side_data(first).get(SideDataType.DISPLAYMATRIX)
     if matrix is None:
-        return Turn(), ""
-    turn = Turn.from_display_matrix(matrix)
+        return Orientation(), ""
+    turn = Orientation.from_display_matrix(matrix)
     if turn is None:
-        return Turn(), "the clip asks to be shown at a slant, which is ignored: frames stay as they are stored"
+        return Orientation(), "the clip asks to be shown at a slant, which is ignored: frames stay as they are stored"
     return turn, ""
 
 
@@ -251,5 +292,5 @@ def _picture_notes(first: av.VideoFrame, interlaced: bool) -> list[str]:
     if held.keys() & {SideDataType.DOVI_METADATA, SideDataType.DOVI_RPU_BUFFER, SideDataType.DYNAMIC_HDR_PLUS}:
         notes.append("Dolby Vision / HDR10+ frame-by-frame metadata is left out; the HDR base picture is kept")
     if held.keys() & {SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL}:
-        notes.append("HDR mastering-display metadata is left out; depth and colour tags are kept")
+        notes.append("HDR mastering-display metadata is left out; depth and color tags are kept")
     return notes

@@ -3,46 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 import av
-from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from cdrl.errors import InputError, LimitError
 from cdrl.media.decoding import Damage, counted, decoded
 from cdrl.media.frames import Frame
-from cdrl.media.layout import planes_of, rearranged
+from cdrl.media.layout import convert_format, planes_of
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, opened
-from cdrl.media.probing import VideoInfo, probe
+from cdrl.media.probing import VideoInfo, configure_decoder, describe
 from cdrl.media.threads import available_cores
 
 
 def read(source: str | Path | VideoInfo, limits: Limits = Limits(), stop: Fraction | None = None) -> FrameReader:  # noqa: B008
-    """The frames of a clip, streamed; a photo is a clip of one frame.
+    """Read the frames of a clip one by one; a photo is a clip of one frame.
 
-    `stop`: read only frames with `Frame.time < stop`, in seconds. The file closes at the last frame, at `close()`, or
-    at the end of a `with` block. Raises as `probe` does; while iterating LimitError, and InputError when nothing
-    decodes. Damage that leaves frames to show is no error: see `FrameReader.notes`.
+    Args:
+        source: A file, which is opened at once, or what `probe` said of one, which is opened with the first frame.
+        limits: What the file may hold.
+        stop: Only frames with `Frame.time < stop` are read, in seconds; None for all.
+
+    Returns:
+        An iterator over the frames. The file closes at the last frame, at `close()`, or at the end of a `with` block.
+        While iterating it raises LimitError, and InputError when nothing decodes. Damage that leaves frames to show is
+        no error: see `FrameReader.notes`.
+
+    Raises:
+        InputError: As `probe` does, where a file is given.
+        LimitError: The same.
     """
-    info = source if isinstance(source, VideoInfo) else probe(source, limits)
-    return FrameReader(info, limits, stop)
+    return FrameReader(source, limits, stop)
 
 
 class FrameReader(Iterator[Frame]):
     """Iterator over the frames of `info`; `notes` says what a user should know and is complete after the last frame."""
 
-    def __init__(self, info: VideoInfo, limits: Limits, stop: Fraction | None) -> None:
-        self.info = info
-        self.notes: list[str] = list(info.notes)
+    def __init__(self, source: str | Path | VideoInfo, limits: Limits, stop: Fraction | None) -> None:
+        """See `read`."""
         self._limits = limits
         self._stop = stop
+        self._damage = Damage()
         self._retimed = 0
         self._resized = 0
+        self._stack = ExitStack()
+        self._pictures: Iterator[av.VideoFrame] | None = None
+        self.info = source if isinstance(source, VideoInfo) else self._open_and_describe(source)
+        self.notes: list[str] = list(self.info.notes)
         self._frames = self._generate()
 
     def __next__(self) -> Frame:
@@ -59,38 +72,48 @@ class FrameReader(Iterator[Frame]):
     def close(self) -> None:
         """Close the file now; further `next` ends the iteration."""
         self._frames.close()
+        self._stack.close()
+
+    def _open_and_describe(self, source: str | Path) -> VideoInfo:
+        path = check_path(source, self._limits)
+        with self._stack:
+            container = self._stack.enter_context(opened(path, self._limits))
+            info, self._pictures = describe(path, container, self._limits, self._damage, available_cores())
+            self._stack = self._stack.pop_all()
+        return info
+
+    def _open(self) -> Iterator[av.VideoFrame]:
+        """The pictures of the stream that `probe` chose."""
+        path = check_path(self.info.path, self._limits)
+        container = self._stack.enter_context(opened(path, self._limits))
+        stream = selected_stream(container, self.info)
+        configure_decoder(stream, self._limits, available_cores())
+        return decoded(container, stream, self._damage, self._limits)
 
     def _generate(self) -> Generator[Frame, None, None]:
-        info, limits, damage = self.info, self._limits, Damage()
-        with opened(check_path(info.path, limits), limits) as container:
-            stream = selected_stream(container, info)
-            configure_decoder(stream, limits)
-            frame = None
-            for picture in decoded(container, stream, damage, limits):
+        path, limits, frame = self.info.path, self._limits, None
+        with closing(self._stack):
+            for picture in self._pictures or self._open():
                 frame = self._frame(picture, frame)
                 if self._stop is not None and frame.time >= self._stop:
                     return
                 if frame.time > limits.max_seconds:
-                    raise LimitError(
-                        f"{info.path} lasts longer than {limits.max_seconds} s, the limit: raise max_seconds"
-                    )
+                    raise LimitError(f"{path} lasts longer than {limits.max_seconds} s, the limit: raise max_seconds")
                 if frame.index >= limits.max_frames:
-                    raise LimitError(f"{info.path} has more than {limits.max_frames:,} frames: raise max_frames")
+                    raise LimitError(f"{path} has more than {limits.max_frames:,} frames: raise max_frames")
                 yield frame
         if frame is None:
-            raise InputError(
-                f"{info.path}: no frame can be decoded (empty or damaged); play it to see whether it is whole"
-            )
-        self._conclude(damage, frame)
+            raise InputError(f"{path}: no frame can be decoded (empty or damaged); play it to see whether it is whole")
+        self._conclude(self._damage, frame)
 
     def _frame(self, picture: av.VideoFrame, last: Frame | None) -> Frame:
         """`picture` upright, in the clip's own format and size, with a time after the last frame's."""
         info = self.info
-        stored = info.turn.format(info.format)  # turning twice gives back the format as stored
-        size = (info.height, info.width) if info.turn.transpose else (info.width, info.height)
+        stored = info.orientation.format(info.format)  # turning twice gives back the format as stored
+        size = (info.height, info.width) if info.orientation.transpose else (info.width, info.height)
         if (picture.width, picture.height) != size:
             self._resized += 1
-            picture = rearranged(picture, stored, size)
+            picture = convert_format(picture, stored, size)
         pts = picture.pts
         if last is not None and (pts is None or pts <= last.pts):
             self._retimed += 1
@@ -99,7 +122,7 @@ class FrameReader(Iterator[Frame]):
             self._retimed += 1
             pts = round(info.start / info.time_base)
         return Frame(
-            planes=planes_of(picture, stored, info.turn),
+            planes=planes_of(picture, stored, info.orientation),
             format=info.format,
             pts=pts,
             time_base=info.time_base,
@@ -135,11 +158,3 @@ def selected_stream(container: InputContainer, info: VideoInfo) -> VideoStream:
     if not isinstance(chosen, VideoStream) or chosen.codec_context is None:
         raise InputError(f"{info.path} has changed since it was opened first: start again")
     return chosen
-
-
-def configure_decoder(stream: VideoStream, limits: Limits) -> None:
-    """Threads and the guard against huge pictures, before the first packet."""
-    context = stream.codec_context
-    context.options = {"max_pixels": str(limits.max_pixels)}
-    context.thread_type = ThreadType.AUTO
-    context.thread_count = available_cores()

@@ -21,7 +21,7 @@ from cdrl.files import EXISTS, atomic_path, sync, take_name, temporary_path
 from cdrl.media.decoding import words
 from cdrl.media.encoding import EncoderOptions, check_encoder, codec_of, container_of, encoder_settings, target_format
 from cdrl.media.frames import Frame, PixelFormat
-from cdrl.media.layout import layout_name, rearranged, view
+from cdrl.media.layout import convert_format, layout_name, view
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, opened
 from cdrl.media.probing import VideoInfo, main_video
@@ -35,23 +35,30 @@ COMMON_LABELS = {"title", "artist", "album", "composer", "genre", "date", "comme
 FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brands", "creation_time", "xmp"}
 
 
-class Seal(Protocol):
-    """What is put on a whole clip before it gets its name, and what is told beside it."""
+class OutputFinalizer(Protocol):
+    """What is put on a whole clip before it gets its name, and what is said beside it."""
 
-    companion: Path
-    """A file that appears with the clip, or not at all."""
+    @property
+    def sidecar(self) -> Path:
+        """A file that appears with the clip, or not at all."""
+        ...
 
-    def close(self, whole: Path) -> bytes:
-        """Complete the clip in `whole`; returns the companion's content."""
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels of the clip, written before its first frame."""
+        ...
+
+    def finalize(self, whole: Path) -> bytes:
+        """Complete the clip in `whole`; returns the sidecar's content."""
         ...
 
 
 class Writer:
     """Writes one clip, in a `with` block: on a clean exit the file appears under its name, whole; otherwise none does.
 
-    `info` is the clip the frames come from: its times, colour tags, audio, subtitles and labels go with them.
+    `info` is the clip the frames come from: its times, color tags, audio, subtitles and labels go with them.
     `size` (width, height) where the frames written are not of the clip's own size. `metadata` adds labels (title,
-    comment, ...); `seal` completes the clip and gives it a companion. `notes` says what was changed or left out,
+    comment, ...); `finalizer` completes the clip and gives it a sidecar. `notes` says what was changed or left out,
     complete after the exit.
     Raises UsageError, OutputExistsError, OutputError.
     """
@@ -65,7 +72,7 @@ class Writer:
         size: tuple[int, int] | None = None,
         overwrite: bool = False,
         metadata: Mapping[str, str] | None = None,
-        seal: Seal | None = None,
+        finalizer: OutputFinalizer | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         self.path = Path(path)
@@ -73,27 +80,27 @@ class Writer:
         self.options = options
         self.size = size or (info.width, info.height)
         self.overwrite = overwrite
-        self.metadata = dict(metadata or {})
-        self.seal = seal
+        self.metadata = {**(metadata or {}), **(finalizer.labels if finalizer is not None else {})}
+        self.finalizer = finalizer
         self.notes: list[str] = []
         self._limits = limits
         self._format = container_of(self.path)
         self._codec = codec_of(options, self._format, self.path)
         self._encoder = check_encoder(self._codec)
         self._shift = round(info.start / info.time_base) if info.rebased else 0  # in ticks of the picture
-        self._held: av.VideoFrame | None = None
+        self._pending: av.VideoFrame | None = None
         """The last frame given: it is encoded once the next one tells how long it is shown."""
-        self._held_pts = 0
-        self._held_duration: int | None = None
+        self._pending_pts = 0
+        self._pending_duration: int | None = None
         self._rounded = False
         self._stack = ExitStack()
 
     def __enter__(self) -> Writer:
         self._final = Path(os.path.realpath(self.path))
         check_output(self.path, self._final, self.info.path, self.overwrite)
-        if self.seal is not None:
-            with self._reported():  # a name may fit, and with what a companion adds be too long
-                check_output(self.seal.companion, self.seal.companion, self.info.path, self.overwrite)
+        if self.finalizer is not None:
+            with self._reported():  # a name may fit, and with what a sidecar adds be too long
+                check_output(self.finalizer.sidecar, self.finalizer.sidecar, self.info.path, self.overwrite)
         self._temporary = temporary_path(self._final)
         with self._stack:
             with self._reported():
@@ -113,18 +120,18 @@ class Writer:
                 f"frame {frame.index} is {frame.width}x{frame.height}, but the clip is written as {expected}"
             )
         pts = round(frame.pts * frame.time_base / self.info.time_base) - self._shift
-        if self._held is not None and pts <= self._held_pts:
+        if self._pending is not None and pts <= self._pending_pts:
             raise UsageError(f"frame {frame.index} is not after the frame before it: write frames in order of time")
         self._rounded = self._rounded or (1000 * pts * self.info.time_base).denominator != 1
         with self._reported():
             if self._output is None:
                 self._begin(frame.format)
-            if self._held is not None:
-                self._encode(self._held, pts - self._held_pts)
-            self._held = self._picture(frame)
-            self._held.pts, self._held.time_base = pts, self.info.time_base
-            self._held_pts = pts
-            self._held_duration = frame.duration
+            if self._pending is not None:
+                self._encode(self._pending, pts - self._pending_pts)
+            self._pending = self._picture(frame)
+            self._pending.pts, self._pending.time_base = pts, self.info.time_base
+            self._pending_pts = pts
+            self._pending_duration = frame.duration
             self._tracks.advance(frame.pts * frame.time_base)
 
     def __exit__(
@@ -140,19 +147,23 @@ class Writer:
     def _finish(self) -> None:
         if self._format.milliseconds and self._rounded:
             self.notes.append(f"times are rounded to milliseconds, as {self._format.name} stores them")
-        if self._output is None or self._held is None:
+        if self._output is None or self._pending is None:
             raise OutputError(f"{self.path}: no frame was written, so there is nothing to save")
         with self._reported():
             try:
-                self._encode(self._held, self._held_duration or usual_duration(self.info))
+                self._encode(self._pending, self._pending_duration or usual_duration(self.info))
                 self._output.mux(self._stream.encode(None))
                 self._tracks.finish()
             finally:
                 self._output.close()
             self._check_picture()
-            content = None if self.seal is None else self.seal.close(self._temporary)
+            content = None if self.finalizer is None else self.finalizer.finalize(self._temporary)
             sync(self._temporary)
-            with nullcontext() if content is None or self.seal is None else self._beside(self.seal.companion, content):
+            with (
+                nullcontext()
+                if content is None or self.finalizer is None
+                else self._write_sidecar(self.finalizer.sidecar, content)
+            ):
                 take_name(self._temporary, self._final, overwrite=self.overwrite)
 
     def _check_picture(self) -> None:
@@ -167,20 +178,20 @@ class Writer:
             ) from None
 
     @contextmanager
-    def _beside(self, companion: Path, content: bytes) -> Iterator[None]:
-        """Write the companion, then do what is inside, which gives the clip its name: where that fails, neither is.
+    def _write_sidecar(self, sidecar: Path, content: bytes) -> Iterator[None]:
+        """Write the sidecar, then do what is inside, which gives the clip its name: where that fails, neither is.
 
-        In this order a clip under its name always has its companion, also after a crash.
+        In this order a clip under its name always has its sidecar, also after a crash.
         """
-        existed, ours = companion.exists(), False
+        existed, ours = sidecar.exists(), False
         try:
-            with atomic_path(companion, overwrite=self.overwrite) as temporary:
+            with atomic_path(sidecar, overwrite=self.overwrite) as temporary:
                 temporary.write_bytes(content)
             ours = not existed
             yield
         except BaseException:
             if ours and self._temporary.exists():  # else a signal came when the clip had its name already
-                companion.unlink(missing_ok=True)
+                sidecar.unlink(missing_ok=True)
             raise
 
     def _encode(self, picture: av.VideoFrame, duration: int) -> None:
@@ -208,7 +219,7 @@ class Writer:
             self._output.set_chapters(chapters)
 
     def _video_stream(self, output: OutputContainer) -> VideoStream:
-        info, colour = self.info, self.info.colour
+        info, color = self.info, self.info.color
         stream = output.add_stream(
             self._encoder, rate=info.rate or 25, options=encoder_settings(self._codec, self.options)
         )
@@ -219,10 +230,10 @@ class Writer:
         context.time_base = stream.time_base = info.time_base
         context.flags |= CodecFlags.frame_duration  # else every frame is said to last as long as the mean one
         context.sample_aspect_ratio = info.sample_aspect
-        context.color_range = 2 if self._target.full_range else min(colour.range, 1)
+        context.color_range = 2 if self._target.full_range else min(color.range, 1)
         matrix = {"bt709": 1, "bt601": 6, "bt2020": 9}[self._target.matrix]
-        context.colorspace = colour.matrix or matrix  # 0 is RGB, which the planes no longer are
-        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+        context.colorspace = color.matrix or matrix  # 0 is RGB, which the planes no longer are
+        context.color_primaries, context.color_trc = color.primaries, color.transfer
         if self._codec == "hevc" and self._format.muxer in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # the tag Apple's players ask for
         carry_labels(self._source.streams[info.stream_index], stream)
@@ -255,7 +266,7 @@ class Writer:
     def _picture(self, frame: Frame) -> av.VideoFrame:
         """`frame` as the encoder takes it."""
         form = frame.format
-        layout = replace(form, name=layout_name((2, 2), form.depth), sx=2, sy=2) if form.grey else form
+        layout = replace(form, name=layout_name((2, 2), form.depth), sx=2, sy=2) if form.gray else form
         picture = av.VideoFrame(*self._padded, layout.name)
         for index, plane in enumerate(picture.planes):
             target = view(plane, form)
@@ -266,7 +277,7 @@ class Writer:
             target[:rows, :columns] = frame.planes[index]
             target[rows:, :columns] = frame.planes[index][-1:]
             target[:, columns:] = target[:, columns - 1 : columns]
-        return picture if layout.name == self._target.name else rearranged(picture, self._target)
+        return picture if layout.name == self._target.name else convert_format(picture, self._target)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:

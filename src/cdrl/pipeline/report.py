@@ -14,25 +14,26 @@ import numpy as np
 from cdrl.errors import FaceError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.selection import explain_no_face
+from cdrl.media import Frame
 from cdrl.plan import EditPlan
 from cdrl.tally import EditedSpan, EditTally
 
 Item = TypeVar("Item")
 
-NO_FACE, NOT_ASKED, PROFILE, OUTSIDE = "no face", "nothing asked for at that time", "face in profile", "face cut off"
+NO_FACE, INACTIVE, PROFILE, OUTSIDE = "no face", "nothing asked for at that time", "face in profile", "face cut off"
 UNCHANGED = "already as asked for"
 ESTIMATED = "estimated from the source"
 
 
 class StageClock:
-    """Seconds of work per stage; stages run side by side, so their sum is more than the time that passes."""
+    """Seconds of work per stage. Stages run side by side, so their sum is more than the time that passes."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Counts the time inside the block."""
+        """Count the time inside the block."""
         begin = time.perf_counter()
         try:
             yield
@@ -40,24 +41,19 @@ class StageClock:
             self.seconds[stage] += time.perf_counter() - begin
 
     def timed(self, stage: str, items: Iterator[Item]) -> Iterator[Item]:
-        """The items, the time to make each counted."""
-        try:
-            while True:
-                with self.measure(stage):
-                    try:
-                        item = next(items)
-                    except StopIteration:
-                        return
-                yield item
-        finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()
+        """Pass the items on, and count the time that each takes to come."""
+        while True:
+            with self.measure(stage):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
 
 
 @dataclass
 class Report:
-    """Counts and findings of one edit. `shown`: emotions found in the source's first seconds and taken out."""
+    """Counts and findings of one edit."""
 
     source: str
     output: str
@@ -66,21 +62,31 @@ class Report:
     neutral: str = ESTIMATED
     """Where the person's neutral face is known from: that, or the name of the file that was given for it."""
     skipped: Counter[str] = field(default_factory=Counter)
+    """Why frames were left as they are → number of frames."""
     shown: dict[str, float] = field(default_factory=dict)
+    """Emotions found in the source's first seconds, which are taken out → their amount."""
     most_faces: int = 0
     """The most faces found in one frame."""
     smallest_face: float = float("inf")
+    """Width of the narrowest face that was edited, in pixels."""
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    stages: StageClock = field(default_factory=StageClock)
-    openings: list[tuple[float, float]] = field(default_factory=list)
-    """Lip opening of each frame that was looked at again: source, edited."""
-    moments: list[float] = field(default_factory=list)
-    """When each of `openings` was seen, in seconds."""
+    """What a user should know of the files that were read and written; part of the warnings in the end."""
+    clock: StageClock = field(default_factory=StageClock)
+    lip_openings: list[tuple[float, float, float]] = field(default_factory=list)
+    """Of each frame that was looked at again: seconds, lip opening of the source, lip opening of the edit."""
     amounts: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     """Seconds of each frame, and what was asked for then: emotion → amount."""
     sidecar: str | None = None
     """The file beside the output that says what was done; None where provenance was turned off."""
+
+    def add_frame(self, frame: Frame, skipped: str | None, plan: EditPlan) -> None:
+        """Count a frame; `skipped` says why it was not changed."""
+        end = frame.time + (frame.duration or 0) * frame.time_base
+        self.tally.add(frame.time, end, changed=skipped is None)
+        self.amounts.append((float(frame.time), plan.weights(frame.time)))
+        if skipped is not None:
+            self.skipped[skipped] += 1
 
     @property
     def total(self) -> int:
@@ -92,8 +98,8 @@ class Report:
         """Frames with at least one changed sample."""
         return self.tally.edited
 
-    def conclude(self) -> None:
-        """Adds the warnings that only the whole clip can tell."""
+    def finalize(self) -> None:
+        """Add the warnings that only the whole clip can tell."""
         if not self.edited and self.skipped[UNCHANGED]:
             self.warnings.append(f"{self.source}: the face shows what is asked for already: no frame was changed")
         self.warnings += [
@@ -117,11 +123,13 @@ class Report:
 
     @property
     def lip_opening_r(self) -> float | None:
-        """Pearson correlation over the edited frames of lip opening, source vs edited as looked at again; None when
-        it was not measured or cannot be."""
-        if len(self.openings) < 3:
+        """Pearson correlation of the lip opening over the edited frames, source against edit as looked at again.
+
+        None where it was not measured or cannot be.
+        """
+        if len(self.lip_openings) < 3:
             return None
-        before, after = np.array(self.openings).T
+        _, before, after = np.array(self.lip_openings).T
         if before.std() == 0 or after.std() == 0:
             return None
         return float(np.corrcoef(before, after)[0, 1])
@@ -129,21 +137,20 @@ class Report:
     def curves(self) -> dict[str, Any]:
         """Over time, in seconds: amount of each emotion asked for, and lip opening where it was measured."""
         names = sorted({name for _, weights in self.amounts for name in weights})
-        before, after = zip(*self.openings, strict=True) if self.openings else ((), ())
         return {
             "emotion": {
                 "time_s": [round(time, 3) for time, _ in self.amounts],
                 "amount": {name: [round(w.get(name, 0.0), 3) for _, w in self.amounts] for name in names},
             },
             "lip_opening": {
-                "time_s": [round(time, 3) for time in self.moments],
-                "source": [round(opening, 4) for opening in before],
-                "edited": [round(opening, 4) for opening in after],
+                "time_s": [round(time, 3) for time, _, _ in self.lip_openings],
+                "source": [round(opening, 4) for _, opening, _ in self.lip_openings],
+                "edited": [round(opening, 4) for _, _, opening in self.lip_openings],
             },
         }
 
     def to_json(self) -> dict[str, Any]:
-        """For `--report`."""
+        """The report as JSON values."""
         return {
             "source": self.source,
             "output": self.output,
@@ -152,14 +159,14 @@ class Report:
             "neutral": self.neutral,
             "source_emotion": {name: round(amount, 3) for name, amount in self.shown.items()},
             "lip_opening_r": None if self.lip_opening_r is None else round(self.lip_opening_r, 4),
-            "stages_ms": {k: round(1000 * s / max(self.total, 1), 2) for k, s in self.stages.seconds.items()},
+            "stages_ms": {k: round(1000 * s / max(self.total, 1), 2) for k, s in self.clock.seconds.items()},
             "provenance": "turned off" if self.sidecar is None else self.sidecar,
             "warnings": self.warnings,
             "curves": self.curves(),
         }
 
     def summary(self) -> str:
-        """One line for people."""
+        """The outcome in one line."""
         return f"{self.output}: {self.edited} of {self.total} frames edited"
 
 
@@ -176,7 +183,7 @@ def check_result(report: Report, plan: EditPlan, face: str) -> None:
         if not span.total:
             length = f"which is {float(report.tally.end):.2f} s long"
             raise UsageError(f"the segment {span.segment.text!r} holds no frame of {report.source}, {length}")
-    asked = report.total - report.skipped[NOT_ASKED]
+    asked = report.total - report.skipped[INACTIVE]
     if report.edited or report.skipped[UNCHANGED] or not asked:
         return
     if report.skipped[NO_FACE] < asked:
@@ -195,6 +202,6 @@ def _describe_span(span: EditedSpan) -> dict[str, Any]:
 
 
 def lip_opening(points: Floats) -> float:
-    """Inner-lip gap over the distance of the outer eye corners, of landmarks [478, 3]."""
+    """The gap between the inner lips of landmarks [478, 3], over the distance of the outer eye corners."""
     gap = np.linalg.norm(points[13, :2] - points[14, :2])
     return float(gap / max(float(np.linalg.norm(points[33, :2] - points[263, :2])), 1e-6))

@@ -39,9 +39,14 @@ class Mark:
 
 
 def read_mark(path: str | Path, limits: Limits = Limits()) -> Mark:  # noqa: B008 - frozen
-    """What a local video says about itself. Raises InputError or LimitError as `cdrl.media.probe` does."""
+    """Read what a local video says about itself. Raises InputError or LimitError as `cdrl.media.probe` does."""
     with opened(check_path(path, limits), limits) as container:
-        labels = {key: text.rstrip() for key, text in container.metadata.items()}  # ours are filled up with blanks
+        return parse_labels(container.metadata)
+
+
+def parse_labels(texts: Mapping[str, str]) -> Mark:
+    """Read what a file's labels, name → text, say about it."""
+    labels = {key: text.rstrip() for key, text in texts.items()}  # ours are filled up with blanks
     known = {key.upper(): text for key, text in labels.items()}
     source_type, edits = xmp.told_by(known.get("XMP", ""))
     if not edits:

@@ -23,20 +23,20 @@ from cdrl.errors import CdrlError, InputError, InputNotFoundError, UsageError
 from cdrl.live.clocks import Signal, StreamClock, describe_file, describe_stream, has_times
 from cdrl.media import Frame, Limits, VideoInfo, probe, read
 from cdrl.media.decoding import words
-from cdrl.media.layout import Turn, pixel_format, planes_of
+from cdrl.media.layout import Orientation, pixel_format, planes_of
 from cdrl.media.opening import DEMUXERS
 from cdrl.media.probing import check_pixels
 
 STDIN = "-"
 _BEHIND = 0.1  # seconds that decoding a file may lag before the pretended camera is taken to be slower than the file
 # FFmpeg would look at seconds of a stream before it gives the first frame; its first bytes say what it is.
-_AT_ONCE = {"formatprobesize": "32768", "probesize": "32768", "fpsprobesize": "0"}
+LOW_LATENCY_OPTIONS = {"formatprobesize": "32768", "probesize": "32768", "fpsprobesize": "0"}
 _DEVICE = re.compile(r"\d{1,3}|/dev/video\d{1,3}")
 _ANY_CAMERA = Signal()
 
 
 @dataclass(frozen=True)
-class Captured:
+class TimedFrame:
     """A frame, when it was there (seconds of `time.monotonic`), and what it is a part of."""
 
     frame: Frame
@@ -44,7 +44,7 @@ class Captured:
     signal: Signal = _ANY_CAMERA
 
 
-Capture = Generator[Captured, None, None]
+Capture = Generator[TimedFrame, None, None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ def camera(name: str, mode: CameraMode, limits: Limits) -> Capture:
             "Y4M to --input -"
         )
     options = {"video_size": f"{mode.width}x{mode.height}", "framerate": str(mode.rate)}
-    with _told(f"the camera {name} cannot be used", "close other programs that use it, or try another --size"):
+    with _as_input_error(
+        f"the camera {name} cannot be used", "close other programs that use it, or try another --size"
+    ):
         container = av.open(device, "r", format=form, options=options)
     return _camera_frames(container, f"the camera {name}", limits)
 
@@ -86,7 +88,7 @@ def _device(name: str) -> tuple[str, str]:
 
 def _listed(number: int) -> str:
     """The name of a camera on Windows, by its place in the list of devices."""
-    with _told("the cameras here cannot be listed", "give --camera the name that the system's settings show"):
+    with _as_input_error("the cameras here cannot be listed", "give --camera the name that the system's settings show"):
         names = [device.description for device in enumerate_input_devices("dshow") if "video" in device.media_types]
     if number >= len(names):
         raise InputNotFoundError(f"there is no camera {number}; cameras here: {', '.join(names) or 'none'}")
@@ -115,9 +117,11 @@ def standard_input(limits: Limits, rate: int = CameraMode.rate) -> Capture:
     """
     # Unbuffered: a full buffer must not be waited for while half of a frame is there.
     stream = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the process
-    options = {"format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels), **_AT_ONCE}
+    options = {"format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels), **LOW_LATENCY_OPTIONS}
     options["protocol_whitelist"] = "none"  # what comes in opens nothing else
-    with _told("standard input is no video stream", "send Y4M, MJPEG or Matroska, as from ffmpeg -f yuv4mpegpipe -"):
+    with _as_input_error(
+        "standard input is no video stream", "send Y4M, MJPEG or Matroska, as from ffmpeg -f yuv4mpegpipe -"
+    ):
         container = av.open(stream, "r", options=options, metadata_errors="replace")
     yield from _stream_frames(container, "standard input", Fraction(rate), limits)
 
@@ -142,7 +146,7 @@ def _played(info: VideoInfo, signal: Signal, limits: Limits) -> Capture:
                 time.sleep(wait)
             elif wait < -_BEHIND:
                 begin, due = begin - wait, due - wait
-            yield Captured(frame, due, signal)
+            yield TimedFrame(frame, due, signal)
         # What `probe` notes is of clips that are written; what comes after it was found in reading.
         signal.notes.extend(f"{info.path}: {note}" for note in frames.notes[len(info.notes) :])
 
@@ -153,7 +157,7 @@ def _camera_frames(container: InputContainer, name: str, limits: Limits) -> Capt
     for index, (picture, stream) in enumerate(_pictures(container, name, limits)):
         at = time.monotonic()
         begin = at if begin is None else begin
-        yield Captured(_frame(picture, stream, index, Fraction(round((at - begin) * 1000), 1000)), at)
+        yield TimedFrame(_frame(picture, stream, index, Fraction(round((at - begin) * 1000), 1000)), at)
 
 
 def _stream_frames(container: InputContainer, name: str, rate: Fraction, limits: Limits) -> Capture:
@@ -164,7 +168,7 @@ def _stream_frames(container: InputContainer, name: str, rate: Fraction, limits:
     clock = StreamClock(stream.time_base if has_times(stream) else None, signal.rate or rate)
     for index, picture in enumerate(chain([first], (picture for picture, _ in pictures))):
         at = time.monotonic()
-        yield Captured(_frame(picture, stream, index, clock.time(picture.pts)), at, signal)
+        yield TimedFrame(_frame(picture, stream, index, clock.time(picture.pts)), at, signal)
 
 
 def _pictures(
@@ -176,7 +180,7 @@ def _pictures(
     stream = container.streams.video[0]
     stream.codec_context.thread_type = ThreadType.SLICE  # whole frames side by side would come a few frames late
     some = False
-    with container, _told(f"{name} broke off", "check the cable, or the program that sends it"):
+    with container, _as_input_error(f"{name} broke off", "check the cable, or the program that sends it"):
         for picture in container.decode(stream):
             check_pixels(picture.width, picture.height, Path(name), limits)
             some = True
@@ -190,13 +194,13 @@ def _frame(picture: av.VideoFrame, stream: VideoStream, index: int, moment: Frac
     form, _ = pixel_format(picture.format.name, colors.color_range, colors.colorspace, picture.height)
     lasts = picture.duration * stream.time_base * 1000 if picture.duration and stream.time_base else 0
     return Frame(
-        planes_of(picture, form, Turn()), form, round(moment * 1000), index=index, duration=round(lasts) or None,
+        planes_of(picture, form, Orientation()), form, round(moment * 1000), index=index, duration=round(lasts) or None,
         time=moment,
     )  # fmt: skip
 
 
 @contextmanager
-def _told(what: str, advice: str) -> Iterator[None]:
+def _as_input_error(what: str, advice: str) -> Iterator[None]:
     """FFmpeg's and the system's errors as InputError, in words."""
     try:
         yield

@@ -13,7 +13,7 @@ OFF, QUIT = "off", "quit"
 STEP = 0.1  # of intensity, for + and -
 
 
-class Asked:
+class EmotionControl:
     """Amounts of emotion over time. Not to be used by two threads at once."""
 
     def __init__(self, amounts: Mapping[str, float], intensity: float = 1.0, extra: tuple[str, ...] = ()) -> None:

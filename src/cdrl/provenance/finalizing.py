@@ -1,4 +1,4 @@
-"""What an edit puts on its result while that has no name yet: labels, sidecar, signature; all of them or no result."""
+"""What is put on a finished video before it gets its name: labels, sidecar, signature; all of them or no video."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 from cdrl.errors import InputError, OutputError
 from cdrl.files import file_sha256, sidecar_path
-from cdrl.media import Limits
+from cdrl.media import VideoInfo
 from cdrl.media.encoding import container_of
 from cdrl.plan import EditPlan
 from cdrl.provenance import xmp
 from cdrl.provenance.filling import HeldLabels
-from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, labels_for, read_mark
+from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, labels_for, parse_labels
 from cdrl.provenance.record import (
     DIGITAL_SOURCE_TYPE,
     TOLD_SEGMENTS,
@@ -30,18 +30,19 @@ from cdrl.provenance.signing import Credentials, Signing
 from cdrl.tally import EditTally
 
 # Bytes by which a description and a record may grow once frames are counted: their numbers get more digits.
-_ROOM, _ROOM_OF_SEGMENT = 30, 50
+_GROWTH, _GROWTH_PER_SEGMENT = 30, 50
 
 
-class Seal:
-    """One for each result. `labels` go into the writer's `metadata`, the seal itself into its `seal`.
+class ProvenanceFinalizer:
+    """Labels, sidecar and signature of one result; an `OutputFinalizer` of the writer.
 
-    What it says is counted in `tally`, which the edit fills frame by frame; it is read when the video is finished.
+    What they say is counted in a tally, which the edit fills frame by frame and which is read when the video is
+    finished.
     """
 
     def __init__(
         self,
-        source: Path,
+        source: VideoInfo,
         output: Path,
         plan: EditPlan,
         tally: EditTally,
@@ -50,11 +51,25 @@ class Seal:
         enrolled: Sequence[str] = (),
         beside: bool = False,
         credentials: Credentials | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
-        """Raises UsageError, InputError or LimitError, before any work."""
-        self.source, self.models = source, tuple(models)
-        self.companion = sidecar_path(os.path.realpath(output))
+        """Prepare the labels.
+
+        Args:
+            source: The video that is edited.
+            output: The name of the result.
+            plan: What is to be shown.
+            tally: Counts the frames.
+            models: Files of numbers that take part.
+            enrolled: Emotions that the person's own examples were given for.
+            beside: Whether the source is shown beside the edit.
+            credentials: Who signs; nobody for None.
+
+        Raises:
+            UsageError: The credentials cannot sign this output.
+            InputError: A file cannot be read.
+        """
+        self.source, self.models = source.path, tuple(models)
+        self.sidecar = sidecar_path(os.path.realpath(output))
         self._output = output.name
         reference = plan.reference
         self._reference = (
@@ -63,15 +78,17 @@ class Seal:
         self._plan, self._tally, self._enrolled, self._beside = plan, tally, tuple(enrolled), beside
         self._muxer = container_of(output).muxer
         self._signing = None if credentials is None else Signing(credentials, output)
-        self._before = _identity(source)
-        self._mark = read_mark(source, limits)
+        self._before = _identity(source.path)
+        self._mark = parse_labels(source.labels)
         longest = labels_for(self._muxer, self._mark, self._record_of_all(), DIGITAL_SOURCE_TYPE)
-        told = {name: len(plan.segments) if name == EDITS_LABEL else TOLD_SEGMENTS for name in longest}
-        more = {name: _ROOM + _ROOM_OF_SEGMENT * min(count, len(plan.segments)) for name, count in told.items()}
-        self._held = HeldLabels({name: len(text.encode()) + more[name] for name, text in longest.items()})
+        segments = {name: len(plan.segments) if name == EDITS_LABEL else TOLD_SEGMENTS for name in longest}
+        growth = {
+            name: _GROWTH + _GROWTH_PER_SEGMENT * min(count, len(plan.segments)) for name, count in segments.items()
+        }
+        self._held = HeldLabels({name: len(text.encode()) + growth[name] for name, text in longest.items()})
         self.labels = self._held.texts
 
-    def close(self, whole: Path) -> bytes:
+    def finalize(self, whole: Path) -> bytes:
         """Label and sign the finished video in `whole`; returns the sidecar's content.
 
         Raises InputError where the source is not the file it was when the edit began, OutputError, OSError.
@@ -123,7 +140,7 @@ class Seal:
         return digest
 
 
-def drop_sidecar(output: Path) -> None:
+def remove_sidecar(output: Path) -> None:
     """Remove the sidecar of a video that is overwritten without one: it would speak of another video."""
     path = sidecar_path(os.path.realpath(output))
     try:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cdrl.errors import InputError
+from cdrl.assets import user_bytes
 from cdrl.media.encoding import codec_of, container_of
 from cdrl.media.probing import VideoInfo, probe
 from cdrl.media.writing import check_output
+from cdrl.pipeline.source_checks import check_video, fit_plan
 from cdrl.plan import REGIONS, EditPlan
 
 if TYPE_CHECKING:
     from cdrl.cli.edit import Options
-    from cdrl.project import Project
+    from cdrl.request import EditRequest
 
 
-def rehearsal(project: Project, output: Path, options: Options) -> list[str]:
+def describe_edit(request: EditRequest, output: Path, options: Options) -> list[str]:
     """Check the source, the output's name, the files that are named, and the times asked for; write nothing.
 
     Returns:
@@ -26,23 +27,20 @@ def rehearsal(project: Project, output: Path, options: Options) -> list[str]:
         CdrlError: What the edit itself would raise for these.
     """
     container, codec = container_of(output), codec_of(options.encoder, container_of(output), output)
-    check_output(output, output.resolve(), project.source, options.overwrite)
-    info = probe(project.source, options.limits)
-    if info.photo:
-        raise InputError(f"{project.source} is a photo: give a video (photos serve as --reference)")
-    plan = EditPlan.parse(
-        project.emotion, project.reference, project.intensity, project.regions, project.segments
-    ).at_rate(info.rate)
-    if info.duration is not None:
-        plan.check_within(info.duration)
-    for path in (project.reference, *project.enroll.values()):
+    check_output(output, output.resolve(), request.source, options.overwrite)
+    info = check_video(probe(request.source, options.limits))
+    plan = fit_plan(request.plan, info)
+    for path in (request.reference, *request.enroll.values()):
         if path is not None:
             probe(path, options.limits)
+    for path in (request.prior, request.model_file):
+        if path is not None:
+            user_bytes(path)
     lines = [
-        f"source   {project.source}: {_described(info)}",
-        *(f"shows    {line}" for line in _shown(plan)),
-        f"in       {', '.join(name for name in REGIONS if name in plan.regions)}; the face: {project.face}",
-        *(f"knows    how this person shows {name}: {path}" for name, path in project.enroll.items()),
+        f"source   {request.source}: {_describe_clip(info)}",
+        *(f"shows    {line}" for line in _describe_segments(plan)),
+        f"in       {', '.join(name for name in REGIONS if name in plan.regions)}; the face: {request.face}",
+        *(f"knows    how this person shows {name}: {path}" for name, path in request.enroll.items()),
         f"result   {output}: {container.name}, {codec}, quality {options.encoder.quality:g}",
     ]
     extra = {"preview": options.preview, "report": options.report, "project": options.save_project}
@@ -50,19 +48,19 @@ def rehearsal(project: Project, output: Path, options: Options) -> list[str]:
     return [*lines, "nothing was written (--dry-run)"]
 
 
-def _described(info: VideoInfo) -> str:
+def _describe_clip(info: VideoInfo) -> str:
     rate = "" if info.rate is None else f", {float(info.rate):.5g} frames/s"
     length = "" if info.duration is None else f", {float(info.duration):.5g} s"
     return f"{info.width}x{info.height}{rate}{length}"
 
 
-def _shown(plan: EditPlan) -> list[str]:
+def _describe_segments(plan: EditPlan) -> list[str]:
     """Each segment's amounts and times."""
-    found = []
+    lines = []
     for segment in plan.segments:
         amounts = " + ".join(f"{name} {amount:.3g}" for name, amount in segment.amounts.items())
         end = "the end" if segment.end is None else f"{float(segment.end):.5g} s"
-        found.append(f"{amounts}, from {float(segment.start):.5g} s to {end}")
+        lines.append(f"{amounts}, from {float(segment.start):.5g} s to {end}")
     if plan.reference is not None:
-        found[-1] += f"; reference: {plan.reference}"
-    return found
+        lines[-1] += f"; reference: {plan.reference}"
+    return lines

@@ -14,47 +14,46 @@ import pytest
 
 from cdrl.app import scene
 from cdrl.app.form import BLEND, EMOTION, OVER_TIME, REFERENCE, Form, blend_of, segments_of
-from cdrl.app.studio import Progress, Result
+from cdrl.app.service import EditProgress, EditResult
 from cdrl.app.timeline import MOMENTS, Spread, plays_in_browsers
 from cdrl.cli.main import main
 from cdrl.emotions import parse_blend
 from cdrl.errors import FaceError, InputError, Interrupted, UsageError
 from cdrl.media import probe
-from cdrl.plan import REGIONS
-from cdrl.project import Project
 from cdrl.pipeline.report import NO_FACE
+from cdrl.plan import REGIONS
 
 FORM = Form(EMOTION, "happy", "happy", "surprised", 0.4, [["0", "1", "sad", ""]], 1.0, ["brows", "mouth"], "largest")
 
 
-def test_the_preview_is_the_edit_s_own_frame(studio, sessions, upload, sample):
-    session = sessions.of("a")
-    studio.open(session, upload())
-    wish = FORM.project(session)
-    shown = studio.preview(session, wish).frame
-    edited = next(studio.editor.edit(sample, **wish.wish).frames()).frame
+def test_the_preview_is_the_edit_s_own_frame(service, sessions, upload, sample):
+    session = sessions.get("a")
+    service.open_clip(session, upload())
+    wish = FORM.request(session)
+    shown = service.preview(session, wish).frame
+    edited = next(service.editor.edit(wish).frames()).frame
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(shown.planes, edited.planes, strict=True))
 
 
-def test_a_slider_costs_a_frame_and_no_survey(studio, sessions, upload, monkeypatch):
-    session = sessions.of("a")
-    studio.open(session, upload())
-    studio.look_through(session)
-    monkeypatch.setattr(scene, "survey", None)
+def test_a_slider_costs_a_frame_and_no_survey(service, sessions, upload, monkeypatch):
+    session = sessions.get("a")
+    service.open_clip(session, upload())
+    service.look_through(session)
+    monkeypatch.setattr(scene, "estimate_people", None)
     monkeypatch.setattr(scene, "read", None)
-    studio.preview(session, FORM.project(session), 1.0)
+    service.preview(session, FORM.request(session), 1.0)
     landmarks = session.scene.detector.landmarks
     monkeypatch.setattr(session.scene.detector, "landmarks", None)
-    seen = [studio.preview(session, replace(FORM, intensity=n).project(session), 1.0).frame for n in (0, 0.5, 1)]
+    seen = [service.preview(session, replace(FORM, intensity=n).request(session), 1.0).frame for n in (0, 0.5, 1)]
     assert not np.array_equal(seen[1].planes[0], seen[2].planes[0])
     monkeypatch.setattr(session.scene.detector, "landmarks", landmarks)
 
 
-def test_a_clip_that_browsers_cannot_play_is_copied(studio, sessions, upload):
-    session = sessions.of("a")
-    studio.open(session, upload())
+def test_a_clip_that_browsers_cannot_play_is_copied(service, sessions, upload):
+    session = sessions.get("a")
+    service.open_clip(session, upload())
     assert not plays_in_browsers(session.info)
-    studio.look_through(session)
+    service.look_through(session)
     copy = probe(session.played)
     assert plays_in_browsers(copy)
     assert (copy.codec, copy.frame_count) == ("h264", 61)
@@ -62,13 +61,13 @@ def test_a_clip_that_browsers_cannot_play_is_copied(studio, sessions, upload):
     assert session.timeline.envelope.max() == 1
 
 
-def test_an_edit_that_is_cancelled_while_it_waits_does_not_begin(studio, sessions, upload):
-    from cdrl.app.studio import Waiting
+def test_an_edit_that_is_cancelled_while_it_waits_does_not_begin(service, sessions, upload):
+    from cdrl.app.service import Waiting
 
-    session = sessions.of("a")
-    studio.open(session, upload())
-    with studio.turns.stand_in_line() as other_has_come:
-        steps = studio.edit(session, FORM.project(session), consent=True)
+    session = sessions.get("a")
+    service.open_clip(session, upload())
+    with service.turns.stand_in_line() as other_has_come:
+        steps = service.edit(session, FORM.request(session), consent=True)
         assert isinstance(next(steps), Waiting)
         session.cancel()
         with pytest.raises(Interrupted):
@@ -96,7 +95,7 @@ def asked(key):
     return SimpleNamespace(session_hash=key)
 
 
-def test_cancel_stops_every_edit_of_the_session_and_no_other(studio, sessions, upload, monkeypatch):
+def test_cancel_stops_every_edit_of_the_session_and_no_other(service, sessions, upload, monkeypatch):
     api_module = pytest.importorskip("cdrl.app.api", reason="the extra app is not installed")
     import gradio as gr
 
@@ -105,11 +104,11 @@ def test_cancel_stops_every_edit_of_the_session_and_no_other(studio, sessions, u
             told(1, None)
             time.sleep(0.01)
 
-    monkeypatch.setattr(studio, "_carry_out", endless)
-    api = api_module.Api(studio, sessions)
+    monkeypatch.setattr(service, "_save", endless)
+    api = api_module.Api(service, sessions)
     for key in "ab":
         api.open(asked(key), str(upload()))
-    edits = [api.edit(asked(key), emotion=emotion, consent=True) for key, emotion in ASKED]
+    edits = [api.edit(asked(key), {"emotion": emotion, "consent": True}) for key, emotion in ASKED]
     for edit in edits:
         next(edit)
     api.cancel(asked("a"))
@@ -121,11 +120,11 @@ def test_cancel_stops_every_edit_of_the_session_and_no_other(studio, sessions, u
     edits[2].close()
 
 
-def test_a_user_who_leaves_stops_the_edit(studio, sessions, upload):
-    session = sessions.of("a")
-    studio.open(session, upload())
-    steps = studio.edit(session, FORM.project(session), consent=True)
-    assert isinstance(next(steps), Progress)
+def test_a_user_who_leaves_stops_the_edit(service, sessions, upload):
+    session = sessions.get("a")
+    service.open_clip(session, upload())
+    steps = service.edit(session, FORM.request(session), consent=True)
+    assert isinstance(next(steps), EditProgress)
     sessions.close("a")
     assert session.folder.exists()  # until the work has stopped
     with pytest.raises(Interrupted):
@@ -133,36 +132,36 @@ def test_a_user_who_leaves_stops_the_edit(studio, sessions, upload):
     assert not session.folder.exists()
 
 
-def test_an_edit_tells_how_far_it_is_and_ends_in_files(studio, sessions, upload):
-    session = sessions.of("a")
-    studio.open(session, upload())
+def test_an_edit_tells_how_far_it_is_and_ends_in_files(service, sessions, upload):
+    session = sessions.get("a")
+    service.open_clip(session, upload())
     with pytest.raises(UsageError, match="consent"):
-        list(studio.edit(session, FORM.project(session)))
-    *steps, result = studio.edit(session, FORM.project(session), consent=True)
+        list(service.edit(session, FORM.request(session)))
+    *steps, result = service.edit(session, FORM.request(session), consent=True)
     assert [step.done for step in steps] == sorted(step.done for step in steps)
-    assert isinstance(result, Result)
+    assert isinstance(result, EditResult)
     assert all(path.stat().st_size for path in (result.video, result.report, result.project))
     text = result.report.read_text() + result.project.read_text()
     assert str(session.folder) not in text
     assert len(result.summary.curves()["lip_opening"]["source"]) == 61
     assert set(result.summary.curves()["emotion"]["amount"]) == {"happy"}
-    again = list(studio.edit(session, replace(FORM, emotion="sad").project(session)))[-1]
+    again = list(service.edit(session, replace(FORM, emotion="sad").request(session)))[-1]
     assert result.video.exists(), "it may still be downloaded"
     assert again.video.exists()
 
 
-def test_a_reference_that_is_replaced_while_it_is_edited_stays_for_that_edit(studio, sessions, upload, sample):
-    session = sessions.of("a")
-    studio.open(session, upload())
+def test_a_reference_that_is_replaced_while_it_is_edited_stays_for_that_edit(service, sessions, upload, sample):
+    session = sessions.get("a")
+    service.open_clip(session, upload())
     given = upload()
     given.write_bytes(sample.with_name("1001_DFA_ANG_XX.flv").read_bytes())
-    studio.refer(session, given)
-    steps = studio.edit(session, replace(FORM, way=REFERENCE).project(session), consent=True)
+    service.set_reference(session, given)
+    steps = service.edit(session, replace(FORM, mode=REFERENCE).request(session), consent=True)
     reference = session.reference
     next(steps)
-    studio.refer(session, None)
+    service.set_reference(session, None)
     assert reference.exists()
-    assert isinstance(list(steps)[-1], Result)
+    assert isinstance(list(steps)[-1], EditResult)
     assert not reference.exists()
 
 
@@ -184,113 +183,113 @@ def late(sample, tmp_path_factory):
     return path
 
 
-def test_a_clip_whose_face_comes_late_opens_at_that_moment(studio, sessions, late, upload):
-    session, given = sessions.of("a"), upload("late.mp4")
+def test_a_clip_whose_face_comes_late_opens_at_that_moment(service, sessions, late, upload):
+    session, given = sessions.get("a"), upload("late.mp4")
     given.write_bytes(late.read_bytes())
     try:
-        studio.open(session, given)
+        service.open_clip(session, given)
     except FaceError as error:
         pytest.fail(str(error))
-    studio.look_through(session)
-    assert studio.preview(session, FORM.project(session)).skipped is None
-    at_first = studio.preview(session, FORM.project(session), 0.0)
+    service.look_through(session)
+    assert service.preview(session, FORM.request(session)).skipped is None
+    at_first = service.preview(session, FORM.request(session), 0.0)
     assert (float(at_first.frame.time), at_first.skipped) == (0, NO_FACE)
     assert 5 <= float(session.scene.first.frame.time) < 5.6
 
 
-def test_a_program_is_told_where_a_face_is_seen(studio, sessions, late, upload):
+def test_a_program_is_told_where_a_face_is_seen(service, sessions, late, upload):
     api_module = pytest.importorskip("cdrl.app.api", reason="the extra app is not installed")
     import gradio as gr
 
     given = upload("late.mp4")
     given.write_bytes(late.read_bytes())
-    api = api_module.Api(studio, sessions)
+    api = api_module.Api(service, sessions)
     assert api.open(asked("a"), str(given))["faces"] == 1
-    assert api.preview(asked("a"), emotion="happy").shape == (360, 480, 3)
+    assert api.preview(asked("a"), {"emotion": "happy"}).shape == (360, 480, 3)
     with pytest.raises(gr.Error, match=r"no face is seen at 0\.0 s.*one is seen at 5\.\d s"):
-        api.preview(asked("a"), emotion="happy", moment=0)
+        api.preview(asked("a"), {"emotion": "happy", "moment": 0})
 
 
-def test_previews_of_two_faces_at_once_do_not_mix(studio, sessions, upload):
-    session = sessions.of("a")
-    studio.open(session, upload())
+def test_previews_of_two_faces_at_once_do_not_mix(service, sessions, upload):
+    session = sessions.get("a")
+    service.open_clip(session, upload())
     first = session.scene
-    shown = studio.preview(session, replace(FORM, face="1").project(session))
+    shown = service.preview(session, replace(FORM, face="1").request(session))
     assert session.scene is first, "the largest face is looked at by others meanwhile"
     assert shown.skipped is None
 
 
-def test_of_two_clips_that_are_opened_at_once_the_later_stays(studio, sessions, upload, monkeypatch):
-    session, look = sessions.of("a"), scene.Scene.look
+def test_of_two_clips_that_are_opened_at_once_the_later_stays(service, sessions, upload, monkeypatch):
+    session, look = sessions.get("a"), scene.Scene.look
 
     def overtaken(*given):
         monkeypatch.setattr(scene.Scene, "look", look)
-        studio.open(session, upload("second.flv"))
+        service.open_clip(session, upload("second.flv"))
         return look(*given)
 
     monkeypatch.setattr(scene.Scene, "look", overtaken)
     with pytest.raises(InputError, match="another clip"):
-        studio.open(session, upload("first.flv"))
+        service.open_clip(session, upload("first.flv"))
     assert session.info.path.name == "second.flv"
     assert session.info.path.exists()
     assert list(session.folder.rglob("first.flv")) == []
 
 
-def test_a_neutral_face_reaches_preview_edit_and_project(studio, sessions, upload, monkeypatch):
-    session, given = sessions.of("a"), []
-    studio.open(session, upload())
-    manipulator = studio.editor.manipulator
+def test_a_neutral_face_reaches_preview_edit_and_project(service, sessions, upload, monkeypatch):
+    session, given = sessions.get("a"), []
+    service.open_clip(session, upload())
+    manipulator = service.editor.manipulator
     monkeypatch.setattr(
-        studio.editor,
+        service.editor,
         "manipulator",
         lambda plan, enroll=None, *more, **how: given.append(enroll) or manipulator(plan, {}, *more, **how),
     )
-    studio.enroll(session, upload("neutral.flv"))
-    wish = FORM.project(session)
+    service.set_neutral(session, upload("neutral.flv"))
+    wish = FORM.request(session)
     assert wish.enroll == {"neutral": session.neutral}
     for intensity in (1.0, 0.5):
-        studio.preview(session, replace(FORM, intensity=intensity).project(session))  # the second one looks at no file
-    result = list(studio.edit(session, wish, consent=True))[-1]
+        service.preview(session, replace(FORM, intensity=intensity).request(session))  # the second one looks at no file
+    result = list(service.edit(session, wish, consent=True))[-1]
     assert [enroll["neutral"].name for enroll in given] == ["neutral.flv"] * 3
     assert json.loads(result.project.read_text())["enroll"] == {"neutral": "./neutral.flv"}
-    studio.enroll(session, None)
-    assert FORM.project(session).enroll == {}
+    service.set_neutral(session, None)
+    assert FORM.request(session).enroll == {}
 
 
-def test_a_neutral_face_that_shows_none_is_refused_and_not_kept(studio, sessions, upload):
-    session, photo = sessions.of("a"), upload("neutral.png")
+def test_a_neutral_face_that_shows_none_is_refused_and_not_kept(service, sessions, upload):
+    session, photo = sessions.get("a"), upload("neutral.png")
     photo.write_bytes(cv2.imencode(".png", np.full((64, 64, 3), 128, np.uint8))[1].tobytes())
-    studio.open(session, upload())
+    service.open_clip(session, upload())
     with pytest.raises(FaceError, match=r"neutral\.png"):
-        studio.enroll(session, photo)
+        service.set_neutral(session, photo)
     assert session.neutral is None
     assert list(session.folder.rglob("*.png")) == []
 
 
-def test_a_clip_that_is_cut_off_is_refused_or_opened_and_leaves_nothing(studio, sessions, upload, long_clip):
-    session, cut = sessions.of("a"), upload("cut.mp4")
+def test_a_clip_that_is_cut_off_is_refused_or_opened_and_leaves_nothing(service, sessions, upload, long_clip):
+    session, cut = sessions.get("a"), upload("cut.mp4")
     cut.write_bytes(long_clip.read_bytes()[:40_000])
     with pytest.raises(InputError, match=r"cut\.mp4"):
-        studio.open(session, cut)
+        service.open_clip(session, cut)
     assert session.info is None
     assert list(session.folder.iterdir()) == []
 
 
-def test_forms_say_what_a_project_says(sessions, upload, studio):
-    session = sessions.of("a")
+def test_forms_say_what_a_project_says(sessions, upload, service):
+    session = sessions.get("a")
     with pytest.raises(UsageError, match="no clip"):
-        FORM.project(session)
-    studio.open(session, upload())
-    said = {way: replace(FORM, way=way) for way in (EMOTION, BLEND, OVER_TIME)}
-    assert said[EMOTION].project(session).emotion == "happy"
-    assert said[EMOTION].project(session).regions == ("brows", "mouth")
-    assert replace(FORM, regions=list(REGIONS)).project(session).regions == ()
-    assert parse_blend(said[BLEND].project(session).emotion) == {"happy": 0.6, "surprised": 0.4}
-    assert said[OVER_TIME].project(session).segments == "0-1:sad"
-    assert isinstance(said[EMOTION].project(session), Project)
-    for wrong, why in ((replace(FORM, way=REFERENCE), "no reference"), (replace(FORM, regions=[]), "no part")):
+        FORM.request(session)
+    service.open_clip(session, upload())
+    said = {mode: replace(FORM, mode=mode) for mode in (EMOTION, BLEND, OVER_TIME)}
+    assert said[EMOTION].request(session).emotion == "happy"
+    assert said[EMOTION].request(session).regions == ("brows", "mouth")
+    assert replace(FORM, regions=list(REGIONS)).request(session).regions == ()
+    assert parse_blend(said[BLEND].request(session).emotion) == {"happy": 0.6, "surprised": 0.4}
+    assert said[OVER_TIME].request(session).segments == "0-1:sad"
+    assert said[EMOTION].request(session).emotion == "happy"
+    for wrong, why in ((replace(FORM, mode=REFERENCE), "no reference"), (replace(FORM, regions=[]), "no part")):
         with pytest.raises(UsageError, match=why):
-            wrong.project(session)
+            wrong.request(session)
 
 
 def test_blends_and_tables():

@@ -1,4 +1,4 @@
-"""Room for one item between two threads: what is not fetched in time is dropped, or waits where it is asked to."""
+"""A queue of one item between two threads: an item that is not fetched in time is dropped, or waits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Item = TypeVar("Item")
 IDLE = 0.05  # seconds without an item after which the consumer asks whether to go on
 
 
-class Mailbox(Generic[Item]):
-    """One thread puts, another takes the newest. `given` and `dropped` count items; the rest has been taken."""
+class LatestValueQueue(Generic[Item]):
+    """One thread puts items, another takes the latest; `received` and `dropped` count them."""
 
     def __init__(self) -> None:
-        self.given = 0
+        self.received = 0
         self.dropped = 0
         self._changed = threading.Condition()
         self._item: Item | None = None
@@ -23,37 +23,38 @@ class Mailbox(Generic[Item]):
         self._left = False
 
     def put(self, item: Item, wait: bool = False) -> bool:
-        """Leave `item`, in place of the one that is still there; False when nobody takes any more.
+        """Put an item in the place of the one that is still there; with `wait`, once that one is taken.
 
-        With `wait` the one that is there is fetched first.
+        Returns:
+            False when the queue is closed.
         """
         with self._changed:
             if wait:
                 self._changed.wait_for(lambda: self._item is None or self._left)
             if self._left:
                 return False
-            self.given += 1
+            self.received += 1
             self.dropped += self._item is not None
             self._item = item
             self._changed.notify_all()
             return True
 
     def end(self, error: BaseException | None = None) -> None:
-        """Nothing more will come; `error` is raised in the consumer, after the last item."""
+        """Announce that no more items come; `error` is raised in the consumer, after the last item."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
 
-    def leave(self) -> None:
-        """Nobody takes any more; what is left counts as dropped."""
+    def close(self) -> None:
+        """Announce that no more items are taken; what is left counts as dropped."""
         with self._changed:
             self._left = True
             self.dropped += self._item is not None
             self._item = None
             self._changed.notify_all()
 
-    def newest(self, over: Callable[[], bool] = lambda: False) -> Iterator[Item]:
-        """The items that are there when asked, until the end, or until `over`, which is asked while there is none."""
+    def iter_latest(self, over: Callable[[], bool] = lambda: False) -> Iterator[Item]:
+        """Take the latest item again and again, until the end, or until `over`, which is asked while there is none."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._item is not None or self._ended, IDLE)

@@ -4,77 +4,47 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import av
 
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import OutputError, UsageError
-from cdrl.live.asking import OFF, QUIT
 from cdrl.live.clocks import Signal
+from cdrl.live.controls import OFF, QUIT
 from cdrl.media import Frame, PixelFormat
-from cdrl.media.layout import rearranged, view
+from cdrl.media.layout import convert_format, view
 
 _LONGEST_END = 60  # seconds for which a last frame is shown at most, whatever a damaged file says
 
 
-class Screen(Protocol):
-    """Shows frames, and hands on what is typed at it."""
+class FrameSink:
+    """Takes frames, and hands on the commands that its user gives. This one shows nothing, for measurements."""
 
-    every_frame: bool
+    every_frame = False
     """Whether it wants every frame of a file or stream, however late, rather than the newest."""
 
     def begin(self, signal: Signal) -> None:
-        """What the frames are, said once before the first."""
-        ...
+        """Learn what the frames are; called once before the first."""
 
     def show(self, frame: Frame) -> None:
-        """Show the frame; returns when it is out of our hands."""
-        ...
+        """Show the frame; returns when the sink has done with it."""
 
     def commands(self) -> list[str]:
-        """What was asked for since the last call, as `Asked.command` takes it."""
-        ...
-
-    def title(self, text: str) -> None:
-        """Say what is shown."""
-        ...
-
-    def end(self) -> None:
-        """There are no more frames; not called after an error."""
-        ...
-
-    def close(self) -> None:
-        """Put everything back."""
-        ...
-
-
-class Nowhere:
-    """No picture at all, for measurements."""
-
-    every_frame = False
-
-    def begin(self, signal: Signal) -> None:
-        """See `Screen`."""
-
-    def show(self, frame: Frame) -> None:
-        """See `Screen`."""
-
-    def commands(self) -> list[str]:
-        """See `Screen`."""
+        """The commands since the last call, as `EmotionControl.command` takes them."""
         return []
 
     def title(self, text: str) -> None:
-        """See `Screen`."""
+        """Say what is shown."""
 
     def end(self) -> None:
-        """See `Screen`."""
+        """Finish after the last frame; not called after an error."""
 
     def close(self) -> None:
-        """See `Screen`."""
+        """Release what the sink holds, in any case."""
 
 
-class Y4mPipe(Nowhere):
+class Y4mPipe(FrameSink):
     """Y4M, 8-bit 4:2:0, to a stream: what FFmpeg, ffplay, mpv and GStreamer read from a pipe.
 
     Y4M has one rate and no times. So a frame of a file or stream that is shown for longer is written again, and what
@@ -95,12 +65,11 @@ class Y4mPipe(Nowhere):
         """What was written last, and when it has been shown."""
 
     def begin(self, signal: Signal) -> None:
-        """See `Screen`."""
         self._signal = signal
         self._rate = signal.rate or self._rate
 
     def show(self, frame: Frame) -> None:
-        """See `Screen`. BrokenPipeError where the reader has gone."""
+        """Write the frame. Raises BrokenPipeError where the reader has gone."""
         size = frame.width, frame.height
         if self._size is None:
             self._stream.write(self._header(frame))
@@ -111,13 +80,13 @@ class Y4mPipe(Nowhere):
             )
         self._fill(frame.time)
         self._last = (
-            b"FRAME\n" + b"".join(plane.tobytes() for plane in simple(frame).planes),
+            b"FRAME\n" + b"".join(plane.tobytes() for plane in to_yuv420(frame).planes),
             frame.time + (frame.duration or 0) * frame.time_base,
         )
         self._write()
 
     def end(self) -> None:
-        """See `Screen`. The last frame is written for as long as it is shown, but for `_LONGEST_END`."""
+        """Write the last frame for as long as it is shown, at most `_LONGEST_END` seconds."""
         if self._last is not None and self._start is not None:
             self._fill(min(self._last[1], self._start + self._written / self._rate + _LONGEST_END))
 
@@ -145,20 +114,20 @@ class Y4mPipe(Nowhere):
         return " ".join(words).encode() + b"\n"
 
 
-def simple(frame: Frame) -> Frame:
+def to_yuv420(frame: Frame) -> Frame:
     """The frame as 8-bit 4:2:0; itself where it is that already."""
     form = frame.format
-    if (form.depth, form.sx, form.sy, form.grey) == (8, 2, 2, False):
+    if (form.depth, form.sx, form.sy, form.gray) == (8, 2, 2, False):
         return frame
     picture = av.VideoFrame(frame.width, frame.height, form.name)
     for plane, samples in zip(picture.planes, frame.planes, strict=True):
         view(plane, form)[:] = samples
     target = PixelFormat("yuv420p", 8, 2, 2, form.full_range, form.matrix)
-    planes = tuple(view(plane, target).copy() for plane in rearranged(picture, target).planes)
+    planes = tuple(view(plane, target).copy() for plane in convert_format(picture, target).planes)
     return Frame(planes, target, frame.pts, frame.time_base, frame.index, frame.duration, frame.time)
 
 
-class Window:
+class Window(FrameSink):
     """A window by SDL. Keys: 1–7 the emotions, 0 off, up and down the intensity, q or escape the end."""
 
     every_frame = False
@@ -179,11 +148,7 @@ class Window:
         self._surface: Any = None
         self._title = "cdrl live"
 
-    def begin(self, signal: Signal) -> None:
-        """See `Screen`."""
-
     def show(self, frame: Frame) -> None:
-        """See `Screen`."""
         size = frame.width, frame.height
         if self._surface is None or self._surface.get_size() != size:
             self._surface = self._pygame.display.set_mode(size)
@@ -193,7 +158,6 @@ class Window:
         self._pygame.display.flip()
 
     def commands(self) -> list[str]:
-        """See `Screen`."""
         pygame = self._pygame
         keys = {pygame.K_q: QUIT, pygame.K_ESCAPE: QUIT, pygame.K_UP: "+", pygame.K_DOWN: "-", pygame.K_0: OFF}
         keys |= {pygame.K_1 + place: name for place, name in enumerate(EMOTIONS)}
@@ -206,14 +170,9 @@ class Window:
         return said
 
     def title(self, text: str) -> None:
-        """See `Screen`."""
         self._title = text
         if self._surface is not None:
             self._pygame.display.set_caption(text)
 
-    def end(self) -> None:
-        """See `Screen`."""
-
     def close(self) -> None:
-        """See `Screen`."""
         self._pygame.display.quit()

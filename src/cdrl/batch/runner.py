@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from cdrl.batch.jobs import Job, identity
+from cdrl.batch.jobs import BatchJob, identity
 from cdrl.batch.journal import Journal, QueuedJob
-from cdrl.batch.work import STAGING, Making, Result, Task, carry_out, discard
+from cdrl.batch.work import STAGING, RenderSettings, Result, Task, discard, run_job
 from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
 from cdrl.parallel import Executor
-from cdrl.project import MODELS
 from cdrl.provenance import sidecar_path
+from cdrl.request import REQUEST_FIELDS
 
 Progress = Callable[[int, int, str, str], None]
 """Called with the number of jobs that have ended, of all jobs, the last one's name, and "" or how it failed."""
 
-DONE, ALREADY, FAILED, LEFT = "done", "already there", "failed", "not done"
+DONE, ALREADY, FAILED, PENDING = "done", "already there", "failed", "not done"
 
 
 @dataclass
@@ -44,21 +44,21 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """For `--report`."""
-        counts = {state: self.count(state) for state in (DONE, ALREADY, FAILED, LEFT)}
+        counts = {state: self.count(state) for state in (DONE, ALREADY, FAILED, PENDING)}
         return {"counts": counts, "jobs": self.entries, "notes": self.notes}
 
 
 class Batch:
     """Jobs with the journal that says what is done of them. `summary` is right at any time."""
 
-    def __init__(self, jobs: Sequence[Job], journal: Path, making: Making) -> None:
+    def __init__(self, jobs: Sequence[BatchJob], journal: Path, settings: RenderSettings) -> None:
         self.summary = Summary([
-            {"name": job.name, "source": str(job.project.source), "output": str(job.output), "state": LEFT}
+            {"name": job.name, "source": str(job.request.source), "output": str(job.output), "state": PENDING}
             for job in jobs
         ])  # fmt: skip
         self._jobs = jobs
         self._journal = Journal(journal)
-        self._making = making
+        self._settings = settings
         self._tasks: list[Task] = []
         self._ended = 0
         self._overwrite = False
@@ -92,12 +92,12 @@ class Batch:
         token = uuid4().hex[:8]
         for job in self._jobs:
             self._progress(0, len(self._jobs), job.name, "")  # long films take a while to read
-            key = key_of(job, self._making, self._hash)
+            key = job_key(job, self._settings, self._hash)
             folders = [folder for folder, owner in known if owner == key]
-            tasks = [Task(key, job.name, job.project, job.output, folder) for folder in folders]
+            tasks = [Task(key, job.name, job.request, job.output, folder) for folder in folders]
             finished = [task for task in tasks if task.finished() is not None]
             fresh = job.output.parent / f"{STAGING}{key[:16]}-{token}"
-            self._tasks.append(finished[0] if finished else Task(key, job.name, job.project, job.output, fresh))
+            self._tasks.append(finished[0] if finished else Task(key, job.name, job.request, job.output, fresh))
         for folder in {folder for folder, _ in known} - {task.staging for task in self._tasks}:
             discard(folder)  # of a run that was killed
 
@@ -107,7 +107,7 @@ class Batch:
                 self._journal.forget_folder(folder)
 
     def _work(self, todo: list[int], executor: Executor) -> None:
-        work = partial(carry_out, making=self._making)
+        work = partial(run_job, settings=self._settings)
         outcomes = executor.run(work, [self._tasks[index] for index in todo])
         with closing(outcomes):  # type: ignore[type-var]  # a generator, whatever it is declared as
             for outcome in outcomes:
@@ -161,7 +161,7 @@ class Batch:
             yield
         finally:
             for index in todo:
-                if self.summary.entries[index]["state"] == LEFT and not self._settle(index):
+                if self.summary.entries[index]["state"] == PENDING and not self._settle(index):
                     self._tasks[index].discard()
 
     def _make_folders(self, todo: list[int]) -> None:
@@ -190,7 +190,7 @@ class Batch:
         return self._journal.has_result(output, self._hash(output))
 
     def _hash(self, path: Path) -> str:
-        return self._journal.hash_file(path, self._making.limits.max_bytes)
+        return self._journal.hash_file(path, self._settings.limits.max_bytes)
 
     def _record(self, index: int, state: str, result: Result) -> None:
         told = {name: value for name, value in asdict(result).items() if value and name not in ("error", "sidecar")}
@@ -202,24 +202,27 @@ class Batch:
         self._progress(self._ended, len(self._tasks), self._tasks[index].name, failure)
 
 
-def key_of(job: Job, making: Making, sha256: Callable[[Path], str]) -> str:
-    """64 hexadecimal digits of all that decides what a job's output holds, and of the output's name.
+def job_key(job: BatchJob, settings: RenderSettings, sha256: Callable[[Path], str]) -> str:
+    """Hash all that decides what a job's output holds, and the output's name.
 
-    Files count by their content, so that a source that was moved or touched is the same, and one that was changed is
-    not; those that cannot be read count as empty.
+    Args:
+        job: The job.
+        settings: How its result is made.
+        sha256: Hashes a file. Files count by their content, so that a source that was moved or touched is the same,
+            and one that was changed is not; those that cannot be read count as empty.
+
+    Returns:
+        64 hexadecimal digits.
     """
-    project = job.project
-    compressed = {name: value for name, value in asdict(making.encoder).items() if name != "threads"}
-    asked = {
-        "wish": {name: value for name, value in project.wish.items() if name not in ("reference", "enroll")},
-        "source": sha256(project.source),
-        "reference": project.reference and sha256(project.reference),
-        "prior": project.prior and sha256(project.prior),
-        "model": project.model if project.model in (None, *MODELS) else sha256(Path(str(project.model))),
-        "enroll": {name: sha256(path) for name, path in project.enroll.items()},
-        "encoder": compressed,
-        "provenance": making.provenance,
-        "c2pa": making.c2pa and sha256(making.c2pa.certificate),
+    request = job.request
+    asked = {name: getattr(request, name) for name in REQUEST_FIELDS} | {
+        "enroll": {name: sha256(path) for name, path in request.enroll.items()},
+        "model": request.model_file or request.model,
+    }
+    asked = {name: sha256(value) if isinstance(value, Path) else value for name, value in asked.items()} | {
+        "encoder": {name: value for name, value in asdict(settings.encoder).items() if name != "threads"},
+        "provenance": settings.provenance,
+        "c2pa": settings.c2pa and sha256(settings.c2pa.certificate),
         "output": str(job.output),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "replace")).hexdigest()

@@ -14,19 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cdrl.app.scene import Scene
-from cdrl.app.sessions import Session, at_work
+from cdrl.app.sessions import Session, in_use
 from cdrl.app.timeline import look_through, plays_in_browsers
 from cdrl.app.turns import Turns
-from cdrl.editor import Editor
 from cdrl.errors import InputError, Interrupted, UsageError
 from cdrl.files import atomic_write
+from cdrl.manipulation.manipulator import Manipulator
+from cdrl.media import Limits, VideoInfo, probe
+from cdrl.pipeline.editor import Editor
 from cdrl.pipeline.frame_editor import Edited
-from cdrl.manipulation.edit import Manipulator
-from cdrl.media import EncoderOptions, Limits, VideoInfo, probe
-from cdrl.plan import EditPlan
-from cdrl.project import Project
-from cdrl.provenance import sidecar_path
+from cdrl.pipeline.job import ProgressCallback
 from cdrl.pipeline.report import Report
+from cdrl.plan import EditPlan
+from cdrl.project import write_project
+from cdrl.provenance import sidecar_path
+from cdrl.request import EditRequest
 
 CONSENT = "I have the consent of the person shown, and will say that the clip was edited where I show it."
 PURPOSE = (
@@ -39,7 +41,7 @@ _TICK = 0.2  # seconds between two looks at how far an edit is
 
 
 @dataclass(frozen=True)
-class Result:
+class EditResult:
     """A finished edit: files to download, and what the page plays for it."""
 
     video: Path
@@ -59,14 +61,14 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Frames done of a total; None where it isn't known."""
+class EditProgress:
+    """Frames done, and of a total; None where that is not known."""
 
     done: int
     total: int | None
 
 
-class Studio:
+class EditService:
     """An editor and the limits on what is uploaded; sessions come with each call."""
 
     def __init__(self, editor: Editor, limits: Limits, model: str | None = None, edits: int = 1) -> None:
@@ -76,16 +78,16 @@ class Studio:
         self.turns = Turns(edits)
         self._model = model
 
-    def open(self, session: Session, upload: str | Path) -> None:
+    def open_clip(self, session: Session, upload: str | Path) -> None:
         """Makes the upload the session's clip, and surveys the largest face. Raises any CdrlError.
 
         Of two clips that are opened at the same time the later stays.
         """
         session.cancel()  # edits of the clip before are of no use any more
         call = object()
-        with at_work(session):
+        with in_use(session):
             with session.lock:
-                path = session.take(upload)  # before the old one goes: it may be the same
+                path = session.store_upload(upload)  # before the old one goes: it may be the same
                 session.drop_clip()
                 session.opening = call
             try:
@@ -100,12 +102,12 @@ class Studio:
                         raise InputError("another clip was opened meanwhile")
                     session.info, session.scene = info, scene
             except BaseException:
-                session.drop(path)
+                session.remove_upload(path)
                 raise
 
     def look_through(self, session: Session) -> None:
         """Reads the whole clip once: moments, sound, and a copy to play where browsers can't play the clip itself."""
-        with at_work(session):
+        with in_use(session):
             info, _ = _opened(session)
             plays = plays_in_browsers(info)
             copy = None if plays else info.path.parent / f"{secrets.token_hex(8)}.mp4"
@@ -118,7 +120,7 @@ class Studio:
 
     def scene(self, session: Session, face: str = LARGEST) -> Scene:
         """The session's clip with that face, surveyed once. Raises FaceError and UsageError."""
-        with at_work(session):
+        with in_use(session):
             info, scene = _opened(session)
             if face != LARGEST:
                 with session.lock:
@@ -139,10 +141,10 @@ class Studio:
             session.others[face] = scene
         return scene
 
-    def refer(self, session: Session, upload: str | Path | None) -> None:
+    def set_reference(self, session: Session, upload: str | Path | None) -> None:
         """Makes the upload the clip or photo whose expression is to be shown; None forgets it. Raises any CdrlError."""
-        with at_work(session):
-            path, pattern = None if upload is None else session.take(upload), None
+        with in_use(session):
+            path, pattern = None if upload is None else session.store_upload(upload), None
             try:
                 pattern = None if path is None else self.editor.expression_of(path, self.limits)
             finally:
@@ -151,13 +153,13 @@ class Studio:
                     if path is not None and pattern is not None:
                         session.patterns[path] = pattern
                 for old in filter(None, (before, path if pattern is None else None)):
-                    session.drop(old)
+                    session.remove_upload(old)
 
-    def enroll(self, session: Session, upload: str | Path | None) -> None:
+    def set_neutral(self, session: Session, upload: str | Path | None) -> None:
         """Makes the upload the photo or clip that shows the person's neutral face; None forgets it. Raises any
         CdrlError."""
-        with at_work(session):
-            path, seen = None if upload is None else session.take(upload), False
+        with in_use(session):
+            path, seen = None if upload is None else session.store_upload(upload), False
             try:
                 if path is not None:
                     self.editor.manipulator(EditPlan.parse("neutral"), {"neutral": path}, self.limits)
@@ -166,38 +168,37 @@ class Studio:
                 with session.lock:
                     before, session.neutral = session.neutral, path if seen else None
                 for old in filter(None, (before, None if seen else path)):
-                    session.drop(old)
+                    session.remove_upload(old)
 
-    def preview(self, session: Session, wish: Project, moment: float | None = None) -> Edited:
+    def preview(self, session: Session, request: EditRequest, moment: float | None = None) -> Edited:
         """The frame kept nearest to `moment`, in seconds, as the edit will show it; None is the first that shows the
         face. Raises any CdrlError."""
-        scene = self.scene(session, wish.face)
-        plan = EditPlan.parse(wish.emotion, wish.reference, wish.intensity, wish.regions, wish.segments)
-        with at_work(session), session.hold(*wish.inputs):
-            manipulator = self._manipulator(session, wish, plan)
+        scene = self.scene(session, request.face)
+        with in_use(session), session.hold(*request.inputs):
+            manipulator = self._manipulator(session, request)
             with session.lock:
-                return scene.preview(moment, plan, manipulator)
+                return scene.preview(moment, request.plan, manipulator)
 
-    def _manipulator(self, session: Session, wish: Project, plan: EditPlan) -> Manipulator:
+    def _manipulator(self, session: Session, request: EditRequest) -> Manipulator:
         """The plan's manipulator. The last one serves on while files and regions stay, so that a slider costs a frame;
         amounts are no part of it."""
-        key = (plan.regions, wish.reference, *wish.enroll.items())
+        key = (request.plan.regions, request.reference, *request.enroll.items())
         known = session.manipulator
         if known is None or known[0] != key:
-            pattern = None if wish.reference is None else session.patterns.get(wish.reference)
-            known = key, self.editor.manipulator(plan, wish.enroll, self.limits, pattern)
+            pattern = None if request.reference is None else session.patterns.get(request.reference)
+            known = key, self.editor.manipulator(request.plan, request.enroll, self.limits, pattern)
             session.manipulator = known
         return known[1]
 
     def edit(
-        self, session: Session, wish: Project, consent: bool = False
-    ) -> Generator[Waiting | Progress | Result, None, None]:
+        self, session: Session, request: EditRequest, consent: bool = False
+    ) -> Generator[Waiting | EditProgress | EditResult, None, None]:
         """Edits the whole clip when its turn comes; closing the generator, or `session.cancel()`, leaves no file.
 
         `consent`: whether that of the person shown was stated with this call. Raises Interrupted when cancelled, and
         any CdrlError.
         """
-        with at_work(session), session.edit() as cancelled, session.hold(*wish.inputs):
+        with in_use(session), session.edit() as cancelled, session.hold(*request.inputs):
             _opened(session)
             session.consent = session.consent or consent
             if not session.consent:
@@ -208,59 +209,51 @@ class Studio:
                     time.sleep(_TICK)
                 if cancelled.is_set():
                     raise Interrupted(_CANCELLED)
-                yield from self._edit(session, wish, cancelled)
+                yield from self._edit(session, request, cancelled)
 
     def _edit(
-        self, session: Session, wish: Project, cancelled: threading.Event
-    ) -> Generator[Progress | Result, None, None]:
+        self, session: Session, request: EditRequest, cancelled: threading.Event
+    ) -> Generator[EditProgress | EditResult, None, None]:
         folder = session.folder / secrets.token_hex(8)
         folder.mkdir()
         try:
-            yield from _followed(cancelled, lambda told: self._carry_out(wish, folder, told))
+            yield from _run_with_progress(cancelled, lambda on_progress: self._save(request, folder, on_progress))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         session.keep(folder)
 
-    def _carry_out(self, wish: Project, folder: Path, told: Callable[[int, int | None], None]) -> Result:
-        video = folder / f"{wish.source.stem}_{named(wish)}.mp4"
-        job = self.editor.edit(wish.source, **wish.wish, limits=self.limits)
-        report = job.save(video, encoder=EncoderOptions(), progress=told, measure_lips=True)
-        told(report.total, report.total)
+    def _save(self, request: EditRequest, folder: Path, on_progress: ProgressCallback) -> EditResult:
+        video = folder / f"{request.source.stem}_{request.label}.mp4"
+        job = self.editor.edit(request, limits=self.limits)
+        report = job.save(video, progress=on_progress, measure_lips=True)
+        on_progress(report.total, report.total)
         # The project lies beside its clip wherever it is downloaded to, so it names files without folders.
-        facts = report.to_json() | {"source": wish.source.name, "output": video.name}
-        facts["warnings"] = [line.replace(f"{wish.source}: ", "") for line in report.warnings]
+        facts = report.to_json() | {"source": request.source.name, "output": video.name}
+        facts["warnings"] = [line.replace(f"{request.source}: ", "") for line in report.warnings]
         ours = json.dumps(f"{folder}{os.sep}", ensure_ascii=False)[1:-1]
         text = json.dumps(facts, indent=2, ensure_ascii=False).replace(ours, "") + "\n"
-        told_by, project = video.with_suffix(".report.json"), video.with_suffix(".project.json")
-        atomic_write(told_by, [text.encode()])
-        reference = None if wish.reference is None else folder / wish.reference.name
-        enroll = {name: folder / path.name for name, path in wish.enroll.items()}
-        named_alone = replace(wish, source=folder / wish.source.name, reference=reference, enroll=enroll)
-        replace(named_alone, model=self._model).write(project)
-        record = sidecar_path(video)
-        return Result(video, told_by, project, record, self._playable(video, told), report, tuple(facts["warnings"]))
+        report_file, project = video.with_suffix(".report.json"), video.with_suffix(".project.json")
+        atomic_write(report_file, [text.encode()])
+        reference = None if request.reference is None else folder / request.reference.name
+        enroll = {name: folder / path.name for name, path in request.enroll.items()}
+        named_alone = replace(request, source=folder / request.source.name, reference=reference, enroll=enroll)
+        write_project(replace(named_alone, model=self._model), project)
+        played = self._playable(video, on_progress)
+        return EditResult(video, report_file, project, sidecar_path(video), played, report, tuple(facts["warnings"]))
 
-    def _playable(self, video: Path, told: Callable[[int, int | None], None]) -> Path:
+    def _playable(self, video: Path, on_progress: ProgressCallback) -> Path:
         info = probe(video, self.limits)
         if plays_in_browsers(info):
             return video
         copy = video.with_name(f"{secrets.token_hex(8)}.mp4")
 
         def wanted() -> bool:
-            told(1, 1)  # raises when it is not
+            on_progress(1, 1)  # raises when it is not
             return True
 
         look_through(info, self.limits, copy, wanted)
         return copy
-
-
-def named(wish: Project) -> str:
-    """What an edit shows, in a few characters for a file's name."""
-    if wish.segments is not None:
-        return "over_time"
-    text = "reference" if wish.emotion is None else wish.emotion
-    return "".join(letter if letter.isalnum() or letter in "+." else "_" for letter in text)[:40]
 
 
 def _opened(session: Session) -> tuple[VideoInfo, Scene]:
@@ -271,21 +264,21 @@ def _opened(session: Session) -> tuple[VideoInfo, Scene]:
     return info, scene
 
 
-def _followed(
-    cancelled: threading.Event, work: Callable[[Callable[[int, int | None], None]], Result]
-) -> Generator[Progress | Result, None, None]:
+def _run_with_progress(
+    cancelled: threading.Event, work: Callable[[ProgressCallback], EditResult]
+) -> Generator[EditProgress | EditResult, None, None]:
     """Runs `work` in a thread, tells how far it is, and stops it when it is cancelled or the listener leaves."""
-    said: queue.Queue[Progress | Result | BaseException] = queue.Queue()
+    said: queue.Queue[EditProgress | EditResult | BaseException] = queue.Queue()
     left = threading.Event()
 
-    def told(done: int, total: int | None) -> None:
+    def on_progress(done: int, total: int | None) -> None:
         if left.is_set() or cancelled.is_set():
             raise Interrupted(_CANCELLED)
-        said.put(Progress(done, total))
+        said.put(EditProgress(done, total))
 
     def run() -> None:
         try:
-            said.put(work(told))
+            said.put(work(on_progress))
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is listened to
             said.put(error)
 
@@ -294,12 +287,12 @@ def _followed(
     try:
         while True:
             item = said.get()
-            while isinstance(item, Progress) and not said.empty():
+            while isinstance(item, EditProgress) and not said.empty():
                 item = said.get()
             if isinstance(item, BaseException):
                 raise item
             yield item
-            if isinstance(item, Result):
+            if isinstance(item, EditResult):
                 return
             time.sleep(_TICK)
     finally:

@@ -1,0 +1,149 @@
+"""The editor: holds the models, and makes a job of a request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from cdrl.errors import FaceError
+from cdrl.face.landmarks import BundleDetector
+from cdrl.face.tracking import FaceTracker
+from cdrl.manipulation.expression_change import ExpressionChange
+from cdrl.manipulation.manipulator import Manipulator
+from cdrl.manipulation.person import (
+    OBSERVED_SECONDS,
+    SPEAKING_NEUTRAL_NOTE,
+    Person,
+    estimate_people,
+    expression_model,
+    is_speaking,
+)
+from cdrl.manipulation.personalization import OnnxTranslator, PersonalPrior
+from cdrl.manipulation.prior import EmotionPrior, EnrollmentExample
+from cdrl.manipulation.reference import reference_expression
+from cdrl.media import Limits, VideoInfo, probe, read
+from cdrl.pipeline.job import EditJob
+from cdrl.pipeline.source_checks import check_video, fit_plan
+from cdrl.plan import EditPlan
+from cdrl.provenance import models_used
+from cdrl.request import EditRequest
+
+PRIOR_ALONE, SHIPPED = "prior", "translator"
+"""Names of models: none that adapts the prior, and the one that ships."""
+
+
+def load_editor(prior: str | Path | None = None, model: str | Path | None = None) -> Editor:
+    """Load the models; see `cdrl.load`."""
+    # Stages run side by side; threads inside a small operation only get in their way.
+    cv2.setNumThreads(1)
+    path = None if prior is None else Path(prior)
+    # The translator that ships was trained for the prior that ships.
+    return Editor(EmotionPrior.load(path), model or (SHIPPED if path is None else PRIOR_ALONE), prior_file=path)
+
+
+class Editor:
+    """Holds what every edit needs: the emotion prior, what adapts it to a person, and the model of expressions."""
+
+    def __init__(self, prior: EmotionPrior, model: str | Path = PRIOR_ALONE, *, prior_file: Path | None = None) -> None:
+        """Load the model.
+
+        Args:
+            prior: The fitted emotion prior.
+            model: What adapts it to a person: `PRIOR_ALONE`, `SHIPPED`, or a file.
+            prior_file: Where the prior was read from, for the record; None for the one that ships.
+        """
+        self.prior = prior
+        self.expression_model = expression_model(prior)
+        model_file = None if model in (PRIOR_ALONE, SHIPPED) else Path(model)
+        self._translator = None if model == PRIOR_ALONE else OnnxTranslator(prior, model_file)
+        self.models_used = models_used(prior_file, model_file, model != PRIOR_ALONE)
+
+    def edit(self, source: EditRequest | str | Path, *, limits: Limits | None = None, **fields: Any) -> EditJob:
+        """Check a request and get its edit ready; `save` or `frames` of the result carry it out.
+
+        Args:
+            source: The request, or the video to edit.
+            limits: What the files may hold.
+            fields: Where a video is given, the other fields of its `EditRequest`, as in `emotion="happy"`. `prior` and
+                `model` are the editor's own: those of a request are for `cdrl.load`.
+
+        Raises:
+            UsageError: The request makes no sense, or a segment lies outside the clip.
+            InputError: A file cannot be read, or the source is a photo.
+            LimitError: A file is larger than the limits allow.
+            FaceError: A file that is to show a face shows none.
+        """
+        request = source if isinstance(source, EditRequest) else EditRequest(Path(source), **fields)
+        limits = limits or Limits()
+        begin = time.perf_counter()
+        info, people = self._survey_source(request, limits)
+        survey_seconds = time.perf_counter() - begin
+        plan = fit_plan(request.plan, info)
+        manipulator = self.manipulator(plan, request.enroll, limits)
+        return EditJob(request, plan, info, manipulator, people, survey_seconds, self.models_used, limits)
+
+    def manipulator(
+        self,
+        plan: EditPlan,
+        enroll: Mapping[str, Path] | None = None,
+        limits: Limits | None = None,
+        reference: ExpressionChange | None = None,
+    ) -> Manipulator:
+        """Make what turns a plan's amounts into changes of expression.
+
+        Args:
+            plan: What is to be shown.
+            enroll: Emotion → a photo or clip of the person who is edited, as in `EditRequest`.
+            limits: What these files may hold.
+            reference: What `expression_of` gives for the plan's reference, where that is known already.
+
+        Raises:
+            InputError: A file cannot be read.
+            FaceError: A file shows no face.
+        """
+        limits = limits or Limits()
+        if reference is None and plan.reference is not None:
+            reference = self.expression_of(plan.reference, limits)
+        seen = {name: self._survey_first(path, limits) for name, path in (enroll or {}).items()}
+        neutral_info, neutral = seen.pop("neutral", (None, None))
+        examples = [EnrollmentExample(name, person.mean_shape, info.photo) for name, (info, person) in seen.items()]
+        manipulator = Manipulator(
+            self.prior,
+            plan,
+            reference,
+            self._personal_prior(examples),
+            None if neutral is None else neutral.mean_shape,
+        )
+        if neutral is not None and neutral_info is not None and neutral_info.photo and is_speaking(neutral):
+            manipulator.remarks += (f"{neutral_info.path} {SPEAKING_NEUTRAL_NOTE}",)
+        return manipulator
+
+    def expression_of(self, reference: Path, limits: Limits) -> ExpressionChange:
+        """Measure the expression in a clip or photo of anyone, against that person's own neutral shape."""
+        return reference_expression(self._survey_first(reference, limits)[1], self.prior)
+
+    def _survey_source(self, request: EditRequest, limits: Limits) -> tuple[VideoInfo, dict[int, Person]]:
+        """What the source is, and the person in each shot of its first seconds; nobody where nothing is changed."""
+        if request.plan.changes_nothing:
+            return check_video(probe(request.source, limits)), {}
+        with read(request.source, limits, stop=OBSERVED_SECONDS) as frames:
+            fit_plan(request.plan, check_video(frames.info))
+            tracker = FaceTracker(BundleDetector(), request.face)
+            return frames.info, estimate_people(frames, tracker, self.expression_model)
+
+    def _survey_first(self, path: Path, limits: Limits) -> tuple[VideoInfo, Person]:
+        """A clip or photo and its first person."""
+        with read(path, limits, stop=OBSERVED_SECONDS) as frames:
+            people = estimate_people(frames, FaceTracker(BundleDetector()), self.expression_model)
+        if not people:
+            raise FaceError(f"{path}: no face is found; choose a clip or photo that shows one from the front")
+        return frames.info, next(iter(people.values()))
+
+    def _personal_prior(self, examples: Sequence[EnrollmentExample]) -> PersonalPrior | None:
+        if self._translator is None and not examples:
+            return None
+        return PersonalPrior(self.prior, self._translator, examples)

@@ -1,0 +1,223 @@
+"""An edit of one clip that is ready to run: the stages in threads of their own, and the result as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cdrl.errors import UsageError
+from cdrl.face.landmarks import BundleDetector
+from cdrl.face.tracking import FaceTracker
+from cdrl.manipulation.manipulator import Manipulator
+from cdrl.manipulation.person import Person
+from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, VideoInfo, Writer, read, run_stages
+from cdrl.pipeline.frame_editor import Edited, FrameEditor
+from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
+from cdrl.pipeline.report import ESTIMATED, Report, check_result, lip_opening
+from cdrl.pipeline.stages import EditStages, TrackedFrame
+from cdrl.plan import EditPlan
+from cdrl.provenance import Credentials, ModelFile, ProvenanceFinalizer, remove_sidecar
+from cdrl.request import EditRequest
+from cdrl.tally import EditTally
+
+ProgressCallback = Callable[[int, int | None], None]
+"""Called with the number of frames done, and of all frames where that is known."""
+
+_QUEUE_SIZE = 3  # frames between two stages
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is written beside the frames, and how."""
+
+    overwrite: bool = False
+    """Replace files that exist."""
+    encoder: EncoderOptions = EncoderOptions()  # noqa: RUF009 - frozen
+    preview: Path | None = None
+    """Where a contact sheet goes, source above edited; None for none."""
+    side_by_side: bool = False
+    """Show the source on the left of the result."""
+    measure_lips: bool = False
+    """Look at the edited lips again, for the report."""
+    provenance: bool = True
+    """Say inside the video and in a sidecar beside it that it was edited."""
+    c2pa: Credentials | None = None
+    """Who signs the result; nobody for None."""
+
+    def __post_init__(self) -> None:
+        if self.preview is not None:
+            object.__setattr__(self, "preview", Path(self.preview))
+
+
+class EditJob:
+    """An edit, ready to run. Each call of `frames` or `save` runs it anew."""
+
+    def __init__(
+        self,
+        request: EditRequest,
+        plan: EditPlan,
+        info: VideoInfo,
+        manipulator: Manipulator,
+        people: Mapping[int, Person],
+        survey_seconds: float,
+        models: Sequence[ModelFile],
+        limits: Limits,
+    ) -> None:
+        """Collect what the edit needs; see `Editor.edit`.
+
+        Args:
+            request: What is asked for.
+            plan: Its plan, fitted to the clip.
+            info: What the source is.
+            manipulator: Turns the plan's amounts into changes of expression.
+            people: The person in each shot of the first seconds, by the shot's number.
+            survey_seconds: How long it took to find them.
+            models: Files of numbers that take part, for the record.
+            limits: What files may hold.
+        """
+        self.request = request
+        self.plan = plan
+        self.info = info
+        self._people = people
+        self._survey_seconds = survey_seconds
+        self._frame_editor = FrameEditor(manipulator)
+        self._models = models
+        self._limits = limits
+
+    def frames(self) -> Generator[Edited, None, None]:
+        """Edit the clip's frames, in order; at most a few are in memory at a time."""
+        with read(self.info, self._limits) as reader:
+            yield from self._run(reader, self._new_report(""))
+
+    def save(
+        self,
+        path: str | Path,
+        options: OutputOptions | None = None,
+        *,
+        progress: ProgressCallback | None = None,
+        **fields: object,
+    ) -> Report:
+        """Write the edited video, whole or not at all.
+
+        What was edited is said inside the video and in a sidecar beside it. Have the consent of the person shown: this
+        interface does not ask.
+
+        Args:
+            path: Where the video goes; its ending chooses the container.
+            options: How it is written.
+            progress: Called after each frame.
+            fields: Without `options`, the fields of `OutputOptions`, as in `overwrite=True`.
+
+        Raises:
+            OutputError: The result cannot be written.
+            OutputExistsError: It exists and is not to be overwritten.
+            InputError: The source is damaged, or was changed meanwhile.
+            FaceError: No frame shows the face.
+        """
+        options = options or OutputOptions(**fields)  # type: ignore[arg-type]
+        output, report = Path(path), self._new_report(str(path))
+        sheet = None if options.preview is None else self._contact_sheet(options.preview, output, options.overwrite)
+        finalizer = self._finalizer(output, report, options)
+        size = (2 * self.info.width, self.info.height) if options.side_by_side else None
+        with read(self.info, self._limits) as reader:
+            writer = Writer(
+                output, self.info, options.encoder, size=size, overwrite=options.overwrite, finalizer=finalizer,
+                limits=self._limits,
+            )  # fmt: skip
+            with writer, closing(self._run(reader, report)) as frames:
+                self._encode(frames, writer, report, sheet, options, progress)
+                check_result(report, self.plan, self.request.face)
+            report.notes += [*reader.notes, *writer.notes]
+        report.finalize()
+        if finalizer is not None:
+            report.sidecar = str(finalizer.sidecar)
+        else:
+            report.warnings.append(
+                f"{output}: provenance was turned off: nothing in or beside the video says it was edited"
+            )
+            if options.overwrite:
+                remove_sidecar(output)
+        if sheet is not None and options.preview is not None:
+            sheet.save(options.preview)
+        return report
+
+    def stages(self, tracker: FaceTracker | None) -> EditStages:
+        """New stages for the clip's frames, from the first one on; without a tracker no face is looked for."""
+        plan, people = self.plan, self._people
+        return EditStages(tracker, plan.weights, lambda frame, track: people.get(track.shot), self._frame_editor)
+
+    def _new_report(self, output: str) -> Report:
+        neutral = self.request.enroll.get("neutral")
+        report = Report(
+            str(self.request.source), output, EditTally(self.plan), ESTIMATED if neutral is None else neutral.name
+        )
+        report.notes += self._frame_editor.remarks
+        report.clock.seconds["survey"] = self._survey_seconds
+        for person in self._people.values():
+            report.shown = report.shown or person.emotions
+        return report
+
+    def _contact_sheet(self, preview: Path, output: Path, overwrite: bool) -> ContactSheet:
+        check_picture(preview, (self.request.source, output), overwrite)
+        return ContactSheet()
+
+    def _finalizer(self, output: Path, report: Report, options: OutputOptions) -> ProvenanceFinalizer | None:
+        if options.provenance:
+            return ProvenanceFinalizer(
+                self.info, output, self.plan, report.tally, self._models, enrolled=tuple(self.request.enroll),
+                beside=options.side_by_side, credentials=options.c2pa,
+            )  # fmt: skip
+        if options.c2pa is not None:
+            raise UsageError("c2pa signs the provenance, which is turned off: choose one")
+        return None
+
+    def _run(self, reader: FrameReader, report: Report) -> Generator[Edited, None, None]:
+        """The stages decode, track, and manipulate with render, each in a thread of its own."""
+        # Where nothing is to be changed, no face is looked for.
+        tracker = None if self.plan.changes_nothing else FaceTracker(BundleDetector(), self.request.face)
+        stages, clock = self.stages(tracker), report.clock
+
+        def track(frame: Frame) -> TrackedFrame:
+            with clock.measure("track"):
+                return stages.track(frame)
+
+        def edit(tracked: TrackedFrame) -> Edited:
+            with clock.measure("edit"):
+                if tracked.weights and tracked.track is not None:
+                    report.smallest_face = min(report.smallest_face, float(np.ptp(tracked.track.points[:, 0])))
+                return stages.edit(tracked)
+
+        with closing(run_stages(clock.timed("decode", reader), track, edit, depth=_QUEUE_SIZE)) as frames:
+            for edited in frames:
+                report.add_frame(edited.frame, edited.skipped, self.plan)
+                if tracker is not None:
+                    report.most_faces = tracker.most_faces
+                yield edited
+
+    def _encode(
+        self,
+        frames: Iterator[Edited],
+        writer: Writer,
+        report: Report,
+        sheet: ContactSheet | None,
+        options: OutputOptions,
+        progress: ProgressCallback | None,
+    ) -> None:
+        """The last stage, in the caller's thread."""
+        lip_tracker = FaceTracker(BundleDetector(), self.request.face) if options.measure_lips else None
+        for edited in frames:
+            with report.clock.measure("write"):
+                writer.write(side_by_side(edited.source, edited.frame) if options.side_by_side else edited.frame)
+            if sheet is not None:
+                sheet.add(edited.source, edited.frame, None if edited.track is None else edited.track.points)
+            if lip_tracker is not None:
+                again = lip_tracker.step(edited.frame)
+                if again is not None and edited.track is not None and edited.skipped is None:
+                    openings = lip_opening(edited.track.points), lip_opening(again.points)
+                    report.lip_openings.append((float(edited.frame.time), *openings))
+            if progress is not None:
+                progress(report.total, self.info.frame_count)

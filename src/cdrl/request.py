@@ -1,0 +1,115 @@
+"""What is asked of one clip: the request that command line, batch, project file, app and Python share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from cdrl.emotions import parse_blend, parse_emotion
+from cdrl.errors import UsageError
+from cdrl.face.selection import parse_face
+from cdrl.plan import EditPlan
+
+TARGET_FIELDS = ("emotion", "reference", "segments")
+"""Fields of a request that say what the face is to show."""
+
+MODELS = ("prior", "translator")
+"""Values of `model` that are no file's name: no model adapts the prior to the person, or the one that ships does."""
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """Everything that is asked of one clip, except where and how the result is written.
+
+    A request is checked when it is made, as far as that is possible without opening a file.
+
+    Raises:
+        UsageError: A field has a value that makes no sense, none of `TARGET_FIELDS` is given, or two of them that
+            exclude each other.
+    """
+
+    source: Path
+    """The video to edit."""
+    emotion: str | None = None
+    """An emotion, or a blend such as `happy:0.6+surprised:0.4`; see `cdrl.emotions`."""
+    reference: Path | None = None
+    """A clip or photo of anyone, whose expression is to be shown."""
+    segments: str | None = None
+    """Emotions over time; see `cdrl.plan`."""
+    intensity: float = 1.0
+    """Factor of all amounts of emotion, 0..1.5; 1 is how people usually show an emotion."""
+    regions: tuple[str, ...] = ()
+    """Parts of the face to edit, of `cdrl.plan.REGIONS`, as a text with commas or as words; empty for all of them."""
+    face: str = "largest"
+    """Which of several faces is edited; see `cdrl.face.selection`."""
+    enroll: Mapping[str, Path] = field(default_factory=dict)
+    """Emotion → a photo or clip of the person in the source who shows it; `neutral` says how they look without."""
+    model: str | None = None
+    """What adapts the prior to the person: one of `MODELS`, or a file that `cdrl train translator` wrote. None: the
+    model that ships for the prior that ships, none for another prior."""
+    prior: Path | None = None
+    """An emotion prior that `cdrl train prior` wrote; None for the one that ships."""
+    plan: EditPlan = field(init=False, repr=False, compare=False)
+    """What is shown when, parsed from the fields above."""
+
+    def __post_init__(self) -> None:
+        regions = self.regions.split(",") if isinstance(self.regions, str) else self.regions
+        words = tuple(word.strip() for word in regions)
+        values = {
+            "source": Path(self.source),
+            "reference": None if self.reference is None else Path(self.reference),
+            "regions": words,
+            "enroll": {parse_emotion(name): Path(path) for name, path in self.enroll.items()},
+            "prior": None if self.prior is None else Path(self.prior),
+            "plan": EditPlan.parse(self.emotion, self.reference, self.intensity, words, self.segments),
+        }
+        parse_face(self.face)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def model_file(self) -> Path | None:
+        """The file of `model`; None where it names no file."""
+        return None if self.model is None or self.model in MODELS else Path(self.model)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file that the edit reads, the source first."""
+        paths = (self.source, self.reference, *self.enroll.values(), self.prior, self.model_file)
+        return tuple(path for path in paths if path is not None)
+
+    @property
+    def label(self) -> str:
+        """What is shown, for the name of a file: `happy`, `happy-sad`, `like_NAME` (a reference), `edited`."""
+        if self.segments is not None:
+            return "edited"
+        if self.reference is not None:
+            return f"like_{self.reference.stem}"
+        return "-".join(parse_blend(self.emotion or ""))
+
+    def with_source(self, source: Path) -> EditRequest:
+        """The same request for another clip."""
+        return replace(self, source=source)
+
+
+REQUEST_FIELDS = tuple(entry.name for entry in fields(EditRequest) if entry.init)
+"""The fields that a request is made of, in order: keys of a project file, columns of a batch list."""
+
+
+def parse_enrollment(pairs: Iterable[str]) -> dict[str, Path]:
+    """Read texts such as `angry=photo.jpg`.
+
+    Returns:
+        Emotion → file.
+
+    Raises:
+        UsageError: A text is not EMOTION=FILE, or names no emotion.
+    """
+    files = {}
+    for pair in pairs:
+        name, equals, path = pair.strip().partition("=")
+        if not equals or not path:
+            raise UsageError(f"--enroll {pair!r:.60}: write EMOTION=FILE, as in angry=photo.jpg")
+        files[parse_emotion(name)] = Path(path)
+    return files
