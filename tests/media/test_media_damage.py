@@ -125,6 +125,14 @@ def test_a_stretch_of_zeros(whole, tmp_path, kind, data):
     outcome(path)
 
 
+def test_a_damaged_rate_costs_no_frame(whole, tmp_path):
+    damaged = bytearray(whole["ts"])
+    damaged[613] ^= 1  # makes each frame last for years; found by test_bits_flipped
+    path = tmp_path / "clip.ts"
+    path.write_bytes(damaged)
+    assert outcome(path) == KINDS["ts"].frames
+
+
 def test_a_first_frame_without_a_time_begins_the_clip(whole, tmp_path):
     damaged = bytearray(whole["mpg"])
     damaged[36] ^= 1 << 7  # takes the first picture's time away; found by test_bits_flipped

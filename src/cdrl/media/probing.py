@@ -141,7 +141,7 @@ def describe(
     if first is None:
         unseen = "" if stream.codec_context.width else f", or over the limit of {limits.max_pixels:,} pixels"
         raise InputError(f"{path}: no frame can be decoded (empty or damaged{unseen}); check that it plays")
-    info = _describe(path, container, stream, first)
+    info = _describe(path, container, stream, first, limits)
     if info.duration is not None and info.duration > limits.max_seconds:
         raise LimitError(
             f"{path} lasts {float(info.duration):.0f} s, the limit is {limits.max_seconds} s: raise max_seconds"
@@ -184,7 +184,9 @@ def _area(stream: VideoStream) -> int:
     return stream.codec_context.width * stream.codec_context.height
 
 
-def _describe(path: Path, container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
+def _describe(
+    path: Path, container: InputContainer, stream: VideoStream, first: av.VideoFrame, limits: Limits
+) -> VideoInfo:
     """The whole description, once the first frame is decoded."""
     context = stream.codec_context
     color = ColorTags(context.color_range, context.colorspace, context.color_primaries, context.color_trc)
@@ -197,6 +199,8 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream, first:
     if duration is None and container.duration:
         duration = container.duration * CLOCK
     rate = stream.average_rate or stream.guessed_rate
+    if rate and rate * limits.max_seconds < 1:  # damage: a frame would last longer than a clip may
+        rate = None
     photo = container.format.name.endswith("_pipe") and not container.format.name.startswith("yuv4mpeg")
     size = (first.height, first.width) if turn.transpose else (first.width, first.height)
     aspect = Fraction(stream.sample_aspect_ratio or 1)

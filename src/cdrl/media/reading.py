@@ -127,9 +127,14 @@ class FrameReader(Iterator[Frame]):
             pts=pts,
             time_base=info.time_base,
             index=0 if last is None else last.index + 1,
-            duration=picture.duration or None,
+            duration=self._duration(picture),
             time=pts * info.time_base - info.start,
         )
+
+    def _duration(self, picture: av.VideoFrame) -> int | None:
+        """Ticks that a picture is shown; None where the file does not say, or cannot mean what it says."""
+        ticks = picture.duration or 0
+        return ticks if 0 < ticks * self.info.time_base <= self._limits.max_seconds else None
 
     def _conclude(self, damage: Damage, last: Frame) -> None:
         count, end, length = last.index + 1, last.time, self.info.duration
