@@ -8,7 +8,6 @@ import json
 import shutil
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -16,57 +15,16 @@ import pytest
 from cdrl import files
 from cdrl.cli.main import main
 from cdrl.datasets import packing
-from cdrl.datasets.packing import prepare
 from cdrl.datasets.preparation import PreparationSettings
 from cdrl.datasets.prepared import PreparedDataset
-from cdrl.datasets.table import read_dataset
 from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.executors import make_executor
 from cdrl.media import read
-from cdrl.parallel import Executor, SerialExecutor
-
-SETTINGS = PreparationSettings(speech="mel", every=8)
-
-
-def silent(done: int, total: int, failure: str) -> None:
-    """Progress that nobody watches."""
-
-
-def run(source: Path, output: Path, settings: PreparationSettings = SETTINGS, workers: Executor | None = None, **more):
-    return prepare(read_dataset(source), output, settings, workers or SerialExecutor(), silent, **more)
+from cdrl.parallel import SerialExecutor
 
 
 def digests(folder: Path) -> list[str]:
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.tar"))]
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory, repository) -> Path:
-    """Three of the bundled clips, a picture without a face, and a clip without sound."""
-    folder = tmp_path_factory.mktemp("source")
-    for emotion in ("ANG", "HAP", "NEU"):
-        shutil.copy(repository / f"examples/1001_DFA_{emotion}_XX.flv", folder)
-    with av.open(str(folder / "1002_DFA_SAD_LO.mp4"), "w") as output:
-        stream = output.add_stream("libx264", rate=25, options={"crf": "30"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for _ in range(8):
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), "rgb24")))
-        output.mux(stream.encode(None))
-    with av.open(str(folder / "1003_IEO_SAD_LO.mp4"), "w") as output:
-        stream = output.add_stream("libx264", rate=25, options={"crf": "20"})
-        stream.width, stream.height, stream.pix_fmt = 480, 360, "yuv420p"
-        for frame in read(repository / "examples/1001_DFA_SAD_XX.flv"):
-            if frame.index % 3 == 0:
-                output.mux(stream.encode(av.VideoFrame.from_ndarray(frame.rgb(), "rgb24")))
-        output.mux(stream.encode(None))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(source, tmp_path_factory):
-    """The folder, and what the run said; never changed."""
-    folder = tmp_path_factory.mktemp("finished")
-    return folder, run(source, folder)
 
 
 def test_what_is_packed(finished):
@@ -76,10 +34,8 @@ def test_what_is_packed(finished):
     prepared = PreparedDataset.open([folder])
     assert prepared.speech == "log-mel" and len(prepared.clips) == 4
     clip = prepared.clips[0]
-    assert (clip.metadata.id, clip.metadata.actor, clip.metadata.emotion, clip.metadata.split) == (
-        "1001_DFA_ANG_XX", "1001", "angry", "test",
-    )  # fmt: skip
-    count = clip.count
+    labels, count = clip.metadata, clip.count
+    assert (labels.id, labels.actor, labels.emotion, labels.split) == ("1001_DFA_ANG_XX", "1001", "angry", "test")
     assert clip.images(range(count)).shape == (count, 224, 224, 3) and clip.image(0).dtype == np.uint8
     assert clip.landmarks.shape == (count, 478, 3) and clip.blendshapes.shape == (count, 52)
     assert len(clip.speech) == len(clip.times) == count and (np.diff(clip.times) > 0.2).all()
@@ -112,7 +68,7 @@ def test_webdataset_reads_it(finished):
     assert np.abs(sample["0000.jpg"].astype(int) - clip.image(0)).mean() < 1  # another decoder
 
 
-def test_nothing_is_done_twice(source, finished, tmp_path, monkeypatch):
+def test_nothing_is_done_twice(run, source, finished, tmp_path, monkeypatch):
     shutil.copytree(finished[0], tmp_path / "again")
     before = digests(tmp_path / "again")
     tried: list[str] = []
@@ -124,7 +80,7 @@ def test_nothing_is_done_twice(source, finished, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "missing"])
-def test_a_damaged_shard_is_told_and_made_anew(source, finished, tmp_path, damage):
+def test_a_damaged_shard_is_told_and_made_anew(run, source, finished, tmp_path, damage):
     folder = tmp_path / "damaged"
     shutil.copytree(finished[0], folder)
     shard, before = folder / "000000.tar", digests(finished[0])
@@ -139,7 +95,7 @@ def test_a_damaged_shard_is_told_and_made_anew(source, finished, tmp_path, damag
     assert digests(folder) == before and len(PreparedDataset.open([folder]).clips) == 4
 
 
-def test_a_run_that_was_stopped_goes_on(source, finished, tmp_path):
+def test_a_run_that_was_stopped_goes_on(run, source, finished, tmp_path):
     class Stopped(SerialExecutor):
         def run(self, function, items):
             for number, outcome in enumerate(super().run(function, items)):
@@ -158,7 +114,7 @@ def test_a_run_that_was_stopped_goes_on(source, finished, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["1001_DFA_HAP_XX.tar", "000000.tar", "manifest.json"])
-def test_a_full_disk_is_one_line_and_the_run_goes_on(source, finished, tmp_path, monkeypatch, name):
+def test_a_full_disk_is_one_line_and_the_run_goes_on(run, source, finished, tmp_path, monkeypatch, name):
     real = files.take_name
 
     def full(temporary, path, *, overwrite):
@@ -175,8 +131,9 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(source, finished, tmp_path,
     assert digests(tmp_path / "full") == digests(finished[0])
 
 
-def test_clips_that_changed_are_done_again_and_others_stay(source, finished, tmp_path, repository):
-    table = "path,actor,emotion\n" + "".join(f"{name},1001,{name[9:12]}\n" for name in names(source))
+def test_clips_that_changed_are_done_again_and_others_stay(run, source, finished, tmp_path, repository):
+    clips = sorted(path.name for path in source.glob("1001*.flv"))
+    table = "path,actor,emotion\n" + "".join(f"{name},1001,{name[9:12]}\n" for name in clips)
     shutil.copytree(source, tmp_path / "plain")
     (tmp_path / "plain/clips.csv").write_text(table)
     run(tmp_path / "plain", tmp_path / "out")
@@ -189,11 +146,7 @@ def test_clips_that_changed_are_done_again_and_others_stay(source, finished, tmp
     assert found == {"ANG": "angry", "HAP": "sad", "NEU": "neutral", "FEA": "fear"}
 
 
-def names(source: Path) -> list[str]:
-    return sorted(path.name for path in source.glob("1001*.flv"))
-
-
-def test_what_does_not_fit_is_refused(source, finished, tmp_path):
+def test_what_does_not_fit_is_refused(run, source, finished, tmp_path):
     shutil.copytree(finished[0], tmp_path / "out")
     with pytest.raises(UsageError, match=r"other settings \(every\).*--restart"):
         run(source, tmp_path / "out", PreparationSettings(speech="mel", every=9))
@@ -215,17 +168,14 @@ def test_what_does_not_fit_is_refused(source, finished, tmp_path):
         run(tmp_path / "faceless", tmp_path / "nothing")
 
 
-def test_truth_goes_along_frame_by_frame(source, tmp_path):
-    data = tmp_path / "made"
+def test_truth_goes_along_frame_by_frame(run, source, tmp_path):
+    data, count = tmp_path / "made", sum(1 for _ in read(source / "1003_IEO_SAD_LO.mp4"))
     data.mkdir()
-    shutil.copy(source / "1003_IEO_SAD_LO.mp4", data / "a.mp4")
-    shutil.copy(source / "1003_IEO_SAD_LO.mp4", data / "b.mp4")
-    count = sum(1 for _ in read(data / "a.mp4"))
     for name, rows in (("a", count), ("b", count - 1)):
-        truth = {"position": np.arange(rows, dtype=np.float32), "visemes": np.zeros(rows, np.int64)}
-        np.savez(data / f"{name}.npz", speaking=np.ones(rows, bool), weights=np.zeros((rows, 3), np.float32), **truth)
-    rows = ("path,actor,emotion,dataset", "a.mp4,p1,sad,synthetic", "b.mp4,p1,sad,synthetic")
-    (data / "clips.csv").write_text("\n".join(rows))
+        shutil.copy(source / "1003_IEO_SAD_LO.mp4", data / f"{name}.mp4")
+        arrays = {"visemes": np.zeros(rows, np.int64), "speaking": np.ones(rows, bool), "weights": np.zeros((rows, 3))}
+        np.savez(data / f"{name}.npz", position=np.arange(rows), **arrays)
+    (data / "clips.csv").write_text("path,actor,emotion,dataset\na.mp4,p1,sad,synthetic\nb.mp4,p1,sad,synthetic\n")
     summary = run(data, tmp_path / "out")
     (clip,) = PreparedDataset.open([tmp_path / "out"]).clips
     assert clip.metadata.synthetic and clip.ground_truth.weights.shape == (clip.count, 3)
@@ -243,13 +193,9 @@ def test_processes_give_the_same_bytes_by_the_command(source, finished, tmp_path
 
 
 @pytest.mark.slow
-def test_ray_gives_the_same_bytes(source, finished, tmp_path):
+def test_ray_gives_the_same_bytes(run, source, finished, tmp_path):
     pytest.importorskip("ray")
     run(source, tmp_path / "out", workers=make_executor(2, "local"))
     assert digests(tmp_path / "out") == digests(finished[0])
-
-
-def test_ray_out_of_reach_is_told_at_once(source, tmp_path):
-    pytest.importorskip("ray")
     with pytest.raises(UsageError, match=r"--ray 127\.0\.0\.1:1: no Ray cluster"):
         run(source, tmp_path / "out", workers=make_executor(2, "127.0.0.1:1"))
