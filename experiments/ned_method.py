@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from cdrl.emotions import EMOTIONS
-from cdrl.errors import AssetError, FaceError
-from cdrl.evaluation.methods import model_without
+from cdrl.errors import FaceError, ModelFileError
+from cdrl.evaluation.methods import find_model_without
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
@@ -38,16 +38,16 @@ class NedEdit:
     strangers: frozenset[str] = frozenset()
     """People whom no model holds, so that any model will do."""
 
-    def models(self, person: str) -> tuple[Path, Path]:
-        """Return the prior and networks that were trained without a person; `AssetError` when a folder lacks one."""
+    def find_models(self, person: str) -> tuple[Path, Path]:
+        """Return the prior and networks that were trained without a person; `ModelFileError` when a folder lacks one."""
         return (
-            model_without(self.priors, "prior", person, "npz", self.strangers),
-            model_without(self.networks, "ned", person, "safetensors", self.strangers),
+            find_model_without(self.priors, "prior", person, "npz", self.strangers),
+            find_model_without(self.networks, "ned", person, "safetensors", self.strangers),
         )
 
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
         """Edit `source` at full length and write `output`."""
-        prior, networks = self.models(person)
+        prior, networks = self.find_models(person)
         edit_with_ned(source, emotion, output, load_ned(networks), EmotionPrior.load(prior))
 
 
@@ -57,10 +57,10 @@ def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior
 
     Raises:
         FaceError: No face is found in `source`.
-        AssetError: The networks were trained for another prior.
+        ModelFileError: The networks were trained for another prior.
     """
     if networks.config.prior_sha256 != prior.sha256:
-        raise AssetError("these networks of NED were trained for another prior: train them again with its --prior")
+        raise ModelFileError("these networks of NED were trained for another prior: train them again with its --prior")
     model = expression_model(prior)
     with read(source, stop=OBSERVED_SECONDS) as frames:
         people = estimate_people(frames, FaceTracker(BundleDetector()), model)

@@ -8,7 +8,7 @@ from cdrl.errors import UsageError
 
 EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors", "scipy", "tensorboard", "transformers"), "train"),
-    **dict.fromkeys(("dlib", "python_speech_features", "matplotlib", "jinja2"), "evaluate"),
+    **dict.fromkeys(("dlib", "python_speech_features", "matplotlib", "jinja2", "pandas", "sklearn"), "evaluate"),
     **dict.fromkeys(("c2pa", "cryptography"), "provenance"),
     "ray": "cluster",
     "pygame": "live",

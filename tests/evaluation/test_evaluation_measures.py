@@ -132,22 +132,6 @@ def test_frechet_distance_agrees_with_the_matrix_root() -> None:
     assert measures.frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_person_with_many_clips_counts_once() -> None:
-    assert measures.people_mean({"a": [0.0] * 9, "b": [1.0], "c": []}) == pytest.approx(0.5)
-
-
-def test_bootstrap_interval_holds_the_mean_and_repeats() -> None:
-    people = {str(k): [float(k), float(k) + 0.5] for k in range(8)}
-    low, high = measures.bootstrap_interval(people)
-    assert low < measures.people_mean(people) < high
-    assert (low, high) == measures.bootstrap_interval(people)
-
-
-def test_one_person_has_no_interval() -> None:
-    assert measures.bootstrap_interval({"a": [0.3, 0.5], "b": []}) is None
-    assert measures.bootstrap_interval({"a": [0.3, 0.5], "b": [0.3]}) is not None
-
-
 def clips(draw: st.DrawFn, count: int) -> np.ndarray:
     """A series [count, 4, 3]: frozen, black, constant but for one frame, random; with faces lost here and there."""
     kind = draw(st.sampled_from(["black", "frozen", "random", "one blink"]))

@@ -1,191 +1,198 @@
-"""Summaries with answers known beforehand: people as units, misses as zeros, shares of real clips, pairs."""
+"""The report as one page: whole, closed in itself, escaped; every method and emotion is in it, and every failure."""
 
-import json
-import math
+import re
+import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from cdrl.errors import UsageError
-from cdrl.evaluation import report
-from cdrl.evaluation.columns import COLUMNS, MISS
-from cdrl.evaluation.html import write as write_html
-from cdrl.evaluation.judging import write_report
-from cdrl.evaluation.people import APART, EMOTIONS
+from cdrl.errors import InputError, ModelFileError, OutputError
+from cdrl.evaluation.clip_features import ClipFeatures
+from cdrl.evaluation.contact_sheets import FILE, ContactSheets, find_widest_opening
+from cdrl.evaluation.geometry import fit_layout
+from cdrl.evaluation.measure_registry import ALL_EMOTIONS, FAILURE_SCORES
+from cdrl.evaluation.report import check_place, render_html, write_html
+from cdrl.evaluation.summary import summarize
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+HOSTILE = "<script>alert('$5 & \"6')</script>"
+METHODS = ("cdrl", "plain copy", HOSTILE)
+REASON = "nobody <there>"
+VOID = {"meta", "img", "link", "br"}
 
 
-def row(
-    method: str, person: str, emotion: str, p: float, failed: str | None = None, source: str = "s"
-) -> dict[str, Any]:
-    numbers = dict.fromkeys(COLUMNS, 0.5) | {"p_target": p}
-    if failed is not None:
-        numbers = dict(MISS)
+def row(method: str, person: str, emotion: str, failed: str | None = None) -> dict[str, Any]:
+    numbers = {"lip_flow_r": 0.9, "p_target": 0.3, "identity": 0.97, "lse_d": 7.5}
     return {
         "method": method,
         "block": "neutral",
         "person": person,
         "emotion": emotion,
-        "source": f"{person} {source}",
+        "source": f"{person}.mp4",
         "failed": failed,
-        "measures": numbers,
+        "lag": 0,
+        "measures": dict(FAILURE_SCORES) if failed else numbers,
     }
 
 
-def real(person: str, emotion: str, p: float) -> dict[str, Any]:
-    return {"person": person, "emotion": emotion, "p": {emotion: p}, "identity": 0.97, "identity_others": 0.85}
-
-
-def test_a_miss_counts_as_zero_where_zero_means_something() -> None:
-    people = report.by_person([row("m", "a", "sad", 0.8), row("m", "a", "sad", 0, failed="no face")], "p_target")
-    assert people == {"a": [pytest.approx(0.4)]}
-    identity = report.by_person([row("m", "a", "sad", 0.8), row("m", "a", "sad", 0, failed="no face")], "identity")
-    assert identity == {"a": [pytest.approx(0.5)]}
-
-
-def test_clips_of_an_emotion_are_averaged_before_emotions() -> None:
-    rows = [row("m", "a", "sad", 0.0), row("m", "a", "sad", 0.2), row("m", "a", "happy", 0.9)]
-    assert sorted(report.by_person(rows, "p_target")["a"]) == pytest.approx([0.1, 0.9])
-
-
-def test_the_share_uses_own_real_clips_and_falls_back_to_all_people() -> None:
-    rows = [row("m", "a", "happy", 0.4), row("m", "b", "happy", 0.2)]
-    target = [real("a", "happy", 0.8), real("c", "happy", 0.4), real("c", "happy", 0.2)]
-    share = report.probability_share(rows, target, "happy")
-    assert share is not None
-    assert share["real"] == pytest.approx((0.8 + (0.8 + 0.3) / 2) / 2)  # a: own .8; b: mean of people a and c
-    assert share["share"] == pytest.approx(0.3 / share["real"])
-    assert share["own"] == ["a"]
-    assert report.probability_share(rows, target, "sad") is None
-
-
-def test_fear_is_apart() -> None:
-    rows = [row("m", "a", "happy", 0.4), row("m", "a", "fear", 1.0)]
-    summary = report.summarise(rows, [real("a", "happy", 0.8), real("a", "fear", 0.1)])["blocks"]["all"]["methods"]["m"]
-    assert summary["measures"]["p_target"]["mean"] == pytest.approx(0.4)
-    assert summary["share"] == pytest.approx(0.5)
-    assert summary["emotions"]["fear"]["share"] == pytest.approx(10)
-    assert not set(APART) & set(EMOTIONS)
-
-
-def test_shares_are_a_ratio_of_means_and_a_mean_capped_at_one() -> None:
-    rows = [row("m", "a", "happy", 0.4), row("m", "a", "sad", 0.3)]
-    target = [real("a", "happy", 0.8), real("a", "sad", 0.1)]  # a network that hardly sees this person's sadness
-    summary = report.summarise(rows, target)["blocks"]["all"]["methods"]["m"]
-    assert summary["share"] == pytest.approx(0.7 / 0.9)
-    assert summary["share_capped"] == pytest.approx((0.5 + 1) / 2)
-    assert summary["identity_margin"] == pytest.approx(0.5 - 0.97)
-
-
-def test_paired_differences_use_common_clips_only() -> None:
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    rows = [row(method, person, emotion) for method in METHODS for person in ("a", "b") for emotion in ALL_EMOTIONS]
     rows = [
-        row("cdrl", "a", "happy", 0.9),
-        row("cdrl", "b", "happy", 0.3),
-        row("cdrl", "c", "happy", 0.0),
-        row("NED", "a", "happy", 0.5),
-        row("NED", "b", "happy", 0.4),
+        row("plain copy", "a", "sad", REASON) if r["method"] == "plain copy" and r["emotion"] == "sad" else r
+        for r in rows
     ]
-    difference = report.paired(rows, "cdrl", "NED")["p_target"]
-    assert difference["people"] == {"a": pytest.approx(0.4), "b": pytest.approx(-0.1)}
-    assert difference["mean"] == pytest.approx(0.15) and difference["better"] == 1 and difference["clips"] == 2
-
-
-def test_a_difference_has_an_interval_over_people_and_a_median_over_pairs() -> None:
-    values = {"a": (0.9, 0.5), "b": (0.3, 0.4), "c": (0.2, 0.1)}
-    rows = [row(name, who, "sad", p[k]) for who, p in values.items() for k, name in enumerate(("x", "y"))]
-    cell = report.paired(rows, "x", "y")["p_target"]
-    assert cell["median"] == pytest.approx(0.1)
-    assert cell["low"] == pytest.approx(-0.1) and cell["high"] == pytest.approx(0.4)
-
-
-def test_the_same_source_with_two_references_is_two_pairs() -> None:
-    rows = [row(name, "a", "sad", p) for p in (0.2, 0.4) for name in ("x", "y")]
-    for k, each in enumerate(rows):
-        each["reference"] = f"reference {k // 2}"
-    assert report.paired(rows, "x", "y")["p_target"]["clips"] == 2
-
-
-def test_less_is_better_for_distances() -> None:
-    rows = [row("x", "a", "sad", 0.5), row("y", "a", "sad", 0.5)]
-    rows[0]["measures"] |= {"fad": 0.1, "csim": 0.8}
-    rows[1]["measures"] |= {"fad": 0.3, "csim": 0.9}
-    found = report.paired(rows, "x", "y")
-    assert found["fad"]["better"] == 1 and found["csim"]["better"] == 0
-
-
-def test_asked_pairs_take_the_place_of_the_default_ones() -> None:
-    rows = [row(name, "a", "sad", 0.5) for name in ("cdrl", "NED", "plain copy")]
-    default = report.summarise(rows, [])["blocks"]["all"]
-    assert default["pairs"] == {"NED": ["cdrl", "NED"], "plain copy": ["cdrl", "plain copy"]}
-    asked = report.summarise(rows, [], report.pair_names(["NED:plain copy", "NED:absent"]))["blocks"]["all"]
-    assert list(asked["paired"]) == ["NED − plain copy"]
-    with pytest.raises(UsageError, match="NAME:NAME"):
-        report.pair_names(["NED"])
-
-
-def test_likeness_says_its_frames_and_who_was_left_out() -> None:
-    rows = [row("m", "a", "sad", 0.5), row("m", "b", "sad", 0.5)]
-    rows[0]["measures"] |= {"fad_frames": 6}
-    for measure in ("fad", "csim"):
-        del rows[1]["measures"][measure]
-    summary = report.summarise(rows, [real("a", "sad", 0.8)])
-    method = summary["blocks"]["all"]["methods"]["m"]
-    assert (
-        method["fad_frames"] == [6, 6]
-        and method["without_real"] == 1
-        and list(method["measures"]["fad"]["people"]) == ["a"]
-    )
-    text = report.markdown(
-        {"set": "tune", "judges": {}, "rows": rows, "real": [real("a", "sad", 0.8)], "summary": summary}
-    )
-    assert "m 6–6, 1 people's emotions without a real clip left out" in text
-
-
-def test_the_markdown_names_every_method_person_and_failure() -> None:
-    rows = [
-        row("cdrl", "a", "happy", 0.9),
-        row("NED", "a", "happy", 0.5),
-        row("cdrl", "b", "sad", 0, failed="no face at all"),
+    real = [
+        {"person": "a", "emotion": e, "source": "r.mp4", "p": {e: 0.5}, "identity": 0.98, "identity_others": 0.85}
+        for e in ALL_EMOTIONS
     ]
-    real_rows = [real("a", "happy", 0.8), real("b", "sad", 0.8)]
-    result = {"set": "tune", "judges": {"emotion": "x"}, "rows": rows, "real": real_rows}
-    result["summary"] = report.summarise(rows, real_rows)
-    text = report.markdown(result)
-    for word in ("cdrl − NED", "no face at all", "| b | sad |", "fear is printed"):
-        assert word in text
+    made = {"set": "tune", "judges": {"emotion": "one & only"}, "rows": rows, "real": real}
+    made["summary"] = summarize(rows, real)
+    for cell in made["summary"]["blocks"]["neutral"]["methods"].values():
+        cell["measures"]["not_yet_known"] = {"mean": 7.5, "low": 7.0, "high": 8.0, "people": {"a": 7.0, "b": 8.0}}
+    return made
 
 
-def strict(text: str) -> Any:
-    """JSON as every reader takes it, without NaN and Infinity."""
-
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
-@pytest.mark.parametrize("real_rows", [[], [real("a", "happy", 0.0)], [real("b", "sad", 0.4)]])
-def test_a_report_holds_null_and_why_where_there_is_no_number(tmp_path: Path, real_rows: list[dict[str, Any]]) -> None:
-    rows = [row("m", "a", "happy", 0.4), row("m", "a", "happy", 0.2, source="t")]
-    rows[0]["measures"] |= {"flicker": math.nan}
-    result = {"set": "tune", "judges": {}, "rows": rows, "real": real_rows}
-    write_report({**result, "summary": report.summarise(rows, real_rows)}, tmp_path / "n.json", tmp_path / "n.md")
-    found = strict((tmp_path / "n.json").read_text())
-    method = found["summary"]["blocks"]["all"]["methods"]["m"]
-    assert method["share"] is None and "real clip" in method["reasons"]["share"]
-    assert method["emotions"]["happy"]["share"] is None and method["emotions"]["happy"]["reason"]
-    assert found["rows"][0]["measures"]["flicker"] is None
-    assert "nan" not in (tmp_path / "n.md").read_text()
+def seen(frames: int = 12) -> ClipFeatures:
+    """A face of 468 points in 200 x 200 pixels, lips farthest apart in frame 7, and in 0, near the start."""
+    points = np.tile(np.random.default_rng(0).uniform(60, 140, (468, 2)), (frames, 1, 1))
+    points[:, [82, 13, 312]] = points[:, [87, 14, 317]] = [100, 120]
+    points[7, [87, 14, 317], 1] += 5
+    points[0, [87, 14, 317], 1] += 9
+    points[:, [33, 133]], points[:, [362, 263]] = [80, 90], [120, 90]
+    none = np.empty((frames, 0))
+    thumbs = np.zeros((frames, 64, 64), np.uint8)
+    return ClipFeatures(points, none, none, none, none, thumbs, none, none, none, fit_layout(points))
 
 
-def test_one_person_has_no_interval_in_any_table(tmp_path: Path) -> None:
-    rows = [row(name, "a", "happy", p) for name, p in (("cdrl", 0.4), ("NED", 0.2))]
-    summary = report.summarise(rows, [real("a", "happy", 0.8)])
-    block = summary["blocks"]["all"]
-    assert block["methods"]["cdrl"]["measures"]["p_target"]["low"] is None
-    assert block["paired"]["NED"]["p_target"]["high"] is None
-    result = {"set": "tune", "judges": {}, "rows": rows, "real": [real("a", "happy", 0.8)], "summary": summary}
-    text = report.markdown(result)
-    assert ".40 [–]" in text and "+.20 [–], +.20 (1/1)" in text
-    write_html(result, None, tmp_path / "n.html")
-    assert "0.40–0.40" not in (tmp_path / "n.html").read_text()
+@pytest.fixture(scope="module")
+def sheets(result: dict[str, Any]) -> ContactSheets:
+    def frames():
+        return iter(np.full((12, 200, 200, 3), 90, np.uint8))
+
+    made = ContactSheets()
+    for entry in result["rows"]:
+        made.add_source(entry["person"], entry["emotion"], entry["source"], frames, seen())
+    for entry in result["rows"]:
+        if not entry["failed"]:
+            made.add_edit(entry, frames)
+    for entry in result["real"]:
+        made.add_real(entry["person"], entry["emotion"], frames, seen())
+    return made
+
+
+@pytest.fixture(scope="module")
+def text(result: dict[str, Any], sheets: ContactSheets) -> str:
+    return render_html(result, sheets)
+
+
+class Page(HTMLParser):
+    """Tags that open close in order; every picture has a text, every heading of a table a scope."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.pictures: list[dict[str, str | None]] = []
+        self.titles: list[str] = []
+        self.words: list[str] = []
+        self.identities: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        self._look(tag, values)
+
+    def handle_startendtag(self, tag, attrs):
+        self._look(tag, dict(attrs))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def _look(self, tag, values):
+        assert tag not in {"script", "link", "iframe"}
+        if tag == "img":
+            assert values["alt"] and values["loading"] == "lazy"
+            self.pictures.append(values)
+        if tag == "th":
+            assert values["scope"] in {"row", "col"}
+        if "title" in values:
+            self.titles.append(values["title"])
+        if "id" in values:
+            self.identities.append(values["id"])
+
+
+def test_the_page_is_whole_and_needs_nothing_else(text: str) -> None:
+    page = Page(text)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", re.sub(r"base64,[^\"]*", "", text))
+    assert len(page.identities) == len(set(page.identities))
+    words = " ".join(page.words)
+    assert all(
+        word in words for word in (*METHODS, *ALL_EMOTIONS, "one & only", "lip flow r", "LSE-D", "not yet known")
+    )
+
+
+def test_a_hostile_name_is_text(text: str) -> None:
+    assert "<script" not in text
+
+
+def test_a_failed_clip_is_an_empty_cell_that_says_why(text: str) -> None:
+    page = Page(text)
+    assert REASON in page.titles
+    alts = {picture["alt"] for picture in page.pictures}
+    assert "a, sad, plain copy" not in alts
+    assert {"a, source", "a, sad, cdrl", "b, sad, cdrl", "a, really sad"} <= alts
+    assert "b, really sad" not in alts
+
+
+def test_a_missing_library_is_one_clear_line(result, sheets, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModelFileError, match=r"needs matplotlib: run `pip install 'cdrl\[evaluate\]'`"):
+        write_html(result, sheets, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_none_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="folder that exists"):
+        check_place(tmp_path / "missing" / "report.html")
+
+
+def test_nothing_half_written_stays(result, sheets, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("before")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no space")))
+    with pytest.raises(OutputError):
+        write_html(result, sheets, path)
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("report.html", "before")]
+
+
+def test_faces_of_a_kept_folder_make_the_same_page(result, sheets, text: str, tmp_path: Path) -> None:
+    kept, path = tmp_path / "kept", tmp_path / "report.html"
+    kept.mkdir()
+    sheets.save(kept)
+    write_html(result, kept, path)
+    assert path.read_text(encoding="utf-8") == text
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["kept", "report.html"]
+    (kept / FILE).write_text("[{}]")
+    with pytest.raises(InputError, match="make the table again"):
+        ContactSheets.load(kept)
+
+
+def test_the_moment_is_the_widest_opening_of_the_middle_half() -> None:
+    assert find_widest_opening(seen().points) == 7
+
+
+def test_without_faces_the_numbers_still_make_a_page(result) -> None:
+    page = Page(render_html(result, ContactSheets()))
+    assert page.pictures == []

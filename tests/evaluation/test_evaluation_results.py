@@ -11,8 +11,9 @@ import pytest
 
 from cdrl.cli.main import main
 from cdrl.errors import InputNotFoundError, UsageError
-from cdrl.evaluation.clips import decode, plain_copy
-from cdrl.evaluation.results import CROSS, INTRA, ResultsConfig, evaluate_results, read_results
+from cdrl.evaluation.benchmark_config import ResultsConfig
+from cdrl.evaluation.clips import decode_frames, encode_copy
+from cdrl.evaluation.results_benchmark import CROSS, INTRA, evaluate_results, read_results
 from cdrl.pretrained import missing_models
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -65,7 +66,7 @@ def test_the_baseline_must_be_a_method(tmp_path: Path, capsys: pytest.CaptureFix
     shutil.copy(EXAMPLES / NEUTRAL, tmp_path / NEUTRAL)
     path = table(tmp_path, ("a", NEUTRAL, NEUTRAL, "happy"))
     with pytest.raises(UsageError, match=r"'b' is no method .*: a"):
-        evaluate_results(ResultsConfig(path, tmp_path, baseline="b"))
+        evaluate_results(ResultsConfig(results=path, data=tmp_path, baseline="b"))
     assert main(["evaluate", "results", str(path), "--data", str(tmp_path), "--real-clips", "-1"]) == 2
     assert capsys.readouterr().err.startswith("cdrl: error: --real-clips")
 
@@ -80,8 +81,8 @@ def test_finished_files_are_judged_and_what_fails_is_a_row(tmp_path: Path) -> No
     for name in (NEUTRAL, HAPPY):
         shutil.copy(EXAMPLES / name, data / name)
     source = data / NEUTRAL
-    frames = [frame[:, :480] for frame in decode(source)]
-    plain_copy(source, tmp_path / "copy.mp4")
+    frames = [frame[:, :480] for frame in decode_frames(source)]
+    encode_copy(source, tmp_path / "copy.mp4")
     write(tmp_path / "late.mp4", [*frames[:1] * 3, *frames[:-3]])
     write(tmp_path / "short.mp4", frames[:-9])
     path = table(
@@ -90,7 +91,14 @@ def test_finished_files_are_judged_and_what_fails_is_a_row(tmp_path: Path) -> No
         ("late", "late.mp4", source, "happy", data / HAPPY, "auto"),
         ("short", "short.mp4", source, "happy", "", "auto"),
     )
-    files = ResultsConfig(path, data, tmp_path / "r.json", tmp_path / "r.md", "copy", cache=tmp_path / "cache")
+    files = ResultsConfig(
+        results=path,
+        data=data,
+        json=tmp_path / "r.json",
+        markdown=tmp_path / "r.md",
+        baseline="copy",
+        cache=tmp_path / "cache",
+    )
     copy, late, short = evaluate_results(files)["rows"]
     assert (copy["block"], late["block"], short["block"]) == (INTRA, INTRA, CROSS)
     assert late["lag"] == 3 and late["measures"]["lip_opening_r"] > 0.95

@@ -160,10 +160,10 @@ def test_a_bundled_clip_is_in_sync(evaluator, repository):
 
 
 def test_a_file_without_sound_says_so(evaluator, repository, tmp_path):
-    from cdrl.evaluation.clips import plain_copy
+    from cdrl.evaluation.clips import encode_copy
 
     silent = tmp_path / "silent.mp4"
-    plain_copy(repository / "examples" / "1001_DFA_NEU_XX.flv", silent)
+    encode_copy(repository / "examples" / "1001_DFA_NEU_XX.flv", silent)
     scores = evaluate_sync(silent, evaluator)
     assert "no sound" in scores.reason
     assert np.isnan(scores.lse_d)

@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from cdrl.emotions import parse_emotion
 
-MEANING = {
+_MEANINGS = {
     "lip_opening_r": "lip opening, source vs edited, over the frames (correlation; a plain copy has about .93)",
     "lip_width_r": "mouth width, likewise",
     "lip_flow_r": "motion of the mouth by optical flow, likewise; no landmarks decide it",
@@ -51,22 +51,22 @@ def run(options: Options) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from cdrl.evaluation.finite import report_json
-    from cdrl.evaluation.score import reasons, score_clip
+    from cdrl.evaluation.json_numbers import encode_report
+    from cdrl.evaluation.score import explain_missing, score_clip
     from cdrl.files import atomic_write
     from cdrl.media import Limits, probe
 
     for path in (options.source, options.edited):
         probe(path, Limits())  # says in our words what is wrong with a file
     scores = score_clip(options.source, options.edited, emotion)
-    why = reasons(scores)
+    why = explain_missing(scores)
     table = Table(title=f"{options.edited}, {emotion}", title_justify="left")
     for heading in ("measure", "value", "what it is"):
         table.add_column(heading)
     for name, value in scores.items():
         shown = "–" if value is None else f"{value:.0f}" if name.startswith("frames") else f"{value:.3f}"
-        table.add_row(name, shown, why.get(name) or MEANING.get(name, ""))
+        table.add_row(name, shown, why.get(name) or _MEANINGS.get(name, ""))
     Console().print(table)
     if options.json is not None:
-        atomic_write(options.json, [report_json({**scores, "reasons": why})])
+        atomic_write(options.json, [encode_report({**scores, "reasons": why})])
     return 0

@@ -9,10 +9,10 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from cdrl.errors import OutputError
-from cdrl.evaluation.results import ResultsConfig, evaluate_results
+from cdrl.evaluation.benchmark_config import ResultsConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options(ResultsConfig):
     """Judge finished files of any method on any data set: lips, emotion, identity, FAD, CSIM, flicker, sharpness.
 
@@ -25,7 +25,13 @@ class Options(ResultsConfig):
 
 
 def run(options: Options) -> int:
-    """Judge them all and write what the options ask for."""
+    """Evaluate them all and write what the options ask for.
+
+    Raises:
+        OutputError: A file that is to be written has no place.
+    """
+    from cdrl.evaluation.results_benchmark import evaluate_results
+
     for path in (options.json, options.markdown):
         if path is not None and (path.is_dir() or not path.parent.is_dir()):
             raise OutputError(f"{path}: not a place for a file; name one in a folder that exists")

@@ -34,7 +34,7 @@ def run(options: Options) -> int:
     if options.json is not None and (options.json.is_dir() or not options.json.parent.is_dir()):
         raise OutputError(f"{options.json}: not a place for a file; name one in a folder that exists")
     from cdrl.datasets.prepared import PreparedDataset
-    from cdrl.evaluation.finite import report_json
+    from cdrl.evaluation.json_numbers import encode_report
     from cdrl.evaluation.lip_clips import read_lip_clip
     from cdrl.evaluation.sync_auc import measure_lip_sync
     from cdrl.files import atomic_write, file_sha256
@@ -64,5 +64,5 @@ def run(options: Options) -> int:
     console.print(table)
     if options.json is not None:
         source = "the one that ships" if options.sync is None else f"{options.sync.name}, {file_sha256(options.sync)}"
-        atomic_write(options.json, [report_json({"checkpoint": source, "rows": [row.to_json() for row in rows]})])
+        atomic_write(options.json, [encode_report({"checkpoint": source, "rows": [row.to_json() for row in rows]})])
     return 0

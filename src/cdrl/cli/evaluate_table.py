@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from cdrl.evaluation.table import TableConfig as Options
-from cdrl.evaluation.table import evaluate
+from dataclasses import dataclass
 
-__all__ = ["Options", "run"]
+from cdrl.evaluation.benchmark_config import TableConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(TableConfig):
+    """Judge edits of many clips, by cdrl and by other methods, as one table.
+
+    The table goes to standard output where no file is named.
+    """
 
 
 def run(options: Options) -> int:
-    """Judge them all and write what the options ask for; the table goes to stdout where no file is named."""
-    evaluate(options)
+    """Evaluate every method and write what the options ask for."""
+    from cdrl.evaluation.method_benchmark import evaluate_methods
+
+    evaluate_methods(options)
     return 0

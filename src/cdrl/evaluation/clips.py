@@ -1,4 +1,4 @@
-"""Frames of a file for the judges: decoded again from what was written, never taken from an editor's memory."""
+"""Frames of a file for the evaluators: decoded again from what was written, never taken from an editor's memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -12,18 +12,23 @@ from numpy.typing import NDArray
 
 from cdrl.errors import InputError
 from cdrl.media import Limits
-from cdrl.media.opening import check_path, opened
+from cdrl.media.opening import check_path, open_container
 
 Image = NDArray[np.uint8]
-Frames = Callable[[], Iterator[Image]]  # a fresh pass over the same RGB frames each call: [H,W,3]
+Frames = Callable[[], Iterator[Image]]
+"""A fresh pass over the same RGB frames [H,W,3] each call."""
 
 _FALLBACK_RATE = Fraction(25)
 
 
-def decode(path: Path) -> Iterator[Image]:
-    """RGB frames [H,W,3] of the first video stream, upright (a rotation flag is obeyed)."""
+def decode_frames(path: Path) -> Iterator[Image]:
+    """Decode the first video stream: RGB frames [H,W,3], upright (a rotation flag is obeyed).
+
+    Raises:
+        InputError: The file is missing or no video that can be read.
+    """
     try:
-        with _opened(path) as container:
+        with _open_input(path) as container:
             if not container.streams.video:
                 raise InputError(f"cannot judge {path}: it has no video stream")
             for frame in container.decode(video=0):
@@ -33,28 +38,28 @@ def decode(path: Path) -> Iterator[Image]:
         raise InputError(f"cannot judge {path}: {error.strerror or error}") from error
 
 
-def _opened(path: Path) -> AbstractContextManager[InputContainer]:
+def _open_input(path: Path) -> AbstractContextManager[InputContainer]:
     """The file alone, within the usual limits: what others made may be no video but lead elsewhere."""
-    return opened(check_path(path, Limits()), Limits())
+    return open_container(check_path(path, Limits()), Limits())
 
 
-def frames_of(path: Path) -> Frames:
-    """A source of passes over the file's frames."""
-    return lambda: decode(path)
+def read_frames(path: Path) -> Frames:
+    """Return a source of passes over the file's frames."""
+    return lambda: decode_frames(path)
 
 
-def frame_rate(path: Path) -> Fraction:
-    """Average frames per second, exact."""
-    with _opened(path) as container:
+def read_frame_rate(path: Path) -> Fraction:
+    """Return the average frames per second, exact."""
+    with _open_input(path) as container:
         return container.streams.video[0].average_rate or _FALLBACK_RATE
 
 
-def plain_copy(source: Path, output: Path, crf: int = 18) -> None:
-    """The ceiling of every measure: the source decoded and encoded again (H.264, 4:2:0), nothing else.
+def encode_copy(source: Path, output: Path, crf: int = 18) -> None:
+    """Decode the source and encode it again (H.264, 4:2:0), nothing else: the ceiling of every measure.
 
     Odd sizes lose their last row or column, as 4:2:0 asks. Timestamps stay the source's.
     """
-    with _opened(source) as inside, av.open(str(output), "w", format="mp4") as outside:
+    with _open_input(source) as inside, av.open(str(output), "w", format="mp4") as outside:
         stream = inside.streams.video[0]
         rate = stream.average_rate or _FALLBACK_RATE
         encoder = outside.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "medium"})

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cdrl.evaluation.finite import finite
-from cdrl.evaluation.measures import MINIMUM_PEOPLE
+from cdrl.evaluation.json_numbers import finite_or_none
+from cdrl.evaluation.measure_registry import MINIMUM_PEOPLE
 
 Array = NDArray[np.float64]
 
@@ -108,12 +108,12 @@ class Measurement:
             "measure": self.measure,
             "people": self.people,
             "condition": self.condition,
-            "value": finite(estimate.value),
-            "interval": [finite(estimate.low), finite(estimate.high)],
+            "value": finite_or_none(estimate.value),
+            "interval": [finite_or_none(estimate.low), finite_or_none(estimate.high)],
             "interval over": estimate.unit,
             "count": estimate.count,
-            "each person": {name: finite(value) for name, value in estimate.people.items()},
-            "chance": finite(self.chance),
+            "each person": {name: finite_or_none(value) for name, value in estimate.people.items()},
+            "chance": finite_or_none(self.chance),
             "threshold": str(self.threshold) if self.threshold else None,
             "passes": self.threshold.passes(estimate) if self.threshold else None,
             "reason": estimate.reason,

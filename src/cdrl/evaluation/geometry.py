@@ -1,6 +1,6 @@
 """Where the head is, so that what moves in it can be measured: a clip's own face frame and the way back into it.
 
-The face frame's unit is the distance between the eyes' centres, its origin lies midway between them, x to the picture's
+The face frame's unit is the distance between the eyes' centers, its origin lies midway between them, x to the picture's
 right along the eye line, y down. A clip's template is the median face in that frame; a frame's pose is the similarity
 that takes the template's rigid points (nose bridge, lid corners, temples) to the picture.
 """
@@ -10,32 +10,53 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import savgol_filter
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
-_RIGHT_EYE, _LEFT_EYE = (33, 133), (362, 263)  # lid corners, mesh indices
+RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)
+"""Mesh indices of the lid corners; the person's right eye is the picture's left one."""
+INNER_LIPS = (13, 14)
+"""Mesh indices of the middle of the inner lips, upper and lower."""
 RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 127, 356, 162, 389, 234, 454)
-FACE_HALF = 1.45  # half the side of the aligned face, face-frame units
-_SMOOTHING = 7  # frames, Savitzky-Golay of order 2 over the pose: takes out the judge's jitter, keeps nods
+FACE_HALF = 1.45
+"""Half the side of the aligned face, in face-frame units."""
+_SMOOTHING = 7  # frames, Savitzky-Golay of order 2 over the pose: takes out the landmarker's jitter, keeps nods
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What a source fixes for everything that is compared with it.
-
-    `template` [468,2] in the face frame; `face_size` the side in pixels of the aligned face on which sharpness is read,
-    about the source's own resolution (at most 384), so that nothing is enlarged.
-    """
+class FaceLayout:
+    """What a source fixes for everything that is compared with it."""
 
     template: Array
+    """[468,2] median face in the face frame."""
     face_size: int
+    """Side in pixels of the aligned face on which sharpness is measured: about the source's own resolution, at most
+    384, so that nothing is enlarged."""
+
+
+def eye_centers(points: Array) -> tuple[Array, Array]:
+    """Return the centers of the right and the left eye, [...,2] each, of landmarks [...,468,2]."""
+    return points[..., RIGHT_EYE, :].mean(-2), points[..., LEFT_EYE, :].mean(-2)
+
+
+def eye_distance(points: Array) -> Array:
+    """Return the distance between the two eyes' centers [...], in pixels, of landmarks [...,468,2]."""
+    right, left = eye_centers(points)
+    return np.asarray(np.linalg.norm(left - right, axis=-1))
 
 
 def to_face_frame(points: Array) -> Array:
-    """Landmarks in pixels [T,468,2] → face frame of each frame's own eyes [T,468,2]; NaN of eyes in one place."""
-    right = points[:, _RIGHT_EYE].mean(1)
-    left = points[:, _LEFT_EYE].mean(1)
+    """Express landmarks in the face frame of each frame's own eyes.
+
+    Args:
+        points: [T,468,2] landmarks in pixels.
+
+    Returns:
+        [T,468,2] in eye distances; NaN where both eyes are in one place.
+    """
+    right, left = eye_centers(points)
     axis = left - right
     square = (axis**2).sum(-1)[:, None]
     unit = np.where(square > 0, square, np.nan)
@@ -45,69 +66,67 @@ def to_face_frame(points: Array) -> Array:
     return np.stack([x, y], -1)
 
 
-def layout_of(points: Array) -> Layout:
-    """The layout a source clip fixes; `points` [T,468,2] pixels, NaN where the face was lost."""
+def fit_layout(points: Array) -> FaceLayout:
+    """Return the layout that a source clip fixes, of landmarks [T,468,2] in pixels, NaN where the face was lost."""
     seen = points[np.isfinite(points[:, 0, 0])]
-    eyes = np.linalg.norm(seen[:, _LEFT_EYE].mean(1) - seen[:, _RIGHT_EYE].mean(1), axis=-1)
-    size = int(np.clip(round(float(np.median(eyes)) * FACE_HALF * 2 / 8) * 8, 64, 384))
-    return Layout(np.median(to_face_frame(seen), axis=0), size)
+    size = int(np.clip(round(float(np.median(eye_distance(seen))) * FACE_HALF * 2 / 8) * 8, 64, 384))
+    return FaceLayout(np.median(to_face_frame(seen), axis=0), size)
 
 
-def poses(points: Array, layout: Layout) -> Array:
-    """[T,4] similarity (a, b, x, y) of each frame: picture = [[a, -b], [b, a]] template + (x, y); smoothed over time.
+def estimate_poses(points: Array, layout: FaceLayout) -> Array:
+    """Fit the template to each frame by least squares over `RIGID`, and smooth the result over time.
 
-    Least squares over `RIGID`; frames without a face are interpolated so that a crop exists, and masked by the caller.
+    Args:
+        points: [T,468,2] landmarks in pixels, NaN where the face was lost; one frame must have one.
+        layout: Of the source.
+
+    Returns:
+        [T,4] similarities (a, b, x, y): picture = [[a, -b], [b, a]] template + (x, y). Frames without a face are
+        interpolated so that a crop exists; clips shorter than 7 frames are not smoothed.
     """
     template = layout.template[list(RIGID)]
     mean = template.mean(0)
-    centred = template - mean
-    power = (centred**2).sum()
+    centered = template - mean
+    power = (centered**2).sum()
     rigid = points[:, RIGID]
-    centre = rigid.mean(1)
-    moved = rigid - centre[:, None]
-    a = (moved * centred).sum((1, 2)) / power
-    b = (moved[..., 1] * centred[:, 0] - moved[..., 0] * centred[:, 1]).sum(1) / power
-    x = centre[:, 0] - a * mean[0] + b * mean[1]
-    y = centre[:, 1] - b * mean[0] - a * mean[1]
+    center = rigid.mean(1)
+    moved = rigid - center[:, None]
+    a = (moved * centered).sum((1, 2)) / power
+    b = (moved[..., 1] * centered[:, 0] - moved[..., 0] * centered[:, 1]).sum(1) / power
+    x = center[:, 0] - a * mean[0] + b * mean[1]
+    y = center[:, 1] - b * mean[0] - a * mean[1]
     pose = np.stack([a, b, x, y], -1)
     seen = np.flatnonzero(np.isfinite(a))
-    times = np.arange(len(pose))
-    filled = np.stack([np.interp(times, seen, pose[seen, k]) for k in range(4)], -1)
-    return smooth(filled)
+    filled = np.stack([np.interp(np.arange(len(pose)), seen, pose[seen, k]) for k in range(4)], -1)
+    return filled if len(filled) < _SMOOTHING else np.asarray(savgol_filter(filled, _SMOOTHING, 2, axis=0))
 
 
-def smooth(series: Array, window: int = _SMOOTHING) -> Array:
-    """Savitzky-Golay filter of order 2 over time, [T,K] → [T,K]; the ends follow the parabola of the first/last window.
+def crop_affine(pose: Array, center: tuple[float, float], half_width: float, size: tuple[int, int]) -> Array:
+    """Return the affine map [2,3] from pixels of a crop to the picture.
 
-    Series shorter than the window come back unchanged.
+    Args:
+        pose: [4] similarity (a, b, x, y) of the frame.
+        center: Of the crop, in the face frame.
+        half_width: Of the crop, in face-frame units.
+        size: (width, height) of the crop in pixels.
     """
-    if len(series) < window:
-        return series
-    powers = np.vander(np.arange(window) - window // 2, 3, increasing=True).astype(np.float64)
-    fit = powers @ np.linalg.pinv(powers)  # [window,window]: row k gives the parabola's value at k
-    half = window // 2
-    result = np.empty_like(series)
-    for start in range(len(series) - window + 1):
-        result[start + half] = fit[half] @ series[start : start + window]
-    result[:half] = fit[:half] @ series[:window]
-    result[len(series) - half :] = fit[window - half :] @ series[-window:]
-    return result
-
-
-def crop_map(pose: Array, centre: tuple[float, float], half_width: float, size: tuple[int, int]) -> Array:
-    """[2,3] affine map from pixels of a (width, height) crop to the picture; the crop is centred in the face frame."""
     a, b, x, y = pose
     unit = 2 * half_width / size[0]  # face-frame units a crop pixel
     turn = np.array([[a, -b], [b, a]])
-    offset = turn @ (np.array(centre) - unit * np.array(size) / 2) + [x, y]
+    offset = turn @ (np.array(center) - unit * np.array(size) / 2) + [x, y]
     return np.column_stack([turn * unit, offset])
 
 
-def sample(picture: Image, affine: Array, size: tuple[int, int]) -> Image:
-    """A (width, height) crop of a picture [H,W] or [H,W,3]; `affine` [2,3] takes crop pixels to picture pixels.
+def sample_crop(picture: Image, affine: Array, size: tuple[int, int]) -> Image:
+    """Cut a (width, height) crop out of a picture [H,W] or [H,W,3].
 
     Where the crop is more than twice as coarse as the picture, the part it needs is first reduced by area, for bilinear
     sampling would skip pixels. Outside the picture the edge repeats.
+
+    Args:
+        picture: Gray or RGB.
+        affine: [2,3] map from crop pixels to picture pixels.
+        size: (width, height) of the crop in pixels.
     """
     affine = affine.copy()
     shrink = float(np.hypot(affine[0, 0], affine[1, 0])) / 2
@@ -124,3 +143,9 @@ def sample(picture: Image, affine: Array, size: tuple[int, int]) -> Image:
         affine[:, :2] *= ratio[:, None]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(picture, affine, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def sample_square(picture: Image, center: Array, half: float, side: int) -> Image:
+    """Cut the upright square of that center [2] and half side in picture pixels out; `side` is the crop's in pixels."""
+    affine = crop_affine(np.array([1.0, 0.0, *center]), (0.0, 0.0), half, (side, side))
+    return sample_crop(picture, affine, (side, side))

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from cdrl.assets import SYNC
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.errors import InputError
-from cdrl.evaluation.geometry import layout_of, poses
-from cdrl.evaluation.landmarker import POINTS
-from cdrl.evaluation.observe import find_points
+from cdrl.evaluation.clip_features import track_landmarks
+from cdrl.evaluation.geometry import estimate_poses, fit_layout
+from cdrl.evaluation.landmarker import N_POINTS
 from cdrl.evaluation.sync_metrics import Array, FaceFootage, embedding_times
 from cdrl.representations.lip_sync import (
     LIP_FEATURES,
@@ -67,7 +67,7 @@ def read_lip_clip(clip: PreparedClip) -> LipClip | None:
     if clip.speech is None:
         return None
     pictures = clip.images(range(clip.count))
-    points = find_points(lambda: iter(pictures)) if clip.count else np.empty((0, POINTS, 2))
+    points = track_landmarks(lambda: iter(pictures)) if clip.count else np.empty((0, N_POINTS, 2))
     return LipClip.from_prepared(clip, *lip_features(points, clip.times))
 
 
@@ -86,7 +86,7 @@ def lip_features(points: Array, times: Array) -> tuple[NDArray[np.float32], NDAr
     usable = np.isfinite(points[:, 0, 0])
     if usable.sum() < _MIN_FRAMES:
         return np.zeros((len(moments), LIP_FEATURES), np.float32), np.zeros(len(moments), bool)
-    a, b, x, y = poses(points, layout_of(points))[usable].T[..., None]
+    a, b, x, y = estimate_poses(points, fit_layout(points))[usable].T[..., None]
     lips = points[usable][:, list(LIP_POINTS)] - np.stack([x, y], -1)
     power = a**2 + b**2
     across = (a * lips[..., 0] + b * lips[..., 1]) / power
@@ -119,7 +119,7 @@ class LipSyncEvaluator:
         """Load the network at `path`, or the one that ships, and Whisper's features.
 
         Raises:
-            AssetError: Whisper's file or the one that ships is missing.
+            ModelFileError: Whisper's file or the one that ships is missing.
             InputError: The network is another one, or was trained on other speech features.
         """
         network = load_lip_sync(path)

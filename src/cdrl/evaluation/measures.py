@@ -7,19 +7,16 @@ A measure that has no value is None, and `UNDEFINED` says why: what the source l
 the output lacks it, the face or the movement, it is a miss, 0.
 """
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.evaluation.geometry import to_face_frame
+from cdrl.evaluation.geometry import eye_distance, to_face_frame
 
 Array = NDArray[np.float64]
 
-_RIGHT_EYE, _LEFT_EYE = (33, 133), (362, 263)  # lid corners, mesh indices
 _INNER_PAIRS = ((82, 87), (13, 14), (312, 317))  # inner lip, upper and lower
 _CORNERS = (61, 291)
-_LIPS = (
+LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),  # outer contour
     *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),  # inner contour
 )
@@ -27,7 +24,6 @@ _MINIMUM_FRAMES = 8  # fewer common frames make no correlation
 _NO_POWER = 1e-12  # of squares that differ by rounding alone
 CLOSED_SOURCE = 0.02  # a source frame is closed this near its 5th percentile
 CLOSED_OUTPUT = 0.05  # and the output kept it when this near the same percentile
-MINIMUM_PEOPLE = 2  # of fewer there is no interval, in any report
 STILL = 0.01  # grey levels: second difference, and Laplacian variance, that no filmed face stays under
 EDITED_LEVELS = 2.0  # grey levels: mean change of the aligned face that no encoder makes and every edit does
 
@@ -52,10 +48,9 @@ UNDEFINED = {
 """Measure → why it has no value, where it has none."""
 
 
-def _eyes(points: Array) -> Array:
-    """[T] distance of the eyes' centres; NaN where they are in one place, which no face has."""
-    axis = points[..., _LEFT_EYE, :].mean(-2) - points[..., _RIGHT_EYE, :].mean(-2)
-    apart = np.linalg.norm(axis, axis=-1)
+def _eye_unit(points: Array) -> Array:
+    """[T] distance of the eyes' centers; NaN where they are in one place, which no face has."""
+    apart = eye_distance(points)
     return np.where(apart > 0, apart, np.nan)
 
 
@@ -69,13 +64,13 @@ def unit_rows(vectors: Array) -> Array:
 def lip_opening(points: Array) -> Array:
     """Inner-lip gap over inter-ocular distance, [T,468,2] → [T]: mean distance of the three middle point pairs; ≥ 0."""
     gaps = [np.linalg.norm(points[:, low] - points[:, high], axis=-1) for high, low in _INNER_PAIRS]
-    return np.asarray(np.mean(gaps, axis=0) / _eyes(points))
+    return np.asarray(np.mean(gaps, axis=0) / _eye_unit(points))
 
 
 def lip_width(points: Array) -> Array:
     """Distance of the mouth's corners over inter-ocular distance, [T,468,2] → [T]."""
     left, right = _CORNERS
-    return np.asarray(np.linalg.norm(points[:, left] - points[:, right], axis=-1) / _eyes(points))
+    return np.asarray(np.linalg.norm(points[:, left] - points[:, right], axis=-1) / _eye_unit(points))
 
 
 def pearson(source: Array, output: Array) -> float | None:
@@ -84,16 +79,14 @@ def pearson(source: Array, output: Array) -> float | None:
     r = Σ(x−x̄)(y−ȳ) / √(Σ(x−x̄)² Σ(y−ȳ)²). None where the source has fewer than 8 frames or does not vary; 0 where the
     output does not vary, or has too few frames beside the source's.
     """
-    both = np.isfinite(source) & np.isfinite(output)
-    if np.isfinite(source).sum() < _MINIMUM_FRAMES:
-        return None
+    seen = np.isfinite(source)
+    both = seen & np.isfinite(output)
     if both.sum() < _MINIMUM_FRAMES:
-        return 0.0
-    a, b = source[both] - source[both].mean(), output[both] - output[both].mean()
-    if (a * a).sum() <= _NO_POWER:
+        return None if seen.sum() < _MINIMUM_FRAMES else 0.0
+    powers = [float(np.square(values[both] - values[both].mean()).sum()) for values in (source, output)]
+    if powers[0] <= _NO_POWER:
         return None
-    power = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float(np.clip((a * b).sum() / power, -1, 1)) if power > _NO_POWER else 0.0
+    return float(np.corrcoef(source[both], output[both])[0, 1]) if (powers[0] * powers[1]) ** 0.5 > _NO_POWER else 0.0
 
 
 def closures_kept(source: Array, output: Array) -> float | None:
@@ -188,7 +181,7 @@ def frechet_distance(x: Array, y: Array) -> float:
     return float(max(0.0, difference @ difference + np.trace(first) + np.trace(second) - 2 * cross))
 
 
-def same_count(x: Array, y: Array, seed: int = 0) -> tuple[Array, Array]:
+def match_counts(x: Array, y: Array, seed: int = 0) -> tuple[Array, Array]:
     """As many rows of the larger one, drawn at random, as the smaller one has; in their order."""
     count = min(len(x), len(y))
     random = np.random.default_rng(seed)
@@ -209,7 +202,7 @@ def pairwise_cosine(x: Array, y: Array, most: int = 100, seed: int = 0) -> float
 
 def mouth_shape(points: Array) -> Array:
     """[T,468,2] → [T,40,2]: both lip contours, centred, level with the eyes, in inter-ocular distances."""
-    lips = to_face_frame(points)[:, _LIPS]
+    lips = to_face_frame(points)[:, LIPS]
     return np.asarray(lips - lips.mean(1, keepdims=True))
 
 
@@ -222,32 +215,3 @@ def mouth_distance(shape: Array, truth: Array) -> float | None:
     apart = np.linalg.norm(shape - truth, axis=-1).mean(1)
     seen = apart[np.isfinite(apart)]
     return float(100 * seen.mean()) if len(seen) else None
-
-
-def people_mean(values: Mapping[str, list[float]]) -> float:
-    """Mean over people of each person's mean over clips: a person with many clips counts once. One clip at least."""
-    return float(np.mean([np.mean(clips) for clips in values.values() if clips]))
-
-
-def bootstrap_interval(
-    values: Mapping[str, list[float]],
-    statistic: Callable[[Mapping[str, list[float]]], float] = people_mean,
-    draws: int = 2000,
-    coverage: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float] | None:
-    """Percentile interval of a statistic, people drawn with replacement (clips of one person are not independent).
-
-    None of fewer than two people: one says nothing of how people differ.
-    """
-    people = sorted(name for name, clips in values.items() if clips)
-    if len(people) < MINIMUM_PEOPLE:
-        return None
-    random = np.random.default_rng(seed)
-    results = []
-    for _ in range(draws):
-        drawn = random.integers(0, len(people), len(people))
-        results.append(statistic({str(k): values[people[who]] for k, who in enumerate(drawn)}))
-    tail = (1 - coverage) / 2 * 100
-    low, high = np.percentile(results, [tail, 100 - tail])
-    return float(low), float(high)

@@ -6,8 +6,8 @@ from shutil import copyfile
 from typing import Protocol
 
 import cdrl
-from cdrl.errors import AssetError
-from cdrl.evaluation.clips import plain_copy
+from cdrl.errors import ModelFileError
+from cdrl.evaluation.clips import encode_copy
 
 
 class Method(Protocol):
@@ -43,46 +43,52 @@ class PlainCopy:
 
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
         """Copy; emotion and person play no part."""
-        plain_copy(source, output, self.crf)
+        encode_copy(source, output, self.crf)
 
 
-def model_without(folder: Path, kind: str, person: str, ending: str, strangers: frozenset[str]) -> Path:
-    """`folder`'s model that was made without a person; for `strangers`, whom no model holds, the first there is.
+def find_model_without(folder: Path, kind: str, person: str, ending: str, strangers: frozenset[str]) -> Path:
+    """Return the file of a model that was trained without a person.
 
-    Raises AssetError where it is missing."""
-    if person in strangers:
-        found = sorted(folder.glob(f"{kind}_without_*.{ending}"))
-        person = found[0].stem.removeprefix(f"{kind}_without_") if found else person
+    Args:
+        folder: Of files `KIND_without_PERSON.ENDING`.
+        kind: As in the files' names.
+        person: Who is evaluated.
+        ending: As in the files' names.
+        strangers: People whom no model holds; for them the first file serves.
+
+    Raises:
+        ModelFileError: It is missing.
+    """
     path = folder / f"{kind}_without_{person}.{ending}"
+    if person in strangers:
+        path = min(folder.glob(f"{kind}_without_*.{ending}"), default=path)
     if not path.is_file():
-        raise AssetError(f"{path} is missing: train a {kind} without {person}, who would be judged by own data")
+        raise ModelFileError(f"{path} is missing: train a {kind} without {person}, who would be judged by own data")
     return path
 
 
 @dataclass(frozen=True)
 class Edit:
-    """`cdrl`'s own edit through its public interface, with models that the judged person is no part of.
-
-    `priors`: a folder of `prior_without_<person>.npz`; None edits by default, with what ships, which may hold the
-    person, and says so in its name. `translators`: a folder of `translator_without_<person>.onnx`, each trained for
-    that prior; None edits with the prior alone. `strangers`: people that no model holds, so that any will do.
-    """
+    """`cdrl`'s own edit through its public interface, with models that the evaluated person is no part of."""
 
     name: str
     priors: Path | None
+    """Folder of `prior_without_<person>.npz`; None edits with what ships, which may hold the person."""
     translators: Path | None = None
+    """Folder of `translator_without_<person>.onnx`, each trained for that prior; None edits with the prior alone."""
     intensity: float = 1.0
     strangers: frozenset[str] = frozenset()
+    """People that no model holds, so that any will do."""
 
-    def models(self, person: str) -> tuple[Path | None, Path | str | None]:
-        """The prior and the model that a person may be judged by; `AssetError` when a folder lacks one."""
+    def find_models(self, person: str) -> tuple[Path | None, Path | str | None]:
+        """Return the prior and the model that a person may be evaluated by; ModelFileError when a folder lacks one."""
         if self.priors is None:
             return None, None
-        path = model_without(self.priors, "prior", person, "npz", self.strangers)
+        path = find_model_without(self.priors, "prior", person, "npz", self.strangers)
         if self.translators is None:
             return path, "prior"
-        return path, model_without(self.translators, "translator", person, "onnx", self.strangers)
+        return path, find_model_without(self.translators, "translator", person, "onnx", self.strangers)
 
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
         """Edit at full length with default settings."""
-        cdrl.load(*self.models(person)).edit(source, emotion=emotion, intensity=self.intensity).save(output)
+        cdrl.load(*self.find_models(person)).edit(source, emotion=emotion, intensity=self.intensity).save(output)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.errors import InputError, UsageError
+from cdrl.evaluation.clip_features import track_landmarks
 from cdrl.evaluation.clips import Frames, Image
-from cdrl.evaluation.observe import find_points
 from cdrl.media import read
 from cdrl.speech.audio import Samples, read_samples
 
@@ -174,7 +174,7 @@ def read_footage(path: Path, points: Array | None = None) -> FaceFootage:
 
     with read(path) as reader:
         times = np.array([float(frame.time) for frame in reader])
-    points = find_points(frames) if points is None else points
+    points = track_landmarks(frames) if points is None else points
     # Of last frames that could not be looked at there are no landmarks: they are not seen.
     count = min(len(times), len(points))
     return FaceFootage(frames, times[:count], points[:count])

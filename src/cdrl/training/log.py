@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cdrl.errors import OutputError
-from cdrl.evaluation.finite import report_json
+from cdrl.evaluation.json_numbers import encode_report
 from cdrl.files import atomic_write, sync
 
 NAME = "log.jsonl"
@@ -23,7 +23,7 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
     """
     try:
         with (folder / NAME).open("ab") as file:
-            file.write(report_json(record, indent=None))
+            file.write(encode_report(record, indent=None))
     except OSError as error:
         raise OutputError(
             f"{folder}: the log cannot be written ({error.strerror}): free space and run the command again, it goes on "

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from cdrl.errors import OutputError, TrainingError, UsageError
-from cdrl.evaluation.finite import with_nulls
+from cdrl.evaluation.json_numbers import replace_nonfinite
 from cdrl.locks import lock_folder
 from cdrl.representations.checkpoints import save_model
 from cdrl.training import log
@@ -317,7 +317,7 @@ def _validate(run: _Run) -> None:
             if measures["score"] > run.best:
                 run.best = measures["score"]
                 tensors, architecture, config = run.task.export()
-                training = {**run.folder.settings, "step": run.step, "validation": with_nulls(measures)}
+                training = {**run.folder.settings, "step": run.step, "validation": replace_nonfinite(measures)}
                 save_model(run.folder.best, tensors, architecture, {**config, "training": training})
         _log(run, measures, log.VALIDATION)
         shown = ", ".join(f"{name} {value:.3f}" for name, value in measures.items())

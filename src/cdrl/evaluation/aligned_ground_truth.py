@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.datasets.pairs import align_mouth_motion, align_speech, measure_mouth_motion
-from cdrl.errors import AssetError, InputError, LimitError
-from cdrl.evaluation.clips import frame_rate
+from cdrl.errors import InputError, LimitError, ModelFileError
+from cdrl.evaluation.clips import read_frame_rate
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
 from cdrl.speech.dtw import map_frames
 from cdrl.speech.features import SpeechEncoder
@@ -30,28 +30,30 @@ SOUND, MOTION = "sound", "mouth motion"
 
 @dataclass(frozen=True)
 class Take:
-    """A clip as it is warped: judge's landmarks [T,468,2] (NaN without a face), where it lies, where its sound lies."""
+    """A recording of a sentence, as it is warped."""
 
     points: Array
+    """[T,468,2] the evaluation's landmarks in pixels, NaN without a face."""
     path: Path
     sound: Path | None = None
+    """Where its sound lies, when not in `path`."""
 
     @property
     def times(self) -> Array:
         """[T] seconds."""
-        return np.arange(len(self.points)) / float(frame_rate(self.path))
+        return np.arange(len(self.points)) / float(read_frame_rate(self.path))
 
 
 @cache
-def encoder() -> SpeechEncoder:
-    """Whisper's, the more exact; the spectrum's where Whisper or what runs it is not installed."""
+def load_encoder() -> SpeechEncoder:
+    """Return Whisper's encoder, the more exact; the spectrum's where Whisper or what runs it is not installed."""
     try:
         return load_speech_encoder("whisper")
-    except (AssetError, ModuleNotFoundError):
+    except (ModelFileError, ModuleNotFoundError):
         return load_speech_encoder("mel")
 
 
-def _samples(sound: Path) -> NDArray[np.float32] | None:
+def _read_speech(sound: Path) -> NDArray[np.float32] | None:
     """Samples of a file's sound; None where there is nothing to hear."""
     try:
         samples = read_samples(sound)
@@ -60,23 +62,25 @@ def _samples(sound: Path) -> NDArray[np.float32] | None:
     return samples if len(samples) >= SAMPLE_RATE // 10 and float(np.abs(samples).max()) >= _SILENCE else None
 
 
-def warped_truth(source: Take, real: Take) -> tuple[Array, str] | None:
-    """The real take's landmarks at the source's frames [T,468,2], and by what they were aligned.
+def align_ground_truth(source: Take, real: Take) -> tuple[Array, str] | None:
+    """Warp a real take to the source's time.
 
-    None where either shows a face too rarely to be aligned. Frames whose moment has no face are NaN.
+    Returns:
+        The real take's landmarks at the source's frames [T,468,2], NaN where the moment has no face, and by what they
+        were aligned (`SOUND` or `MOTION`). None where either shows a face too rarely to be aligned.
     """
     seen = [np.flatnonzero(np.isfinite(take.points[:, 0, 0])) for take in (source, real)]
     if min(map(len, seen)) < _FEWEST:
         return None
-    ours, theirs = (_samples(take.sound or take.path) for take in (source, real))
-    if ours is not None and theirs is not None:
-        said = encoder()(ours).resample(source.times), encoder()(theirs).resample(real.times)
-        return real.points[map_frames(align_speech(*said), len(source.points))], SOUND
-    moved = [
+    samples = [_read_speech(take.sound or take.path) for take in (source, real)]
+    if samples[0] is not None and samples[1] is not None:
+        encode = load_encoder()
+        path = align_speech(encode(samples[0]).resample(source.times), encode(samples[1]).resample(real.times))
+        return real.points[map_frames(path, len(source.points))], SOUND
+    motions = [
         measure_mouth_motion(take.points[index].astype(np.float32), take.times[index])
         for take, index in zip((source, real), seen, strict=True)
     ]
-    path = align_mouth_motion(*moved)
-    truth = np.full_like(source.points, np.nan)
-    truth[seen[0]] = real.points[seen[1]][map_frames(path, len(seen[0]))]
-    return truth, MOTION
+    aligned = np.full_like(source.points, np.nan)
+    aligned[seen[0]] = real.points[seen[1]][map_frames(align_mouth_motion(*motions), len(seen[0]))]
+    return aligned, MOTION

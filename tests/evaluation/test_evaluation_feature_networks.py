@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cdrl.errors import AssetError
-from cdrl.evaluation.networks import Networks, OnnxNetwork, read_networks
+from cdrl.errors import ModelFileError
+from cdrl.evaluation.feature_networks import FeatureNetworks, OnnxNetwork, load_networks
 
 onnx = pytest.importorskip("onnx", reason="onnx comes with the train extra")
 SIDE = 32
@@ -78,12 +78,12 @@ def test_a_turned_face_is_put_upright(tmp_path: Path, face: tuple) -> None:
 )
 def test_what_is_no_feature_network_is_refused_in_one_line(tmp_path: Path, make, says: str) -> None:
     make(tmp_path / "n.onnx")
-    with pytest.raises(AssetError, match=says) as caught:
-        read_networks(tmp_path / "n.onnx")
+    with pytest.raises(ModelFileError, match=says) as caught:
+        load_networks(tmp_path / "n.onnx")
     assert "\n" not in str(caught.value)
 
 
 def test_another_network_has_another_name(tmp_path: Path) -> None:
-    networks = read_networks(None, write(tmp_path / "n.onnx"))
+    networks = load_networks(None, write(tmp_path / "n.onnx"))
     assert networks.names["recognition (FAD, identity)"] == "dlib ResNet v1"
-    assert networks.names["expression (CSIM)"] != Networks().names["expression (CSIM)"]
+    assert networks.names["expression (CSIM)"] != FeatureNetworks().names["expression (CSIM)"]

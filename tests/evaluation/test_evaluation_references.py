@@ -5,31 +5,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cdrl.evaluation import measures, truth
-from cdrl.evaluation.geometry import Layout
-from cdrl.evaluation.observe import Observation
-from cdrl.evaluation.people import ClipRow
-from cdrl.evaluation.targets import Cells, Targets, floor, likeness
+from cdrl.evaluation import aligned_ground_truth, measures
+from cdrl.evaluation.aligned_ground_truth import Take, align_ground_truth
+from cdrl.evaluation.clip_features import ClipFeatures
+from cdrl.evaluation.clip_tables import ClipRecord
+from cdrl.evaluation.geometry import FaceLayout
+from cdrl.evaluation.references import Groups, References, compare_to_real
 from cdrl.face.mesh import INNER_LIPS
 
 RANDOM = np.random.default_rng(17)
 
 
-def seen(recognition: np.ndarray, expression: np.ndarray, points: np.ndarray | None = None) -> Observation:
+def seen(recognition: np.ndarray, expression: np.ndarray, points: np.ndarray | None = None) -> ClipFeatures:
     points = np.zeros((4, 468, 2)) if points is None else points
     count = np.zeros(len(points))
-    layout = Layout(np.zeros((468, 2)), 64)
+    layout = FaceLayout(np.zeros((468, 2)), 64)
     thumbs = np.zeros((len(points), 2, 2), np.uint8)
-    return Observation(points, count[:, None], count, count, count, thumbs, count, recognition, expression, layout)
+    return ClipFeatures(points, count[:, None], count, count, count, thumbs, count, recognition, expression, layout)
 
 
-class Shelf:
-    """Stands for the store: observations by path."""
+class MadeFeatures:
+    """Stands for the cache: features by path."""
 
-    def __init__(self, files: dict[str, Observation]) -> None:
+    def __init__(self, files: dict[str, ClipFeatures]) -> None:
         self._files = files
 
-    def file(self, path: Path, layout: Layout | None = None) -> Observation:
+    def extract(self, path: Path) -> ClipFeatures:
         return self._files[path.name]
 
 
@@ -47,11 +48,11 @@ def test_csim_draws_a_hundred_of_each_and_the_same_ones_again() -> None:
 
 def test_fad_takes_as_many_frames_on_each_side_and_says_how_many() -> None:
     few, many = RANDOM.normal(size=(4, 128)), RANDOM.normal(size=(30, 128))
-    values = likeness(few, few, many, many)
+    values = compare_to_real((few, few), (many, many))
     assert values["fad_frames"] == 4 and np.isfinite(values["fad"]) and values["fad"] > 0
-    drawn = [set(map(tuple, rows)) for rows in measures.same_count(few, many)]
+    drawn = [set(map(tuple, rows)) for rows in measures.match_counts(few, many)]
     assert drawn[0] == set(map(tuple, few)) and drawn[1] < set(map(tuple, many)) and len(drawn[1]) == 4
-    assert "fad" not in likeness(few[:1], few, many, many)
+    assert "fad" not in compare_to_real((few[:1], few), (many, many))
 
 
 def test_fad_of_fewer_frames_than_dimensions_by_hand() -> None:
@@ -61,19 +62,19 @@ def test_fad_of_fewer_frames_than_dimensions_by_hand() -> None:
     assert measures.frechet_distance(x, np.zeros((2, 5))) == pytest.approx(1 + 2)
 
 
-def clip(name: str, emotion: str, person: str = "a", words: str = "w") -> ClipRow:
-    return ClipRow(Path(name), "mead", person, emotion, "1", words)
+def clip(name: str, emotion: str, person: str = "a", words: str = "w") -> ClipRecord:
+    return ClipRecord(Path(name), "mead", person, emotion, "1", words)
 
 
 def test_a_cell_is_all_clips_of_a_method_person_and_emotion_and_who_has_no_real_clip_gets_none() -> None:
     real = seen(RANDOM.normal(size=(6, 4)), RANDOM.normal(size=(9, 4)))
     first, second = (seen(RANDOM.normal(size=(3, 4)), RANDOM.normal(size=(5, 4))) for _ in range(2))
-    targets = Targets([], [clip("real", "sad")], Shelf({"real": real}))
-    cells, rows = Cells(targets), []
+    references = References([], [clip("real", "sad")], MadeFeatures({"real": real}))
+    groups, rows = Groups(references), []
     for output, person in ((first, "a"), (second, "a"), (first, "b")):
         rows.append({"block": "x", "method": "m", "person": person, "emotion": "sad", "measures": {}})
-        cells.add(rows[-1], Path("source"), output)
-    cells.fill()
+        groups.add(rows[-1], Path("source"), output)
+    groups.fill_scores()
     both = np.concatenate([first.identity, second.identity])
     assert rows[0]["measures"] == rows[1]["measures"]
     assert rows[0]["measures"]["fad"] == pytest.approx(measures.frechet_distance(both, real.identity))
@@ -82,20 +83,20 @@ def test_a_cell_is_all_clips_of_a_method_person_and_emotion_and_who_has_no_real_
 
 def test_what_was_edited_is_no_real_clip_to_be_near_to() -> None:
     one, two = (seen(RANDOM.normal(size=(6, 4)), RANDOM.normal(size=(6, 4))) for _ in range(2))
-    targets = Targets([], [clip("one", "sad"), clip("two", "sad")], Shelf({"one": one, "two": two}))
-    cells = Cells(targets)
+    references = References([], [clip("one", "sad"), clip("two", "sad")], MadeFeatures({"one": one, "two": two}))
+    groups = Groups(references)
     row = {"block": "x", "method": "copy", "person": "a", "emotion": "sad", "measures": {}}
-    cells.add(row, Path("one"), one)
-    cells.fill()
+    groups.add(row, Path("one"), one)
+    groups.fill_scores()
     assert row["measures"]["fad"] == pytest.approx(measures.frechet_distance(one.identity, two.identity))
 
 
 def test_the_floor_is_of_different_clips_where_there_are_two() -> None:
     one, two = (seen(RANDOM.normal(size=(6, 4)), RANDOM.normal(size=(6, 4))) for _ in range(2))
-    targets = Targets([], [clip("one", "sad"), clip("two", "sad")], Shelf({"one": one, "two": two}))
-    found = floor(targets, ["a"])
+    references = References([], [clip("one", "sad"), clip("two", "sad")], MadeFeatures({"one": one, "two": two}))
+    found = references.estimate_floor(["a"])
     assert found["fad"] == pytest.approx(measures.frechet_distance(one.identity, two.identity))
-    assert found["frames"] == [6, 6] and floor(targets, ["b"])["fad"] is None
+    assert found["frames"] == [6, 6] and references.estimate_floor(["b"])["fad"] is None
 
 
 def distance(points: np.ndarray, other: np.ndarray) -> float:
@@ -109,7 +110,7 @@ def talking(phase: np.ndarray, offset: float = 0.0) -> np.ndarray:
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     opening = 6 + 5 * np.sin(7 * phase) + 3 * np.sin(17 * phase)
     width = 22 + 4 * np.sin(11 * phase)
-    for k, index in enumerate(measures._LIPS):
+    for k, index in enumerate(measures.LIPS):
         points[:, index, 0] = width * np.cos(angles[k]) + offset * (np.cos(angles[k]) > 0)
         points[:, index, 1] = 60 + opening * np.sin(angles[k])
     for upper, lower in zip(*INNER_LIPS, strict=True):
@@ -120,8 +121,8 @@ def talking(phase: np.ndarray, offset: float = 0.0) -> np.ndarray:
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(truth, "frame_rate", lambda path: 25)
-    monkeypatch.setattr(truth, "_samples", lambda path: None)
+    monkeypatch.setattr(aligned_ground_truth, "read_frame_rate", lambda path: 25)
+    monkeypatch.setattr(aligned_ground_truth, "_read_speech", lambda path: None)
 
 
 def test_a_known_warp_is_undone_by_the_mouths_motion(silent: None) -> None:
@@ -129,14 +130,14 @@ def test_a_known_warp_is_undone_by_the_mouths_motion(silent: None) -> None:
     theirs = 3 * np.linspace(0, 1, 110) ** 1.15
     source, real = talking(ours), talking(theirs)
     source[10] = np.nan
-    found = truth.warped_truth(truth.Take(source, Path("s")), truth.Take(real, Path("r")))
-    assert found is not None and found[1] == truth.MOTION
+    found = align_ground_truth(Take(source, Path("s")), Take(real, Path("r")))
+    assert found is not None and found[1] == aligned_ground_truth.MOTION
     assert np.isnan(found[0][10]).all()
     nearest = real[np.abs(theirs[None] - ours[:, None]).argmin(1)]
     assert distance(source, found[0]) < 1.5 * distance(source, nearest) + 0.5
     still = distance(source, real[:90])
     assert distance(source, found[0]) < 0.35 * still
-    assert truth.warped_truth(truth.Take(source[:4], Path("s")), truth.Take(real, Path("r"))) is None
+    assert align_ground_truth(Take(source[:4], Path("s")), Take(real, Path("r"))) is None
 
 
 def test_the_mouths_distance_is_a_share_of_the_eyes_whatever_size_place_and_turn() -> None:
@@ -144,7 +145,7 @@ def test_the_mouths_distance_is_a_share_of_the_eyes_whatever_size_place_and_turn
     turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
     assert distance(points, points @ turn.T * 1.7 + 30) == pytest.approx(0, abs=1e-9)
     wider = talking(np.linspace(0, 3, 20), offset=5.0)
-    shift = (wider - points)[:, list(measures._LIPS), 0]  # [T,40] to the side
+    shift = (wider - points)[:, list(measures.LIPS), 0]  # [T,40] to the side
     by_hand = np.abs(shift - shift.mean(1, keepdims=True)).mean() / 50 * 100
     assert distance(points, wider) == pytest.approx(by_hand)
 
@@ -153,11 +154,13 @@ def test_only_the_same_words_of_the_same_person_in_that_emotion_are_a_truth(sile
     source, real = talking(np.linspace(0, 3, 60)), talking(np.linspace(0, 3, 80), offset=4.0)
     files = {"s": seen(None, None, source), "r": seen(None, None, real)}
     rows = [clip("r", "sad"), clip("r", "happy", words="x"), clip("r", "angry", person="b")]
-    targets = Targets([], rows, Shelf(files))
+    references = References([], rows, MadeFeatures(files))
     own = clip("s", "neutral")
-    found = targets.mouth(own, files["s"], files["s"], "sad")
+    found = references.score_mouth(own, files["s"], files["s"], "sad")
     assert found["mouth_distance"] == found["mouth_distance_source"] > 0
     late = seen(None, None, np.concatenate([source[:3], source]))
-    assert targets.mouth(own, files["s"], late, "sad", 3)["mouth_distance"] == pytest.approx(found["mouth_distance"])
-    assert targets.mouth(own, files["s"], files["s"], "happy") == {}
-    assert targets.mouth(own, files["s"], files["s"], "angry") == {}
+    assert references.score_mouth(own, files["s"], late, "sad", 3)["mouth_distance"] == pytest.approx(
+        found["mouth_distance"]
+    )
+    assert references.score_mouth(own, files["s"], files["s"], "happy") == {}
+    assert references.score_mouth(own, files["s"], files["s"], "angry") == {}

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,15 +11,17 @@ import pytest
 
 from cdrl.cli import main as cli
 from cdrl.errors import FaceError, InputError, InputNotFoundError, UsageError
-from cdrl.evaluation import landmarker, measures
-from cdrl.evaluation.clips import decode, plain_copy
-from cdrl.evaluation.judges import EMOTIONS
+from cdrl.evaluation import clip_cache, landmarker, measures
+from cdrl.evaluation.benchmark_config import TableConfig
+from cdrl.evaluation.clip_cache import FeatureCache, load_features, save_features
+from cdrl.evaluation.clip_features import ClipFeatures, extract_features, measure_flow
+from cdrl.evaluation.clip_tables import parse_sentence_number, read_clips
+from cdrl.evaluation.clips import decode_frames, encode_copy
+from cdrl.evaluation.evaluators import CLASSES
+from cdrl.evaluation.geometry import FaceLayout
+from cdrl.evaluation.method_benchmark import evaluate_methods, name_output
 from cdrl.evaluation.methods import NoEdit
-from cdrl.evaluation.observe import Observation, flow_moments, observe
-from cdrl.evaluation.people import read_clips, sentence_number
-from cdrl.evaluation.score import compare, score_clip
-from cdrl.evaluation.store import Store, load, save
-from cdrl.evaluation.table import TableConfig, evaluate, kept_name
+from cdrl.evaluation.score import compare_features, score_clip
 from cdrl.media import Writer, probe, read
 from cdrl.pretrained import missing_models
 
@@ -43,17 +45,17 @@ def judges() -> None:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("copy") / "copy.mp4"
-    plain_copy(NEUTRAL, path)
+    encode_copy(NEUTRAL, path)
     return path
 
 
 @pytest.fixture(scope="module")
-def happy(judges: None) -> Observation:
-    return observe(lambda: decode(HAPPY))
+def happy(judges: None) -> ClipFeatures:
+    return extract_features(lambda: decode_frames(HAPPY))
 
 
 def test_the_detector_has_its_896_anchors_row_by_row() -> None:
-    anchors = landmarker._anchors()
+    anchors = landmarker.make_anchors()
     assert anchors.shape == (896, 2)
     assert anchors[0] == pytest.approx([1 / 32, 1 / 32]) and anchors[2] == pytest.approx([3 / 32, 1 / 32])
     assert anchors[512] == pytest.approx([1 / 16, 1 / 16]) and anchors[-1] == pytest.approx([15 / 16, 15 / 16])
@@ -66,6 +68,7 @@ def test_overlapping_detections_are_averaged_by_score_and_others_left_out() -> N
     logits = np.log(np.array([0.9, 0.6, 0.8, 0.2]) / (1 - np.array([0.9, 0.6, 0.8, 0.2])))
     best = landmarker.merge_detections(raw, logits, anchors)
     assert best is not None
+    best = best.ravel()
     assert best[0] == pytest.approx((0.9 * 0.5 + 0.6 * 0.52) / 1.5) and best[2] == pytest.approx(0.5)
     assert best[4] == pytest.approx(best[0])  # key points ride on the same anchors
     assert landmarker.merge_detections(raw, np.full(4, -3.0), anchors) is None
@@ -75,10 +78,10 @@ def test_flow_moments_of_known_flows() -> None:
     y = np.linspace(-0.5, 0.5, 80, dtype=np.float32)[:, None]
     opening = np.zeros((80, 96, 2), np.float32)
     opening[..., 1] = 3 * y
-    spread, slope = flow_moments(opening)
+    spread, slope = measure_flow(opening)
     assert slope == pytest.approx(3, rel=1e-5) and spread == pytest.approx(float((3 * y).std()), rel=1e-5)
     nod = np.full((80, 96, 2), 2, np.float32)
-    assert flow_moments(nod) == pytest.approx((0, 0), abs=1e-6)
+    assert measure_flow(nod) == pytest.approx((0, 0), abs=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -109,47 +112,51 @@ def test_another_take_is_not_taken_for_a_copy_and_looks_happy(judges: None) -> N
 
 
 def test_a_lag_is_taken_out(judges: None) -> None:
-    frames = list(decode(NEUTRAL))
-    source = observe(lambda: iter(frames))
-    late = observe(lambda: iter([*frames[:1] * 3, *frames[:-3]]), source.layout)
-    assert compare(source, late, "sad", 3)["lip_opening_r"] > 0.99 > compare(source, late, "sad", 0)["lip_opening_r"]
+    frames = list(decode_frames(NEUTRAL))
+    source = extract_features(lambda: iter(frames))
+    late = extract_features(lambda: iter([*frames[:1] * 3, *frames[:-3]]), source.layout)
+    assert (
+        compare_features(source, late, "sad", 3)["lip_opening_r"]
+        > 0.99
+        > compare_features(source, late, "sad", 0)["lip_opening_r"]
+    )
 
 
 def test_frames_without_a_face_are_told(judges: None) -> None:
-    frames = [frame if t % 10 else np.zeros_like(frame) for t, frame in enumerate(decode(NEUTRAL))]
-    seen = observe(lambda: iter(frames))
-    assert not seen.found[::10].any() and seen.found[1::10].all()
-    assert np.isfinite(measures.lip_opening(seen.points)[seen.found]).all()
+    frames = [frame if t % 10 else np.zeros_like(frame) for t, frame in enumerate(decode_frames(NEUTRAL))]
+    seen = extract_features(lambda: iter(frames))
+    assert not seen.has_face[::10].any() and seen.has_face[1::10].all()
+    assert np.isfinite(measures.lip_opening(seen.points)[seen.has_face]).all()
     with pytest.raises(FaceError, match="no face in any of 3 frames"):
-        observe(lambda: iter([np.zeros((64, 64, 3), np.uint8)] * 3))
+        extract_features(lambda: iter([np.zeros((64, 64, 3), np.uint8)] * 3))
 
 
-def test_an_observation_survives_the_disk(happy: Observation, tmp_path: Path) -> None:
+def test_an_observation_survives_the_disk(happy: ClipFeatures, tmp_path: Path) -> None:
     seen = happy
-    save(seen, tmp_path / "x.npz")
-    again = load(tmp_path / "x.npz")
+    save_features(seen, tmp_path / "x.npz")
+    again = load_features(tmp_path / "x.npz")
     assert again.layout.face_size == seen.layout.face_size
     assert again.points == pytest.approx(seen.points, rel=1e-5, nan_ok=True)
     assert np.array_equal(again.thumbs, seen.thumbs)
-    store = Store(tmp_path / "store")
-    assert np.array_equal(store.file(HAPPY).emotion, store.file(HAPPY).emotion)
+    cache = FeatureCache(tmp_path / "store")
+    assert np.array_equal(cache.extract(HAPPY).emotion, cache.extract(HAPPY).emotion)
     assert len(list((tmp_path / "store").glob("*.npz"))) == 1
 
 
-def test_unreadable_files_and_unknown_emotions_are_refused(happy: Observation, tmp_path: Path) -> None:
+def test_unreadable_files_and_unknown_emotions_are_refused(happy: ClipFeatures, tmp_path: Path) -> None:
     with pytest.raises(InputNotFoundError, match="no such file"):
-        list(decode(tmp_path / "none.mp4"))
+        list(decode_frames(tmp_path / "none.mp4"))
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(InputError, match="not a video"):
-        list(decode(tmp_path / "text.mp4"))
+        list(decode_frames(tmp_path / "text.mp4"))
     with pytest.raises(UsageError, match="bored"):
-        compare(happy, happy, "bored")
+        compare_features(happy, happy, "bored")
 
 
 def test_sentence_numbers() -> None:
-    assert sentence_number("clips/mead/stccl_M003_source_sad_033__source.mp4") == "033"
-    assert sentence_number("xref_ASCCL_Cross-ID_M003_source_angry_017.mp4") == "017"
-    assert sentence_number("lipnet_bbaf2n.mpg") == ""
+    assert parse_sentence_number("clips/mead/stccl_M003_source_sad_033__source.mp4") == "033"
+    assert parse_sentence_number("xref_ASCCL_Cross-ID_M003_source_angry_017.mp4") == "017"
+    assert parse_sentence_number("lipnet_bbaf2n.mpg") == ""
 
 
 class Refusing:
@@ -167,7 +174,7 @@ class Copying:
     name = "cdrl stand-in"
 
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
-        plain_copy(HAPPY, output)
+        encode_copy(HAPPY, output)
 
 
 @pytest.mark.slow
@@ -189,8 +196,8 @@ def test_the_table_end_to_end(judges: None, tmp_path: Path) -> None:
         pairs=("cdrl stand-in:refusing",),
     )
     with pytest.raises(UsageError, match="no method NED"):
-        evaluate(replace(config, pairs=("NED:refusing",)), [Copying(), Refusing()])
-    result = evaluate(config, [Copying(), Refusing(), NoEdit()])
+        evaluate_methods(replace(config, pairs=("NED:refusing",)), [Copying(), Refusing()])
+    result = evaluate_methods(config, [Copying(), Refusing(), NoEdit()])
     ours = result["summary"]["blocks"]["all"]["methods"]["cdrl stand-in"]
     refused = result["summary"]["blocks"]["all"]["methods"]["refusing"]
     untouched = result["summary"]["blocks"]["all"]["methods"]["no edit"]["measures"]
@@ -204,9 +211,21 @@ def test_the_table_end_to_end(judges: None, tmp_path: Path) -> None:
     assert "lip_flow_r" in result["summary"]["blocks"]["all"]["paired"]["cdrl stand-in − refusing"]
     assert refused["failed"] == 1 and refused["measures"]["p_target"]["mean"] == 0
     assert "nobody there" in (tmp_path / "t.md").read_text() and (tmp_path / "t.json").stat().st_size > 500
-    assert set(EMOTIONS) == set(result["real"][0]["p"])
+    assert set(CLASSES) == set(result["real"][0]["p"])
 
 
 def test_methods_do_not_keep_their_files_over_each_other():
-    names = {kept_name("clip/1 a", "happy", method) for method in ("ours - both", "ours + both", "ours")}
+    names = {name_output("clip/1 a", "happy", method) for method in ("ours - both", "ours + both", "ours")}
     assert names == {"clip_1_a_happy_ours_-_both.mp4", "clip_1_a_happy_ours_+_both.mp4", "clip_1_a_happy_ours.mp4"}
+
+
+def test_damaged_features_are_extracted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"a clip")
+    layout = FaceLayout(np.zeros((5, 2)), 64)
+    arrays = {field.name: np.ones((2, 3)) for field in fields(ClipFeatures) if field.name != "layout"}
+    monkeypatch.setattr(clip_cache, "extract_features", lambda *_: ClipFeatures(**arrays, layout=layout))
+    cache = clip_cache.FeatureCache(tmp_path / "kept")
+    cache.extract(tmp_path / "clip.mp4")
+    (entry,) = (tmp_path / "kept").iterdir()
+    entry.write_bytes(entry.read_bytes()[:100])
+    assert (cache.extract(tmp_path / "clip.mp4").points == 1).all()

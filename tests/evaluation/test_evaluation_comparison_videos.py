@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cdrl.errors import InputError
-from cdrl.evaluation import tiles
-from cdrl.evaluation.clips import decode
+from cdrl.evaluation import comparison_videos
+from cdrl.evaluation.clips import decode_frames
 
 SIZE = 64
 COUNT = 40
@@ -46,7 +46,7 @@ def write(path: Path, frames: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> tiles.TiledClip:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> comparison_videos.ComparisonVideo:
     folder = tmp_path_factory.mktemp("peers")
     source = source_tile()
     write(
@@ -56,41 +56,48 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tiles.TiledClip:
         "path,setting,source_actor,reference_actor,emotion,tiles,tile_size,fps\n"
         f"x_sad_033.mp4,Cross-ID,P1,P2,sad,source|reference|ONE|TWO,{SIZE},25\n"
     )
-    (row,) = tiles.read_peers(folder)
+    (row,) = comparison_videos.read_comparison_videos(folder)
     return row
 
 
-def test_the_table_is_read(clip: tiles.TiledClip) -> None:
+def test_the_table_is_read(clip: comparison_videos.ComparisonVideo) -> None:
     assert (clip.person, clip.emotion, clip.setting, clip.methods) == ("P1", "sad", "Cross-ID", ("ONE", "TWO"))
 
 
 def test_no_table_no_rows(tmp_path: Path) -> None:
-    assert tiles.read_peers(tmp_path) == []
+    assert comparison_videos.read_comparison_videos(tmp_path) == []
 
 
 @pytest.mark.parametrize(("name", "lag"), [("ONE", 3), ("TWO", -2), ("source", 0)])
-def test_lags_are_found(clip: tiles.TiledClip, name: str, lag: int) -> None:
-    source = tiles.motion(tiles.tile_frames(clip, "source"))
-    assert tiles.estimate_lag(source, tiles.motion(tiles.tile_frames(clip, name))) == lag
+def test_lags_are_found(clip: comparison_videos.ComparisonVideo, name: str, lag: int) -> None:
+    source = comparison_videos.measure_motion(comparison_videos.read_tile(clip, "source"))
+    assert (
+        comparison_videos.estimate_lag(
+            source, comparison_videos.measure_motion(comparison_videos.read_tile(clip, name))
+        )
+        == lag
+    )
 
 
-def test_black_frames_have_no_motion(clip: tiles.TiledClip) -> None:
+def test_black_frames_have_no_motion(clip: comparison_videos.ComparisonVideo) -> None:
     clipped = generated(source_tile(), -3)
     clipped[-3:] = 0
     frames = [np.repeat(f[..., None], 3, 2).clip(0, 255).astype(np.uint8) for f in clipped]
-    moves = tiles.motion(lambda: iter(frames))
+    moves = comparison_videos.measure_motion(lambda: iter(frames))
     assert np.isnan(moves[-3:]).all() and np.isfinite(moves[:-3]).all()
 
 
-def test_the_source_tile_becomes_a_file(clip: tiles.TiledClip, tmp_path: Path) -> None:
-    tiles.write_source(clip, tmp_path / "source.mp4")
-    written = list(decode(tmp_path / "source.mp4"))
-    original = list(tiles.tile_frames(clip, "source")())
+def test_the_source_tile_becomes_a_file(clip: comparison_videos.ComparisonVideo, tmp_path: Path) -> None:
+    comparison_videos.write_source(clip, tmp_path / "source.mp4")
+    written = list(decode_frames(tmp_path / "source.mp4"))
+    original = list(comparison_videos.read_tile(clip, "source")())
     assert len(written) == COUNT and written[0].shape == (SIZE, SIZE, 3)
     assert np.abs(written[9].astype(int) - original[9]).mean() < 3
 
 
-def test_a_tile_that_is_not_there_is_refused(clip: tiles.TiledClip) -> None:
-    wider = tiles.TiledClip(clip.path, "Cross-ID", "P1", "sad", ("source", "reference", "A", "B", "C"), SIZE)
+def test_a_tile_that_is_not_there_is_refused(clip: comparison_videos.ComparisonVideo) -> None:
+    wider = comparison_videos.ComparisonVideo(
+        clip.path, "Cross-ID", "P1", "sad", ("source", "reference", "A", "B", "C"), SIZE
+    )
     with pytest.raises(InputError, match="no tile 'C'"):
-        list(tiles.tile_frames(wider, "C")())
+        list(comparison_videos.read_tile(wider, "C")())

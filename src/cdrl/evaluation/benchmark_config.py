@@ -1,0 +1,75 @@
+"""What the two benchmarks take, without anything that evaluates: the command line reads it before torch is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cdrl.evaluation.measure_registry import ALL_EMOTIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig:
+    """What both benchmarks share: real clips, networks, and where the numbers go."""
+
+    data: Path
+    """Folder of the data set that the sources are from."""
+    json: Path | None = None
+    """Where every number goes."""
+    markdown: Path | None = None
+    """Where the tables go; without any file they go to stdout."""
+    html: Path | None = None
+    """Where the report with plots and contact sheets goes."""
+    cache: Path | None = None
+    """Folder for what the judges saw of files that do not change; the user's cache by default."""
+    recognition: Path | None = None
+    """ONNX file of a face recognition network for FAD and identity; dlib's by default."""
+    expression: Path | None = None
+    """ONNX file of an expression network for CSIM; the emotion judge's features by default."""
+    sync: str = "cdrl"
+    """Judge of lips and sound: cdrl, cdrl:FILE or syncnet:FILE."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableConfig(BenchmarkConfig):
+    """What `evaluate_methods` edits and evaluates."""
+
+    data: Path
+    """Folder with clips.csv and peers.csv, and the files they name."""
+    set: Literal["tune", "report"] = "tune"
+    """tune: people an edit may be tuned on. report: people for the final table only."""
+    priors: Path | None = None
+    """Folder of prior_without_PERSON.npz; without it what ships is used and the row says so."""
+    translators: tuple[str, ...] = ()
+    """NAME=DIR: a row of that name, with translator_without_PERSON.onnx of DIR on those priors."""
+    keep: Path | None = None
+    """Folder that keeps the edited files, to be looked at."""
+    emotions: tuple[str, ...] = ALL_EMOTIONS
+    """Emotions to ask for."""
+    intensity: float = 1.0
+    """Amount of emotion asked of cdrl."""
+    clips_per_person: int = 0
+    """At most so many neutral clips a person; 0 takes all."""
+    wild: bool = False
+    """Tune set: add the clips of unnamed people in the wild."""
+    edit: bool = True
+    """Judge cdrl's own edits; without it only copies, published and real clips."""
+    pairs: tuple[str, ...] = ()
+    """NAME:NAME: paired differences, the first less the second; by default cdrl's row less each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsConfig(BenchmarkConfig):
+    """What `evaluate_results` evaluates."""
+
+    results: Path
+    """The table of results; relative paths in it are relative to it."""
+    data: Path
+    """Folder (or its clips.csv) of the data set that the sources are from: MEAD, RAVDESS, CREMA-D or clips.csv."""
+    baseline: str = ""
+    """Method that every other one is compared with, clip by clip."""
+    layout: str = "auto"
+    """Layout of the data set: auto, plain, mead, ravdess or crema-d."""
+    real_clips: int = 8
+    """At most so many real clips of a person and emotion, beside those of the sources' words; 0 takes all."""

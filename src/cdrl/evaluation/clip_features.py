@@ -1,0 +1,184 @@
+"""What the evaluators see in one clip: landmarks, mouth flow, emotion, identity, upper face, sharpness, by frame.
+
+Two passes over the decoded frames, so memory does not grow with their size: the first finds the face, the second takes
+crops that ride with the (smoothed) head. A clip that is compared with a source is measured in the *source's* layout:
+same template, same crop boxes, same scale.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.errors import FaceError
+from cdrl.evaluation import geometry
+from cdrl.evaluation.clips import Frames, Image
+from cdrl.evaluation.evaluators import CLASSES, FaceRecognizer, FerClassifier
+from cdrl.evaluation.feature_networks import FeatureNetworks
+from cdrl.evaluation.geometry import INNER_LIPS, FaceLayout, crop_affine, sample_crop
+from cdrl.evaluation.landmarker import N_POINTS, Landmarker
+
+Array = NDArray[np.float64]
+
+_MOUTH = (96, 80)  # pixels, width and height of the crop optical flow sees
+_MOUTH_HALF = 0.75  # half its width, face-frame units
+_UPPER = (48, 28)  # pixels of the low-resolution upper face
+_UPPER_CENTER, _UPPER_HALF = (0.0, -0.2), 1.1
+_THUMB = 64  # pixels, aligned gray face kept of every frame
+_FACE_CENTER = (0.0, 0.5)
+_IDENTITY_FRAMES = 6  # recognition is slow (0.2 s) and steady: spread over the clip
+_EXPRESSION_FRAMES = 100  # that a network of the user's sees; the embedded one runs on every frame anyway
+_BLACK = 8.0  # mean gray level under which a frame is padding
+_EMBEDDED = FeatureNetworks()
+
+# One of each a process: they take half a second to load.
+_landmarker, _fer_classifier, _face_recognizer = cache(Landmarker), cache(FerClassifier), cache(FaceRecognizer)
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """One clip of T frames as the evaluators saw it; NaN where there was no face."""
+
+    points: Array
+    """[T,468,2] landmarks in pixels."""
+    emotion: Array
+    """[T,7] probabilities, in the order of `evaluators.CLASSES`."""
+    flow_spread: Array
+    """[T] vertical motion within the mouth, see `measure_flow`; NaN at frame 0."""
+    flow_opening: Array
+    """[T] opening and closing by optical flow, see `measure_flow`; NaN at frame 0."""
+    upper: Array
+    """[T,28,48] gray levels of the upper face."""
+    thumbs: NDArray[np.uint8]
+    """[T,64,64] gray levels of the aligned face."""
+    sharpness: Array
+    """[T] Laplacian variance of the aligned face."""
+    identity: Array
+    """[K,D] recognition vectors of 6 frames."""
+    expression: Array
+    """[M,D'] expression vectors of length 1 of the frames with a face (at most 100 where the network is the user's)."""
+    layout: FaceLayout
+
+    @property
+    def has_face(self) -> NDArray[np.bool_]:
+        """[T] whether a face is seen in the frame."""
+        return np.isfinite(self.points[:, 0, 0])
+
+
+def track_landmarks(frames: Frames) -> Array:
+    """Find the face in every frame: landmarks [T,468,2] in pixels, NaN in frames without a face or black throughout."""
+    landmarker = _landmarker()
+    landmarker.restart()
+    rows = []
+    for rgb in frames():
+        points = landmarker(rgb) if rgb.mean() > _BLACK else None
+        rows.append(np.full((N_POINTS, 2), np.nan) if points is None else points)
+    return np.stack(rows) if rows else np.empty((0, N_POINTS, 2))
+
+
+def measure_flow(flow: NDArray[np.float32]) -> tuple[float, float]:
+    """Summarize one optical flow field [H,W,2] of the mouth crop, in pixels of the crop a frame.
+
+    Returns:
+        The standard deviation of the vertical component v over the crop: any vertical motion *within* the mouth, none
+        of the head's. And the slope of v over y, times the crop's height: positive when the lower part moves down from
+        the upper.
+    """
+    vertical = flow[..., 1].astype(np.float64)
+    y = np.linspace(-0.5, 0.5, flow.shape[0])
+    slope = float((vertical.mean(1) * y).sum() / (y * y).sum())
+    return float(vertical.std()), slope
+
+
+class _CropMeter:
+    """Measures crops of one clip, frame by frame, in a layout."""
+
+    def __init__(self, layout: FaceLayout) -> None:
+        lips = layout.template[list(INNER_LIPS)].mean(0)
+        self._mouth_center = (float(lips[0]), float(lips[1]))
+        self._size = (layout.face_size, layout.face_size)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._last: Image | None = None
+        unit = 2 * geometry.FACE_HALF / layout.face_size
+        hull = (layout.template - _FACE_CENTER) / unit + layout.face_size / 2
+        mask = np.zeros(self._size, np.uint8)
+        cv2.fillConvexPoly(mask, cv2.convexHull(hull.astype(np.int32)), 1)
+        self._mask = mask.astype(bool)
+
+    def measure_mouth(self, gray: Image, pose: Array) -> tuple[float, float]:
+        """`measure_flow` since the frame before; NaN at the first."""
+        crop = sample_crop(gray, crop_affine(pose, self._mouth_center, _MOUTH_HALF, _MOUTH), _MOUTH)
+        last, self._last = self._last, crop
+        if last is None:
+            return np.nan, np.nan
+        flow = np.zeros((*crop.shape, 2), np.float32)
+        return measure_flow(np.asarray(self._flow.calc(last, crop, flow), np.float32))
+
+    def reduce_upper_face(self, gray: Image, pose: Array) -> Array:
+        """[28,48] gray levels."""
+        fine = (_UPPER[0] * 4, _UPPER[1] * 4)
+        crop = sample_crop(gray, crop_affine(pose, _UPPER_CENTER, _UPPER_HALF, fine), fine)
+        return np.asarray(cv2.resize(crop.astype(np.float32), _UPPER, interpolation=cv2.INTER_AREA), np.float64)
+
+    def measure_face(self, gray: Image, pose: Array) -> tuple[float, Image]:
+        """Laplacian variance and thumbnail [64,64] of the aligned face."""
+        crop = sample_crop(gray, crop_affine(pose, _FACE_CENTER, geometry.FACE_HALF, self._size), self._size)
+        laplacian = cv2.Laplacian(crop, cv2.CV_64F)[self._mask]
+        thumb = cv2.resize(crop, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
+        return float(laplacian.var()), np.asarray(thumb, np.uint8)
+
+
+def _spread_frames(seen: NDArray[np.intp], count: int) -> set[int]:
+    """About `count` of the frames, spread over the clip."""
+    return set(seen[np.linspace(0, len(seen) - 1, count).round().astype(int)].tolist())
+
+
+def extract_features(
+    frames: Frames, layout: FaceLayout | None = None, networks: FeatureNetworks = _EMBEDDED
+) -> ClipFeatures:
+    """Show a clip to every evaluator.
+
+    Args:
+        frames: Passes over the clip's RGB frames.
+        layout: Of the source that the clip is compared with; its own by default.
+        networks: For the recognition and expression vectors.
+
+    Raises:
+        FaceError: No frame shows a face.
+    """
+    points = track_landmarks(frames)
+    count, seen = len(points), np.flatnonzero(np.isfinite(points[:, 0, 0]))
+    if not len(seen):
+        raise FaceError(f"the judge sees no face in any of {count} frames")
+    layout = layout if layout is not None else geometry.fit_layout(points)
+    pose = geometry.estimate_poses(points, layout)
+    meter, last = _CropMeter(layout), -1
+    recognize = networks.recognition or _face_recognizer()
+    identified, expressed = _spread_frames(seen, _IDENTITY_FRAMES), _spread_frames(seen, _EXPRESSION_FRAMES)
+    emotion, flow = np.full((count, len(CLASSES)), np.nan), np.full((count, 2), np.nan)
+    upper, sharpness = np.full((count, _UPPER[1], _UPPER[0]), np.nan), np.full(count, np.nan)
+    thumbs = np.zeros((count, _THUMB, _THUMB), np.uint8)
+    identity, expression = [], []
+    for index, rgb in enumerate(frames()):
+        if not np.isfinite(points[index, 0, 0]):
+            continue
+        if last != index - 1:
+            meter = _CropMeter(layout)  # flow across a gap means nothing
+        last = index
+        gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+        flow[index] = meter.measure_mouth(gray, pose[index])
+        upper[index] = meter.reduce_upper_face(gray, pose[index])
+        sharpness[index], thumbs[index] = meter.measure_face(gray, pose[index])
+        emotion[index], features = _fer_classifier()(rgb, points[index])
+        if networks.expression is None:
+            expression.append(features)
+        elif index in expressed:
+            expression.append(networks.expression(rgb, points[index]))
+        if index in identified:
+            identity.append(recognize(rgb, points[index]))
+    expressions = np.stack(expression)
+    expressions /= np.maximum(np.linalg.norm(expressions, axis=1, keepdims=True), 1e-12)
+    vectors = np.stack(identity), expressions
+    return ClipFeatures(points, emotion, flow[:, 0], flow[:, 1], upper, thumbs, sharpness, *vectors, layout)

@@ -1,0 +1,230 @@
+"""What outputs are compared with beside their source: real clips of the same person.
+
+Their neutral clips say who they are, their clips of the asked emotion what it looks like (FAD, CSIM), and a clip of the
+same words in that emotion how the mouth really moves.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cdrl.errors import FaceError, InputError
+from cdrl.evaluation import measures
+from cdrl.evaluation.aligned_ground_truth import Take, align_ground_truth
+from cdrl.evaluation.clip_cache import FeatureCache
+from cdrl.evaluation.clip_features import ClipFeatures
+from cdrl.evaluation.clip_tables import ClipRecord, select_neutral_clips
+from cdrl.evaluation.evaluators import CLASSES
+from cdrl.evaluation.json_numbers import finite_or_none
+from cdrl.evaluation.score import Scores, align_frames, explain_missing
+
+Array = NDArray[np.float64]
+Row = dict[str, Any]
+
+Features = tuple[Array, NDArray[np.floating]]
+"""Recognition [N,D] and expression [M,D'] vectors."""
+_FEWEST = 2  # features on each side that have a covariance
+
+
+@dataclass
+class References:
+    """The real clips of a data set, by person."""
+
+    clips: Sequence[ClipRecord]
+    """All that may be neutral references."""
+    real: Sequence[ClipRecord]
+    """Those that show a labeled emotion."""
+    cache: FeatureCache
+    unread: dict[str, str] = field(default_factory=dict)
+    """Name of a real clip that cannot be read or shows no face → why; it is left out."""
+    _identity: dict[tuple[str, str], Array | None] = field(default_factory=dict)
+    _truths: dict[tuple[Path, str], list[Array]] = field(default_factory=dict)
+
+    def extract(self, clip: ClipRecord) -> ClipFeatures | None:
+        """Return the clip's features in its own layout; None, and a note in `unread`, where there are none."""
+        try:
+            return self.cache.extract(clip.path)
+        except (InputError, FaceError) as error:
+            self.unread[clip.path.name] = str(error)
+            return None
+
+    def _extract_all(self, clips: Sequence[ClipRecord]) -> list[ClipFeatures]:
+        return [features for clip in clips if (features := self.extract(clip)) is not None]
+
+    def find_identity(self, person: str, sentence: str = "") -> Array | None:
+        """Return recognition vectors [N,D] of a person's neutral clips of other sentences (all, where it is empty)."""
+        key = (person, sentence)
+        if key not in self._identity:
+            clips = [c for c in select_neutral_clips(self.clips, person) if not sentence or c.sentence != sentence]
+            vectors = [features.identity for features in self._extract_all(clips)]
+            self._identity[key] = np.concatenate(vectors) if vectors else None
+        return self._identity[key]
+
+    def find_real(self, person: str, emotion: str, without: Collection[Path] = ()) -> list[ClipFeatures]:
+        """Return the features of the person's real clips of an emotion.
+
+        Args:
+            person: Who is seen.
+            emotion: What they show.
+            without: Files that were edited: an output must not be near because its source shows the emotion already.
+        """
+        clips = [clip for clip in self.real if (clip.person, clip.emotion) == (person, emotion)]
+        return self._extract_all([clip for clip in clips if clip.path.resolve() not in without])
+
+    def _find_truths(self, source: ClipRecord, features: ClipFeatures, emotion: str) -> list[Array]:
+        """`mouth_shape` [T,40,2], at the source's frames, of every real take of its words in the emotion."""
+        key = (source.path, emotion)
+        if key not in self._truths:
+            wanted = (source.person, emotion, source.words, source.dataset)
+            takes = [c for c in self.real if source.words and (c.person, c.emotion, c.words, c.dataset) == wanted]
+            ours = Take(features.points, source.path, source.sound)
+            self._truths[key] = []
+            for clip in takes:
+                real = self.extract(clip) if clip.path != source.path else None
+                aligned = align_ground_truth(ours, Take(real.points, clip.path, clip.sound)) if real else None
+                if aligned is not None:
+                    self._truths[key].append(measures.mouth_shape(aligned[0]))
+        return self._truths[key]
+
+    def score_mouth(
+        self, source: ClipRecord, features: ClipFeatures, output: ClipFeatures, emotion: str, lag: int = 0
+    ) -> Scores:
+        """Compare mouths with the person's real takes of the same words in the emotion.
+
+        Args:
+            source: The clip that was edited.
+            features: Its features.
+            output: The edited file's features.
+            emotion: The one that was asked for.
+            lag: Frames that the output is behind its source.
+
+        Returns:
+            `mouth_distance` of the output and `mouth_distance_source`, in percent of the eyes' distance, mean over the
+            takes; empty where nobody said these words in that emotion, None where no frame of any take has a face in
+            both.
+        """
+        truths = self._find_truths(source, features, emotion)
+        here, there = align_frames(features, output, lag)
+        shapes = {"mouth_distance": output.points[there], "mouth_distance_source": features.points[here]}
+        scores: Scores = {}
+        for name, points in shapes.items() if truths else ():
+            distances = [measures.mouth_distance(measures.mouth_shape(points), truth[here]) for truth in truths]
+            known = [distance for distance in distances if distance is not None]
+            scores[name] = float(np.mean(known)) if known else None
+        return scores
+
+    def describe_real_clips(self) -> list[Row]:
+        """Return what the emotion network gives each real clip, and how like its person's neutral frames it is."""
+        rows: list[Row] = []
+        for clip in self.real:
+            features = self.extract(clip)
+            if features is None:
+                continue
+            own = self.find_identity(clip.person)
+            others = [
+                cosine
+                for (person, _sentence), vectors in self._identity.items()
+                if person != clip.person and vectors is not None
+                if (cosine := measures.identity_cosine(features.identity, vectors)) is not None
+            ]
+            rows.append(
+                {
+                    "person": clip.person,
+                    "emotion": clip.emotion,
+                    "source": clip.path.name,
+                    "p": {name: measures.mean_probability(features.emotion, k) for k, name in enumerate(CLASSES)},
+                    "identity": None if own is None else measures.identity_cosine(features.identity, own),
+                    "identity_others": float(np.mean(others)) if others else None,
+                }
+            )
+        return rows
+
+    def estimate_floor(self, people: Collection[str]) -> Row:
+        """Compare real frames with other real frames of the same person and emotion: no edit can be better.
+
+        Odd clips against even ones where there are two or more, else the halves of the one clip. N is half of what an
+        edit is compared at, which makes FAD larger: `frames` says what it was.
+        """
+        values: list[Row] = []
+        for person, emotion in sorted({(clip.person, clip.emotion) for clip in self.real if clip.person in people}):
+            if clips := self.find_real(person, emotion):
+                values.append({"person": person, **compare_to_real(*_split_halves(clips))})
+        table = pd.DataFrame(values, columns=["person", "fad", "csim", "fad_frames"])
+        means = table.astype({"fad": float, "csim": float}).groupby("person")[["fad", "csim"]].mean()
+        counts = table["fad_frames"].dropna()
+        return {
+            "fad": finite_or_none(means["fad"].mean()),
+            "csim": finite_or_none(means["csim"].mean()),
+            "frames": [int(counts.min()), int(counts.max())] if len(counts) else None,
+            "people": list(means.index[means["csim"].notna()]),
+        }
+
+
+def _join_features(clips: Sequence[ClipFeatures]) -> Features:
+    return np.concatenate([clip.identity for clip in clips]), np.concatenate([clip.expression for clip in clips])
+
+
+def _split_halves(clips: Sequence[ClipFeatures]) -> tuple[Features, Features]:
+    if len(clips) > 1:
+        return _join_features(clips[::2]), _join_features(clips[1::2])
+    identity, expression = clips[0].identity, clips[0].expression
+    n, m = len(identity) // 2, len(expression) // 2
+    return (identity[:n], expression[:m]), (identity[n:], expression[m:])
+
+
+@dataclass
+class Groups:
+    """The outputs of each block, method, person and emotion: FAD and CSIM are of such a group, not of a clip."""
+
+    references: References
+    _outputs: dict[tuple[str, str, str, str], list[tuple[Row, Path, Features]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def add(self, row: Row, source: Path, output: ClipFeatures) -> None:
+        """Remember the features of a row's output, and the file that it was made of."""
+        vectors = output.identity, output.expression.astype(np.float32)
+        self._outputs[row["block"], row["method"], row["person"], row["emotion"]].append(
+            (row, source.resolve(), vectors)
+        )
+
+    def fill_scores(self) -> None:
+        """Write `fad`, `fad_frames` and `csim` of its group into the measures of every row.
+
+        Rows of a person without a real clip of that emotion, beside what was edited, get none.
+        """
+        for (_, _, person, emotion), outputs in self._outputs.items():
+            real = self.references.find_real(person, emotion, {source for _, source, _ in outputs})
+            if not real:
+                continue
+            recognition, expression = (np.concatenate(parts) for parts in zip(*(v for _, _, v in outputs), strict=True))
+            values = compare_to_real((recognition, expression), _join_features(real))
+            for row, _, _ in outputs:
+                row["measures"].update(values)
+                row.setdefault("reasons", {}).update(explain_missing({"csim": values["csim"]}))
+
+
+def compare_to_real(outputs: Features, real: Features) -> Row:
+    """Compute FAD and CSIM of one group.
+
+    Args:
+        outputs: Features of the outputs.
+        real: Features of the real frames.
+
+    Returns:
+        `csim`, None where a side has no frame. `fad`, of the same number of frames, `fad_frames`, on both sides; with
+        fewer than two there is none.
+    """
+    values: Row = {"csim": measures.pairwise_cosine(outputs[1].astype(np.float64), real[1].astype(np.float64))}
+    ours, theirs = measures.match_counts(outputs[0], real[0])
+    if len(ours) >= _FEWEST:
+        values |= {"fad": measures.frechet_distance(ours, theirs), "fad_frames": len(ours)}
+    return values

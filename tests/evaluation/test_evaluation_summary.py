@@ -1,0 +1,216 @@
+"""Summaries with answers known beforehand: people as units, misses as zeros, shares of real clips, pairs."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cdrl.errors import UsageError
+from cdrl.evaluation.benchmark import write_reports
+from cdrl.evaluation.benchmark_config import BenchmarkConfig
+from cdrl.evaluation.measure_registry import COLUMNS, EMOTIONS, EXCLUDED_FROM_MEAN, FAILURE_SCORES
+from cdrl.evaluation.report import render_markdown, write_html
+from cdrl.evaluation.summary import (
+    average_people,
+    compare_methods,
+    estimate_mean,
+    make_real_table,
+    make_table,
+    parse_pairs,
+    share_of_real,
+    summarize,
+)
+
+
+def row(
+    method: str, person: str, emotion: str, p: float, failed: str | None = None, source: str = "s"
+) -> dict[str, Any]:
+    numbers = dict.fromkeys(COLUMNS, 0.5) | {"p_target": p}
+    if failed is not None:
+        numbers = dict(FAILURE_SCORES)
+    return {
+        "method": method,
+        "block": "neutral",
+        "person": person,
+        "emotion": emotion,
+        "source": f"{person} {source}",
+        "failed": failed,
+        "measures": numbers,
+    }
+
+
+def real(person: str, emotion: str, p: float) -> dict[str, Any]:
+    return {"person": person, "emotion": emotion, "p": {emotion: p}, "identity": 0.97, "identity_others": 0.85}
+
+
+def test_a_miss_counts_as_zero_where_zero_means_something() -> None:
+    people = average_people(make_table([row("m", "a", "sad", 0.8), row("m", "a", "sad", 0, failed="no face")]))
+    assert people.loc["a", "p_target"] == pytest.approx(0.4)
+    assert people.loc["a", "identity"] == pytest.approx(0.5)
+
+
+def test_clips_of_an_emotion_are_averaged_before_emotions_and_emotions_before_people() -> None:
+    rows = [row("m", "a", "sad", 0.0), row("m", "a", "sad", 0.2), row("m", "a", "happy", 0.9), row("m", "b", "sad", 1)]
+    people = average_people(make_table(rows))["p_target"]
+    assert people.to_dict() == {"a": pytest.approx(0.5), "b": 1}
+    assert estimate_mean(people)["mean"] == pytest.approx(0.75)
+
+
+def test_a_bootstrap_interval_is_drawn_over_people_and_repeats() -> None:
+    people = pd.Series({str(k): k + 0.25 for k in range(8)})
+    cell = estimate_mean(people)
+    assert cell == estimate_mean(people) and cell["low"] < cell["mean"] < cell["high"]
+    random = np.random.default_rng(0)
+    means = [people.to_numpy()[random.integers(0, 8, 8)].mean() for _ in range(2000)]
+    assert [cell["low"], cell["high"]] == pytest.approx(np.percentile(means, [2.5, 97.5]))
+    assert estimate_mean(people[:1])["low"] is None
+
+
+def test_the_share_uses_own_real_clips_and_falls_back_to_all_people() -> None:
+    rows = [row("m", "a", "happy", 0.4), row("m", "b", "happy", 0.2)]
+    target = [real("a", "happy", 0.8), real("c", "happy", 0.4), real("c", "happy", 0.2)]
+    share = share_of_real(make_table(rows), make_real_table(target), "happy")
+    assert share is not None
+    assert share["real"] == pytest.approx((0.8 + (0.8 + 0.3) / 2) / 2)  # a: own .8; b: mean of people a and c
+    assert share["share"] == pytest.approx(0.3 / share["real"])
+    assert share["own"] == ["a"]
+    assert share_of_real(make_table(rows), make_real_table(target), "sad") is None
+
+
+def test_fear_is_apart() -> None:
+    rows = [row("m", "a", "happy", 0.4), row("m", "a", "fear", 1.0)]
+    summary = summarize(rows, [real("a", "happy", 0.8), real("a", "fear", 0.1)])["blocks"]["all"]["methods"]["m"]
+    assert summary["measures"]["p_target"]["mean"] == pytest.approx(0.4)
+    assert summary["share"] == pytest.approx(0.5)
+    assert summary["emotions"]["fear"]["share"] == pytest.approx(10)
+    assert not set(EXCLUDED_FROM_MEAN) & set(EMOTIONS)
+
+
+def test_shares_are_a_ratio_of_means_and_a_mean_capped_at_one() -> None:
+    rows = [row("m", "a", "happy", 0.4), row("m", "a", "sad", 0.3)]
+    target = [real("a", "happy", 0.8), real("a", "sad", 0.1)]  # a network that hardly sees this person's sadness
+    summary = summarize(rows, target)["blocks"]["all"]["methods"]["m"]
+    assert summary["share"] == pytest.approx(0.7 / 0.9)
+    assert summary["share_capped"] == pytest.approx((0.5 + 1) / 2)
+    assert summary["identity_margin"] == pytest.approx(0.5 - 0.97)
+
+
+def test_paired_differences_use_common_clips_only() -> None:
+    rows = [
+        row("cdrl", "a", "happy", 0.9),
+        row("cdrl", "b", "happy", 0.3),
+        row("cdrl", "c", "happy", 0.0),
+        row("NED", "a", "happy", 0.5),
+        row("NED", "b", "happy", 0.4),
+    ]
+    difference = compare_methods(make_table(rows), "cdrl", "NED")["p_target"]
+    assert difference["people"] == {"a": pytest.approx(0.4), "b": pytest.approx(-0.1)}
+    assert difference["mean"] == pytest.approx(0.15) and difference["better"] == 1 and difference["clips"] == 2
+
+
+def test_a_difference_has_an_interval_over_people_and_a_median_over_pairs() -> None:
+    values = {"a": (0.9, 0.5), "b": (0.3, 0.4), "c": (0.2, 0.1)}
+    rows = [row(name, who, "sad", p[k]) for who, p in values.items() for k, name in enumerate(("x", "y"))]
+    cell = compare_methods(make_table(rows), "x", "y")["p_target"]
+    assert cell["median"] == pytest.approx(0.1)
+    assert cell["low"] == pytest.approx(-0.1) and cell["high"] == pytest.approx(0.4)
+
+
+def test_the_same_source_with_two_references_is_two_pairs() -> None:
+    rows = [row(name, "a", "sad", p) for p in (0.2, 0.4) for name in ("x", "y")]
+    for k, each in enumerate(rows):
+        each["reference"] = f"reference {k // 2}"
+    assert compare_methods(make_table(rows), "x", "y")["p_target"]["clips"] == 2
+
+
+def test_less_is_better_for_distances() -> None:
+    rows = [row("x", "a", "sad", 0.5), row("y", "a", "sad", 0.5)]
+    rows[0]["measures"] |= {"fad": 0.1, "csim": 0.8}
+    rows[1]["measures"] |= {"fad": 0.3, "csim": 0.9}
+    found = compare_methods(make_table(rows), "x", "y")
+    assert found["fad"]["better"] == 1 and found["csim"]["better"] == 0
+
+
+def test_asked_pairs_take_the_place_of_the_default_ones() -> None:
+    rows = [row(name, "a", "sad", 0.5) for name in ("cdrl", "NED", "plain copy")]
+    default = summarize(rows, [])["blocks"]["all"]
+    assert default["pairs"] == {"NED": ["cdrl", "NED"], "plain copy": ["cdrl", "plain copy"]}
+    asked = summarize(rows, [], parse_pairs(["NED:plain copy", "NED:absent"]))["blocks"]["all"]
+    assert list(asked["paired"]) == ["NED − plain copy"]
+    with pytest.raises(UsageError, match="NAME:NAME"):
+        parse_pairs(["NED"])
+
+
+def test_likeness_says_its_frames_and_who_was_left_out() -> None:
+    rows = [row("m", "a", "sad", 0.5), row("m", "b", "sad", 0.5)]
+    rows[0]["measures"] |= {"fad_frames": 6}
+    for measure in ("fad", "csim"):
+        del rows[1]["measures"][measure]
+    summary = summarize(rows, [real("a", "sad", 0.8)])
+    method = summary["blocks"]["all"]["methods"]["m"]
+    assert (
+        method["fad_frames"] == [6, 6]
+        and method["without_real"] == 1
+        and list(method["measures"]["fad"]["people"]) == ["a"]
+    )
+    text = render_markdown(
+        {"set": "tune", "judges": {}, "rows": rows, "real": [real("a", "sad", 0.8)], "summary": summary}
+    )
+    assert "m 6–6, 1 people's emotions without a real clip left out" in text
+
+
+def test_the_markdown_names_every_method_person_and_failure() -> None:
+    rows = [
+        row("cdrl", "a", "happy", 0.9),
+        row("NED", "a", "happy", 0.5),
+        row("cdrl", "b", "sad", 0, failed="no face at all"),
+    ]
+    real_rows = [real("a", "happy", 0.8), real("b", "sad", 0.8)]
+    result = {"set": "tune", "judges": {"emotion": "x"}, "rows": rows, "real": real_rows}
+    result["summary"] = summarize(rows, real_rows)
+    text = render_markdown(result)
+    for word in ("cdrl − NED", "no face at all", "| b | sad |", "fear is printed"):
+        assert word in text
+
+
+def strict(text: str) -> Any:
+    """JSON as every reader takes it, without NaN and Infinity."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("real_rows", [[], [real("a", "happy", 0.0)], [real("b", "sad", 0.4)]])
+def test_a_report_holds_null_and_why_where_there_is_no_number(tmp_path: Path, real_rows: list[dict[str, Any]]) -> None:
+    rows = [row("m", "a", "happy", 0.4), row("m", "a", "happy", 0.2, source="t")]
+    rows[0]["measures"] |= {"flicker": math.nan}
+    result = {"set": "tune", "judges": {}, "rows": rows, "real": real_rows}
+    write_reports(
+        BenchmarkConfig(data=tmp_path, json=tmp_path / "n.json", markdown=tmp_path / "n.md"),
+        {**result, "summary": summarize(rows, real_rows)},
+    )
+    found = strict((tmp_path / "n.json").read_text())
+    method = found["summary"]["blocks"]["all"]["methods"]["m"]
+    assert method["share"] is None and "real clip" in method["reasons"]["share"]
+    assert method["emotions"]["happy"]["share"] is None and method["emotions"]["happy"]["reason"]
+    assert found["rows"][0]["measures"]["flicker"] is None
+    assert "nan" not in (tmp_path / "n.md").read_text()
+
+
+def test_one_person_has_no_interval_in_any_table(tmp_path: Path) -> None:
+    rows = [row(name, "a", "happy", p) for name, p in (("cdrl", 0.4), ("NED", 0.2))]
+    summary = summarize(rows, [real("a", "happy", 0.8)])
+    block = summary["blocks"]["all"]
+    assert block["methods"]["cdrl"]["measures"]["p_target"]["low"] is None
+    assert block["paired"]["NED"]["p_target"]["high"] is None
+    result = {"set": "tune", "judges": {}, "rows": rows, "real": [real("a", "happy", 0.8)], "summary": summary}
+    text = render_markdown(result)
+    assert ".40 [–]" in text and "+.20 [–], +.20 (1/1)" in text
+    write_html(result, None, tmp_path / "n.html")
+    assert "0.40–0.40" not in (tmp_path / "n.html").read_text()
