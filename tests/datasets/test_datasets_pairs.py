@@ -9,10 +9,10 @@ import pytest
 from made_prepared import make_prepared, pack
 
 from cdrl.datasets.pairs import align_by_position, align_frames, group_by_content
-from cdrl.datasets.preparation import PreparationSettings
+from cdrl.datasets.preparation import PreparationSettings, prepare_clip
 from cdrl.datasets.prepared import GroundTruth, PreparedDataset
 from cdrl.datasets.table import read_dataset
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
 from cdrl.speech.loading import load_speech_encoder
 
@@ -58,20 +58,21 @@ def error(pairs: np.ndarray, truth: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def take(repository, tmp_path_factory):
     """A real take: landmarks [60, 478, 3], and its sound."""
-    from cdrl.datasets.preparation import prepare_clip
-
     clip = next(c for c in read_dataset(repository / "examples").clips if c.emotion == "neutral")
-    folder = pack(
-        tmp_path_factory.mktemp("take"), [(clip.id, prepare_clip(clip, PreparationSettings(speech="mel")).data)]
-    )
+    sample = prepare_clip(clip, PreparationSettings(speech="mel")).data
+    folder = pack(tmp_path_factory.mktemp("take"), [(clip.id, sample)])
     return PreparedDataset.open([folder]).clips[0], read_samples(clip.path)
 
 
+def made_clips(folder: Path, **how):
+    return PreparedDataset.open([make_prepared(folder, **how)]).clips
+
+
 def pair_of(folder: Path, take, copy_landmarks, copy_times, speech, copy_speech):
-    """The take and its stretched copy as prepared clips."""
+    """The stretched copy and the take as prepared clips."""
     first = {"times": take.times, "landmarks": take.landmarks, "speech": speech}
     second = {"times": copy_times, "landmarks": copy_landmarks, "speech": copy_speech}
-    return PreparedDataset.open([make_prepared(folder, given=(second, first))]).clips
+    return made_clips(folder, given=(second, first))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_speech(take, stretched, tmp_path, spec):
     times, places, landmarks = stretched
     try:
         encoder = load_speech_encoder(spec)
-    except AssetError as missing:
+    except ModelFileError as missing:
         pytest.skip(str(missing))
     original_speech = encoder(take[1]).resample(take[0].times)
     copy_speech = encoder(stretched_sound(take[1], 2.6)).resample(times)
@@ -112,24 +113,17 @@ def test_speech(take, stretched, tmp_path, spec):
 
 
 def test_the_exact_map_goes_before_everything(tmp_path):
-    prepared = PreparedDataset.open([make_prepared(tmp_path, actors=("p1",), frames=40)])
-    groups = group_by_content(prepared.clips)
+    groups = group_by_content(made_clips(tmp_path, actors=("p1",), frames=40))
     assert [len(group) for group in groups] == [3, 3]
     a, b, _ = groups[0]
     pairs = align_frames(a, b)
-    assert (
-        len(pairs) > 30
-        and np.abs(a.ground_truth.position[pairs[:, 0]] - b.ground_truth.position[pairs[:, 1]]).max() < 0.03
-    )
+    apart = a.ground_truth.position[pairs[:, 0]] - b.ground_truth.position[pairs[:, 1]]
+    assert len(pairs) > 30 and np.abs(apart).max() < 0.03
 
 
 def test_silence_is_no_moment():
     def truth(position, speaking):
-        position = np.array(position, np.float32)
-        count = len(position)
-        return GroundTruth(
-            position, np.zeros(count, np.int64), np.array(speaking, bool), np.zeros((count, 1), np.float32)
-        )
+        return GroundTruth(np.array(position, np.float32), None, np.array(speaking, bool), None)
 
     a = truth([0, 0, 1, 2, 3, 4, 4], [0, 0, 1, 0, 1, 1, 0])
     b = truth([0, 2.1, 3, 4.2, 9], [0, 1, 1, 1, 1])
@@ -139,9 +133,7 @@ def test_silence_is_no_moment():
 
 
 def test_groups_need_the_same_words_person_and_view(tmp_path):
-    clips = PreparedDataset.open([make_prepared(tmp_path, actors=("p1", "p2"), emotions=("happy",), sentences=2)]).clips
+    clips = made_clips(tmp_path, actors=("p1", "p2"), emotions=("happy",), sentences=2)
     assert group_by_content(clips) == []
-    clips += PreparedDataset.open(
-        [make_prepared(tmp_path / "more", actors=("p1",), emotions=("sad",), sentences=1)]
-    ).clips
+    clips += made_clips(tmp_path / "more", actors=("p1",), emotions=("sad",), sentences=1)
     assert [[clip.metadata.emotion for clip in group] for group in group_by_content(clips)] == [["happy", "sad"]]

@@ -24,11 +24,9 @@ def test_mead(tmp_path):
     touch(
         tmp_path,
         *(f"M003/video/front/{e}/level_1/00{n}.mp4" for e in ("neutral", "angry", "disgusted") for n in (1, 2)),
-        "M003/video/front/angry/level_3/001.mp4",
-        "M003/video/front/angry/level_3/003.mp4",
+        *(f"M003/video/{name}.mp4" for name in ("front/angry/level_3/001", "front/angry/level_3/003")),
         "M003/video/left_30/contempt/level_2/001.mp4",
-        "M003/audio/angry/level_1/001.m4a",
-        "M003/audio/happy/level_2/004.m4a",
+        *("M003/audio/angry/level_1/001.m4a", "M003/audio/happy/level_2/004.m4a"),
     )
     table = read_dataset(tmp_path)
     clips = {clip.id: clip for clip in table.clips}
@@ -45,15 +43,12 @@ def test_mead(tmp_path):
         "M003/video/front/angry/level_3/002.mp4: missing: the numbers have a gap",
         "M003/audio/happy/level_2/004.m4a: missing: there is its sound, but no video of it",
     ]
-
-
-def test_mead_transcripts_say_which_words_are_the_same(tmp_path):
-    touch(tmp_path, *(f"W018/video/front/{e}/level_1/001.mp4" for e in ("neutral", "disgusted")))
-    words = "SHE HAD YOUR DARK SUIT"
-    lines = [f"W018_level_1_{emotion}_001 {words}" for emotion in ("neutral", "disgusted")]
-    (tmp_path / "transcripts.txt").write_text("\n".join(lines))
-    first, second = read_dataset(tmp_path).clips
-    assert first.sentence == words and first.sentence_id == second.sentence_id
+    (tmp_path / "transcripts.txt").write_text(
+        "".join(f"M003_level_1_{emotion}_001 SHE HAD YOUR DARK SUIT\n" for emotion in ("angry", "disgusted"))
+    )
+    clips = {clip.id: clip for clip in read_dataset(tmp_path).clips}
+    first, second = (clips[f"M003_front_{emotion}_level_1_001"] for emotion in ("angry", "disgusted"))
+    assert first.sentence == "SHE HAD YOUR DARK SUIT" and first.sentence_id == second.sentence_id
 
 
 def test_ravdess(tmp_path):
@@ -150,15 +145,12 @@ def test_check_names_broken_clips_and_says_so_in_its_exit_code(tmp_path, sample,
     assert total == "broken or missing: 1 clip"
 
 
-def test_people_keep_their_part():
+def test_people_keep_their_split(sample):
     assert assign_split("M003", "mead") == assign_split("1001", "crema_d") == "test"
     assert assign_split("W009", "mead") == assign_split("demo1_video", "wild") == "validation"
     assert assign_split("W023", "mead") == "train"
-    made = [assign_split(f"S{number:04d}", "synthetic") for number in range(1, 61)]
-    assert abs(made.count("train") - 42) <= 1 and abs(made.count("test") - 9) <= 1
+    splits = [assign_split(f"S{number:04d}", "synthetic") for number in range(1, 61)]
+    assert abs(splits.count("train") - 42) <= 1 and abs(splits.count("test") - 9) <= 1
     assert assign_split("somebody", "synthetic") == assign_split("somebody", "synthetic")
-
-
-def test_the_bundled_actor_is_for_the_test(sample):
     clips = read_dataset(sample.parent).clips
     assert list_people(clips) == list_people(clips, "test") == ("crema_d/1001",)

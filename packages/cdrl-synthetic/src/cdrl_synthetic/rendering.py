@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl_synthetic.head import Floats, Ints
 from cdrl_synthetic.shaders import FRAGMENT, VERTEX
 
@@ -74,7 +74,7 @@ class Renderer:
             size: Side of the pictures in pixels.
 
         Raises:
-            AssetError: There is no OpenGL.
+            ModelFileError: There is no OpenGL.
         """
         self._context = _create_context()
         self._size = size
@@ -154,6 +154,6 @@ def _create_context() -> Any:
     try:
         return moderngl.create_context(standalone=True, **backend)
     except Exception as error:  # noqa: BLE001  moderngl and glcontext raise bare ones
-        raise AssetError(
+        raise ModelFileError(
             f"no OpenGL to draw with ({error}); on Debian: apt install libegl1 libgl1-mesa-dri libgles2"
         ) from None
