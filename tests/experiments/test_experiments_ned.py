@@ -13,21 +13,21 @@ torch = pytest.importorskip("torch")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("datasets", "manipulation", "training"))]
 
-from cdrl.training.scenes import SceneOptions  # noqa: E402
-from made_performances import performed, short, small  # noqa: E402
+from recipes import make_supervised_data, replace_slow_models  # noqa: E402
 from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl.cli import main as cli  # noqa: E402
 from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.emotions import EMOTIONS  # noqa: E402
-from cdrl.errors import AssetError, UsageError  # noqa: E402
+from cdrl.errors import ModelFileError, UsageError  # noqa: E402
 from cdrl.manipulation.prior import EmotionPrior  # noqa: E402
-from experiments.expression_codes import encode_shapes  # noqa: E402
 from cdrl.media import read  # noqa: E402
 from cdrl.representations.checkpoints import save_model  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
+from cdrl.training.options import LoopOptions, SupervisionOptions  # noqa: E402
 from experiments import evaluate_ned  # noqa: E402
 from experiments.commands import run_command  # noqa: E402
+from experiments.expression_codes import encode_shapes  # noqa: E402
 from experiments.ned_method import NedEdit, translate_clip  # noqa: E402
 from experiments.ned_networks import WINDOW, Ned, NedConfig, load_ned  # noqa: E402
 from experiments.train_ned import NedTask, Options, run  # noqa: E402
@@ -38,17 +38,17 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def supervisors(monkeypatch):
-    small(monkeypatch)
+    replace_slow_models(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> tuple[Path, Path]:
-    return performed(tmp_path_factory.mktemp("played"), WINDOW + 1)
+    return make_supervised_data(tmp_path_factory.mktemp("played"), WINDOW + 1)
 
 
 def options(folders, output, **changes) -> Options:
-    loop = short(output, STEPS, 1e-3)
-    scene = SceneOptions(**{"clips": 2, "length": WINDOW, "references": 2, **changes})
+    loop = LoopOptions(output, STEPS, 1e-3, 1, 0.0, 0.5, 3, device="cpu", precision="float32")
+    scene = SupervisionOptions(**{"clips": 2, "length": WINDOW, "references": 2, **changes})
     return Options(tuple(folders), loop, scene, batch=4, hidden=8, cache=folders[0].parent / "cache")
 
 
@@ -127,9 +127,9 @@ def test_it_edits_a_clip_with_models_without_the_person(sample, tmp_path):
         "ned",
         {**asdict(networks.config), "prior_sha256": "0"},
     )
-    with pytest.raises(AssetError, match="another prior"):
+    with pytest.raises(ModelFileError, match="another prior"):
         method(sample, "angry", tmp_path / "other.mp4", "1001")
-    with pytest.raises(AssetError, match="without 1002"):
+    with pytest.raises(ModelFileError, match="without 1002"):
         method(sample, "angry", tmp_path / "other.mp4", "1002")
 
 
@@ -143,7 +143,7 @@ def test_the_table_judges_it_right_behind_the_prior_with_models_for_every_person
     tasks = [SimpleNamespace(person="1001")]
     methods = evaluate_ned.choose_methods(given, tasks)
     assert [method.name for method in methods] == ["no edit", "plain copy", "prior", "NED here"]
-    with pytest.raises(AssetError, match="without M003"):
+    with pytest.raises(ModelFileError, match="without M003"):
         evaluate_ned.choose_methods(replace(given, neds=(f"NED={tmp_path}",)), [SimpleNamespace(person="M003")])
     with pytest.raises(UsageError, match="--neds and --priors"):
         evaluate_ned.run(replace(given, priors=None))
@@ -167,5 +167,5 @@ def test_the_commands_say_where_they_are_and_what_is_wrong_in_one_line(capsys):
 
 if __name__ == "__main__":
     patch = pytest.MonkeyPatch()
-    small(patch)
+    replace_slow_models(patch)
     run(options([Path(word) for word in sys.argv[1:3]], Path(sys.argv[3])))

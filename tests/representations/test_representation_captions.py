@@ -6,7 +6,7 @@ import pytest
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.face.landmarks import BLENDSHAPES
-from cdrl.representations.captions import TRAITS, Captioner, all_descriptions, descriptions, measures
+from cdrl.representations.captions import TRAITS, Captioner, describe_emotion, list_descriptions, measure_traits
 
 
 def faces(count=200):
@@ -23,7 +23,7 @@ def face(**units):
 
 
 def test_what_the_face_does_is_said_from_the_brows_down():
-    write = Captioner.of(faces())
+    write = Captioner.fit(faces())
     assert write(face(jawOpen=0.8, browDown=0.6)) == "brows drawn down and together, jaw dropped, mouth wide open"
     smile = write(face(mouthSmile=0.9))
     assert smile == "lip corners drawn up in a smile, mouth closed"
@@ -32,7 +32,7 @@ def test_what_the_face_does_is_said_from_the_brows_down():
 
 
 def test_a_usual_face_is_not_described_by_chance():
-    write = Captioner.of(faces())
+    write = Captioner.fit(faces())
     usual = np.median(faces(), 0)
     assert write(usual) == "nothing in the face stands out"
 
@@ -42,23 +42,23 @@ def test_who_is_rare_counts_as_much_as_who_is_seen_often():
     weights = np.array([1 / 90] * 90 + [1 / 10] * 10)
     column = next(i for i, trait in enumerate(TRAITS) if trait.low)
     both = np.concatenate([often, rare])
-    assert Captioner.of(both).high[column] < Captioner.of(both, weights).high[column]
+    assert Captioner.fit(both).high[column] < Captioner.fit(both, weights).high[column]
 
 
 def test_sides_are_averaged():
     made = face()
     made[BLENDSHAPES.index("mouthSmileLeft")] = 0.6
     column = next(i for i, trait in enumerate(TRAITS) if "smile" in trait.high)
-    assert measures(made[None])[0, column] == pytest.approx(0.3)
+    assert measure_traits(made[None])[0, column] == pytest.approx(0.3)
 
 
 def test_no_face_cannot_tell_what_is_usual():
     with pytest.raises(UsageError, match="blendshapes"):
-        Captioner.of(np.zeros((0, 52), np.float32))
+        Captioner.fit(np.zeros((0, 52), np.float32))
 
 
 def test_descriptions_are_many_and_nobody_elses():
-    texts, numbers = all_descriptions()
+    texts, numbers = list_descriptions()
     assert len(set(texts)) == len(texts) == len(numbers)
-    assert all(len(descriptions(emotion)) >= 10 for emotion in EMOTIONS)
-    assert texts[numbers.index(1)] == descriptions("angry")[0]
+    assert all(len(describe_emotion(emotion)) >= 10 for emotion in EMOTIONS)
+    assert texts[numbers.index(1)] == describe_emotion("angry")[0]

@@ -9,8 +9,8 @@ tokenizers = pytest.importorskip("tokenizers")
 
 from cdrl.errors import InputError, InputNotFoundError  # noqa: E402
 from cdrl.representations.clip import DEVIATION, MEAN, clip_input, load_clip  # noqa: E402
-from cdrl.representations.text import with_context  # noqa: E402
-from cdrl.representations.vlm import sentences, vision_language_model  # noqa: E402
+from cdrl.representations.text import prepend_context  # noqa: E402
+from cdrl.representations.vlm import embed_sentences, load_vision_language_model  # noqa: E402
 
 torch.set_num_threads(1)
 WORDS = "a angry brows calm down face happy of person picture sad the together up and pulled".split()  # noqa: SIM905
@@ -89,7 +89,7 @@ def test_sentences_are_as_the_models_own_code_reads_them(folder, reference):
     model = load_clip(folder)
     texts = ["a happy face", "the brows pulled down and together"]
     with torch.no_grad():
-        found = sentences(model, texts)
+        found = embed_sentences(model, texts)
         for text, vector in zip(texts, found, strict=True):
             numbers = [1, *(WORDS.index(word) + 2 for word in text.split()), 39]
             wanted = reference.get_text_features(input_ids=torch.tensor([numbers]))
@@ -101,13 +101,13 @@ def test_a_learned_context_reaches_the_end_mark(folder):
     model = load_clip(folder)
     words, there = model.text.words(["a happy face " * 6])  # with a context, too long: the end mark must stay
     context = torch.randn(1, 8, model.text.word_width, requires_grad=True)
-    model.words(*with_context(context, words, there)).sum().backward()
+    model.words(*prepend_context(context, words, there)).sum().backward()
     assert context.grad.abs().min() > 0
 
 
 def test_what_is_no_clip_is_refused(folder, tmp_path):
     with pytest.raises(InputNotFoundError, match=r"config\.json"):
-        vision_language_model(f"clip:{tmp_path}")
+        load_vision_language_model(f"clip:{tmp_path}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match="cdrl convert"):
         load_clip(tmp_path)

@@ -16,10 +16,10 @@ from cdrl.representations.content import (  # noqa: E402
     WINDOW,
     ContentConfig,
     ContentModel,
+    gather_speech_windows,
     load_content,
-    speech_windows,
 )
-from cdrl.representations.encoders import LandmarkEncoder, framed, image_encoder  # noqa: E402
+from cdrl.representations.encoders import LandmarkEncoder, load_image_encoder, pad_to_region  # noqa: E402
 from cdrl.representations.landmark_network import LandmarkNetwork  # noqa: E402
 
 FACE = 204  # pixels of the network's 256 that the crop takes: its face then fills what it does in the network's own
@@ -55,7 +55,7 @@ def test_the_network_in_torch_gives_the_landmarks_of_the_runtime(face):
     network = LandmarkNetwork()
     points, there = network(picture(frame, region, 256))
     matrix = region.matrix(256)
-    expected = BundleDetector().landmarks(frame, region)
+    expected = BundleDetector().estimate_landmarks(frame, region)
     found = points[0, :, :2].numpy() @ matrix[:, :2].T + matrix[:, 2]
     assert np.abs(found - expected.points[:, :2]).max() < 0.01
     assert torch.sigmoid(there).item() == pytest.approx(expected.presence, abs=1e-4)
@@ -63,7 +63,7 @@ def test_the_network_in_torch_gives_the_landmarks_of_the_runtime(face):
 
 def test_an_aligned_crop_is_framed_as_the_network_wants_it(face):
     frame, points, _, aligned = face
-    found = LandmarkNetwork()(framed(picture(frame, aligned, 224)))[0][0, :, :2].numpy()
+    found = LandmarkNetwork()(pad_to_region(picture(frame, aligned, 224)))[0][0, :, :2].numpy()
     found = (found - (256 - FACE) / 2) * 224 / FACE
     matrix = aligned.matrix(224)
     there = found @ matrix[:, :2].T + matrix[:, 2]
@@ -96,8 +96,8 @@ def test_a_clip_is_its_windows():
     content = model(images, speech)
     assert content.shape == (2, 12, CONFIG.dimensions)
     maps = model.maps(images[1])
-    assert model.windows(torch.tensor([0, 6]), 12).tolist() == [[0, 0, 0, 2, 4], [2, 4, 6, 8, 10]]
-    alone = model.embed(maps[[2, 4, 6, 8, 10]][None], speech_windows(speech[1], torch.tensor([6])))[0]
+    assert model.window_frames(torch.tensor([0, 6]), 12).tolist() == [[0, 0, 0, 2, 4], [2, 4, 6, 8, 10]]
+    alone = model.embed(maps[[2, 4, 6, 8, 10]][None], gather_speech_windows(speech[1], torch.tensor([6])))[0]
     assert torch.allclose(alone[0], content[1, 6], atol=1e-5)
     images[1, 3] = 0
     assert torch.allclose(model(images, speech)[1, 6], content[1, 6], atol=1e-5)
@@ -117,7 +117,7 @@ def test_without_sound_the_learned_query_asks():
 
 
 def test_windows_hold_the_ends():
-    windows = speech_windows(torch.arange(6.0)[:, None], torch.tensor([0, 5]))
+    windows = gather_speech_windows(torch.arange(6.0)[:, None], torch.tensor([0, 5]))
     assert windows[0, :, 0].tolist() == [0, 0, 0, 0, 0, 1, 2, 3, 4]
     assert windows[1, :, 0].tolist() == [1, 2, 3, 4, 5, 5, 5, 5, 5]
 
@@ -137,4 +137,4 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
 
 def test_an_unknown_encoder_is_refused():
     with pytest.raises(UsageError, match="landmarks, or iresnet50"):
-        image_encoder("vgg")
+        load_image_encoder("vgg")

@@ -45,16 +45,16 @@ def model(vlm):
 
 def test_shapes_and_lengths(model):
     images = torch.rand(3, 3, 224, 224)
-    feature = model.tower(images)
-    vectors = model.heads(feature)
+    feature = model.encode(images)
+    vectors = model.class_vectors(feature)
     assert feature.shape == (3, 16)
     assert vectors.shape == (3, 7, 16)
     assert torch.allclose(vectors.norm(dim=2), torch.ones(3, 7), atol=1e-5)
     assert model.features(images).shape == (3, 7 * 16)
     assert torch.allclose(model.logits(images), (vectors * model.prompts).sum(2) / 0.07, atol=1e-4)
     assert torch.allclose(model.similarity(images, images, "happy"), torch.ones(3), atol=1e-5)
-    one = model.heads(model.tower(images[:1])) * model.prompts
-    other = model.heads(model.tower(images[1:2])) * model.prompts
+    one = model.class_vectors(model.encode(images[:1])) * model.prompts
+    other = model.class_vectors(model.encode(images[1:2])) * model.prompts
     wanted = torch.nn.functional.cosine_similarity(one[:, 2], other[:, 2], dim=1)
     assert torch.allclose(model.similarity(images[:1], images[1:2], 2), wanted, atol=1e-5)
 
@@ -68,9 +68,9 @@ def test_gradients_reach_the_picture_and_no_weight(model):
 
 def test_a_network_of_one_emotion_touches_no_other(model):
     feature = torch.randn(2, 16)
-    before = model.heads(feature)
+    before = model.class_vectors(feature)
     model.head.networks.weights[0][3] += 1
-    moved = (model.heads(feature) - before).abs().amax((0, 2)) > 1e-6
+    moved = (model.class_vectors(feature) - before).abs().amax((0, 2)) > 1e-6
     assert moved.tolist() == [number == 3 for number in range(7)]
 
 

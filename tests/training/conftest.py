@@ -1,4 +1,4 @@
-"""A folder of labelled clips, made of the bundled ones: three people who show every emotion."""
+"""Data of recipes, their finished runs, and a folder of labeled clips: three people who show every emotion."""
 
 import shutil
 from pathlib import Path
@@ -61,3 +61,35 @@ def train(data, cache, tmp_path, capsys):
         return Run(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def data_of(tmp_path_factory):
+    """`data_of(recipe)`: the folder with a recipe's data, made once."""
+    folders = {}
+
+    def make(recipe) -> Path:
+        if recipe.make_data not in folders:
+            folder = tmp_path_factory.mktemp(recipe.name)
+            recipe.make_data(folder)
+            folders[recipe.make_data] = folder
+        return folders[recipe.make_data]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(data_of, tmp_path_factory):
+    """`finished(recipe)`: the folder of a finished run and the published file, trained once."""
+    runs = {}
+
+    def train(recipe) -> tuple[Path, Path]:
+        if recipe.name not in runs:
+            folder = tmp_path_factory.mktemp("run")
+            (folder / "published").mkdir()
+            published = folder / "published" / f"{recipe.name}{recipe.suffix}"
+            recipe.train(recipe.make_options(data_of(recipe), folder / "whole", published))
+            runs[recipe.name] = folder / "whole", published
+        return runs[recipe.name]
+
+    return train

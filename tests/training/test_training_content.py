@@ -1,141 +1,105 @@
-"""`cdrl train content`: from prepared data to a checkpoint; resumes, computes alike on two processes, refuses."""
+"""`cdrl train content`: pairs, augmentations, every form of the loss, and what is refused."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
 
-from made_prepared import make_prepared  # noqa: E402
-from runs import losses, same, started_together, stopped_at, two_processes  # noqa: E402
+from recipes import RECIPES  # noqa: E402
+from runs import losses, started_together  # noqa: E402
 
 from cdrl.cli import main as cli  # noqa: E402
-from cdrl.datasets.prepared import Prepared  # noqa: E402
+from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.errors import OutputError, UsageError  # noqa: E402
 from cdrl.representations.content import load_content  # noqa: E402
-from cdrl.representations.encoders import as_images  # noqa: E402
-from cdrl.training import content  # noqa: E402
-from cdrl.training.content import Options, run  # noqa: E402
+from cdrl.representations.encoders import images_to_tensor  # noqa: E402
+from cdrl.training.content import ContentTask  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
-from cdrl.training.loop import LoopOptions  # noqa: E402
-from cdrl.training.maps import PLAIN  # noqa: E402
-from cdrl.training.moments import draw_moments, twins_of  # noqa: E402
+from cdrl.training.feature_cache import UNAUGMENTED  # noqa: E402
+from cdrl.training.pair_sampling import draw_moments, find_pairs  # noqa: E402
 
-STEPS = 12
-SLOW = 3e-4  # a learning rate at which rounding is not blown up: these networks begin with all features alike
-torch.set_num_threads(1)  # two cost small networks more than they give
+CONTENT = RECIPES["content"]
+torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory) -> tuple[Path, Path]:
-    """Made people with twins, and real ones without."""
-    made = tmp_path_factory.mktemp("prepared")
-    people = [f"p{number:03d}" for number in range(8)]
-    return (
-        make_prepared(made / "synthetic", people, ("neutral", "happy"), 2, 12),
-        make_prepared(made / "real", ["anna"], ("neutral",), 1, 12, dataset="film"),
-    )
+@pytest.fixture
+def data(data_of):
+    return data_of(CONTENT)
 
 
-def options(folders, output, rate=3e-3, **changes) -> Options:
-    loop = LoopOptions(output, STEPS, rate, 2, validate_every=4, device="cpu", precision="float32")
-    given = {"width": 16, "dimensions": 8, "people": 2, "real": 2, "moments": 4, "cache": folders[0].parent / "cache"}
-    return Options(tuple(folders), loop, **{**given, **changes})
-
-
-def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypatch):
-    published = tmp_path / "shipped" / "content.safetensors"
-    published.parent.mkdir()
-    assert run(options(folders, tmp_path / "whole", publish=published)) == 0
-    whole = losses(tmp_path / "whole")
-    assert sum(whole[step] for step in (10, 11, 12)) < sum(whole[step] for step in (1, 2, 3))
+def test_it_learns(finished):
+    output, published = finished(CONTENT)
+    step = losses(output)
+    assert sum(step[number] for number in (10, 11, 12)) < sum(step[number] for number in (1, 2, 3))
     assert load_content(published).config.speech == "made"
-    assert "cdrl train content" in (published.parent / "manifest.json").read_text()
-    with stopped_at(5, content.ContentTask, monkeypatch):
-        run(options(folders, tmp_path / "stopped"))
-    run(options(folders, tmp_path / "stopped"))
-    assert losses(tmp_path / "stopped") == whole
 
 
-def test_two_processes_compute_what_one_does(folders, tmp_path):
-    run(options(folders, tmp_path / "one", SLOW))
-    two_processes(__file__, *folders, tmp_path / "two")
-    assert same(tmp_path / "one", tmp_path / "two")
+def test_a_second_run_into_the_same_folder_is_refused_and_changes_nothing(data, finished, tmp_path, monkeypatch):
+    output, seen = tmp_path / "run", []
+    given = CONTENT.make_options(data, output)
 
-
-def test_a_second_run_into_the_same_folder_is_told_so_and_changes_nothing(folders, tmp_path, monkeypatch):
-    output, told = tmp_path / "run", []
-
-    def loss(self, step, world, whole=content.ContentTask.loss):
-        if step == 6 and not told:
+    def loss(self, step, world, whole=ContentTask.loss):
+        if step == 6 and not seen:
             before = {path: path.read_bytes() for path in output.glob("*.*")}
-            told.append("")
-            try:
-                told.append(f"ended with {run(options(folders, output))}")
-            except OutputError as error:
-                told.append(str(error))
-            words = ["-m", "cdrl", "train", "content", "--output", output, "--device", "cpu", "--data", *folders]
-            told.extend((worker.wait(120), worker.stderr.read()) for worker in started_together(*words, stderr=-1))
-            told.append(before == {path: path.read_bytes() for path in output.glob("*.*")})
+            with pytest.raises(OutputError) as alone:
+                CONTENT.train(given)
+            words = ["-m", "cdrl", "train", "content", "--output", output, "--device", "cpu", "--data", *given.data]
+            workers = started_together(*words, stderr=-1)
+            together = [(worker.wait(120), worker.stderr.read()) for worker in workers]
+            unchanged = before == {path: path.read_bytes() for path in output.glob("*.*")}
+            seen.append((str(alone.value), together, unchanged))
         return whole(self, step, world)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(content.ContentTask, "loss", loss)
-        run(options(folders, output))
-    _, alone, *together, unchanged = told
-    assert "another `cdrl train content` is at work there" in alone and unchanged
+    monkeypatch.setattr(ContentTask, "loss", loss)
+    CONTENT.train(given)
+    ((alone, together, unchanged),) = seen
+    assert "another `cdrl train content` is at work there" in alone
+    assert unchanged
     assert [code for code, _ in together] == [5, 5]
-    assert sorted(said.count(b"\n") for _, said in together) == [0, 1]  # two processes of one run say it once
-    run(options(folders, tmp_path / "whole"))
-    assert losses(output) == losses(tmp_path / "whole")
+    assert sorted(error.count(b"\n") for _, error in together) == [0, 1]  # two processes of one run say it once
+    assert losses(output) == losses(finished(CONTENT)[0])
 
 
-@pytest.mark.parametrize("changes", [{"loss": "pull"}, {"loss": "paper"}, {"audio": False}])
-def test_every_form_of_the_loss_trains(folders, tmp_path, changes):
-    given = options(folders, tmp_path / "run", **changes)
-    run(replace(given, loop=replace(given.loop, steps=2)))
-    assert len(losses(tmp_path / "run")) == 2
+@pytest.mark.parametrize("changes", [{"loss": "alignment"}, {"loss": "paper"}, {"audio": False}])
+def test_every_form_of_the_loss_trains(data, tmp_path, changes):
+    given = CONTENT.make_options(data, tmp_path / "run", **changes)
+    CONTENT.train(replace(given, loop=replace(given.loop, steps=2)))
+    assert all(np.isfinite(list(losses(tmp_path / "run").values())))
 
 
-def test_twins_are_the_same_moments_in_two_emotions(folders):
-    clips = Prepared.open(folders).clips
-    twins = twins_of(clips, 4)
-    assert len(twins) == 8 * 2
-    for pair in twins:
-        assert pair.first.facts.emotion != pair.second.facts.emotion
+def test_pairs_are_the_same_moments_in_two_emotions(data):
+    pairs = find_pairs(PreparedDataset.open([data / "synthetic"]).clips, 4)
+    assert len(pairs) == 8 * 2
+    for pair in pairs:
+        assert pair.first.metadata.emotion != pair.second.metadata.emotion
         frames = draw_moments(pair, 4, np.random.default_rng(0))
-        places = pair.first.truth.position[frames[:, 0]], pair.second.truth.position[frames[:, 1]]
+        places = pair.first.ground_truth.position[frames[:, 0]], pair.second.ground_truth.position[frames[:, 1]]
         assert np.abs(places[0] - places[1]).max() < 0.08
         assert (np.diff(frames[:, 0]) > 0).all()
 
 
-def test_people_trained_on_are_shown_in_several_ways_and_others_as_they_are(folders, tmp_path):
-    given = options(folders, tmp_path / "run", variants=2)
-    task = content.ContentTask(given, Prepared.open(folders), World(0, 1, torch.device("cpu")))
-    for pair, plain in ((task.pairs[0], False), (task.alone[0], True), (task.held_out[0], True)):
-        ways = task._variants(pair, 0)
-        assert list(ways) == ([PLAIN] if plain else [1, 2])
-        maps = [task.maps.at(task.maps.places(pair.first, np.arange(3), way)) for way in ways]
-        image = as_images(pair.first.images(range(3)))
+def test_training_people_are_augmented_and_validation_people_are_not(data, tmp_path):
+    given = CONTENT.make_options(data, tmp_path / "run", variants=2)
+    task = ContentTask(given, PreparedDataset.open(given.data), World(0, 1, torch.device("cpu")))
+    for pair, plain in ((task.pairs[0], False), (task.self_pairs[0], True), (task.validation_pairs[0], True)):
+        variants = task.list_variants(pair, 0)
+        assert list(variants) == ([UNAUGMENTED] if plain else [1, 2])
+        maps = [task.maps.read(task.maps.find_rows(pair.first, np.arange(3), number)) for number in variants]
+        image = images_to_tensor(pair.first.images(range(3)))
         assert torch.allclose(maps[0].float(), task.model.maps(image), rtol=0.01, atol=0.01) == plain
         assert len(maps) == 1 or not torch.equal(*maps)
     assert task.loss(0, task.world)["loss"].isfinite()
 
 
-def test_too_few_people_are_refused_in_one_line(folders, tmp_path, capsys):
-    with pytest.raises(UsageError, match="40 people and one pair at least"):
-        run(options(folders, tmp_path / "run", people=40))
-    with pytest.raises(UsageError, match="the frame in question"):
-        run(options(folders, tmp_path / "run", offsets=(-2, 2)))
-    with pytest.raises(UsageError, match="--variants 0"):
-        run(options(folders, tmp_path / "run", variants=0))
+def test_too_few_people_are_refused_in_one_line(data, tmp_path, capsys):
+    for changes, message in (
+        ({"people": 40}, "40 people and one pair at least"),
+        ({"offsets": (-2, 2)}, "the frame in question"),
+        ({"variants": 0}, "--variants 0"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            CONTENT.train(CONTENT.make_options(data, tmp_path / "run", **changes))
     assert cli.main(["train", "content", "--data", str(tmp_path / "nothing")]) == 3
     assert capsys.readouterr().err.count("\n") == 1
-
-
-if __name__ == "__main__":
-    run(options([Path(word) for word in sys.argv[1:3]], Path(sys.argv[3]), SLOW))

@@ -17,8 +17,9 @@ torch = pytest.importorskip("torch")
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
 
 from cdrl.representations.checkpoints import load_into, load_model, save_model  # noqa: E402
-from cdrl.training.distributed import World, started  # noqa: E402
-from cdrl.training.loop import LoopOptions, fit  # noqa: E402
+from cdrl.training.distributed import World, join_world  # noqa: E402
+from cdrl.training.loop import fit  # noqa: E402
+from cdrl.training.options import LoopOptions  # noqa: E402
 
 BATCH, WIDTH = 8, 6
 
@@ -28,7 +29,7 @@ class Pairs:
 
     def __init__(self, bad_step: int | None = None):
         torch.manual_seed(0)
-        self.rates = {"0.": 0.5}
+        self.rate_factors = {"0.": 0.5}
         self.model = torch.nn.Sequential(torch.nn.Linear(WIDTH, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
         self.bad_step = bad_step
 
@@ -57,7 +58,7 @@ def options(folder, **changes):
 
 
 def train(folder, task=None, settings=None, **changes):
-    with started("cpu", 0) as world:
+    with join_world("cpu", 0) as world:
         return fit(task or Pairs(), options(folder, **changes), world, settings or {})
 
 

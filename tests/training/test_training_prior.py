@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from cdrl.assets import MANIFEST, folder, listed
+from cdrl.assets import MANIFEST, folder, load_manifest
 from cdrl.cli import main as cli
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names
-from cdrl.training.observations import Clip, observe_all
-from cdrl.training.prior import Options
+from cdrl.training.observations import LabeledClip, observe_clips
+from cdrl.training.options import PriorOptions
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def test_a_folder_of_clips_becomes_a_prior(train, tmp_path):
     prior = EmotionPrior.load(tmp_path / "prior.npz")
     assert finite(prior)
     assert prior.offset[EXPRESSIVE.index("happy"), [61, 291], 1].max() < 0  # this actor smiles: corners go up
-    entry = listed(tmp_path)["prior.npz"]
-    assert entry.licence == "CC-BY-NC-SA-4.0"
+    entry = load_manifest(tmp_path)["prior.npz"]
+    assert entry.license == "CC-BY-NC-SA-4.0"
     assert "21 clips" in entry.origin
     assert "3 people" in entry.origin
     offsets, _, photos = run.out.partition("one photo")
@@ -60,10 +60,10 @@ def test_a_second_run_takes_what_was_seen_from_the_cache(train, tmp_path):
 
 
 def test_a_changed_clip_is_seen_anew(data, cache):
-    watched = [Clip(data / "HAP.mp4", "anna", "happy"), Clip(data / "SAD.mp4", "anna", "sad")]
-    before = list(observe_all(watched, cache))
+    watched = [LabeledClip(data / "HAP.mp4", "anna", "happy"), LabeledClip(data / "SAD.mp4", "anna", "sad")]
+    before = list(observe_clips(watched, cache))
     shutil.copy(data / "SAD.mp4", data / "HAP.mp4")
-    after = list(observe_all(watched, cache))
+    after = list(observe_clips(watched, cache))
     assert not np.array_equal(before[0].shapes, after[0].shapes)
     assert np.array_equal(after[0].shapes, after[1].shapes)
 
@@ -80,7 +80,7 @@ def test_a_broken_clip_is_named_and_left_out(train, data, tmp_path):
     for name in ("SAD.mp4", "more.mp4", "missing.mp4"):
         assert name in said.replace(" ", "")
     assert said.count("left out") == 5  # the sad clip of each person, and the two more
-    assert "19 clips" in listed(tmp_path)["prior.npz"].origin
+    assert "19 clips" in load_manifest(tmp_path)["prior.npz"].origin
 
 
 @pytest.mark.parametrize("column", ["path", "actor", "emotion"])
@@ -126,11 +126,11 @@ def test_clips_of_other_emotions_and_of_nobody_are_no_obstacle(train, data, tmp_
     with (data / "clips.csv").open("a", encoding="utf-8") as file:
         file.write("NEU.mp4,anna,contempt\nHAP.mp4,,happy\nANG.mp4,other actor,\n")
     assert train("--no-validate").code == 0
-    assert "23 clips, 3 people" in listed(tmp_path)["prior.npz"].origin
+    assert "23 clips, 3 people" in load_manifest(tmp_path)["prior.npz"].origin
 
 
 def test_somebody_left_out_leaves_no_trace(train, data, table, tmp_path):
-    train("--no-validate", "--leave", "otto", output=tmp_path / "without.npz")
+    train("--no-validate", "--exclude", "otto", output=tmp_path / "without.npz")
     table(lambda row: None if row[1] == "otto" else row)
     train("--no-validate", output=tmp_path / "never.npz")
     one, two = (EmotionPrior.load(tmp_path / name) for name in ("without.npz", "never.npz"))
@@ -138,7 +138,7 @@ def test_somebody_left_out_leaves_no_trace(train, data, table, tmp_path):
 
 
 def test_each_left_out_in_turn_is_a_prior_each(train, tmp_path):
-    assert train("--no-validate", "--leave", "each").code == 0
+    assert train("--no-validate", "--exclude", "each").code == 0
     assert not (tmp_path / "prior.npz").exists()
     for person in ("anna", "otto", "zoe"):
         assert finite(EmotionPrior.load(tmp_path / f"prior_without_{person}.npz"))
@@ -173,7 +173,7 @@ def test_a_damaged_cache_is_made_anew(train, tmp_path):
 
 
 def test_somebody_unknown_cannot_be_left_out(train):
-    run = train("--no-validate", "--leave", "ana")
+    run = train("--no-validate", "--exclude", "ana")
     assert run.code == 2
     assert "ana" in run.err
 
@@ -192,7 +192,7 @@ def test_an_output_with_another_ending_is_refused_before_any_work(train, tmp_pat
 
 
 def test_without_an_output_it_writes_a_file_of_the_users(data, cache, tmp_path, monkeypatch):
-    assert not Options(data).output.is_relative_to(folder())
+    assert not PriorOptions(data).output.is_relative_to(folder())
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", "prior", "--data", str(data), "--cache", str(cache), "--no-validate"]) == 0
     assert finite(EmotionPrior.load(tmp_path / "runs/prior.npz"))
@@ -202,15 +202,15 @@ def test_without_an_output_it_writes_a_file_of_the_users(data, cache, tmp_path, 
 def test_a_prior_that_is_there_is_replaced_only_when_asked(train, tmp_path, leave):
     there = tmp_path / ("prior_without_zoe.npz" if leave == "each" else "prior.npz")
     there.write_text("mine")
-    run = train("--no-validate", "--leave", leave)
+    run = train("--no-validate", "--exclude", leave)
     assert run.code == 5
     assert there.name in run.err
     assert "--overwrite" in run.err
     assert there.read_text() == "mine"
     assert not list(tmp_path.glob("prior_without_anna.npz"))  # nothing is written before all can be
-    assert train("--no-validate", "--leave", leave, "--overwrite").code == 0
+    assert train("--no-validate", "--exclude", leave, "--overwrite").code == 0
     assert finite(EmotionPrior.load(there))
-    assert there.name in listed(tmp_path)
+    assert there.name in load_manifest(tmp_path)
 
 
 def test_a_list_of_something_else_is_named_before_any_work(train, tmp_path):
@@ -222,7 +222,7 @@ def test_a_list_of_something_else_is_named_before_any_work(train, tmp_path):
 
 
 def test_somebody_unknown_is_asked_about_by_a_close_name(train):
-    run = train("--no-validate", "--leave", "anna,Otto")
+    run = train("--no-validate", "--exclude", "anna,Otto")
     assert run.code == 2
     assert "Otto" in run.err
     assert "otto" in run.err

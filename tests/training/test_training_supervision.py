@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from made_supervisors import Content, Emotion  # noqa: E402
+from supervisors import Content, Emotion  # noqa: E402
 
 from cdrl.training.supervision import CDRLSupervision  # noqa: E402
 
@@ -38,12 +38,12 @@ def test_the_terms_are_those_of_explicit_loops(supervision, clips):
     for clip in range(2):
         number = int(EMOTION[clip])
         one, other = (supervision.content(part[clip][None], audio[clip][None])[0] for part in (source, generated))
-        seen = supervision.emotion.weighed(supervision.emotion.tower(reference[clip]))
+        seen = supervision.emotion.weigh(supervision.emotion.encode(reference[clip]))
         typical = seen[:, number].mean(0)
         wanted = (seen.sum(2) / 0.5).softmax(1)[:, number].log().mean()
         for frame in range(4):
             content.append(1 - (one[frame] * other[frame]).sum())
-            shown = supervision.emotion.weighed(supervision.emotion.tower(generated[clip, frame][None]))[0]
+            shown = supervision.emotion.weigh(supervision.emotion.encode(generated[clip, frame][None]))[0]
             emotion.append(1 - torch.nn.functional.cosine_similarity(shown[number], typical, dim=0))
             contrast.append(max(0, float(wanted - (shown.sum(1) / 0.5).softmax(0)[number].log())))
     terms = supervision(source, generated, reference, audio, EMOTION)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cdrl.assets import EMOTION, VLM, listed, verified_path
+from cdrl.assets import EMOTION, VLM, load_manifest, verified_path
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError
 from cdrl.representations.checkpoints import load_into, load_model, parse_config
@@ -169,5 +169,5 @@ def load_emotion(path: Path | None = None, vlm: VisionLanguageModel | None = Non
 
 def _beneath(config: EmotionConfig) -> str:
     """The one that ships where it is the very same file: the place it was trained in may be gone."""
-    shipped = listed().get(VLM)
+    shipped = load_manifest().get(VLM)
     return "embedded" if shipped is not None and shipped.sha256 == config.vlm_sha256 else config.vlm

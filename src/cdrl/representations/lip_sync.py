@@ -95,7 +95,7 @@ def load_lip_sync(path: Path | None = None) -> LipSyncNetwork:
     """Load the network at `path`, or the one that ships, frozen.
 
     Raises:
-        AssetError: The file that ships is missing or damaged.
+        ModelFileError: The file that ships is missing or damaged.
         InputError: The file is another checkpoint.
     """
     path = path or verified_path(SYNC)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cdrl import pretrained
-from cdrl.errors import AssetError, InputError, OutputError
+from cdrl.errors import InputError, ModelFileError, OutputError
 from cdrl.files import atomic_write
 from cdrl.representations.checkpoints import read_tensors, serialize
 
@@ -44,7 +44,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 def convert_to_safetensors(name: str) -> Path:
     """The model `name` of `cdrl.pretrained`, a pickle, as safetensors in the user's cache; converted at first use.
 
-    What lies in the cache is used again only where it was made of the very file that is listed. Raises AssetError
+    What lies in the cache is used again only where it was made of the very file that is listed. Raises ModelFileError
     where the model is missing or cannot be read, or the cache cannot be written.
     """
     model = pretrained.MODELS[name]
@@ -62,7 +62,7 @@ def convert_to_safetensors(name: str) -> Path:
         atomic_write(own, [serialize(tensors, {"converted from": name, "sha256": model.sha256})])
         own.replace(path)
     except (InputError, OutputError) as error:
-        raise AssetError(str(error)) from error
+        raise ModelFileError(str(error)) from error
     except OSError as error:
-        raise AssetError(f"{path.parent}: no such folder can be made ({error.strerror}): set XDG_CACHE_HOME") from error
+        raise ModelFileError(f"{path.parent}: no such folder can be made ({error.strerror}): set XDG_CACHE_HOME") from error
     return path

@@ -120,5 +120,5 @@ class MiniLM(nn.Module):
 
 @cache
 def load_minilm() -> MiniLM:
-    """The text encoder from its package, verified; loaded once. Raises AssetError where the package is missing."""
+    """The text encoder from its package, verified; loaded once. Raises ModelFileError where the package is missing."""
     return MiniLM(find_model(MINILM), find_model(TOKENIZER))

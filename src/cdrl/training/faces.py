@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from cdrl.assets import LANDMARKS, listed
+from cdrl.assets import LANDMARKS, load_manifest
 from cdrl.datasets.face_crops import find_crops
 from cdrl.datasets.fer import read_fer
 from cdrl.datasets.prepared import PreparedClip, PreparedDataset
@@ -238,7 +238,7 @@ def _measure_gray_faces(images: Picture, cache: Path, console: Console) -> NDArr
             yield measured
         yield np.zeros((0, 52), np.float32)
 
-    key = listed()[LANDMARKS].sha256.encode() + str(images.shape).encode() + images.tobytes()
+    key = load_manifest()[LANDMARKS].sha256.encode() + str(images.shape).encode() + images.tobytes()
     return cached_array(cache, ArrayRequest("gray", "measuring gray faces", key, len(images), measure), console)
 
 

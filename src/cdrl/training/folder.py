@@ -12,8 +12,8 @@ from typing import Any
 from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.representations.checkpoints import read_tensors
 from cdrl.training import log
-from cdrl.training.settings import find_differences
 from cdrl.training.checkpoint import read_facts
+from cdrl.training.settings import find_differences
 
 _PARTIAL_FILE = re.compile(r"\.[0-9a-f]{12}\.part\.(safetensors|jsonl)")  # see `cdrl.files.temporary_path`
 _RESULTS = ("step", "validation")  # what a checkpoint says of its run beside the settings

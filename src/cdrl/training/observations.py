@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cdrl.assets import LANDMARKS, listed
+from cdrl.assets import LANDMARKS, load_manifest
 from cdrl.emotions import parse_emotion
 from cdrl.errors import CdrlError, InputNotFoundError, OutputError, UsageError
 from cdrl.face.bundle import Floats
@@ -101,7 +101,7 @@ def observe_clips(clips: list[LabeledClip], cache: Path) -> Iterator[ClipObserva
         OutputError: The cache cannot be written.
     """
     detector = BundleDetector()
-    key = _VERSION + listed()[LANDMARKS].sha256.encode()
+    key = _VERSION + load_manifest()[LANDMARKS].sha256.encode()
     for clip in clips:
         try:
             stored = cache / f"{hashlib.sha256(key + clip.path.read_bytes()).hexdigest()[:24]}.npz"

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cdrl.assets import record
+from cdrl.assets import register_asset
 from cdrl.datasets.splits import check_people
 from cdrl.errors import UsageError
 from cdrl.face.bundle import Floats
@@ -77,7 +77,7 @@ def fit_priors(options: PriorOptions) -> None:
             continue  # of clips that could not be measured
         fit_prior(seen, people).save(path, overwrite=options.overwrite)
         count = len(people_with_emotions(seen) - people)
-        record(path, options.license, f"cdrl train prior on {len(seen)} clips, {count} people with emotions")
+        register_asset(path, options.license, f"cdrl train prior on {len(seen)} clips, {count} people with emotions")
         console.print(f"wrote {path}", highlight=False)
 
 

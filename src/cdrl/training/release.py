@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cdrl.assets import MANIFEST, MAX_BYTES, listed, record
-from cdrl.errors import AssetError, InputNotFoundError, OutputError, OutputExistsError, UsageError
+from cdrl.assets import MANIFEST, MAX_BYTES, load_manifest, register_asset
+from cdrl.errors import InputNotFoundError, ModelFileError, OutputError, OutputExistsError, UsageError
 from cdrl.files import EXISTS, atomic_write
 from cdrl.training.options import RESEARCH_LICENSE
 
@@ -29,8 +29,8 @@ def check_target(target: Path | None, overwrite: bool, flag: str = "--publish") 
     if not target.parent.is_dir():
         raise OutputError(f"{flag} {target}: there is no folder {target.parent}; make it first")
     try:
-        known = listed(target.parent) if manifest.exists() else {}
-    except AssetError:
+        known = load_manifest(target.parent) if manifest.exists() else {}
+    except ModelFileError:
         raise UsageError(
             f"{flag} {target}: {manifest} is no list of model files, in which it would be entered; choose another "
             "folder"
@@ -73,4 +73,4 @@ def publish(
             f"{target}: {len(content):,} bytes, and no more than {MAX_BYTES:,} are read of a model's file"
         )
     atomic_write(target, [content], overwrite=overwrite)
-    record(target, license_id, origin)
+    register_asset(target, license_id, origin)

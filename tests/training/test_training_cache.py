@@ -1,8 +1,6 @@
 """What is computed once and kept: known by content, gone on with after a kill, computed again where damaged."""
 
-import sys
 import threading
-import zipfile
 from pathlib import Path
 
 import cv2
@@ -10,17 +8,16 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))
 
-from made_prepared import make_prepared  # noqa: E402
+from recipes import make_prepared, read_drawn_lips  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from cdrl.datasets.prepared import Prepared  # noqa: E402
-from cdrl.evaluation import store, sync_moments  # noqa: E402
+from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.media import read  # noqa: E402
 from cdrl.representations.content import ContentConfig, ContentModel  # noqa: E402
-from cdrl.training import maps  # noqa: E402
-from cdrl.training.faces import gathered  # noqa: E402
+from cdrl.training import feature_cache, sync  # noqa: E402
+from cdrl.training.faces import load_faces  # noqa: E402
+from cdrl.training.options import FaceOptions  # noqa: E402
 
 QUIET = Console(quiet=True)
 CPU = torch.device("cpu")
@@ -45,7 +42,7 @@ class Encoder(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    return Prepared.open([make_prepared(tmp_path_factory.mktemp("made"), ["p000"], ("neutral",), 3, 60)]).clips
+    return PreparedDataset.open([make_prepared(tmp_path_factory.mktemp("made"), ["p000"], ("neutral",), 3, 60)]).clips
 
 
 def model(seed: int = 0) -> ContentModel:
@@ -55,9 +52,9 @@ def model(seed: int = 0) -> ContentModel:
 
 def encoded(clips, network: ContentModel, folder: Path, console: Console = QUIET) -> np.ndarray:
     """The maps of all frames."""
-    wanted = [maps.Wanted(clip, range(clip.count)) for clip in clips]
-    found = maps.cached_maps(wanted, network, "data", folder, CPU, console)
-    return np.concatenate([found.at(found.places(clip, np.arange(clip.count), 0)).numpy() for clip in clips])
+    requests = [feature_cache.FeatureRequest(clip, range(clip.count)) for clip in clips]
+    maps = feature_cache.cached_maps(requests, network, "data", folder, CPU, console)
+    return np.concatenate([maps.read(maps.find_rows(clip, np.arange(clip.count), 0)).numpy() for clip in clips])
 
 
 def test_maps_of_other_weights_are_others_wherever_the_file_lies(clips, tmp_path):
@@ -112,44 +109,28 @@ def test_encoding_says_how_far_it_is_without_a_terminal(clips, tmp_path, capsys,
     assert "encoding frames: 96 of 180" in capsys.readouterr().out
 
 
-def test_lips_that_were_looked_at_are_kept_when_the_rest_is_not_reached(clips, tmp_path, monkeypatch):
-    looked: list[str] = []
+def test_lips_are_kept_when_a_run_is_stopped_and_read_again_when_damaged(clips, tmp_path, monkeypatch):
+    read: list[str] = []
 
-    def look(clip):
-        if len(looked) == 2 and "stop" in looked:
+    def read_two(clip):
+        if read[:1] == ["stop"] and len(read) == 2:
             raise KeyboardInterrupt
-        looked.append(clip.facts.id)
-        curves = np.zeros((3, sync_moments.CURVES), np.float32)
-        return sync_moments.Moments(clip.facts.id, "p", True, curves, np.ones(3, bool), np.zeros((3, 16), np.float32))
+        read.append(clip.metadata.id)
+        return read_drawn_lips(clip)
 
-    monkeypatch.setattr(sync_moments, "moments_of", look)
-    looked.append("stop")
+    monkeypatch.setattr(sync, "read_lip_clip", read_two)
+    read.append("stop")
     with pytest.raises(KeyboardInterrupt):
-        sync_moments.kept_moments(clips, "data", tmp_path, iter)
-    assert looked == ["stop", clips[0].facts.id]
-    looked.clear()
-    assert len(sync_moments.kept_moments(clips, "data", tmp_path, iter)) == 3
-    assert looked == [clip.facts.id for clip in clips[1:]]
+        sync.read_cached_lips(clips, "data", tmp_path, iter)
+    assert read == ["stop", clips[0].metadata.id]
+    read.clear()
+    assert len(sync.read_cached_lips(clips, "data", tmp_path, iter)) == 3
+    assert read == [clip.metadata.id for clip in clips[1:]]
     damaged = min(tmp_path.glob("lips*"))
     damaged.write_bytes(damaged.read_bytes()[:40])
-    looked.clear()
-    assert len(sync_moments.kept_moments(clips, "data", tmp_path, iter)) == 3
-    assert len(looked) == 1
-
-
-def test_a_damaged_observation_is_looked_at_again(tmp_path, monkeypatch):
-    (tmp_path / "clip.mp4").write_bytes(b"a clip")
-    layout = store.Layout(np.zeros((5, 2)), 64)
-    made = {name: np.ones((2, 3)) for name in store._ARRAYS}
-    monkeypatch.setattr(store, "observe", lambda *_: store.Observation(**made, layout=layout))
-    kept = store.Store(tmp_path / "kept")
-    kept.file(tmp_path / "clip.mp4")
-    (entry,) = (tmp_path / "kept").iterdir()
-    entry.write_bytes(entry.read_bytes()[:100])
-    try:
-        assert (kept.file(tmp_path / "clip.mp4").points == 1).all()
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        pytest.fail(str(error))
+    read.clear()
+    assert len(sync.read_cached_lips(clips, "data", tmp_path, iter)) == 3
+    assert len(read) == 1
 
 
 def test_stills_are_known_by_their_pictures(tmp_path, repository):
@@ -158,5 +139,5 @@ def test_stills_are_known_by_their_pictures(tmp_path, repository):
     for number in (0, 40):
         frame = next(frame for frame in read(repository / "examples/1001_DFA_HAP_XX.flv") if frame.index == number)
         cv2.imwrite(str(tmp_path / "one.png"), frame.rgb())
-        digests.add(gathered((), None, tmp_path, tmp_path / "cache", QUIET)[1])
+        digests.add(load_faces(FaceOptions(stills=tmp_path), QUIET)[1])
     assert len(digests) == 2

@@ -6,7 +6,7 @@ import pytest
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EmotionPrior, region_matrix
 from cdrl.manipulation.reference import reference_expression, reference_parts
-from cdrl.training.following import HALVES, Followed, following, following_table
+from cdrl.training.reference_fitting import DEFAULT_WEIGHTS, ReferenceSample, fit_reference_weights, tabulate_references
 
 RANDOM = np.random.default_rng(0)
 
@@ -17,21 +17,21 @@ def clips(weights, people=("anna", "bert", "carl")):
         for emotion in ("happy", "sad", "angry", "fear") * 4:
             parts = RANDOM.normal(0, 1, (3, 478, 3)).astype(np.float32)
             own = ((weights @ region_matrix())[:, :, None] * parts).sum(0)
-            found.append(Followed(person, emotion, parts, np.zeros_like(own), own))
+            found.append(ReferenceSample(person, emotion, parts, np.zeros_like(own), own))
     return found
 
 
 def test_the_weights_that_made_the_expressions_are_found():
     weights = RANDOM.uniform(0, 1, (3, 4)).astype(np.float32)
     found = clips(weights)
-    assert following(found) == pytest.approx(weights, abs=0.02)
-    table = following_table(found)
+    assert fit_reference_weights(found) == pytest.approx(weights, abs=0.02)
+    table = tabulate_references(found)
     assert table.columns[0]._cells == ["anna", "bert", "carl", "all"]
     assert table.columns[-1]._cells == ["16", "16", "16", "48"]
 
 
 def test_without_anybody_it_is_half_the_person_and_half_the_emotion():
-    assert np.array_equal(following([]), HALVES)
+    assert np.array_equal(fit_reference_weights([]), DEFAULT_WEIGHTS)
 
 
 def test_a_reference_that_shows_nothing_changes_nothing():

@@ -1,0 +1,105 @@
+"""What every recipe of training keeps: it resumes, computes alike on two processes, and publishes its result."""
+
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import recipes  # noqa: E402
+from recipes import RECIPES, replace_slow_models  # noqa: E402
+from runs import losses, same, stopped_at, two_processes  # noqa: E402
+
+from cdrl.cli import main as cli  # noqa: E402
+from cdrl.cli.arguments import RENAMED_OPTIONS  # noqa: E402
+
+torch.set_num_threads(1)
+ALL = pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
+
+
+@pytest.fixture(autouse=True)
+def slow_models(monkeypatch):
+    replace_slow_models(monkeypatch)
+
+
+@ALL
+def test_it_trains_and_publishes(recipe, finished):
+    output, published = finished(recipe)
+    assert sorted(losses(output)) == list(range(1, recipe.steps + 1))
+    assert published.stat().st_size > 0
+    assert f"cdrl train {recipe.name} on " in (published.parent / "manifest.json").read_text()
+
+
+@ALL
+def test_it_resumes_with_the_losses_of_a_run_that_was_not_stopped(recipe, finished, data_of, tmp_path, monkeypatch):
+    output, _ = finished(recipe)
+    given = recipe.make_options(data_of(recipe), tmp_path / "stopped")
+    with stopped_at(recipe.steps // 2 + 1, recipe.task, monkeypatch):
+        recipe.train(given)
+    recipe.train(given)
+    assert losses(tmp_path / "stopped") == losses(output)
+    assert (tmp_path / "stopped/best.safetensors").read_bytes() == (output / "best.safetensors").read_bytes()
+
+
+@ALL
+def test_two_processes_compute_what_one_does(recipe, data_of, tmp_path):
+    recipe.train(recipe.make_options(data_of(recipe), tmp_path / "one", rate=recipe.slow_rate))
+    two_processes(recipes.__file__, recipe.name, data_of(recipe), tmp_path / "two")
+    assert same(tmp_path / "one", tmp_path / "two")
+
+
+@ALL
+def test_an_existing_file_is_replaced_only_when_asked(recipe, tmp_path, capsys):
+    target = tmp_path / "mine.safetensors"
+    target.write_text("mine")
+    words = ["train", recipe.name, "--data", str(tmp_path), "--publish", str(target)]
+    assert cli.main([*words, "--output", str(tmp_path / "run")]) == 5
+    error = capsys.readouterr().err
+    assert str(target) in error
+    assert "--overwrite" in error
+    assert target.read_text() == "mine"
+    assert not (tmp_path / "run").exists()
+    assert cli.main([*words, "--output", str(tmp_path / "run"), "--overwrite"]) == 3  # no prepared folder
+
+
+def test_a_folder_with_another_manifest_is_refused(tmp_path, capsys):
+    (tmp_path / "manifest.json").write_text('{"name": "my app"}')
+    words = ["train", "content", "--data", str(tmp_path), "--publish", str(tmp_path / "content.safetensors")]
+    assert cli.main([*words, "--output", str(tmp_path / "run")]) == 2
+    assert "no list of model files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        ("prior", "--leave", "--exclude"), ("prior", "--licence", "--license"),
+        ("content", "--deaf", "--audio-dropout"), ("content", "--mistaken", "--audio-mismatch"),
+        ("emotion", "--still", "--consistency-weight"), ("emotion", "--grey-share", "--gray-fraction"),
+        ("translator", "--made", "--synthetic-fraction"), ("translator", "--growth", "--magnitude-weight"),
+        ("translator", "--trust", "--prior-weight"), ("sync", "--near", "--ignore-radius"),
+        ("sync", "--tremble", "--noise"), ("sync", "--deaf", "--audio-dropout"),
+    ],
+)  # fmt: skip
+def test_an_old_spelling_names_the_new_one(command, old, new, capsys):
+    assert RENAMED_OPTIONS[old] == new
+    assert cli.main(["train", command, "--data", "folder", old, "1"]) == 2
+    assert new in capsys.readouterr().err
+
+
+def test_the_old_name_of_the_alignment_loss_names_the_new_one(capsys):
+    assert cli.main(["train", "content", "--data", "folder", "--loss", "pull"]) == 2
+    assert "alignment" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, "prior"])
+def test_a_wrong_option_is_refused_without_loading_torch(recipe):
+    program = (
+        "import sys; from cdrl.cli.main import main; code = main(sys.argv[1:]); "
+        "assert not {'torch', 'cv2', 'av', 'transformers'} & set(sys.modules), sorted(sys.modules); sys.exit(code)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, "train", recipe, "--wrong-option"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2, run.stderr
+    assert "--wrong-option" in run.stderr

@@ -1,0 +1,77 @@
+"""Who is excluded from supervised training: only people who exist, and everywhere; clips without sound are masked."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from recipes import make_prepared, make_supervised_data, replace_slow_models  # noqa: E402
+
+from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
+from cdrl.errors import UsageError  # noqa: E402
+from cdrl.manipulation.prior import EXPRESSIVE  # noqa: E402
+from cdrl.training.options import SupervisionOptions  # noqa: E402
+from cdrl.training.supervised_data import SupervisedDataset  # noqa: E402
+
+HAPPY = EXPRESSIVE.index("happy")
+
+
+@pytest.fixture(autouse=True)
+def slow_models(monkeypatch):
+    replace_slow_models(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return make_supervised_data(tmp_path_factory.mktemp("supervised"))
+
+
+def load(folders, cache, *exclude: str) -> SupervisedDataset:
+    options = SupervisionOptions(length=3, exclude=exclude, references=2)
+    return SupervisedDataset(options, PreparedDataset.open(folders), cache, torch.device("cpu"), True)
+
+
+def draw_references(dataset) -> set[int]:
+    random = np.random.default_rng(0)
+    moments = [dataset.make_moment(dataset.train[0], HAPPY, random) for _ in range(50)]
+    return {int(row) for moment in moments for row in moment.references}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("mead/ana", "mead/anna"), ("anna", "mead/anna"), ("synthetic/p01", "synthetic/p001")]
+)
+def test_excluding_nobody_is_refused_and_a_close_name_suggested(folders, tmp_path, name, meant):
+    with pytest.raises(UsageError) as caught:
+        load(folders, tmp_path, "mead/anna", name)
+    assert f"--exclude {name}" in str(caught.value)
+    assert meant in str(caught.value)
+
+
+def test_references_are_encoded_once_and_excluded_people_are_never_drawn(folders, tmp_path, monkeypatch):
+    whole = load(folders, tmp_path)
+    monkeypatch.setattr(SupervisedDataset, "_encode_references", None)  # nothing is left to compute
+    assert draw_references(load(folders, tmp_path, "mead/anna")) < draw_references(whole)
+
+
+def test_a_namesake_in_another_set_stays_among_the_references(folders, tmp_path):
+    more = make_prepared(tmp_path / "more", ["anna"], ("neutral", "happy"), 1, 5, dataset="film")
+    one = draw_references(load([*folders, more], tmp_path, "mead/anna"))
+    assert draw_references(load([*folders, more], tmp_path, "mead/anna", "film/anna")) < one
+
+
+def test_clips_without_sound_are_masked(folders, tmp_path):
+    silent = make_prepared(tmp_path / "silent", ["bert"], ("neutral",), 1, 5, dataset="film", sound=False)
+    dataset = load([*folders, silent], tmp_path)
+    masks = {}
+
+    def compare(source, generated, speech, audible):
+        masks["audible"] = audible
+        return source.sum() * 0 + torch.isnan(speech).sum()
+
+    dataset.supervision.content_consistency = compare
+    random = np.random.default_rng(0)
+    quiet = next(clip for clip in dataset.train if clip.person_name == "film/bert")
+    moments = [dataset.make_moment(clip, HAPPY, random) for clip in (quiet, dataset.train[0])]
+    _, terms = dataset.supervise(moments, lambda batch: batch.images)
+    assert masks["audible"].tolist() == [[False] * 3, [True] * 3]
+    assert float(terms["content"]) == 0
