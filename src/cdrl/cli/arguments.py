@@ -11,6 +11,30 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cdrl.errors import UsageError
 
+RENAMED_OPTIONS = {
+    "--captions": "--captions-weight",
+    "--classes": "--classes-weight",
+    "--deaf": "--audio-dropout",
+    "--described-share": "--described-fraction",
+    "--descriptions": "--descriptions-weight",
+    "--grey-share": "--gray-fraction",
+    "--growth": "--magnitude-weight",
+    "--language": "--language-weight",
+    "--leave": "--exclude",
+    "--licence": "--license",
+    "--lips": "--lip-weight",
+    "--made": "--synthetic-fraction",
+    "--mistaken": "--audio-mismatch",
+    "--near": "--ignore-radius",
+    "--prior": "--prior-weight",
+    "--size": "--scale-jitter",
+    "--still": "--consistency-weight",
+    "--synthetic-share": "--synthetic-fraction",
+    "--tremble": "--noise",
+    "--trust": "--prior-weight",
+}
+"""Old spellings of options and the new ones, for the error that names them."""
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -99,6 +123,8 @@ def _check_flags(flags: list[Flag], words: list[str], program: str) -> None:
         if not re.fullmatch(r"--[A-Za-z][\w-]*", name):
             continue
         flag = named.get(name) or named.get(name.replace("_", "-"))
+        if flag is None and (new := RENAMED_OPTIONS.get(name)) in named:
+            raise UsageError(f"{name} is now {new}; see {program} --help")
         if flag is None:
             near = get_close_matches(name, named, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
