@@ -56,6 +56,8 @@ class FerClassifier:
     """`classifier(rgb, points)` → (probability of each of `CLASSES` [7], which sum to 1; expression features [128])."""
 
     name = "fer 25.10.3"
+    features_name = f"{name}, last feature map"
+    """As tables name the expression features: an average over places; a convolution to the classes follows it."""
 
     def __init__(self) -> None:
         self._model = load_interpreter("emotion_model_quantized.tflite", keep_all=True)
@@ -82,23 +84,6 @@ class FerClassifier:
         classes = np.asarray(self._model.get_tensor(self._output)[0], np.float64)
         features = np.asarray(self._model.get_tensor(self._features)[0], np.float64)
         return classes, features.mean((0, 1))
-
-
-class ExpressionEncoder:
-    """The emotion network's last feature map, averaged over places: a `FeatureNetwork` of 128 numbers.
-
-    A convolution to the seven classes is all that follows it in the network. `FerClassifier` gives the same vector
-    without a second run.
-    """
-
-    name = "fer 25.10.3, last feature map"
-
-    def __init__(self, classifier: FerClassifier | None = None) -> None:
-        self._classifier = classifier if classifier is not None else FerClassifier()
-
-    def __call__(self, rgb: Image, points: Array) -> Array:
-        """Return the expression vector [128] of one face; `rgb` [H,W,3], `points` [468,2] pixels."""
-        return self._classifier(rgb, points)[1]
 
 
 class FaceRecognizer:

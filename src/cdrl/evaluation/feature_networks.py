@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cdrl.assets import user_bytes
 from cdrl.errors import ModelFileError
-from cdrl.evaluation.evaluators import ExpressionEncoder, FaceRecognizer, FeatureNetwork
+from cdrl.evaluation.evaluators import FaceRecognizer, FeatureNetwork, FerClassifier
 from cdrl.evaluation.geometry import INNER_LIPS, crop_affine, eye_centers, sample_crop
 
 Array = NDArray[np.float64]
@@ -62,7 +62,9 @@ class OnnxNetwork:
         fits = fits and (shape[0] == 1 or not isinstance(shape[0], int)) and shape[1] == 3 and shape[2] == shape[3]
         if not fits or not isinstance(shape[2], int) or not _SMALLEST <= shape[2] <= _LARGEST:
             given = ", ".join(f"{item.name} {item.type} {item.shape}" for item in inputs)
-            raise ModelFileError(f"{path}: its input is {given}; a feature network takes one float [1,3,S,S], S a number")
+            raise ModelFileError(
+                f"{path}: its input is {given}; a feature network takes one float [1,3,S,S], S a number"
+            )
         return int(shape[2])
 
     def _read_metadata(self, path: Path, metadata: Mapping[str, str]) -> None:
@@ -134,7 +136,7 @@ class FeatureNetworks:
         """Role → network, as reports name them."""
         return {
             "recognition (FAD, identity)": (self.recognition or FaceRecognizer).name,
-            "expression (CSIM)": (self.expression or ExpressionEncoder).name,
+            "expression (CSIM)": self.expression.name if self.expression else FerClassifier.features_name,
         }
 
 

@@ -54,17 +54,17 @@ def _make_panel(names: Sequence[str], width: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _label_rows(axes: Any, labels: Sequence[str]) -> None:
-    for row, text in enumerate(labels):
+def _label_rows(axes: Any, labels: Mapping[str, str]) -> None:
+    for row, text in enumerate(labels.values()):
         axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", ha="left")
 
 
-def draw_dots(cells: Mapping[str, Any], labels: Sequence[str], title: str, salt: str, zero: bool = False) -> str:
+def draw_dots(cells: Mapping[str, Any], labels: Mapping[str, str], title: str, salt: str, zero: bool = False) -> str:
     """Draw a row a method: one dot a person, the mean as a diamond, its interval as a line.
 
     Args:
         cells: Method → `mean`, `people`, and, where there is an interval, `low` and `high`.
-        labels: What stands beside each row.
+        labels: Method → what stands beside its row.
         title: Of the picture, for who cannot see it.
         salt: Makes the names in this picture unique in the page.
         zero: Whether to mark no difference.
@@ -86,7 +86,7 @@ def draw_dots(cells: Mapping[str, Any], labels: Sequence[str], title: str, salt:
         return _inline_figure(figure, title, salt)
 
 
-def draw_bars(shares: Mapping[str, Any], labels: Sequence[str], title: str, salt: str) -> str:
+def draw_bars(shares: Mapping[str, Any], labels: Mapping[str, str], title: str, salt: str) -> str:
     """Draw a bar a method from 0 to `p`; the upright mark is `real`, the p of real clips of the same people."""
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
         figure, axes = _make_panel(list(shares), _NARROW)

@@ -5,39 +5,21 @@ The HTML fetches nothing and holds no script. Needs jinja2 and, for HTML, matplo
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from cdrl.errors import ModelFileError, OutputError
 from cdrl.evaluation import report_tables
 from cdrl.evaluation.contact_sheets import SIDE, ContactSheets, SheetRow
-from cdrl.evaluation.measure_registry import (
-    ALL_EMOTIONS,
-    EMOTIONS,
-    EXCLUDED_FROM_MEAN,
-    format_number,
-    format_signed,
-    get_column,
-)
-from cdrl.evaluation.summary import make_real_table, make_table, share_of_means, share_of_real
+from cdrl.evaluation.measure_registry import ALL_EMOTIONS, EXCLUDED_FROM_MEAN, format_number
 from cdrl.files import atomic_write
 
 Row = dict[str, Any]
-
-_BLOCKS = {
-    "peers": "Comparison clips, beside published methods",
-    "neutral": "Neutral clips",
-    "wild": "Clips in the wild",
-    "all": "All clips together",
-}
-_SPEECH = "lip_flow_r"
 
 
 def _render(name: str, undefined: type[jinja2.Undefined], **values: Any) -> str:
@@ -45,9 +27,8 @@ def _render(name: str, undefined: type[jinja2.Undefined], **values: Any) -> str:
     environment = jinja2.Environment(
         autoescape="html" in name, undefined=undefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"number": format_number, **vars(report_tables)}
     source = files("cdrl.evaluation").joinpath(name).read_text(encoding="utf-8")
-    return environment.from_string(source).render(**values)
+    return environment.from_string(source).render(number=format_number, **vars(report_tables), **values)
 
 
 def render_markdown(result: Row) -> str:
@@ -84,107 +65,32 @@ def write_html(result: Row, sheets: ContactSheets | Path | None, path: Path) -> 
 
 def render_html(result: Row, sheets: ContactSheets) -> str:
     """Return the report as a page."""
+    from cdrl.evaluation import report_figures  # noqa: PLC0415  matplotlib
+
     blocks = result["summary"]["blocks"]
     if len(blocks) == 2:  # a single block is all there is
         blocks = {name: block for name, block in blocks.items() if name != "all"}
+    failures = {(row["person"], row["emotion"], row["source"], row["method"]): row["failed"] for row in result["rows"]}
     return _render(
         "report.html.jinja",
         jinja2.StrictUndefined,
         result=result,
-        blocks=[_draw_block(name, block, result) for name, block in blocks.items()],
-        sheets=list(_describe_sheets(result["rows"], sheets)),
+        blocks=blocks,
+        failures=failures,
+        sheets=list(_list_sheets(sheets, failures)),
         failed=[row for row in result["rows"] if row["failed"]],
         excluded=" and ".join(EXCLUDED_FROM_MEAN),
         side=SIDE,
+        **{name: value for name, value in vars(report_figures).items() if name.startswith("draw_")},
     )
 
 
-def _draw_block(name: str, block: Row, result: Row) -> Row:
-    slug = re.sub(r"\W", "-", name)
-    cells = {method: summary["measures"] for method, summary in block["methods"].items()}
-    return {
-        **block,
-        "slug": slug,
-        "title": _BLOCKS.get(name, name),
-        "measure_figures": list(_draw_measures(cells, slug)),
-        "trade_off": _draw_trade_off(name, block["methods"], result, slug),
-        "paired_figures": list(_draw_measures(block["paired"], f"{slug}-paired", paired=True)),
-        "emotion_figures": list(_draw_emotions(block["methods"], slug)),
-    }
-
-
-def _list_labels(what: str, labels: Mapping[str, str]) -> str:
-    return f"{what}: " + ", ".join(f"{name} {label}" for name, label in labels.items())
-
-
-def _draw_measures(methods: Mapping[str, Row], slug: str, paired: bool = False) -> Iterator[Row]:
-    """A figure for each measure that some method has; `paired`: of differences."""
-    from cdrl.evaluation import plots  # noqa: PLC0415  matplotlib
-
-    write = format_signed if paired else format_number
-    for measure in report_tables.list_measures(methods.values()):
-        column = get_column(measure)
-        cells = {name: cell for name, measures in methods.items() if (cell := measures.get(measure))}
-        labels = {name: write(cell["mean"], column.digits) for name, cell in cells.items()}
-        if paired:
-            better = {name: f"({cell['better']}/{len(cell['people'])})" for name, cell in cells.items()}
-            labels = {name: f"{label} {better[name]}" for name, label in labels.items()}
-        title = _list_labels(f"{'Difference in ' * paired}{column.heading}", labels)
-        svg = plots.draw_dots(cells, list(labels.values()), title, f"{slug}-{measure}", zero=paired)
-        yield {"svg": Markup(svg), "caption": column.heading + " (lower is better)" * column.lower}
-
-
-def _draw_emotions(methods: Mapping[str, Row], slug: str) -> Iterator[Row]:
-    from cdrl.evaluation import plots  # noqa: PLC0415  matplotlib
-
-    for emotion in ALL_EMOTIONS:
-        shares = {name: summary["emotions"].get(emotion) for name, summary in methods.items()}
-        shares = {name: share for name, share in shares.items() if share and share["real"] is not None}
-        if shares:
-            labels = {n: f"{format_number(s['p'])} of {format_number(s['real'])}" for n, s in shares.items()}
-            title = _list_labels(f"p({emotion}), edited of real", labels)
-            svg = plots.draw_bars(shares, list(labels.values()), title, f"{slug}-emotion-{emotion}")
-            yield {"svg": Markup(svg), "caption": emotion + " (in no mean)" * (emotion in EXCLUDED_FROM_MEAN)}
-
-
-def _draw_trade_off(block: str, methods: Mapping[str, Row], result: Row, slug: str) -> Row | None:
-    """The scatter and its numbered methods; None where no method has both numbers."""
-    from cdrl.evaluation import plots  # noqa: PLC0415  matplotlib
-
-    table, real = make_table(result["rows"]), make_real_table(result["real"])
-    points: dict[str, dict[str, tuple[float, float]]] = {}
-    for name, summary in methods.items():
-        cell = summary["measures"].get(_SPEECH)
-        if not cell or summary["share"] is None:
-            continue
-        points[name] = {"": (cell["mean"], summary["share"])}
-        inside = table[(table["method"] == name) & ((table["block"] == block) | (block == "all"))]
-        for person, x in cell["people"].items():
-            shares = [share_of_real(inside[inside["person"] == person], real, emotion) for emotion in EMOTIONS]
-            y = share_of_means([share for share in shares if share is not None])
-            if y is not None:
-                points[name][person] = (x, y)
-    if not points:
-        return None
-    labels = {f"{k} {name}": ", ".join(map(format_number, p[""])) for k, (name, p) in enumerate(points.items(), 1)}
-    title = _list_labels("Speech against emotion", labels)
-    axes = get_column(_SPEECH).heading, "p(target) / real clips'"
-    return {"svg": Markup(plots.draw_trade_off(points, axes, title, f"{slug}-trade-off")), "methods": list(points)}
-
-
-def _describe_sheets(rows: Sequence[Row], sheets: ContactSheets) -> Iterator[Row]:
-    """A contact sheet an emotion: people down, methods across; a cell without a picture says why."""
-    failures = {(row["person"], row["emotion"], row["source"], row["method"]): row["failed"] for row in rows}
+def _list_sheets(
+    sheets: ContactSheets, evaluated: Iterable[tuple[str, str, str, str]]
+) -> Iterator[tuple[str, list[str], list[SheetRow]]]:
+    """Emotion, methods and people of each contact sheet."""
     for emotion in ALL_EMOTIONS:
         lines = [row for row in sheets.rows.values() if row.emotion == emotion]
         keys = {(row.person, emotion, row.source) for row in lines}
-        methods = list(dict.fromkeys(key[3] for key in failures if key[:3] in keys))
         if lines:
-            cells = [[_describe_cell(line, method, failures) for method in methods] for line in lines]
-            yield {"emotion": emotion, "methods": methods, "lines": list(zip(lines, cells, strict=True))}
-
-
-def _describe_cell(line: SheetRow, method: str, failures: Mapping[Any, str | None]) -> Row:
-    key = (line.person, line.emotion, line.source, method)
-    reason = (failures[key] or "has no frame at this time") if key in failures else "not judged on this clip"
-    return {"picture": line.methods.get(method), "reason": reason, "failed": bool(failures.get(key))}
+            yield emotion, list(dict.fromkeys(key[3] for key in evaluated if key[:3] in keys)), lines
