@@ -79,11 +79,11 @@ KINDS = [
     (errors.OutputError, 5),
     (errors.OutputExistsError, 5),
     (errors.LimitError, 6),
-    (errors.AssetError, 7),
+    (errors.ModelFileError, 7),
     (errors.TrainingError, 8),
     (errors.ProvenanceError, 9),
     (errors.JobsFailedError, 10),
-    (errors.Interrupted, 130),
+    (errors.InterruptedByUser, 130),
     (errors.CdrlError, 1),
 ]
 

@@ -37,7 +37,7 @@ def load(prior: str | Path | None = None, model: str | Path | None = None) -> Ed
             wrote for that prior.
 
     Raises:
-        AssetError: A model or data file is missing, or is not what it should be.
+        ModelFileError: A model or data file is missing, or is not what it should be.
     """
     # Imported here so that `import cdrl` and `cdrl --help` do not wait for the networks' runtime.
     from cdrl.pipeline.editor import load_editor

@@ -57,7 +57,7 @@ class LimitError(CdrlError, ValueError):
     exit_code = 6
 
 
-class AssetError(CdrlError, RuntimeError):
+class ModelFileError(CdrlError, RuntimeError):
     """A model or data file that ships with cdrl, or that a user points to, is missing or not what it should be."""
 
     exit_code = 7
@@ -81,7 +81,7 @@ class JobsFailedError(CdrlError, RuntimeError):
     exit_code = 10
 
 
-class Interrupted(CdrlError, KeyboardInterrupt):
+class InterruptedByUser(CdrlError, KeyboardInterrupt):
     """Stopped by the user (Ctrl-C) or by SIGTERM."""
 
     exit_code = 130

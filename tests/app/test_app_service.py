@@ -18,7 +18,7 @@ from cdrl.app.service import EditProgress, EditResult
 from cdrl.app.timeline import MOMENTS, Spread, plays_in_browsers
 from cdrl.cli.main import main
 from cdrl.emotions import parse_blend
-from cdrl.errors import FaceError, InputError, Interrupted, UsageError
+from cdrl.errors import FaceError, InputError, InterruptedByUser, UsageError
 from cdrl.media import probe
 from cdrl.pipeline.report import NO_FACE
 from cdrl.plan import REGIONS
@@ -70,7 +70,7 @@ def test_an_edit_that_is_cancelled_while_it_waits_does_not_begin(service, sessio
         steps = service.edit(session, FORM.request(session), consent=True)
         assert isinstance(next(steps), Waiting)
         session.cancel()
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptedByUser):
             list(steps)
         assert other_has_come(), "the other user's goes on"
     assert list(session.folder.rglob("*happy*")) == []
@@ -127,7 +127,7 @@ def test_a_user_who_leaves_stops_the_edit(service, sessions, upload):
     assert isinstance(next(steps), EditProgress)
     sessions.close("a")
     assert session.folder.exists()  # until the work has stopped
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedByUser):
         list(steps)
     assert not session.folder.exists()
 

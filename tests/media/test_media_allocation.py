@@ -19,7 +19,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(opening, "LARGEST_BLOCK", 1 << 20)
 
 
-def counted(frames):
+def count_frames(frames):
     """How many frames there are, or the error."""
     try:
         return sum(1 for _ in frames)
@@ -37,12 +37,12 @@ def test_a_small_read_beside_a_large_one_fails_nobody_and_lets_nothing_in(clip):
             next(frames)
             begun.set()
             go_on.wait()
-            found["large"], found["notes"] = counted(frames), frames.notes
+            found["large"], found["notes"] = count_frames(frames), frames.notes
 
     thread = threading.Thread(target=read_large)
     thread.start()
     begun.wait()
-    found["small"] = counted(read(small, SMALL))
+    found["small"] = count_frames(read(small, SMALL))
     found["refused"] = counted_from(large)
     go_on.set()
     thread.join()
@@ -53,7 +53,7 @@ def test_a_small_read_beside_a_large_one_fails_nobody_and_lets_nothing_in(clip):
 def counted_from(path):
     """What reading with small limits gives."""
     try:
-        return counted(read(path, SMALL))
+        return count_frames(read(path, SMALL))
     except CdrlError as error:
         return error
 

@@ -110,7 +110,7 @@ def test_raw_pictures_may_hold_every_word(clip, tmp_path):
 def test_ffmpeg_takes_no_larger_block_than_it_may(clip, tmp_path, monkeypatch):
     """What is not counted beforehand ends here: in MXF, say, or where a frame is larger than its header says."""
     (tmp_path / "bomb.mp4").write_bytes(one_size(clip().read_bytes()))
-    monkeypatch.setattr(opening, "check_tables", lambda path: None)
+    monkeypatch.setattr(opening, "check_sample_tables", lambda path: None)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CdrlError):
         probe(tmp_path / "bomb.mp4")

@@ -12,7 +12,7 @@ from made_clips import picture, round_trip
 from cdrl.errors import UsageError
 from cdrl.media import EncoderOptions, Frame, PixelFormat, Writer, probe, read
 from cdrl.media.encoding import ENCODERS
-from cdrl.media.layout import Orientation, pixel_format, planes_of
+from cdrl.media.layout import Orientation, extract_planes, pixel_format
 
 LOSSLESS = {"qp": "0"}
 TURNS = {  # display rotation (counter-clockwise degrees, mirrors) → what numpy does to the stored picture
@@ -30,7 +30,7 @@ def psnr(one: np.ndarray, two: np.ndarray, peak: int = 255) -> float:
     return float("inf") if error == 0 else 10 * np.log10(peak**2 / error)
 
 
-def decoded(path, **reformat):
+def decode_pictures(path, **reformat):
     with av.open(str(path)) as container:
         return [frame.reformat(**reformat) for frame in container.decode(video=0)]
 
@@ -67,7 +67,7 @@ def test_planar_layouts_are_delivered_as_decoded(clip, layout, size):
     source = clip("in.mkv" if layout != "yuv410p" else "in.nut", layout=layout, codec="ffv1", size=size, frames=3)
     frames = list(read(source))
     assert frames[0].format.name == layout.replace("yuvj", "yuv")
-    for frame, truth in zip(frames, decoded(source), strict=True):
+    for frame, truth in zip(frames, decode_pictures(source), strict=True):
         assert (frame.width, frame.height) == size
         for plane, raw in zip(frame.planes, truth.planes, strict=True):
             lines = np.frombuffer(raw, np.uint8).reshape(raw.height, raw.line_size)[:, : raw.width]
@@ -99,7 +99,7 @@ def test_other_layouts_are_rearranged(clip, tmp_path, codec, layout, delivered):
     assert first.format.name.startswith(delivered)
     assert first.planes[0].dtype == first.format.dtype
     if not layout.startswith(("mono", "gray")):
-        assert psnr(first.rgb(), decoded(source, format="rgb24")[0].to_ndarray()) > 28
+        assert psnr(first.rgb(), decode_pictures(source, format="rgb24")[0].to_ndarray()) > 28
     trip = round_trip(source, tmp_path / "out.mp4")
     again = next(read(trip.path))
     assert psnr(first.rgb(), again.rgb()) > 26
@@ -115,7 +115,7 @@ def test_other_layouts_are_rearranged(clip, tmp_path, codec, layout, delivered):
 def test_rarer_layouts_keep_what_they_show(layout):
     shown = av.VideoFrame.from_ndarray(picture(4, (64, 48)), "rgb24").reformat(format=layout)
     form, _ = pixel_format(layout, 0, 2, 48)
-    frame = Frame(planes_of(shown, form, Orientation()), form)
+    frame = Frame(extract_planes(shown, form, Orientation()), form)
     assert frame.planes[0].max() <= form.maximum
     assert psnr(frame.rgb(), shown.reformat(format="rgb24").to_ndarray()) > 28
 
@@ -225,7 +225,7 @@ def test_rgb_agrees_with_ffmpeg(clip):
         for full in (1, 2):
             source = clip(f"in{matrix}{full}.mp4", layout="yuv444p", color={"colorspace": matrix, "color_range": full})
             frame = next(read(source))
-            truth = decoded(source, format="rgb24")[0].to_ndarray()
+            truth = decode_pictures(source, format="rgb24")[0].to_ndarray()
             assert np.abs(frame.rgb().astype(int) - truth).mean() < 1
 
 

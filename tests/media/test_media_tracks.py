@@ -23,8 +23,8 @@ def subtitled(path, codec="subrip"):
             if packet.size:
                 packet.stream = streams[packet.stream.index]
                 output.mux(packet)
-        for start, length, words in LINES:
-            data = words.encode()
+        for start, length, error_text in LINES:
+            data = error_text.encode()
             packet = av.Packet(len(data).to_bytes(2, "big") + data if codec == "mov_text" else data)
             packet.stream, packet.time_base = text, Fraction(1, 1000)
             packet.pts = packet.dts = start
@@ -128,14 +128,14 @@ def test_text_subtitles_are_rewritten_where_they_must_be(tmp_path, inner, before
     assert any("rewritten" in note for note in trip.notes)
     (track,) = packets_of(trip.path, "subtitle")
     assert track.codec == after
-    words = []
+    error_text = []
     with av.open(str(trip.path)) as container:
         for packet in container.demux(subtitles=0):
             if packet.size > 2:
-                words.append((round(packet.pts * packet.time_base * 1000), bytes(packet)))
-    assert [start for start, _ in words] == [0, 240]
-    assert b"Hello" in words[0][1]
-    assert b"there &" in words[1][1].replace(b"&amp;", b"&")
+                error_text.append((round(packet.pts * packet.time_base * 1000), bytes(packet)))
+    assert [start for start, _ in error_text] == [0, 240]
+    assert b"Hello" in error_text[0][1]
+    assert b"there &" in error_text[1][1].replace(b"&amp;", b"&")
 
 
 def test_a_cover_picture_is_no_video_and_is_kept(tmp_path):

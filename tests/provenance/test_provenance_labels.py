@@ -73,7 +73,7 @@ def test_xmp_of_the_source_stays_and_only_its_source_type_gives_way(clip, sealed
     found = labels(sealed(source, tmp_path / "out.mov"))["xmp"]
     assert "mine &amp; yours" in found
     assert "urn:capture" not in found
-    assert xmp.told_by(found)[0] == DIGITAL_SOURCE_TYPE
+    assert xmp.parse_xmp(found)[0] == DIGITAL_SOURCE_TYPE
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,16 @@ def test_xmp_of_the_source_stays_and_only_its_source_type_gives_way(clip, sealed
     ids=["nothing", "half", "other", "entities", "large", "deep"],
 )
 def test_a_hostile_packet_costs_nothing_and_is_left_out(text):
-    assert xmp.told_by(text) == (None, [])
+    assert xmp.parse_xmp(text) == (None, [])
     edit = {"tool": "cdrl", "version": "0"}
-    assert xmp.told_by(xmp.packet(text, edit, "words", "type")) == ("type", [edit])
+    assert xmp.parse_xmp(xmp.packet(text, edit, "words", "type")) == ("type", [edit])
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
 def test_where_no_frame_was_changed_nothing_says_it_was_edited(clip, sealed, tmp_path, suffix):
     output = sealed(clip(metadata={"title": "My talk"}), tmp_path / f"out.{suffix}", PLAN, changed=False)
     mark = read_mark(output)
-    assert (mark.source_type, mark.edits, mark.ours) == (None, [], False)
+    assert (mark.source_type, mark.edits, mark.is_cdrl) == (None, [], False)
     assert labels(output)["comment"].startswith("copied with cdrl") and labels(output)["title"] == "My talk"
     sidecar = json.loads(sidecar_path(output).read_text())
     assert (sidecar["digital_source_type"], sidecar["edit"]["segments"]) == (None, [])

@@ -13,7 +13,7 @@ import gradio as gr
 from cdrl.app.service import LARGEST, EditResult, EditService
 from cdrl.app.sessions import Session, Sessions
 from cdrl.emotions import MAX_INTENSITY
-from cdrl.errors import CdrlError, FaceError, Interrupted, UsageError
+from cdrl.errors import CdrlError, FaceError, InterruptedByUser, UsageError
 from cdrl.pipeline.report import NO_FACE
 from cdrl.plan import REGIONS
 from cdrl.request import EditRequest
@@ -130,5 +130,5 @@ def _edit_request(session: Session, values: dict[str, Any]) -> Iterator[EditRequ
 def _plain_errors(session: Session) -> Iterator[None]:
     try:
         yield
-    except (CdrlError, Interrupted) as error:
+    except (CdrlError, InterruptedByUser) as error:
         raise gr.Error(session.format_error(error), print_exception=False) from None

@@ -16,7 +16,7 @@ from cdrl.app.page import DOWNLOADS, PREVIEW, RESULT, SHOWN, Page
 from cdrl.app.plots import curves, lips
 from cdrl.app.service import EditProgress, EditResult, EditService, Waiting
 from cdrl.app.sessions import Session, Sessions
-from cdrl.errors import CdrlError, Interrupted, UsageError
+from cdrl.errors import CdrlError, InterruptedByUser, UsageError
 from cdrl.pipeline.report import NO_FACE
 
 _SHOW_RESULT = "() => document.querySelector('.cdrl-player')?.scrollIntoView({block: 'nearest', behavior: 'smooth'})"
@@ -38,12 +38,12 @@ class Events:
         page, private = self.page, {"api_visibility": "private", "show_progress": "hidden"}
         looks = {"concurrency_limit": 2, "concurrency_id": "look"} | private
         result = [page.result, *page.downloads, page.lips, page.curves, page.stage, page.status]
-        opened = [page.notice, page.studio, page.preview, page.note, page.source, page.timeline, page.moment,
+        shown_when_opened = [page.notice, page.studio, page.preview, page.note, page.source, page.timeline, page.moment,
                   page.faces, page.face, *result]  # fmt: skip
         waiting = [page.notice]
         for field, event in ((page.clip, page.clip.upload), (page.camera, page.camera.stop_recording)):
             event(_wait, None, waiting, queue=False, **private).then(
-                self.open, [field, *page.form], opened, **looks
+                self.open, [field, *page.form], shown_when_opened, **looks
             ).success(self.look_through, page.form, [page.timeline, page.source, page.moment, page.rows], **looks)
         page.mode.change(self.choose_mode, page.mode, [getattr(page, name) for name in SHOWN], queue=False, **private)
         page.add.click(_one_more, page.rows, page.rows, queue=False, **private)
@@ -249,7 +249,7 @@ def told(session: Session, said: Callable[[str], Update]) -> Iterator[Update]:
     update: Update = {}
     try:
         yield update
-    except (CdrlError, Interrupted) as error:
+    except (CdrlError, InterruptedByUser) as error:
         update |= said(session.format_error(error))
     except Exception as error:  # noqa: BLE001 - the page's last line of defence; the terminal gets the kind of error
         print(f"cdrl: error: unexpected {type(error).__name__}: {session.format_error(error)}", file=sys.stderr)  # noqa: T201

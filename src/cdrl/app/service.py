@@ -17,7 +17,7 @@ from cdrl.app.scene import Scene
 from cdrl.app.sessions import Session, in_use
 from cdrl.app.timeline import look_through, plays_in_browsers
 from cdrl.app.turns import Turns
-from cdrl.errors import InputError, Interrupted, UsageError
+from cdrl.errors import InputError, InterruptedByUser, UsageError
 from cdrl.files import atomic_write
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.media import Limits, VideoInfo, probe
@@ -193,10 +193,16 @@ class EditService:
     def edit(
         self, session: Session, request: EditRequest, consent: bool = False
     ) -> Generator[Waiting | EditProgress | EditResult, None, None]:
-        """Edits the whole clip when its turn comes; closing the generator, or `session.cancel()`, leaves no file.
+        """Edit the whole clip when its turn comes; closing the generator, or `session.cancel()`, leaves no file.
 
-        `consent`: whether that of the person shown was stated with this call. Raises Interrupted when cancelled, and
-        any CdrlError.
+        Args:
+            session: Whose clip it is.
+            request: What is asked for.
+            consent: Whether the consent of the person shown was stated with this call.
+
+        Raises:
+            InterruptedByUser: The edit was canceled.
+            CdrlError: It cannot be carried out.
         """
         with in_use(session), session.edit() as cancelled, session.hold(*request.inputs):
             _opened(session)
@@ -208,7 +214,7 @@ class EditService:
                     yield Waiting()
                     time.sleep(_TICK)
                 if cancelled.is_set():
-                    raise Interrupted(_CANCELLED)
+                    raise InterruptedByUser(_CANCELLED)
                 yield from self._edit(session, request, cancelled)
 
     def _edit(
@@ -273,7 +279,7 @@ def _run_with_progress(
 
     def on_progress(done: int, total: int | None) -> None:
         if left.is_set() or cancelled.is_set():
-            raise Interrupted(_CANCELLED)
+            raise InterruptedByUser(_CANCELLED)
         said.put(EditProgress(done, total))
 
     def run() -> None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cdrl.errors import CdrlError, Interrupted, OutputError, OutputExistsError
+from cdrl.errors import CdrlError, InterruptedByUser, OutputError, OutputExistsError
 from cdrl.files import atomic_write, file_sha256, loads_untrusted, small_bytes, take_name
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.limits import Limits
@@ -152,7 +152,7 @@ def run_job(task: Task, settings: RenderSettings) -> Result:
         atomic_write(task.staging / DONE_FILE, [json.dumps(asdict(result)).encode("utf-8", "replace")])
         whole = True
         return result
-    except Interrupted:
+    except InterruptedByUser:
         raise
     except CdrlError as error:
         return Result(_of_output(str(error), task), seconds=round(time.monotonic() - begin, 2))

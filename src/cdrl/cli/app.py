@@ -10,7 +10,7 @@ from typing import Annotated
 from tyro.conf import FlagCreatePairsOff, arg
 
 from cdrl.cli.consent import ConsentGiven, require_consent
-from cdrl.errors import Interrupted, UsageError
+from cdrl.errors import InterruptedByUser, UsageError
 from cdrl.extras import require_modules
 from cdrl.media.limits import Limits
 
@@ -61,7 +61,7 @@ def run(options: Options) -> int:
         try:
             while True:
                 time.sleep(3600)
-        except Interrupted:
+        except InterruptedByUser:
             raise
         except KeyboardInterrupt:
             return 0

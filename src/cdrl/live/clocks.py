@@ -11,9 +11,9 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from cdrl.media import Limits, VideoInfo
-from cdrl.media.decoding import Damage, demuxed
-from cdrl.media.opening import check_path, opened
-from cdrl.media.reading import selected_stream
+from cdrl.media.decoding import DecodeErrors, demux_packets
+from cdrl.media.opening import check_path, open_container
+from cdrl.media.reading import select_stream
 
 HIGHEST_RATE = 240  # frames a second; what comes closer together only once in a while need not set the rate
 _RATES = (*(Fraction(rate) for rate in (12, 15, 24, 25, 30, 48, 50, 60, 100, 120, 240)),
@@ -43,9 +43,9 @@ class Signal:
 
 def describe_file(info: VideoInfo, limits: Limits) -> Signal:
     """What a file says, its rate found from the times of all its packets, which are read but not decoded."""
-    with opened(check_path(info.path, limits), limits) as container:
-        stream = selected_stream(container, info)
-        pts = (packet.pts for packet in demuxed(container, stream, damage=Damage()) if packet.size)
+    with open_container(check_path(info.path, limits), limits) as container:
+        stream = select_stream(container, info)
+        pts = (packet.pts for packet in demux_packets(container, stream, damage=DecodeErrors()) if packet.size)
         times = sorted({value * info.time_base for value in pts if value is not None})
         interlace, named = interlacing(stream, info.interlaced), stream.guessed_rate or info.rate
     return Signal(common_rate(times, named, info.time_base), info.sample_aspect, interlace, info.codec == "mjpeg")

@@ -105,13 +105,13 @@ class Y4mPipe(FrameSink):
 
     def _header(self, frame: Frame) -> bytes:
         signal, rate = self._signal, self._rate
-        words = (
+        error_text = (
             "YUV4MPEG2", f"W{frame.width}", f"H{frame.height}", f"F{rate.numerator}:{rate.denominator}",
             f"I{signal.interlace}", f"A{signal.sample_aspect.numerator}:{signal.sample_aspect.denominator}",
             "C420jpeg" if signal.centered else "C420mpeg2",
             "XCOLORRANGE=FULL" if frame.format.full_range else "XCOLORRANGE=LIMITED",
         )  # fmt: skip
-        return " ".join(words).encode() + b"\n"
+        return " ".join(error_text).encode() + b"\n"
 
 
 def to_yuv420(frame: Frame) -> Frame:

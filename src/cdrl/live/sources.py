@@ -22,8 +22,8 @@ from av.video.stream import VideoStream
 from cdrl.errors import CdrlError, InputError, InputNotFoundError, UsageError
 from cdrl.live.clocks import Signal, StreamClock, describe_file, describe_stream, has_times
 from cdrl.media import Frame, Limits, VideoInfo, probe, read
-from cdrl.media.decoding import words
-from cdrl.media.layout import Orientation, pixel_format, planes_of
+from cdrl.media.decoding import error_text
+from cdrl.media.layout import Orientation, extract_planes, pixel_format
 from cdrl.media.opening import DEMUXERS
 from cdrl.media.probing import check_pixels
 
@@ -194,8 +194,8 @@ def _frame(picture: av.VideoFrame, stream: VideoStream, index: int, moment: Frac
     form, _ = pixel_format(picture.format.name, colors.color_range, colors.colorspace, picture.height)
     lasts = picture.duration * stream.time_base * 1000 if picture.duration and stream.time_base else 0
     return Frame(
-        planes_of(picture, form, Orientation()), form, round(moment * 1000), index=index, duration=round(lasts) or None,
-        time=moment,
+        extract_planes(picture, form, Orientation()), form, round(moment * 1000), index=index,
+        duration=round(lasts) or None, time=moment,
     )  # fmt: skip
 
 
@@ -207,4 +207,4 @@ def _as_input_error(what: str, advice: str) -> Iterator[None]:
     except CdrlError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{what} ({words(error)}): {advice}") from error
+        raise InputError(f"{what} ({error_text(error)}): {advice}") from error

@@ -33,7 +33,7 @@ _applied = USUAL
 
 
 @contextmanager
-def allocating(most: int) -> Iterator[None]:
+def allocation_limit(most: int) -> Iterator[None]:
     """While inside, FFmpeg may take up to `most` bytes in one piece; more where another open file asks for more."""
     _change(_bounds.append, most)
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cdrl.errors import InputError, LimitError
-from cdrl.media.decoding import words
+from cdrl.media.decoding import error_text
 
 FEWEST = 1 << 21  # samples that any file may tell of: a cut one still has the whole one's tables
 MOST_BOXES = 1 << 20  # side by side; two for each fragment of a film
@@ -22,7 +22,7 @@ _FILM = (b"moov", b"mvhd", b"cmov")  # without one of them FFmpeg finds no index
 _TABLES = (b"stsz", b"stts", b"ctts", b"trun")
 
 
-def check_tables(path: Path) -> None:
+def check_sample_tables(path: Path) -> None:
     """Raises LimitError for a film whose tables tell of more samples than it has bytes, and InputError for one whose
     tables are compressed, where nobody can count before it is too late. Other files pass."""
     with _mapped(path) as data:
@@ -48,7 +48,7 @@ def _mapped(path: Path) -> mmap.mmap:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # also where it has become empty, or where it lies knows no mapping
-        raise InputError(f"{path}: cannot be read ({words(error)}); copy it to a disk of this machine") from None
+        raise InputError(f"{path}: cannot be read ({error_text(error)}); copy it to a disk of this machine") from None
 
 
 def _outside_of_samples(path: Path, data: mmap.mmap) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from cdrl.media.limits import Limits
 
 
 @dataclass
-class Damage:
+class DecodeErrors:
     """What could not be read of one stream."""
 
     packets: int = 0
@@ -28,23 +28,25 @@ class Damage:
     def __str__(self) -> str:
         parts = []
         if self.packets:
-            parts.append(f"{counted(self.packets, 'packet')} could not be decoded")
+            parts.append(f"{pluralize(self.packets, 'packet')} could not be decoded")
         if self.frames:
-            parts.append(f"{counted(self.frames, 'frame')} may show damage")
+            parts.append(f"{pluralize(self.frames, 'frame')} may show damage")
         if self.broken:
             parts.append(f"the file breaks off ({self.broken})")
         return ", ".join(parts)
 
 
-def decoded(container: InputContainer, stream: VideoStream, damage: Damage, limits: Limits) -> Iterator[av.VideoFrame]:
+def decode_pictures(
+    container: InputContainer, stream: VideoStream, damage: DecodeErrors, limits: Limits
+) -> Iterator[av.VideoFrame]:
     """Pictures of `stream` in order of showing, never an error of FFmpeg's; `damage` is counted up on the way."""
     in_a_row, reason = 0, ""
-    for packet in demuxed(container, stream, damage=damage):
+    for packet in demux_packets(container, stream, damage=damage):
         try:
             pictures = stream.codec_context.decode(packet)
         except av.FFmpegError as error:
             damage.packets += 1
-            pictures, reason = [], words(error)
+            pictures, reason = [], error_text(error)
         damage.frames += bool(pictures) and packet.is_corrupt
         in_a_row = 0 if pictures else in_a_row + 1
         if in_a_row >= limits.max_damaged_packets:
@@ -55,24 +57,24 @@ def decoded(container: InputContainer, stream: VideoStream, damage: Damage, limi
             yield picture
 
 
-def demuxed(container: InputContainer, *streams: av.stream.Stream, damage: Damage) -> Iterator[Packet[Any]]:
+def demux_packets(container: InputContainer, *streams: av.stream.Stream, damage: DecodeErrors) -> Iterator[Packet[Any]]:
     """Packets of `streams`, then an empty one of each that flushes its decoder, also where the file breaks off."""
     try:
         yield from container.demux(*streams)
     except av.FFmpegError as error:
-        damage.broken = words(error)
+        damage.broken = error_text(error)
         for stream in streams:
             flush: Packet[Any] = Packet()
             flush.stream = stream
             yield flush
 
 
-def counted(number: int, thing: str) -> str:
+def pluralize(number: int, thing: str) -> str:
     """'1 frame', '2 frames'."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def words(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """FFmpeg's or the system's own words for `error`, in one line."""
     if isinstance(error, EOFError):
         return "it ends before its first frame"

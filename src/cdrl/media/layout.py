@@ -115,7 +115,7 @@ class Orientation:
         return plane.copy(order="C")
 
 
-def planes_of(picture: av.VideoFrame, stored: PixelFormat, turn: Orientation) -> tuple[Plane, ...]:
+def extract_planes(picture: av.VideoFrame, stored: PixelFormat, turn: Orientation) -> tuple[Plane, ...]:
     """Copies of a decoded picture's planes, upright. `stored` is the format before turning."""
     if picture.format.name != stored.name and not picture.format.name.startswith("yuvj"):
         picture = convert_format(picture, stored)

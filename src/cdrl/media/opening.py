@@ -13,9 +13,9 @@ import av
 from av.container import InputContainer
 
 from cdrl.errors import InputError, InputNotFoundError, LimitError
-from cdrl.media.allocation import allocating
-from cdrl.media.boxes import check_tables
-from cdrl.media.decoding import words
+from cdrl.media.allocation import allocation_limit
+from cdrl.media.boxes import check_sample_tables
+from cdrl.media.decoding import error_text
 from cdrl.media.limits import Limits
 
 # Demuxers that read one self-contained file. Those that follow names inside the file (hls, dash, concat, sdp, image2
@@ -58,7 +58,7 @@ def check_path(source: str | Path, limits: Limits) -> Path:
             ) from None
         raise InputNotFoundError(f"{source}: no such file; check the name and the folder") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{source!s:.200}: not a usable file name ({words(error)}); check the name") from None
+        raise InputError(f"{source!s:.200}: not a usable file name ({error_text(error)}); check the name") from None
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{source} is a folder, not a video: name one file in it")
     if not stat.S_ISREG(status.st_mode):
@@ -80,7 +80,7 @@ def photo_demuxer(head: bytes) -> str | None:
 
 
 @contextmanager
-def opened(path: Path, limits: Limits) -> Iterator[InputContainer]:
+def open_container(path: Path, limits: Limits) -> Iterator[InputContainer]:
     """An open container of a checked path, closed at the end.
 
     FFmpeg's bound on a single piece of memory is one of the process; `cdrl.media.allocation` says what holds where
@@ -90,9 +90,9 @@ def opened(path: Path, limits: Limits) -> Iterator[InputContainer]:
     head = _first_bytes(path)
     if PLAYLIST.match(head):
         raise InputError(f"{path} is a playlist, not a video: name the video file it points to")
-    check_tables(path)
+    check_sample_tables(path)
     with (
-        allocating(max(LARGEST_BLOCK, _PIXEL_BYTES * limits.max_pixels)),
+        allocation_limit(max(LARGEST_BLOCK, _PIXEL_BYTES * limits.max_pixels)),
         _container(path, photo_demuxer(head), limits) as container,
     ):
         if len(container.streams) > limits.max_streams:
@@ -119,7 +119,7 @@ def _container(path: Path, demuxer: str | None, limits: Limits) -> InputContaine
             bounds = f"{limits.max_streams} streams (max_streams) and {LARGEST_BLOCK:,} bytes for any part of it"
             raise LimitError(f"{path}: asks for more than the limits of {bounds}: export it again") from error
         raise InputError(
-            f"{path}: not a video that can be read ({words(error)}); play it to see whether it is whole"
+            f"{path}: not a video that can be read ({error_text(error)}); play it to see whether it is whole"
         ) from error
 
 
@@ -128,4 +128,4 @@ def _first_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(4096)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({words(error)}); check its permissions") from None
+        raise InputError(f"{path}: cannot be read ({error_text(error)}); check its permissions") from None

@@ -19,11 +19,11 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from cdrl.errors import InputError, LimitError
-from cdrl.media.decoding import Damage, decoded
+from cdrl.media.decoding import DecodeErrors, decode_pictures
 from cdrl.media.frames import PixelFormat
 from cdrl.media.layout import Orientation, pixel_format
 from cdrl.media.limits import Limits
-from cdrl.media.opening import check_path, opened
+from cdrl.media.opening import check_path, open_container
 
 Kind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
 CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
@@ -109,13 +109,13 @@ def probe(path: str | Path, limits: Limits = Limits()) -> VideoInfo:  # noqa: B0
         LimitError: It is larger than the limits allow.
     """
     checked = check_path(path, limits)
-    with opened(checked, limits) as container:
-        info, _ = describe(checked, container, limits, Damage())
+    with open_container(checked, limits) as container:
+        info, _ = describe(checked, container, limits, DecodeErrors())
     return info
 
 
 def describe(
-    path: Path, container: InputContainer, limits: Limits, damage: Damage, threads: int = 1
+    path: Path, container: InputContainer, limits: Limits, damage: DecodeErrors, threads: int = 1
 ) -> tuple[VideoInfo, Iterator[av.VideoFrame]]:
     """Describe an open file by decoding its first picture.
 
@@ -136,7 +136,7 @@ def describe(
     stream = main_video(container, path)
     check_pixels(stream.codec_context.width, stream.codec_context.height, path, limits)
     configure_decoder(stream, limits, threads)
-    pictures = decoded(container, stream, damage, limits)
+    pictures = decode_pictures(container, stream, damage, limits)
     first = next(pictures, None)
     if first is None:
         unseen = "" if stream.codec_context.width else f", or over the limit of {limits.max_pixels:,} pixels"

@@ -13,11 +13,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from cdrl.errors import InputError, LimitError
-from cdrl.media.decoding import Damage, counted, decoded
+from cdrl.media.decoding import DecodeErrors, decode_pictures, pluralize
 from cdrl.media.frames import Frame
-from cdrl.media.layout import convert_format, planes_of
+from cdrl.media.layout import convert_format, extract_planes
 from cdrl.media.limits import Limits
-from cdrl.media.opening import check_path, opened
+from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import VideoInfo, configure_decoder, describe
 from cdrl.media.threads import available_cores
 
@@ -49,9 +49,9 @@ class FrameReader(Iterator[Frame]):
         """See `read`."""
         self._limits = limits
         self._stop = stop
-        self._damage = Damage()
-        self._retimed = 0
-        self._resized = 0
+        self._damage = DecodeErrors()
+        self._n_retimed = 0
+        self._n_resized = 0
         self._stack = ExitStack()
         self._pictures: Iterator[av.VideoFrame] | None = None
         self.info = source if isinstance(source, VideoInfo) else self._open_and_describe(source)
@@ -77,7 +77,7 @@ class FrameReader(Iterator[Frame]):
     def _open_and_describe(self, source: str | Path) -> VideoInfo:
         path = check_path(source, self._limits)
         with self._stack:
-            container = self._stack.enter_context(opened(path, self._limits))
+            container = self._stack.enter_context(open_container(path, self._limits))
             info, self._pictures = describe(path, container, self._limits, self._damage, available_cores())
             self._stack = self._stack.pop_all()
         return info
@@ -85,10 +85,10 @@ class FrameReader(Iterator[Frame]):
     def _open(self) -> Iterator[av.VideoFrame]:
         """The pictures of the stream that `probe` chose."""
         path = check_path(self.info.path, self._limits)
-        container = self._stack.enter_context(opened(path, self._limits))
-        stream = selected_stream(container, self.info)
+        container = self._stack.enter_context(open_container(path, self._limits))
+        stream = select_stream(container, self.info)
         configure_decoder(stream, self._limits, available_cores())
-        return decoded(container, stream, self._damage, self._limits)
+        return decode_pictures(container, stream, self._damage, self._limits)
 
     def _generate(self) -> Generator[Frame, None, None]:
         path, limits, frame = self.info.path, self._limits, None
@@ -112,17 +112,17 @@ class FrameReader(Iterator[Frame]):
         stored = info.orientation.format(info.format)  # turning twice gives back the format as stored
         size = (info.height, info.width) if info.orientation.transpose else (info.width, info.height)
         if (picture.width, picture.height) != size:
-            self._resized += 1
+            self._n_resized += 1
             picture = convert_format(picture, stored, size)
         pts = picture.pts
         if last is not None and (pts is None or pts <= last.pts):
-            self._retimed += 1
-            pts = last.pts + (1 if pts is not None else last.duration or usual_duration(info))
+            self._n_retimed += 1
+            pts = last.pts + (1 if pts is not None else last.duration or mean_duration(info))
         if pts is None:  # the first frame, without a time: it is what a player begins with
-            self._retimed += 1
+            self._n_retimed += 1
             pts = round(info.start / info.time_base)
         return Frame(
-            planes=planes_of(picture, stored, info.orientation),
+            planes=extract_planes(picture, stored, info.orientation),
             format=info.format,
             pts=pts,
             time_base=info.time_base,
@@ -136,28 +136,28 @@ class FrameReader(Iterator[Frame]):
         ticks = picture.duration or 0
         return ticks if 0 < ticks * self.info.time_base <= self._limits.max_seconds else None
 
-    def _conclude(self, damage: Damage, last: Frame) -> None:
+    def _conclude(self, damage: DecodeErrors, last: Frame) -> None:
         count, end, length = last.index + 1, last.time, self.info.duration
         if text := str(damage):
-            self.notes.append(f"the clip is damaged: {text}; {counted(count, 'frame')} can be used")
+            self.notes.append(f"the clip is damaged: {text}; {pluralize(count, 'frame')} can be used")
         elif length is not None and end < min(Fraction(9, 10) * length, length - Fraction(1, 2)):
             self.notes.append(f"the picture ends early, {float(end):.1f} s into {float(length):.1f} s")
-        if self._retimed:
+        if self._n_retimed:
             self.notes.append(
-                f"{counted(self._retimed, 'frame')} without a time, or out of order, put after the one before"
+                f"{pluralize(self._n_retimed, 'frame')} without a time, or out of order, put after the one before"
             )
-        if self._resized:
+        if self._n_resized:
             self.notes.append(
-                f"{self._resized} frames of another size are scaled to {self.info.width}x{self.info.height}"
+                f"{self._n_resized} frames of another size are scaled to {self.info.width}x{self.info.height}"
             )
 
 
-def usual_duration(info: VideoInfo) -> int:
+def mean_duration(info: VideoInfo) -> int:
     """Ticks that a frame is shown at the mean rate; at least 1."""
     return max(1, round(1 / ((info.rate or Fraction(25)) * info.time_base)))
 
 
-def selected_stream(container: InputContainer, info: VideoInfo) -> VideoStream:
+def select_stream(container: InputContainer, info: VideoInfo) -> VideoStream:
     """The stream that `probe` chose; InputError when the file has changed since."""
     chosen = container.streams[info.stream_index] if info.stream_index < len(container.streams) else None
     if not isinstance(chosen, VideoStream) or chosen.codec_context is None:

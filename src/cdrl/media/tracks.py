@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 
-from cdrl.media.decoding import Damage, counted, demuxed
+from cdrl.media.decoding import DecodeErrors, demux_packets, pluralize
 from cdrl.media.encoding import Container
 from cdrl.media.probing import Track, VideoInfo
 
@@ -131,7 +131,7 @@ class TrackCopier:
     """Seconds on the source's clock after which a time can only be damage."""
     notes: list[str]
     routes: dict[int, Route] = field(default_factory=dict)
-    damage: Damage = field(default_factory=Damage)
+    damage: DecodeErrors = field(default_factory=DecodeErrors)
     _packets: Iterator[Packet[Any]] = field(default_factory=lambda: iter(()))
     _held: Packet[Any] | None = None
 
@@ -147,7 +147,7 @@ class TrackCopier:
         streams = [self.source.streams[index] for index in self.routes]
         if streams:
             self.source.streams[self.info.stream_index].discard = av.stream.Discard.all
-            self._packets = demuxed(self.source, *streams, damage=self.damage)
+            self._packets = demux_packets(self.source, *streams, damage=self.damage)
 
     def advance(self, until: Fraction | None) -> None:
         """Write all packets up to `until` seconds on the source's clock; all there are for None."""
@@ -169,7 +169,7 @@ class TrackCopier:
         moved = sum(route.moved for route in self.routes.values() if isinstance(route, Copy))
         if moved:
             self.notes.append(
-                f"{counted(moved, 'audio or subtitle packet')} without a time, or out of order, put in order"
+                f"{pluralize(moved, 'audio or subtitle packet')} without a time, or out of order, put in order"
             )
         if text := str(self.damage):
             self.notes.append(f"audio or subtitles are damaged: {text}")

@@ -18,14 +18,14 @@ from av.video.stream import VideoStream
 
 from cdrl.errors import CdrlError, InputError, OutputError, OutputExistsError, UsageError
 from cdrl.files import EXISTS, atomic_path, sync, take_name, temporary_path
-from cdrl.media.decoding import words
+from cdrl.media.decoding import error_text
 from cdrl.media.encoding import EncoderOptions, check_encoder, codec_of, container_of, encoder_settings, target_format
 from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.layout import convert_format, layout_name, view
 from cdrl.media.limits import Limits
-from cdrl.media.opening import check_path, opened
+from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import VideoInfo, main_video
-from cdrl.media.reading import usual_duration
+from cdrl.media.reading import mean_duration
 from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -107,7 +107,7 @@ class Writer:
                 os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             self._stack.callback(self._temporary.unlink, missing_ok=True)
             source_path = check_path(self.info.path, self._limits)
-            self._source = self._stack.enter_context(opened(source_path, self._limits))
+            self._source = self._stack.enter_context(open_container(source_path, self._limits))
             self._output: OutputContainer | None = None
             self._stack = self._stack.pop_all()
         return self
@@ -151,7 +151,7 @@ class Writer:
             raise OutputError(f"{self.path}: no frame was written, so there is nothing to save")
         with self._reported():
             try:
-                self._encode(self._pending, self._pending_duration or usual_duration(self.info))
+                self._encode(self._pending, self._pending_duration or mean_duration(self.info))
                 self._output.mux(self._stream.encode(None))
                 self._tracks.finish()
             finally:
@@ -169,7 +169,7 @@ class Writer:
     def _check_picture(self) -> None:
         """Raises OutputError where the muxer has left the picture out without a word: damaged times may not fit."""
         try:
-            with opened(self._temporary, self._limits) as written:
+            with open_container(self._temporary, self._limits) as written:
                 main_video(written, self._temporary)
         except InputError:
             raise OutputError(
@@ -292,7 +292,7 @@ class Writer:
             if error.errno in FULL_DISK:
                 raise OutputError(f"{self.path}: the disk is full; free some space or write elsewhere") from error
             raise OutputError(
-                f"{self.path} cannot be written ({words(error)}); check the folder and the options"
+                f"{self.path} cannot be written ({error_text(error)}); check the folder and the options"
             ) from error
 
 

@@ -94,19 +94,19 @@ class ProvenanceFinalizer:
         Raises InputError where the source is not the file it was when the edit began, OutputError, OSError.
         """
         record = edit_record(self._plan, self._tally, self._enrolled, self._beside)
-        words = describe_edit(record)
+        description = describe_edit(record)
         # Where no frame was changed nothing was synthesized: that is no composite.
         source_type = DIGITAL_SOURCE_TYPE if record["segments"] else None
         labels = labels_for(self._muxer, self._mark, record, source_type)
         self._held.fill(whole, labels, matroska=self._muxer not in XMP_CONTAINERS)
         if self._muxer in XMP_CONTAINERS:
-            packet = xmp.packet(self._mark.labels.get("xmp", ""), record, words, source_type)
+            packet = xmp.packet(self._mark.labels.get("xmp", ""), record, description, source_type)
             xmp.append_box(whole, packet)
         digest = self._source_sha256()
         if self._signing is not None:
             signed = whole.with_name(f"{whole.stem}.signed{whole.suffix}")
             try:
-                self._signing.sign(whole, signed, self.source, record, words, source_type)
+                self._signing.sign(whole, signed, self.source, record, description, source_type)
                 signed.replace(whole)
             finally:
                 signed.unlink(missing_ok=True)
@@ -114,7 +114,7 @@ class ProvenanceFinalizer:
             "tool": TOOL,
             "version": record["version"],
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "words": words,
+            "words": description,
             "digital_source_type": source_type,
             "input": {"name": self.source.name, "sha256": digest},
             "output": {"name": self._output, "sha256": file_sha256(whole)},

@@ -10,7 +10,7 @@ from typing import Any
 
 from cdrl.files import loads_untrusted
 from cdrl.media import Limits
-from cdrl.media.opening import check_path, opened
+from cdrl.media.opening import check_path, open_container
 from cdrl.provenance import xmp
 from cdrl.provenance.record import BEGINNING, COPY_BEGINNING, describe_edit
 
@@ -33,14 +33,14 @@ class Mark:
     """All labels of the file, as they stand."""
 
     @property
-    def ours(self) -> bool:
+    def is_cdrl(self) -> bool:
         """Whether anything here says that this program edited the file."""
         return bool(self.edits or self.comment)
 
 
 def read_mark(path: str | Path, limits: Limits = Limits()) -> Mark:  # noqa: B008 - frozen
     """Read what a local video says about itself. Raises InputError or LimitError as `cdrl.media.probe` does."""
-    with opened(check_path(path, limits), limits) as container:
+    with open_container(check_path(path, limits), limits) as container:
         return parse_labels(container.metadata)
 
 
@@ -48,7 +48,7 @@ def parse_labels(texts: Mapping[str, str]) -> Mark:
     """Read what a file's labels, name → text, say about it."""
     labels = {key: text.rstrip() for key, text in texts.items()}  # ours are filled up with blanks
     known = {key.upper(): text for key, text in labels.items()}
-    source_type, edits = xmp.told_by(known.get("XMP", ""))
+    source_type, edits = xmp.parse_xmp(known.get("XMP", ""))
     if not edits:
         source_type = source_type or known.get(SOURCE_TYPE_LABEL) or None
         try:

@@ -38,7 +38,7 @@ class ModelFile:
 
 def models_used(prior: Path | None, translator: Path | None, translated: bool) -> tuple[ModelFile, ...]:
     """The landmark network, the prior, and where `translated` the translator; None stands for the one that ships."""
-    shipped = assets.listed()
+    shipped = assets.load_manifest()
     chosen = {assets.LANDMARKS: None, assets.PRIOR: prior} | ({assets.TRANSLATOR: translator} if translated else {})
     return tuple(
         ModelFile(name, shipped[name].sha256) if path is None else ModelFile(path.name, file_sha256(path))

@@ -71,13 +71,19 @@ class Signing:
         self._try()
 
     def sign(
-        self, whole: Path, signed: Path, source: Path, edit: Mapping[str, Any], words: str, source_type: str | None
+        self,
+        whole: Path,
+        signed: Path,
+        source: Path,
+        edit: Mapping[str, Any],
+        description: str,
+        source_type: str | None,
     ) -> None:
         """Write the finished video `whole` to `signed` with a manifest in it. Raises OutputError."""
         action = {
             "action": "c2pa.edited",
             "softwareAgent": {"name": TOOL, "version": edit["version"]},
-            "parameters": {"description": words, "com.cdrl.edit": dict(edit)},
+            "parameters": {"description": description, "com.cdrl.edit": dict(edit)},
         } | ({} if source_type is None else {"digitalSourceType": source_type})
         parent = {"title": source.name, "relationship": "parentOf"}
         with whole.open("rb") as unsigned, signed.open("w+b") as target, source.open("rb") as ingredient:

@@ -106,7 +106,7 @@ def _judged(path: str, mark: Mark, sidecar: Mapping[str, Any] | None, manifest: 
     if sidecar is not None and mark.edits and sidecar["edit"].get("segments") and sidecar["edit"] != mark.edits[-1]:
         return "changed", f"{path}: its sidecar tells another edit than the file itself: one of them was changed"
     if sidecar is None and manifest is None:
-        if mark.ours:
+        if mark.is_cdrl:
             said = mark.comment or _sentence(mark.edits[-1])
             return "unproven", (
                 f"{path} says “{said}”, but without its sidecar nothing can be checked: fetch it, or it was "
@@ -151,9 +151,9 @@ def _sentence(edit: Any) -> str:
 
 
 def _signed(manifest: Manifest) -> str:
-    words = {
+    description = {
         "trusted": f"valid, signed by {manifest.signer}, whom the given anchors vouch for",
         "valid": f"valid, signed by {manifest.signer}; untrusted: nobody you named vouches for the signer",
         "invalid": f"invalid ({', '.join(manifest.problems)})",
     }
-    return words[manifest.state] + (f"; written by {manifest.generator}" if manifest.generator else "")
+    return description[manifest.state] + (f"; written by {manifest.generator}" if manifest.generator else "")

@@ -40,7 +40,7 @@ for _prefix, _space in _SPACES.items():
     ET.register_namespace(_prefix, _space)
 
 
-def packet(source: str, edit: Mapping[str, Any], words: str, source_type: str | None) -> str:
+def packet(source: str, edit: Mapping[str, Any], description: str, source_type: str | None) -> str:
     """The XMP packet of a source ('' for none) with an edit added.
 
     What the source says stays, earlier edits included; only its digital source type gives way, and our own description.
@@ -52,44 +52,44 @@ def packet(source: str, edit: Mapping[str, Any], words: str, source_type: str | 
         root = ET.Element(f"{{{_SPACES['x']}}}xmpmeta")
         ET.SubElement(root, f"{{{_RDF}}}RDF")
     rdf = next(root.iter(f"{{{_RDF}}}RDF"))
-    _add(rdf, edit, words, source_type)
+    _add(rdf, edit, description, source_type)
     begin = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     try:
         text = f'{begin}{ET.tostring(root, encoding="unicode")}<?xpacket end="w"?>'
     except RecursionError:
-        return packet("", edit, words, source_type)
-    return text if len(text) <= LARGEST or not source else packet("", edit, words, source_type)
+        return packet("", edit, description, source_type)
+    return text if len(text) <= LARGEST or not source else packet("", edit, description, source_type)
 
 
-def _add(rdf: ET.Element, edit: Mapping[str, Any], words: str, source_type: str | None) -> None:
+def _add(rdf: ET.Element, edit: Mapping[str, Any], description: str, source_type: str | None) -> None:
     """Write an edit into the RDF of a packet."""
-    told = rdf.findall(f"{{{_RDF}}}Description")
+    existing = rdf.findall(f"{{{_RDF}}}Description")
     about = f"{{{_RDF}}}about"  # what all descriptions of a packet have in common
-    ours = ET.SubElement(rdf, f"{{{_RDF}}}Description", {about: told[0].get(about, "") if told else ""})
+    own = ET.SubElement(rdf, f"{{{_RDF}}}Description", {about: existing[0].get(about, "") if existing else ""})
     if source_type is not None:
-        for one in told:
+        for one in existing:
             one.attrib.pop(_SOURCE_TYPE, None)
             for element in one.findall(_SOURCE_TYPE):
                 one.remove(element)
-        ET.SubElement(ours, _SOURCE_TYPE).text = source_type
-    if not any(_CREATOR in one.attrib or one.find(_CREATOR) is not None for one in told):
-        ET.SubElement(ours, _CREATOR).text = f"{edit['tool']} {edit['version']}"
+        ET.SubElement(own, _SOURCE_TYPE).text = source_type
+    if not any(_CREATOR in one.attrib or one.find(_CREATOR) is not None for one in existing):
+        ET.SubElement(own, _CREATOR).text = f"{edit['tool']} {edit['version']}"
     descriptions = rdf.findall(f"*/{_DESCRIPTION}/{{{_RDF}}}Alt/{{{_RDF}}}li")
     if not descriptions:
-        alternatives = ET.SubElement(ET.SubElement(ours, _DESCRIPTION), f"{{{_RDF}}}Alt")
-        ET.SubElement(alternatives, f"{{{_RDF}}}li", {_LANGUAGE: "x-default"}).text = words
-    for description in descriptions:
-        if (description.text or "").startswith((BEGINNING, COPY_BEGINNING)):
-            description.text = words
+        alternatives = ET.SubElement(ET.SubElement(own, _DESCRIPTION), f"{{{_RDF}}}Alt")
+        ET.SubElement(alternatives, f"{{{_RDF}}}li", {_LANGUAGE: "x-default"}).text = description
+    for element in descriptions:
+        if (element.text or "").startswith((BEGINNING, COPY_BEGINNING)):
+            element.text = description
     if not edit.get("segments", True):
         return
     sequence = rdf.find(f"*/{_EDITS}/{{{_RDF}}}Seq")
     if sequence is None:
-        sequence = ET.SubElement(ET.SubElement(ours, _EDITS), f"{{{_RDF}}}Seq")
+        sequence = ET.SubElement(ET.SubElement(own, _EDITS), f"{{{_RDF}}}Seq")
     ET.SubElement(sequence, f"{{{_RDF}}}li").text = json.dumps(edit, ensure_ascii=False)
 
 
-def told_by(text: str) -> tuple[str | None, list[Any]]:
+def parse_xmp(text: str) -> tuple[str | None, list[Any]]:
     """Digital source type, and the edits, oldest first, that an XMP packet tells of; (None, []) for nonsense."""
     root = _parsed(text)
     if root is None:
