@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cdrl.cli.main import main
+from cdrl.datasets.clip import ClipTable
 from cdrl.datasets.splits import assign_split, list_people
-from cdrl.datasets.table import ClipTable, probe_clips, read_dataset
+from cdrl.datasets.table import probe_clips, read_dataset
 from cdrl.errors import InputError, InputNotFoundError, UsageError
 
 

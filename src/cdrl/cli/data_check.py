@@ -37,7 +37,7 @@ def run(options: Options) -> int:
 
     from cdrl.datasets.splits import SPLITS, assign_split, list_people
     from cdrl.datasets.table import probe_clips, read_dataset
-    from cdrl.media.decoding import counted
+    from cdrl.media.decoding import pluralize
 
     console = Console(soft_wrap=True)
     table = read_dataset(options.folder, options.layout)
@@ -61,6 +61,6 @@ def run(options: Options) -> int:
     for problem in table.problems:
         print(problem, file=sys.stderr)
     if table.problems:
-        print(f"broken or missing: {counted(len(table.problems), 'clip')}", file=sys.stderr)
+        print(f"broken or missing: {pluralize(len(table.problems), 'clip')}", file=sys.stderr)
         return InputError.exit_code
     return 0

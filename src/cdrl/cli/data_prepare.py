@@ -45,19 +45,19 @@ def run(options: Options) -> int:
     """Prepare a data set and print what became of it; returns the exit code."""
     from rich.console import Console
 
-    from cdrl.cli.progress import ends
+    from cdrl.cli.progress import job_progress
     from cdrl.datasets.packing import prepare
     from cdrl.datasets.preparation import PreparationSettings
     from cdrl.datasets.table import read_dataset
     from cdrl.executors import make_executor
-    from cdrl.media.decoding import counted
+    from cdrl.media.decoding import pluralize
 
     begin = time.monotonic()
     settings = PreparationSettings(options.speech, options.every, options.max_rate, options.max_seconds)
     workers = make_executor(options.workers, options.ray)
     table = read_dataset(options.folder, options.layout)
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    with ends(console, "preparing", "clips", "left out") as told:
+    with job_progress(console, "preparing", "clips", "left out") as told:
 
         def progress(done: int, total: int, failure: str) -> None:
             told(done, total, "", failure)
@@ -67,13 +67,13 @@ def run(options: Options) -> int:
     for remark, count in summary.remarks.items():
         print(f"{remark}: {count}")
     if summary.failures:
-        print(f"could not be prepared: {counted(len(summary.failures), 'clip')}", file=sys.stderr)
+        print(f"could not be prepared: {pluralize(len(summary.failures), 'clip')}", file=sys.stderr)
         for clip, reason in summary.failures.items():
             print(f"  {clip}: {reason}", file=sys.stderr)
     already = f" ({summary.already} were there already)" if summary.already else ""
     print(
-        f"{options.output}: {counted(summary.clips, 'clip')}{already}, {summary.silent} without sound; a face in "
-        f"{summary.frames:,} of {summary.frames_seen:,} frames; {counted(len(summary.failures), 'clip')} failed; "
+        f"{options.output}: {pluralize(summary.clips, 'clip')}{already}, {summary.silent} without sound; a face in "
+        f"{summary.frames:,} of {summary.frames_seen:,} frames; {pluralize(len(summary.failures), 'clip')} failed; "
         f"{seconds:.0f} s"
     )
     return 0

@@ -1,10 +1,19 @@
-"""One clip of a data set, and what can be wrong with one."""
+"""The typed table of a data set's clips, and what can be wrong with one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+
+from cdrl.emotions import parse_emotion
+from cdrl.errors import UsageError
+
+LABELS = ("dataset", "actor", "emotion", "intensity", "sentence", "sentence_id", "view")
+"""Fields of a clip that its prepared sample records."""
+
+_STRENGTHS = {"lo": 1, "md": 2, "hi": 3, "normal": 1, "strong": 2, "xx": None, "": None}
 
 
 @dataclass(frozen=True)
@@ -50,3 +59,45 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.clip}: {self.reason}"
+
+
+@dataclass
+class ClipTable:
+    """The clips of a data set."""
+
+    folder: Path
+    layout: str
+    """A key of `cdrl.datasets.layouts.READERS`."""
+    clips: list[Clip] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    """Clips that are missing or broken."""
+    remarks: Counter[str] = field(default_factory=Counter)
+    """What is true of clips, and of how many."""
+
+    def parse_emotion(self, name: str) -> str:
+        """One of the seven emotions; empty, with a remark, for any other (contempt)."""
+        if not name.strip():
+            return ""
+        try:
+            return parse_emotion(name)
+        except UsageError:
+            self.remarks[f"clips of {name.strip().lower()}, outside the seven emotions, kept without a label"] += 1
+            return ""
+
+    def parse_intensity(self, text: str) -> int | None:
+        """A strength as a number from 1; None, with a remark, where it is none."""
+        if text.lower() in _STRENGTHS:
+            return _STRENGTHS[text.lower()]
+        try:
+            return round(float(text))
+        except ValueError:
+            self.remarks[f"clips of intensity {text!r}, which is no number, kept without one"] += 1
+            return None
+
+    def shorten(self, path: Path) -> str:
+        """A path as it is shown to users: relative to the data set."""
+        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else str(path)
+
+    def add_problem(self, path: Path, reason: str) -> None:
+        """Note why a file cannot be used."""
+        self.problems.append(Problem(self.shorten(path), reason))

@@ -11,64 +11,22 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from cdrl.csv_tables import read_rows
-from cdrl.datasets.clip import Clip, Problem
-from cdrl.emotions import parse_emotion
-from cdrl.errors import UsageError
+from cdrl.datasets.clip import Clip, ClipTable, Problem
 
 TABLE = "clips.csv"
 """The table of the plain layout."""
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".flv", ".webm", ".mpg", ".mpeg", ".m4v")
 
 _LONGEST_ID = 72  # characters: tar's names have a hundred, of which arrays' names take twenty
-_STRENGTHS = {"lo": 1, "md": 2, "hi": 3, "normal": 1, "strong": 2, "xx": None, "": None}
 _TRUE_OR_FALSE = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _MEAD_COMMON = ("001", "002", "003")  # said in every emotion by nearly everyone
 _TRANSCRIPTS = ("transcripts.txt", "mead_transcripts.txt")
-
-
-@dataclass
-class FolderScan:
-    """What a reader finds in the folder of a data set."""
-
-    folder: Path
-    clips: list[Clip] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    remarks: Counter[str] = field(default_factory=Counter)
-    """What is true of clips, and of how many."""
-
-    def parse_emotion(self, name: str) -> str:
-        """One of the seven emotions; empty, with a remark, for any other (contempt)."""
-        if not name.strip():
-            return ""
-        try:
-            return parse_emotion(name)
-        except UsageError:
-            self.remarks[f"clips of {name.strip().lower()}, outside the seven emotions, kept without a label"] += 1
-            return ""
-
-    def parse_intensity(self, text: str) -> int | None:
-        """A strength as a number from 1; None, with a remark, where it is none."""
-        if text.lower() in _STRENGTHS:
-            return _STRENGTHS[text.lower()]
-        try:
-            return round(float(text))
-        except ValueError:
-            self.remarks[f"clips of intensity {text!r}, which is no number, kept without one"] += 1
-            return None
-
-    def shorten(self, path: Path) -> str:
-        """A path as it is shown to users: relative to the data set."""
-        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else str(path)
-
-    def add_problem(self, path: Path, reason: str) -> None:
-        """Note why a file cannot be used."""
-        self.problems.append(Problem(self.shorten(path), reason))
 
 
 def make_identifier(text: str) -> str:
@@ -92,8 +50,8 @@ def _sentences(layout: str) -> dict[str, str]:
     return sentences
 
 
-def read_plain(folder: Path) -> FolderScan:
-    """Read `clips.csv`.
+def read_plain(table: ClipTable) -> None:
+    """Add the clips that `clips.csv` lists.
 
     Its columns are path (relative to the folder), actor, emotion; and, where known, dataset, intensity, sentence,
     sentence_id or content_id, view, audio. Ground truth lies beside a clip as `NAME.npz`.
@@ -101,20 +59,18 @@ def read_plain(folder: Path) -> FolderScan:
     Raises:
         InputError: The file is no such table.
     """
-    scan = FolderScan(folder)
-    for number, row in read_rows(folder / TABLE, ("path", "actor", "emotion")):
+    for number, row in read_rows(table.folder / TABLE, ("path", "actor", "emotion")):
         if row["path"]:
-            scan.clips.append(_read_row(scan, row))
+            table.clips.append(_read_row(table, row))
         elif any(row.values()):
-            scan.problems.append(Problem(f"{TABLE} line {number}", "no path"))
-    return scan
+            table.problems.append(Problem(f"{TABLE} line {number}", "no path"))
 
 
-def _read_row(scan: FolderScan, row: dict[str, str]) -> Clip:
-    path, name = scan.folder / row["path"], make_identifier(Path(row["path"]).with_suffix("").as_posix())
+def _read_row(table: ClipTable, row: dict[str, str]) -> Clip:
+    path, name = table.folder / row["path"], make_identifier(Path(row["path"]).with_suffix("").as_posix())
     actor, sentence, content = row["actor"], row.get("sentence", ""), row.get("content_id", "")
     if not actor or " " in actor:  # "other actor" and the like name nobody
-        scan.remarks["clips of nobody named, each counted as a person of its own"] += 1
+        table.remarks["clips of nobody named, each counted as a person of its own"] += 1
         actor = name
     truth = path.with_suffix(".npz") if path.with_suffix(".npz").is_file() else None
     # The same words can be parts of two sentences, whose frame maps count from different beginnings.
@@ -122,10 +78,10 @@ def _read_row(scan: FolderScan, row: dict[str, str]) -> Clip:
     return Clip(
         name,
         path,
-        dataset=row.get("dataset") or scan.folder.resolve().name,
+        dataset=row.get("dataset") or table.folder.resolve().name,
         actor=actor,
-        emotion=scan.parse_emotion(row["emotion"]),
-        intensity=scan.parse_intensity(row.get("intensity", "")),
+        emotion=table.parse_emotion(row["emotion"]),
+        intensity=table.parse_intensity(row.get("intensity", "")),
         sentence=sentence,
         sentence_id=row.get("sentence_id") or exact or make_sentence_id(sentence) or content,
         view=row.get("view") or "front",
@@ -134,28 +90,27 @@ def _read_row(scan: FolderScan, row: dict[str, str]) -> Clip:
     )
 
 
-def read_mead(folder: Path) -> FolderScan:
-    """Read MEAD's folders.
+def read_mead(table: ClipTable) -> None:
+    """Add the clips of MEAD's folders.
 
     Words come from `transcripts.txt` (lines `ACTOR_level_N_EMOTION_NNN THE WORDS`) where it is there. Without it,
     sentences 001–003 count as the same in all emotions but *disgusted*, where they often differ.
     """
-    scan, transcripts = FolderScan(folder), _read_transcripts(folder)
-    for actor in sorted(path for path in folder.iterdir() if (path / "video").is_dir()):
+    transcripts = _read_transcripts(table.folder)
+    for actor in sorted(path for path in table.folder.iterdir() if (path / "video").is_dir()):
         numbers: dict[tuple[str, ...], set[str]] = defaultdict(set)
         for path in _list_videos(actor / "video"):
             parts = path.relative_to(actor / "video").parts
             if len(parts) != 4 or not re.fullmatch(r"level_\d+", parts[2]):
-                scan.add_problem(path, "not at VIEW/EMOTION/level_N/NNN")
+                table.add_problem(path, "not at VIEW/EMOTION/level_N/NNN")
                 continue
             numbers[parts[:3]].add(path.stem)
-            scan.clips.append(_read_mead_path(scan, transcripts, actor, path, *parts[:3]))
-        _find_mead_gaps(scan, actor, numbers)
-    return scan
+            table.clips.append(_read_mead_path(table, transcripts, actor, path, *parts[:3]))
+        _find_mead_gaps(table, actor, numbers)
 
 
 def _read_mead_path(
-    scan: FolderScan, transcripts: dict[str, str], actor: Path, path: Path, view: str, emotion: str, level: str
+    table: ClipTable, transcripts: dict[str, str], actor: Path, path: Path, view: str, emotion: str, level: str
 ) -> Clip:
     number, sound = path.stem, actor / "audio" / emotion / level / f"{path.stem}.m4a"
     sentence = transcripts.get(f"{actor.name}_{level}_{emotion}_{number}", "")
@@ -165,7 +120,7 @@ def _read_mead_path(
         path,
         dataset="mead",
         actor=actor.name,
-        emotion=scan.parse_emotion(emotion),
+        emotion=table.parse_emotion(emotion),
         intensity=int(level.removeprefix("level_")),
         sentence=sentence,
         sentence_id=make_sentence_id(sentence) or (number if common else f"{emotion}_{number}"),
@@ -175,7 +130,7 @@ def _read_mead_path(
     )
 
 
-def _find_mead_gaps(scan: FolderScan, actor: Path, numbers: dict[tuple[str, ...], set[str]]) -> None:
+def _find_mead_gaps(table: ClipTable, actor: Path, numbers: dict[tuple[str, ...], set[str]]) -> None:
     """Name the clips that must have been there: gaps in the numbers, and sound without any picture."""
     highest, pictured = Counter[tuple[str, ...]](), set[tuple[str, ...]]()
     for place, stems in sorted(numbers.items()):
@@ -183,12 +138,12 @@ def _find_mead_gaps(scan: FolderScan, actor: Path, numbers: dict[tuple[str, ...]
         highest[place[1:]] = max(highest[place[1:]], last)
         pictured |= {(*place[1:], stem) for stem in stems}
         for number in sorted({f"{n:03d}" for n in range(1, last)} - stems):
-            scan.add_problem(actor.joinpath("video", *place, f"{number}.mp4"), "missing: the numbers have a gap")
+            table.add_problem(actor.joinpath("video", *place, f"{number}.mp4"), "missing: the numbers have a gap")
     for sound in sorted((actor / "audio").glob("*/level_*/*.m4a")):
         place = sound.parts[-3:-1]
         in_gap = sound.stem.isdigit() and int(sound.stem) < highest[place]
         if (*place, sound.stem) not in pictured and not in_gap:
-            scan.add_problem(sound, "missing: there is its sound, but no video of it")
+            table.add_problem(sound, "missing: there is its sound, but no video of it")
 
 
 def _read_transcripts(folder: Path) -> dict[str, str]:
@@ -199,56 +154,52 @@ def _read_transcripts(folder: Path) -> dict[str, str]:
     return {}
 
 
-def read_ravdess(folder: Path) -> FolderScan:
-    """Read RAVDESS's names of seven codes.
+def read_ravdess(table: ClipTable) -> None:
+    """Add the clips with RAVDESS's names of seven codes.
 
     They are modality (01 with sound, 02 silent, 03 sound only), channel (01 speech, 02 song), emotion, intensity,
     statement, repetition, actor. Song is left out and counted.
     """
-    scan = FolderScan(folder)
-    for path in _list_files(folder):
+    for path in _list_files(table.folder):
         is_video = path.suffix.lower() in VIDEO_SUFFIXES
         if not re.fullmatch(r"\d\d(-\d\d){6}", path.stem):
             if is_video:
-                scan.add_problem(path, "its name is not seven two-digit codes")
+                table.add_problem(path, "its name is not seven two-digit codes")
             continue
         modality, channel, emotion, intensity, statement, _, actor = path.stem.split("-")
         if modality == "03" or not is_video:
-            scan.remarks["files of sound alone, left out"] += 1
+            table.remarks["files of sound alone, left out"] += 1
         elif channel != "01":
-            scan.remarks["clips of song, left out"] += 1
+            table.remarks["clips of song, left out"] += 1
         else:
-            words, label = _sentences("ravdess").get(statement, ""), scan.parse_emotion(emotion)
+            words, label = _sentences("ravdess").get(statement, ""), table.parse_emotion(emotion)
             clip = Clip(path.stem, path, "ravdess", f"Actor_{actor}", label, int(intensity), words, statement)
-            scan.clips.append(replace(clip, has_sound=modality == "01"))
-    _find_missing(scan, lambda clip: clip.id[:-3], lambda actor, code: f"{actor}/{code}-{actor[6:]}.mp4")
-    return scan
+            table.clips.append(replace(clip, has_sound=modality == "01"))
+    _find_missing(table, lambda clip: clip.id[:-3], lambda actor, code: f"{actor}/{code}-{actor[6:]}.mp4")
 
 
-def read_crema(folder: Path) -> FolderScan:
-    """Read CREMA-D's names, `ACTOR_SENTENCE_EMOTION_LEVEL.flv` anywhere below the folder."""
-    scan = FolderScan(folder)
-    for path in _list_videos(folder):
+def read_crema(table: ClipTable) -> None:
+    """Add the clips with CREMA-D's names, `ACTOR_SENTENCE_EMOTION_LEVEL.flv`, anywhere below the folder."""
+    for path in _list_videos(table.folder):
         if not re.fullmatch(r"\d+(_[^_]*){3}", path.stem):
-            scan.add_problem(path, "its name is not ACTOR_SENTENCE_EMOTION_LEVEL")
+            table.add_problem(path, "its name is not ACTOR_SENTENCE_EMOTION_LEVEL")
             continue
         actor, sentence, emotion, level = path.stem.split("_")
-        words, label = _sentences("crema-d").get(sentence, ""), scan.parse_emotion(emotion)
+        words, label = _sentences("crema-d").get(sentence, ""), table.parse_emotion(emotion)
         clip = Clip(make_identifier(path.stem), path, "crema_d", actor, label, None, words, sentence)
-        scan.clips.append(replace(clip, intensity=scan.parse_intensity(level)))
-    _find_missing(scan, lambda clip: clip.id[5:], lambda actor, code: f"{actor}_{code}.flv")
-    return scan
+        table.clips.append(replace(clip, intensity=table.parse_intensity(level)))
+    _find_missing(table, lambda clip: clip.id[5:], lambda actor, code: f"{actor}_{code}.flv")
 
 
-def _find_missing(scan: FolderScan, code: Callable[[Clip], str], name: Callable[[str, str], str]) -> None:
+def _find_missing(table: ClipTable, code: Callable[[Clip], str], name: Callable[[str, str], str]) -> None:
     """Name clips that more than half of the people have, and one has not."""
     codes: dict[str, set[str]] = defaultdict(set)
-    for clip in scan.clips:
+    for clip in table.clips:
         codes[clip.actor].add(code(clip))
     counts = Counter(each for own in codes.values() for each in own)
     common = {each for each, count in counts.items() if 2 * count > len(codes)}
     for actor, own in codes.items():
-        scan.problems += [
+        table.problems += [
             Problem(name(actor, each), "missing: most of the others have it") for each in sorted(common - own)
         ]
 
@@ -261,7 +212,7 @@ def _list_videos(folder: Path) -> list[Path]:
     return [path for path in _list_files(folder) if path.suffix.lower() in VIDEO_SUFFIXES]
 
 
-READERS: dict[str, Callable[[Path], FolderScan]] = {
+READERS: dict[str, Callable[[ClipTable], None]] = {
     "plain": read_plain,
     "mead": read_mead,
     "ravdess": read_ravdess,

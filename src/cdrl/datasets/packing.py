@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cdrl.datasets.clip import Clip
+from cdrl.datasets.clip import Clip, ClipTable
 from cdrl.datasets.preparation import Failure, PreparationSettings, Sample, clip_metadata, prepare_clip
 from cdrl.datasets.shards import (
     END,
@@ -31,7 +31,6 @@ from cdrl.datasets.shards import (
     read_metadata,
     write_manifest,
 )
-from cdrl.datasets.table import ClipTable
 from cdrl.errors import InputError, UsageError
 from cdrl.files import atomic_write, remove_temporaries
 from cdrl.locks import lock_folder
@@ -161,7 +160,7 @@ def _verify_shards(output: Path, manifest: ShardManifest, known: Mapping[str, Ma
     shards, entries = list[Shard](), list[ClipEntry]()
     for shard in manifest.shards:
         path, inside = output / shard.name, [entry for entry in manifest.clips if entry.shard == shard.name]
-        content = path.read_bytes() if shard.is_intact(output) else b""
+        content = b"" if shard.find_fault(output) else path.read_bytes()
         samples = {entry.id: content[entry.offset : entry.offset + entry.bytes] for entry in inside}
         current = {clip: sample for clip, sample in samples.items() if _is_current(clip, sample, known)}
         if len(current) == len(inside):

@@ -178,8 +178,10 @@ def _smooth(curve: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _lift_to_sphere(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Both put on one large sphere, where the cosine distance of two vectors grows as their squared Euclidean one:
-    direction alone would compare the trembling of a mouth at rest."""
+    """Put vectors on one large sphere, where their cosine distance grows as their squared Euclidean one.
+
+    Direction alone would compare the trembling of a mouth at rest.
+    """
     longest = max(float(np.linalg.norm(a, axis=1).max()), float(np.linalg.norm(b, axis=1).max()), 1e-6)
     radius = _RADIUS * longest
     first, second = (

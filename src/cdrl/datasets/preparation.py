@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.clip import Clip
+from cdrl.datasets.clip import LABELS, Clip
 from cdrl.datasets.face_crops import crop_face, find_crops, transform_to_crop
 from cdrl.datasets.prepared import SIZE, GroundTruth
 from cdrl.datasets.shards import encode_sample
@@ -62,7 +62,7 @@ class PreparationSettings:
         The speech encoder is loaded for its name, so that a missing one is reported before the work.
 
         Raises:
-            AssetError: A file of the speech encoder is missing.
+            ModelFileError: A file of the speech encoder is missing.
         """
         constants = {"speech": _load_encoder(self.speech).name, "size": SIZE, "quality": _QUALITY, "version": _VERSION}
         return {**asdict(self), **constants}
@@ -108,8 +108,7 @@ def prepare_clip(clip: Clip, settings: PreparationSettings) -> Sample | Failure:
 
 def clip_metadata(clip: Clip) -> dict[str, Any]:
     """What a sample records of its clip: where that differs from the clip's now, the sample is out of date."""
-    names = ("dataset", "actor", "emotion", "intensity", "sentence", "sentence_id", "view")
-    return {name: getattr(clip, name) for name in names} | {"bytes": clip.path.stat().st_size}
+    return {name: getattr(clip, name) for name in LABELS} | {"bytes": clip.path.stat().st_size}
 
 
 def _prepare(clip: Clip, settings: PreparationSettings) -> Sample:

@@ -15,15 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.datasets.shards import MANIFEST, ClipEntry, ShardManifest, list_members, read_manifest, read_metadata
+from cdrl.datasets.clip import LABELS
+from cdrl.datasets.shards import ClipEntry, ShardManifest, list_members, read_manifest, read_metadata
 from cdrl.datasets.splits import SYNTHETIC, Split, assign_split
 from cdrl.errors import InputError, UsageError
-from cdrl.files import file_sha256
 
 SIZE = 224
 """Pixels, side of the aligned pictures."""
 
-_LABELS = ("dataset", "actor", "emotion", "intensity", "sentence", "sentence_id", "view")
 _HASHED = 8 << 30  # bytes in a folder up to which opening it reads it all, to compare the SHA-256 sums
 
 
@@ -82,7 +81,7 @@ class PreparedClip:
         """Who is seen, saying what, with which emotion."""
         with self._open() as file:
             raw = read_metadata(file, self._entry.id, self._entry.offset, self._entry.bytes)["clip"]
-            labels = {name: raw[name] for name in _LABELS}
+            labels = {name: raw[name] for name in LABELS}
             split = assign_split(raw["actor"], raw["dataset"])
         return ClipMetadata(self._entry.id, **labels, synthetic=raw["dataset"] == SYNTHETIC, split=split)
 
@@ -247,14 +246,8 @@ def _verify_folder(folder: Path) -> ShardManifest:
         raise InputError(f"{folder}: holds no clip; see `cdrl data check` on the data set it was made from")
     hashed = sum(shard.bytes for shard in manifest.shards) <= _HASHED
     for shard in manifest.shards:
-        path = folder / shard.name
-        size = path.stat().st_size if path.is_file() else None
-        if size is None:
-            raise InputError(_damaged_message(path, "missing"))
-        if size != shard.bytes:
-            raise InputError(_damaged_message(path, f"cut off or changed ({size:,} bytes instead of {shard.bytes:,})"))
-        if hashed and file_sha256(path) != shard.sha256:
-            raise InputError(_damaged_message(path, f"damaged (not the SHA-256 that {MANIFEST} says)"))
+        if fault := shard.find_fault(folder, hashed):
+            raise InputError(_damaged_message(folder / shard.name, fault))
     return manifest
 
 

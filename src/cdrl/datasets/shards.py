@@ -41,10 +41,18 @@ class Shard:
     bytes: int
     sha256: str
 
-    def is_intact(self, folder: Path) -> bool:
-        """Whether the file in `folder` has this size and SHA-256."""
+    def find_fault(self, folder: Path, hashed: bool = True) -> str:
+        """Compare the file in a folder with this size and, where `hashed`, this SHA-256.
+
+        Returns:
+            What is wrong, in words; empty where nothing is.
+        """
         path = folder / self.name
-        return path.is_file() and path.stat().st_size == self.bytes and file_sha256(path) == self.sha256
+        if not path.is_file():
+            return "missing"
+        if (size := path.stat().st_size) != self.bytes:
+            return f"cut off or changed ({size:,} bytes instead of {self.bytes:,})"
+        return f"damaged (not the SHA-256 that {MANIFEST} says)" if hashed and file_sha256(path) != self.sha256 else ""
 
 
 @dataclass(frozen=True)
