@@ -1,7 +1,7 @@
 """The measures of an edit, pure functions of per-frame arrays. What each number means is fixed here, nowhere else.
 
 Every comparison takes the source and the output frame by frame (lag already taken out) and ignores frames in which the
-judge found no face in either. Gaps and widths are shares of the distance between the eyes' centres.
+landmarker found no face in either. Gaps and widths are shares of the distance between the eyes' centers.
 
 A measure that has no value is None, and `UNDEFINED` says why: what the source lacks is no fault of the output. Where
 the output lacks it, the face or the movement, it is a miss, 0.
@@ -15,19 +15,17 @@ from cdrl.evaluation.geometry import eye_distance, to_face_frame
 Array = NDArray[np.float64]
 
 _INNER_PAIRS = ((82, 87), (13, 14), (312, 317))  # inner lip, upper and lower
-_CORNERS = (61, 291)
+_CORNERS = (61, 291)  # of the mouth
 LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),  # outer contour
     *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),  # inner contour
 )
 _MINIMUM_FRAMES = 8  # fewer common frames make no correlation
 _NO_POWER = 1e-12  # of squares that differ by rounding alone
-CLOSED_SOURCE = 0.02  # a source frame is closed this near its 5th percentile
-CLOSED_OUTPUT = 0.05  # and the output kept it when this near the same percentile
-STILL = 0.01  # grey levels: second difference, and Laplacian variance, that no filmed face stays under
-EDITED_LEVELS = 2.0  # grey levels: mean change of the aligned face that no encoder makes and every edit does
-
-
+_CLOSED_SOURCE = 0.02  # a source frame is closed this near its 5th percentile
+_CLOSED_OUTPUT = 0.05  # and the output kept it when this near the same percentile
+_STILL = 0.01  # gray levels: second difference, and Laplacian variance, that no filmed face stays under
+_EDITED = 2.0  # gray levels: mean change of the aligned face that no encoder makes and every edit does
 _STANDS = "the source has too few frames with a face"
 UNDEFINED = {
     "lip_opening_r": f"{_STANDS}, or its lips do not move",
@@ -48,36 +46,44 @@ UNDEFINED = {
 """Measure → why it has no value, where it has none."""
 
 
-def _eye_unit(points: Array) -> Array:
-    """[T] distance of the eyes' centers; NaN where they are in one place, which no face has."""
+def _divide_by_eyes(lengths: Array, points: Array) -> Array:
+    """[T] lengths over the distance of the eyes' centers; NaN where these are in one place, which no face has."""
     apart = eye_distance(points)
-    return np.where(apart > 0, apart, np.nan)
+    return lengths / np.where(apart > 0, apart, np.nan)
 
 
 def unit_rows(vectors: Array) -> Array:
-    """Those of the vectors [N,D] that are finite and not zero, made as long as 1: [M,D]."""
+    """Return those of the vectors [N,D] that are finite and not zero, made as long as 1: [M,D]."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     usable = (np.isfinite(lengths) & (lengths > 0))[:, 0]
     return np.asarray(vectors[usable] / lengths[usable])
 
 
 def lip_opening(points: Array) -> Array:
-    """Inner-lip gap over inter-ocular distance, [T,468,2] → [T]: mean distance of the three middle point pairs; ≥ 0."""
+    """Measure the inner-lip gap over the inter-ocular distance: the mean distance of the three middle point pairs.
+
+    Args:
+        points: [T,468,2] landmarks in pixels.
+
+    Returns:
+        [T], ≥ 0.
+    """
     gaps = [np.linalg.norm(points[:, low] - points[:, high], axis=-1) for high, low in _INNER_PAIRS]
-    return np.asarray(np.mean(gaps, axis=0) / _eye_unit(points))
+    return _divide_by_eyes(np.mean(gaps, axis=0), points)
 
 
 def lip_width(points: Array) -> Array:
-    """Distance of the mouth's corners over inter-ocular distance, [T,468,2] → [T]."""
+    """Measure the distance of the mouth's corners over the inter-ocular distance, [T,468,2] → [T]."""
     left, right = _CORNERS
-    return np.asarray(np.linalg.norm(points[:, left] - points[:, right], axis=-1) / _eye_unit(points))
+    return _divide_by_eyes(np.asarray(np.linalg.norm(points[:, left] - points[:, right], axis=-1)), points)
 
 
 def pearson(source: Array, output: Array) -> float | None:
-    """Pearson correlation over the frames where both are finite, in [−1, 1].
+    """Correlate two series [T] over the frames where both are finite: r = Σ(x−x̄)(y−ȳ) / √(Σ(x−x̄)² Σ(y−ȳ)²).
 
-    r = Σ(x−x̄)(y−ȳ) / √(Σ(x−x̄)² Σ(y−ȳ)²). None where the source has fewer than 8 frames or does not vary; 0 where the
-    output does not vary, or has too few frames beside the source's.
+    Returns:
+        In [−1, 1]. None where the source has fewer than 8 frames or does not vary; 0 where the output does not vary, or
+        has too few frames beside the source's.
     """
     seen = np.isfinite(source)
     both = seen & np.isfinite(output)
@@ -90,88 +96,104 @@ def pearson(source: Array, output: Array) -> float | None:
 
 
 def closures_kept(source: Array, output: Array) -> float | None:
-    """Share of the source's closed frames that stay closed; gaps [T] each, in [0, 1]; None where it shows no face.
+    """Measure the share of the source's closed frames that stay closed.
 
     q = 5th percentile of the source's gap. Closed: source ≤ q + .02, so some frame always is. Kept: output ≤ q + .05. A
     frame where the output has no face is not kept.
+
+    Args:
+        source: [T] lip opening.
+        output: [T] likewise.
+
+    Returns:
+        In [0, 1]; None where the source shows no face.
     """
     seen = np.isfinite(source)
     if not seen.any():
         return None
     level = float(np.percentile(source[seen], 5))
-    closed = seen & (source <= level + CLOSED_SOURCE)
     with np.errstate(invalid="ignore"):
-        kept = closed & (output <= level + CLOSED_OUTPUT)
-    return float(kept.sum() / closed.sum())
+        closed, still_closed = seen & (source <= level + _CLOSED_SOURCE), output <= level + _CLOSED_OUTPUT
+    return float((closed & still_closed).sum() / closed.sum())
 
 
 def mean_probability(emotion: Array, index: int) -> float:
-    """Mean probability of one class over the frames with a face; `emotion` [T,C] → [0, 1], 0 when there is none."""
+    """Average the probability of one class over the frames with a face: [T,C] → [0, 1], 0 where there is none."""
     values = emotion[:, index]
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else 0.0
 
 
-def mean_direction(vectors: Array) -> Array | None:
-    """Mean of the directions of vectors [N,D], itself a unit vector [D]; None where they cancel out."""
-    unit = unit_rows(vectors)
-    mean = unit_rows(unit.mean(0, keepdims=True)) if len(unit) else unit
-    return mean[0] if len(mean) else None
-
-
 def identity_cosine(vectors: Array, reference: Array) -> float | None:
-    """Mean cosine of recognition vectors [N,D] to the mean direction of reference vectors [M,D]; raw, not mean-free.
+    """Average the cosines of recognition vectors [N,D] to the mean direction of reference vectors [M,D].
 
-    Raw cosines of dlib's network separate people already (same ≥ .93, others ≤ .93, area under the curve 1.000) and
-    need no population mean to be shipped or agreed on. None where either has no direction (vectors of length 0).
+    Raw cosines, not mean-free: those of dlib's network separate people already (same ≥ .93, others ≤ .93, area under
+    the curve 1.000) and need no population mean to be shipped or agreed on.
+
+    Returns:
+        In [−1, 1]; None where either has no direction (vectors of length 0, or that cancel out).
     """
-    unit, direction = unit_rows(vectors), mean_direction(reference)
-    return float((unit @ direction).mean()) if len(unit) and direction is not None else None
+    unit, directions = unit_rows(vectors), unit_rows(reference)
+    mean = unit_rows(directions.mean(0, keepdims=True)) if len(directions) else directions
+    return float((unit @ mean[0]).mean()) if len(unit) and len(mean) else None
 
 
 def second_difference(upper: Array) -> Array:
-    """[T-2] mean absolute second difference |u[t−1] − 2u[t] + u[t+1]| of stabilised pictures [T,H,W], grey levels."""
+    """Return [T-2] the mean of |u[t−1] − 2u[t] + u[t+1]| of stabilized pictures [T,H,W], in gray levels."""
     return np.asarray(np.abs(upper[:-2] - 2 * upper[1:-1] + upper[2:]).mean((1, 2)))
 
 
 def flicker_ratio(source: Array, output: Array) -> float | None:
-    """Second difference of the output's upper face over the source's, both [T,H,W]; 1 = as steady as the source.
+    """Measure the second difference of the output's upper face [T,H,W] over the source's; 1: as steady as the source.
 
-    None where the source stands still (less than .01 grey levels), or no three frames in a row show a face in both.
+    None where the source stands still (less than .01 gray levels), or no three frames in a row show a face in both.
     """
-    return _ratio(second_difference(source), second_difference(output))
+    return _divide_means(second_difference(output), second_difference(source))
 
 
 def sharpness_ratio(source: Array, output: Array) -> float | None:
-    """Mean Laplacian variance of the output's aligned face over the source's, both [T].
+    """Measure the mean Laplacian variance [T] of the output's aligned face over the source's.
 
     None where the source's has no detail (a variance under .01), or no frame shows a face in both.
     """
-    return _ratio(source, output)
+    return _divide_means(output, source)
 
 
-def _ratio(source: Array, output: Array) -> float | None:
+def _divide_means(output: Array, source: Array) -> float | None:
     both = np.isfinite(source) & np.isfinite(output)
-    if not both.any() or source[both].mean() < STILL:
+    if not both.any() or source[both].mean() < _STILL:
         return None
     return float(output[both].mean() / source[both].mean())
 
 
-def edited_share(source: NDArray[np.uint8], output: NDArray[np.uint8], found: NDArray[np.bool_]) -> float | None:
-    """Share of the source's frames with a face whose aligned thumbnail [T,H,W] changed by 2 grey levels or more.
+def edited_share(source: NDArray[np.uint8], output: NDArray[np.uint8], has_face: NDArray[np.bool_]) -> float | None:
+    """Measure the share of the source's frames with a face whose aligned thumbnail changed by 2 gray levels or more.
 
-    None where no frame of the source shows a face.
+    Args:
+        source: [T,H,W] thumbnails.
+        output: [T,H,W] likewise.
+        has_face: [T] of the source.
+
+    Returns:
+        In [0, 1]; None where no frame of the source shows a face.
     """
     change = np.abs(source.astype(np.float64) - output.astype(np.float64)).mean((1, 2))
-    return float((change[found] >= EDITED_LEVELS).mean()) if found.any() else None
+    return float((change[has_face] >= _EDITED).mean()) if has_face.any() else None
 
 
 def frechet_distance(x: Array, y: Array) -> float:
-    """Fréchet distance of two Gaussians fitted to features [N,D] and [M,D], ≥ 0.
+    """Compute the Fréchet distance of two Gaussians fitted to features.
 
     |μx−μy|² + tr(Σx + Σy − 2(Σx Σy)^½) (Heusel et al. 2017, equation 6). The trace of the root is the sum of the roots
     of the eigenvalues of √Σx Σy √Σx, which is symmetric: no complex arithmetic, and fewer features than dimensions
-    (covariances without full rank) are no trouble. It grows as N shrinks: compare at the same N ≥ 2 only.
+    (covariances without full rank) are no trouble.
+
+    Args:
+        x: [N,D] features, N ≥ 2.
+        y: [M,D] features, M ≥ 2. The distance grows as N shrinks: compare at the same N only.
+
+    Returns:
+        ≥ 0.
     """
     difference = x.mean(0) - y.mean(0)
     first, second = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
@@ -182,7 +204,7 @@ def frechet_distance(x: Array, y: Array) -> float:
 
 
 def match_counts(x: Array, y: Array, seed: int = 0) -> tuple[Array, Array]:
-    """As many rows of the larger one, drawn at random, as the smaller one has; in their order."""
+    """Draw as many rows of the larger one, at random, as the smaller one has; in their order."""
     count = min(len(x), len(y))
     random = np.random.default_rng(seed)
     first, second = (rows[np.sort(random.permutation(len(rows))[:count])] for rows in (x, y))
@@ -190,10 +212,16 @@ def match_counts(x: Array, y: Array, seed: int = 0) -> tuple[Array, Array]:
 
 
 def pairwise_cosine(x: Array, y: Array, most: int = 100, seed: int = 0) -> float | None:
-    """CSIM: mean cosine over all pairs of features [N,D] × [M,D], in [−1, 1]; raw, nothing is subtracted first.
+    """Compute CSIM: the mean cosine over all pairs of features; raw, nothing is subtracted first.
 
-    At most `most` rows of each are drawn, at random without replacement (the paper: 100 × 100). None where a side has
-    no row with a direction (of a length above 0).
+    Args:
+        x: [N,D] features.
+        y: [M,D] features.
+        most: Rows of each that are drawn at most, at random without replacement (the paper: 100 × 100).
+        seed: Of the draw.
+
+    Returns:
+        In [−1, 1]; None where a side has no row with a direction (of a length above 0).
     """
     random = np.random.default_rng(seed)
     unit = [unit_rows(rows[random.permutation(len(rows))[:most]]) for rows in (x, y)]
@@ -201,16 +229,18 @@ def pairwise_cosine(x: Array, y: Array, most: int = 100, seed: int = 0) -> float
 
 
 def mouth_shape(points: Array) -> Array:
-    """[T,468,2] → [T,40,2]: both lip contours, centred, level with the eyes, in inter-ocular distances."""
+    """Return both lip contours, centered, level with the eyes, in inter-ocular distances: [T,468,2] → [T,40,2]."""
     lips = to_face_frame(points)[:, LIPS]
     return np.asarray(lips - lips.mean(1, keepdims=True))
 
 
 def mouth_distance(shape: Array, truth: Array) -> float | None:
-    """Mean distance of lip landmarks, both [T,40,2] of `mouth_shape`, in percent of the inter-ocular distance.
+    """Measure the mean distance of lip landmarks, both [T,40,2] of `mouth_shape`.
 
-    Frames without a face in either are left out; None where none remains. Mouths are centred and level with the eyes:
-    what counts is their shape, not where the head is.
+    Mouths are centered and level with the eyes: what counts is their shape, not where the head is.
+
+    Returns:
+        In percent of the inter-ocular distance. Frames without a face in either are left out; None where none remains.
     """
     apart = np.linalg.norm(shape - truth, axis=-1).mean(1)
     seen = apart[np.isfinite(apart)]
