@@ -57,10 +57,10 @@ def run(options: Options) -> int:
     workers = make_executor(options.workers, options.ray)
     table = read_dataset(options.folder, options.layout)
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    with job_progress(console, "preparing", "clips", "left out") as told:
+    with job_progress(console, "preparing", "clips", "left out") as report_progress:
 
         def progress(done: int, total: int, failure: str) -> None:
-            told(done, total, "", failure)
+            report_progress(done, total, "", failure)
 
         summary = prepare(table, options.output, settings, workers, progress, options.restart)
     seconds = time.monotonic() - begin

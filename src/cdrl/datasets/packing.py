@@ -191,13 +191,13 @@ def _sample_path(output: Path, clip: str) -> Path:
 
 def _find_samples(output: Path, known: Mapping[str, Mapping[str, object]]) -> set[str]:
     """Ids of the clips whose sample is there and up to date; other samples are removed."""
-    found = set()
+    current = set()
     for path in (output / SAMPLES).glob("*.tar"):
         if _is_current(path.stem, path.read_bytes(), known):
-            found.add(path.stem)
+            current.add(path.stem)
         else:
             path.unlink()
-    return found
+    return current
 
 
 def _prepare_clips(

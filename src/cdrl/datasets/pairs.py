@@ -94,18 +94,18 @@ def align_by_position(a: GroundTruth, b: GroundTruth) -> NDArray[np.intp]:
     Returns:
         Pairs [k, 2]: for each spoken frame of `a` the nearest of `b`, where there is one within a frame's step.
     """
-    ours, theirs = _spoken(a), _spoken(b)
-    if not len(ours) or not len(theirs):
+    spoken_a, spoken_b = _spoken(a), _spoken(b)
+    if not len(spoken_a) or not len(spoken_b):
         return np.empty((0, 2), np.intp)
-    order = theirs[np.argsort(b.position[theirs], kind="stable")]
+    order = spoken_b[np.argsort(b.position[spoken_b], kind="stable")]
     places = b.position[order].astype(np.float64)
     step = np.median(np.diff(places)) if len(places) > 1 else 0.0
-    wanted = a.position[ours].astype(np.float64)
-    right = np.clip(np.searchsorted(places, wanted), 1, max(len(places) - 1, 1)) if len(places) > 1 else 0 * ours
+    targets = a.position[spoken_a].astype(np.float64)
+    right = np.clip(np.searchsorted(places, targets), 1, max(len(places) - 1, 1)) if len(places) > 1 else 0 * spoken_a
     left = np.maximum(right - 1, 0)
-    nearest = np.where(np.abs(places[left] - wanted) <= np.abs(places[right] - wanted), left, right)
-    near = np.abs(places[nearest] - wanted) <= step + 1e-9
-    return np.stack([ours[near], order[nearest[near]]], 1).astype(np.intp)
+    nearest = np.where(np.abs(places[left] - targets) <= np.abs(places[right] - targets), left, right)
+    within = np.abs(places[nearest] - targets) <= step + 1e-9
+    return np.stack([spoken_a[within], order[nearest[within]]], 1).astype(np.intp)
 
 
 def _spoken(truth: GroundTruth) -> NDArray[np.intp]:

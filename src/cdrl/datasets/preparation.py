@@ -134,9 +134,9 @@ def _prepare(clip: Clip, settings: PreparationSettings) -> Sample:
         arrays["speech"] = speech.astype(np.float16)
     if clip.truth is not None:
         arrays |= _read_ground_truth(clip.truth, [face.index for face in faces], total, ended)
-    wanted = {face.index: crop for face, crop in zip(faces, crops, strict=True)}
+    crop_of = {face.index: crop for face, crop in zip(faces, crops, strict=True)}
     with read(info, stop=settings.stop) as frames:
-        images = [_encode_jpeg(crop_face(f, wanted[f.index])) for f in frames if f.index in wanted]
+        images = [_encode_jpeg(crop_face(f, crop_of[f.index])) for f in frames if f.index in crop_of]
     metadata = {
         "clip": clip_metadata(clip),
         "rate": str(info.rate or ""),

@@ -65,8 +65,8 @@ def probe_clips(table: ClipTable, watch: Callable[[Sequence[Clip]], Iterable[Cli
             continue
         sound = clip.sound is not None or any(track.kind == "audio" for track in info.tracks)
         if clip.has_sound is not None and clip.has_sound != sound:
-            said = "sound, but without" if clip.has_sound else "no sound, but with some"
-            probed.remarks[f"clips said to have {said}"] += 1
+            claim = "sound, but without" if clip.has_sound else "no sound, but with some"
+            probed.remarks[f"clips said to have {claim}"] += 1
         probed.remarks.update(f"clips with a flaw ({note})" for note in info.notes)
         probed.clips.append(replace(clip, has_sound=sound, rate=info.rate))
     return probed

@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cdrl.datasets.clip import Clip
-from cdrl.datasets.table import ClipTable, read_dataset
+from cdrl.datasets.clip import Clip, ClipTable
+from cdrl.datasets.table import read_dataset
 from cdrl.emotions import parse_emotion
 from cdrl.errors import InputError, InputNotFoundError, UsageError
 from cdrl.evaluation.benchmark import BenchmarkRun

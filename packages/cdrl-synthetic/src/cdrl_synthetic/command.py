@@ -11,7 +11,7 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from cdrl.cli.progress import steps
+from cdrl.cli.progress import step_progress
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.executors import make_executor
 from cdrl.extras import require_modules
@@ -62,17 +62,18 @@ def run(options: Options) -> int:
         if options.output.exists():  # meanwhile, by the run that had the lock
             raise OutputExistsError(f"{options.output}: exists; name a folder that does not")
         _prepare_folder(partial, options)
-        with steps(console) as step:
-            spoken, lost = align_recordings(recordings, workers, step("finding words", len(recordings)))
+        with step_progress(console) as step:
+            spoken, unaligned = align_recordings(recordings, workers, step("finding words", len(recordings)))
             plans = make_plan(settings, spoken, heads.names())
             total = sum(len(plan.clips) for plan in plans)
-            made = step("making clips", total)
+            advance = step("making clips", total)
             for count in make_clips(plans, heads, settings, partial / "clips", workers):
-                made(count)
-        if lost:
-            names = ", ".join(item.path.name for item in lost[:3])
+                advance(count)
+        if unaligned:
+            names = ", ".join(item.path.name for item in unaligned[:3])
             console.print(
-                f"{len(lost)} of {len(recordings)} recordings were left out, their words were not found: {names} ...",
+                f"{len(unaligned)} of {len(recordings)} recordings were left out, their words were not found: "
+                f"{names} ...",
                 highlight=False,
             )
         about = {"settings": asdict(settings), "heads": list(heads.names()), "clips": total}
@@ -108,9 +109,9 @@ def _prepare_folder(partial: Path, options: Options) -> None:
     """Make OUTPUT.partial ready, begun with the same settings or new."""
     settings = options.settings
     sources = {"speech": options.speech, "voice": options.voice_speech, "ict": options.ict, "head": options.head}
-    wanted = json.dumps({**asdict(settings), **{name: str(path) for name, path in sources.items()}})
+    content = json.dumps({**asdict(settings), **{name: str(path) for name, path in sources.items()}})
     note = partial / _SETTINGS_FILE
-    if note.is_file() and note.read_bytes() != wanted.encode():
+    if note.is_file() and note.read_bytes() != content.encode():
         raise OutputExistsError(f"{partial}: begun with other settings; delete it, or give those again to go on")
     try:
         (partial / "clips").mkdir(parents=True, exist_ok=True)
@@ -119,7 +120,7 @@ def _prepare_folder(partial: Path, options: Options) -> None:
     except OSError as error:
         raise OutputError(f"{partial}: cannot be written ({error.strerror})") from error
     if not note.is_file():
-        atomic_write(note, [wanted.encode()])
+        atomic_write(note, [content.encode()])
     if shutil.disk_usage(partial).free < 200_000 * settings.clips:
         raise OutputError(f"{partial}: no room for {settings.clips} clips of about 150 kB; free some space")
 

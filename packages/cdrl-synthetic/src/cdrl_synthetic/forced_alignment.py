@@ -235,8 +235,8 @@ def align_recordings(
         result[outcome.index] = outcome.result
         advance(len(outcome.result))
     spoken = [item for number in range(len(chunks)) for item in result[number]]
-    lost = [recording for recording, item in zip(recordings, spoken, strict=True) if item is None]
-    return [item for item in spoken if item is not None], lost
+    unaligned = [recording for recording, item in zip(recordings, spoken, strict=True) if item is None]
+    return [item for item in spoken if item is not None], unaligned
 
 
 def _align_chunk(recordings: Sequence[Recording]) -> list[AlignedRecording | None]:

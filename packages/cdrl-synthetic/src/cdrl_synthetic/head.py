@@ -79,7 +79,7 @@ def load_ict(path: Path) -> Head:
             f"--ict {path}: not ICT-FaceKit's meshes as npz ({error}); see docs for its keys"
         ) from error
     kinds = {"M_Face": SKIN, "M_BackHead": SKIN, "M_GumsTongue": INNER, "M_Teeth": TEETH}
-    kept = np.isin(material, list(kinds))
+    drawn = np.isin(material, list(kinds))
     kind = np.zeros(len(vertices), np.uint8)
     for name, value in kinds.items():
         kind[triangles[material == name]] = np.maximum(kind[triangles[material == name]], value)
@@ -92,7 +92,7 @@ def load_ict(path: Path) -> Head:
             units[UNITS.index(plain)] += delta
     modes = {f"mode{index:03d}": delta for index, delta in enumerate(identity)}
     lips = _estimate_lips(vertices, units)
-    return assemble_head("ict", vertices, triangles[kept], kind, lips, units, modes, (eyes[0], eyes[1]))
+    return assemble_head("ict", vertices, triangles[drawn], kind, lips, units, modes, (eyes[0], eyes[1]))
 
 
 def _estimate_lips(vertices: Floats, units: Floats) -> Floats:

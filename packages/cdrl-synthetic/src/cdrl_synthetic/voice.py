@@ -102,8 +102,8 @@ def choose_sentences(text: str, options: Options) -> list[str]:
         InputError: There are too few.
     """
     lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
-    said = {" ".join(words[1:] if "_" in words[0] else words).strip().lower() for words in lines}
-    fits = sorted(line for line in said if options.words[0] <= len(line.split()) <= options.words[1])
+    distinct = {" ".join(words[1:] if "_" in words[0] else words).strip().lower() for words in lines}
+    fits = sorted(line for line in distinct if options.words[0] <= len(line.split()) <= options.words[1])
     if len(fits) < options.sentences:
         raise InputError(
             f"{options.transcripts}: {len(fits)} sentences of {options.words[0]} to {options.words[1]} words where "
