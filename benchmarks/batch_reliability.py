@@ -3,7 +3,7 @@
 python benchmarks/batch_reliability.py             100 jobs
 python benchmarks/batch_reliability.py --jobs 8    what the tests run
 
-The jobs are tiny: twelve frames of 128 x 128 cut from the bundled sample. After each blow the same command is given
+The jobs are tiny: twelve frames of 128 x 128 cut from the bundled sample. After each fault the same command is given
 again; at the end every output is decoded, and compared with what was there after each step. The disk is full in earnest
 where this may mount a small one (root), else the workers may write no file as large as a result.
 """
@@ -41,7 +41,7 @@ FRAMES, SIDE = 12, 128
 RESULT = 9_000  # bytes of one, roughly
 JOURNAL, BALLAST = "batch.journal.sqlite", "ballast"
 EMOTIONS = ("angry", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
-PATIENCE = 600  # seconds for one step
+TIMEOUT = 600  # seconds for one step
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Options:
 class Step:
     """One run of the command and what was found after it."""
 
-    blow: str
+    fault: str
     code: int
     outputs: int
     """Results in place."""
@@ -108,7 +108,7 @@ class Bench:
         """The journal, with what SQLite keeps beside it until the next run where one was killed, and the ballast."""
         return {self.out / name for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", BALLAST)}
 
-    def step(self, blow: str, strike: Callable[[psutil.Process], None]) -> Step:
+    def step(self, fault: str, strike: Callable[[psutil.Process], None]) -> Step:
         """Run the command, `strike` it, wait for its end, look at what there is."""
         begin = time.monotonic()
         with subprocess.Popen(
@@ -121,11 +121,11 @@ class Bench:
             self.session = process.pid
             with suppress(psutil.NoSuchProcess):
                 strike(psutil.Process(process.pid))
-            code = process.wait(PATIENCE)
+            code = process.wait(TIMEOUT)
         wait_for(lambda: not self.at_work())
         now = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in self.results()}
         step = Step(
-            blow,
+            fault,
             code,
             outputs=len(now),
             whole=sum(self.is_whole(path) for path in self.results()),
@@ -176,7 +176,7 @@ def main(options: Options) -> int:
         bench = Bench(Path(folder).resolve(), options)
         make(bench)
         try:
-            blows(bench)
+            inject_faults(bench)
             twice = len(bench.noted()) - len({output for output, _ in bench.noted()})
         finally:
             if bench.mounted:
@@ -185,11 +185,11 @@ def main(options: Options) -> int:
     last = bench.steps[-1]
     faults = sum(step.redone + step.lost + step.outputs - step.whole for step in bench.steps)
     killed = ("worker and command killed",)  # what nobody could clean up, the next step does
-    left = sum(step.left for step in bench.steps if step.blow not in killed)
+    left = sum(step.left for step in bench.steps if step.fault not in killed)
     return int(bool(faults or left or twice or last.code or last.whole != options.jobs))
 
 
-def blows(bench: Bench) -> None:
+def inject_faults(bench: Bench) -> None:
     """All that happens to the batch, in order."""
     part = max(1, bench.options.jobs // 6)
 
@@ -292,7 +292,7 @@ def limit_workers(command: psutil.Process) -> None:
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Look every hundredth of a second."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         with suppress(psutil.NoSuchProcess):
             if condition():
@@ -310,7 +310,7 @@ def show(bench: Bench, twice: int) -> None:
         table.add_column(heading)
     for step in bench.steps:
         counts = (step.code, step.outputs, step.whole, step.redone, step.lost, step.left)
-        table.add_row(step.blow, *map(str, counts), f"{step.seconds:.1f}")
+        table.add_row(step.fault, *map(str, counts), f"{step.seconds:.1f}")
     Console(width=120).print(table)
 
 

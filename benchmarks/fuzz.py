@@ -38,8 +38,8 @@ import fuzz_clips
 import fuzz_files
 import tyro
 from fuzz_calls import CALLS, called
-from fuzz_child import PATIENCE, Ended, in_child
-from fuzz_shelf import ROOT, Case, Shelf, build
+from fuzz_child import Ended, in_child
+from fuzz_corpus import ROOT, Case, Corpus, build
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -161,7 +161,7 @@ def cases(options: Options) -> Iterator[Case]:
         ended = in_child(lambda: build(made), Path(folder))
         if ended.code != 0:
             sys.exit(f"the inputs cannot be made:\n{ended.said}")
-        shelf = Shelf.read(made)
+        corpus = Corpus.read(made)
     makers = fuzz_clips.kinds() | fuzz_files.kinds() | fuzz_brackets.kinds()
     if options.kind is not None:
         makers = {options.kind: makers[options.kind]}
@@ -172,7 +172,7 @@ def cases(options: Options) -> Iterator[Case]:
         if kind not in SLOW_KINDS or round_ % SLOW == 0
     )
     for kind, index in islice(turns, options.inputs):
-        yield makers[kind](Random(f"{options.seed} {kind} {index}"), shelf, index)
+        yield makers[kind](Random(f"{options.seed} {kind} {index}"), corpus, index)
 
 
 def run(case: Case) -> Outcome:

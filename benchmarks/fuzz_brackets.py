@@ -18,8 +18,8 @@ from typing import Any
 
 import av
 from fuzz_clips import EDIT, cut, flipped
+from fuzz_corpus import EDITED, EDITED_MKV, JOBS, SIDECAR, TAKES, Case, Corpus
 from fuzz_files import PROJECT
-from fuzz_shelf import EDITED, EDITED_MKV, JOBS, SIDECAR, TAKES, Case, Shelf
 
 from cdrl.datasets.shards import FORMAT
 from cdrl.provenance.xmp import BOX
@@ -65,7 +65,7 @@ TEXTS = (
 )
 
 
-def kinds() -> dict[str, Callable[[Random, Shelf, int], Case]]:
+def kinds() -> dict[str, Callable[[Random, Corpus, int], Case]]:
     """Kind → what makes the inputs of that kind."""
     return {
         "brackets in labels": labels,
@@ -131,11 +131,11 @@ def coded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def labels(random: Random, shelf: Shelf, index: int) -> Case:
+def labels(random: Random, corpus: Corpus, index: int) -> Case:
     """A clip whose labels are bracketed; looked at, edited, or edited and looked at."""
     name = random.choice((EDITED_MKV, "talk.mkv", "talk.mp4", "talk.mov", "talk.webm", "talk.flv"))
-    content = shelf.edited[name] if name == EDITED_MKV else shelf.clips[name]
-    record = json.loads(shelf.edited[SIDECAR])["edit"]
+    content = corpus.edited[name] if name == EDITED_MKV else corpus.clips[name]
+    record = json.loads(corpus.edited[SIDECAR])["edit"]
     told = {random.choice(LABELS): random.choice((nested, lambda random: bracketed(random, [record])))(random)}
     if index % 4 == 0:
         told = {"CDRL_EDITS": bracketed(random, [record])} | told
@@ -175,11 +175,11 @@ def legible(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def packets(random: Random, shelf: Shelf, index: int) -> Case:
+def packets(random: Random, corpus: Corpus, index: int) -> Case:
     """An edited MP4 whose XMP holds bracketed records; its digest fits no more, so the sidecar is left out."""
-    film = shelf.edited[EDITED]
+    film = corpus.edited[EDITED]
     packet = film.split(BOX.bytes)[-1]
-    record = json.loads(shelf.edited[SIDECAR])["edit"]
+    record = json.loads(corpus.edited[SIDECAR])["edit"]
     text = random.choice((nested(random), bracketed(random, record), bracketed(random, record)))
     if random.random() < 0.8:
         text = text.replace("&", "&amp;").replace("<", "&lt;")
@@ -189,32 +189,32 @@ def packets(random: Random, shelf: Shelf, index: int) -> Case:
     packet = re.sub(rb"<rdf:li>.*</rdf:li>", lambda _: inside.replace(b"%s", coded(text)), packet, flags=re.DOTALL)
     box = struct.pack(">I4s", 24 + len(packet), b"uuid") + BOX.bytes + packet
     words = ["verify", "x.mp4"] if index % 3 else ["edit", "x.mp4", *EDIT]
-    return Case("brackets in XMP", index, words, {"x.mp4": shelf.clips["talk.mp4"] + box})
+    return Case("brackets in XMP", index, words, {"x.mp4": corpus.clips["talk.mp4"] + box})
 
 
-def sidecars(random: Random, shelf: Shelf, index: int) -> Case:
+def sidecars(random: Random, corpus: Corpus, index: int) -> Case:
     """An edited clip beside a bracketed sidecar."""
-    beside = coded(bracketed(random, json.loads(shelf.edited[SIDECAR])))
+    beside = coded(bracketed(random, json.loads(corpus.edited[SIDECAR])))
     words = ["verify", EDITED, *random.choice(([], ["--json"], ["--source", "talk.mp4"]))]
-    files = {EDITED: shelf.edited[EDITED], SIDECAR: beside, "talk.mp4": shelf.clips["talk.mp4"]}
+    files = {EDITED: corpus.edited[EDITED], SIDECAR: beside, "talk.mp4": corpus.clips["talk.mp4"]}
     return Case("brackets in sidecars", index, words, files)
 
 
-def projects(random: Random, shelf: Shelf, index: int) -> Case:
+def projects(random: Random, corpus: Corpus, index: int) -> Case:
     """A bracketed project."""
     text = coded(bracketed(random, PROJECT))
-    files = {"edit.json": text, "talk.mp4": shelf.clips["talk.mp4"], "face.jpg": shelf.photos["face.jpg"]}
+    files = {"edit.json": text, "talk.mp4": corpus.clips["talk.mp4"], "face.jpg": corpus.photos["face.jpg"]}
     words = ["edit", "--project", "edit.json", "-o", "out.mp4", *random.choice(([], ["--dry-run"]))]
     case = Case("brackets in projects", index, words, files)
     case.results = ["out.mp4", "out.mp4.provenance.json"]
     return case
 
 
-def lists(random: Random, shelf: Shelf, index: int) -> Case:
+def lists(random: Random, corpus: Corpus, index: int) -> Case:
     """A batch's list with brackets and odd names in it, or with a bracketed project."""
     name = clip_name(random)
     row = {"source": name, "output": f"{random.choice(TEXTS)}.mp4", "emotion": "happy"}
-    files = {name: shelf.clips["talk.mp4"], "talk.mp4": shelf.clips["talk.mp4"]}
+    files = {name: corpus.clips["talk.mp4"], "talk.mp4": corpus.clips["talk.mp4"]}
     if index % 3 == 1:
         row = {"source": "talk.mp4", "output": "a.mp4", "project": "edit.json"}
         files["edit.json"] = coded(bracketed(random, {"version": 1, "emotion": "happy", "intensity": 0.8}))
@@ -226,7 +226,7 @@ def lists(random: Random, shelf: Shelf, index: int) -> Case:
     return Case("brackets in batch lists", index, words, files, results=["out/*"], always=["out", "out/*journal*"])
 
 
-def manifests(random: Random, shelf: Shelf, index: int) -> Case:
+def manifests(random: Random, corpus: Corpus, index: int) -> Case:
     """A prepared folder's manifest that is bracketed, which preparation is to go on with or to begin anew."""
     shard = {"name": "shard-00000.tar", "bytes": 10_240, "sha256": "0" * 64}
     settings = {"speech": "mel", "layout": "plain", "every": 1, "max_rate": 30, "max_seconds": 60.0}
@@ -238,9 +238,9 @@ def manifests(random: Random, shelf: Shelf, index: int) -> Case:
     return Case("manifests", index, words, files, expected="refusal", always=["out/*.lock"], changes=["out/*"])
 
 
-def journals(random: Random, shelf: Shelf, index: int) -> Case:
+def journals(random: Random, corpus: Corpus, index: int) -> Case:
     """A batch's folder whose journal, or a sidecar, is damaged or bracketed; the same command comes once more."""
-    files = {f"out/{name}": content for name, content in shelf.batched.items()}
+    files = {f"out/{name}": content for name, content in corpus.batched.items()}
     name = random.choice([name for name in files if "journal" in name] or list(files))
     content = files[name]
     words = list(re.finditer(rb"[\x20-\x7e]{8,}", content))
@@ -258,7 +258,7 @@ def journals(random: Random, shelf: Shelf, index: int) -> Case:
             begin, end = random.choice(words).span()
             content = content[:begin] + random.randbytes(end - begin) + content[end:]
     files[name] = content
-    files |= {"jobs.csv": JOBS.encode(), "talk.mp4": shelf.clips["talk.mp4"]}
+    files |= {"jobs.csv": JOBS.encode(), "talk.mp4": corpus.clips["talk.mp4"]}
     command = ["batch", "jobs.csv", "--output-folder", "out", "--jobs", "1"]
     return Case(
         "journals",
@@ -268,14 +268,14 @@ def journals(random: Random, shelf: Shelf, index: int) -> Case:
         results=["out/*"],
         always=["out/*journal*"],
         changes=["out/*"],
-        home=shelf.home,
+        home=corpus.home,
     )
 
 
-def performances(random: Random, shelf: Shelf, index: int) -> Case:
+def performances(random: Random, corpus: Corpus, index: int) -> Case:
     """A performance as avatars take it, bracketed or damaged: read by the calls of `cdrl.export`."""
     name = random.choice(TAKES)
-    content = shelf.takes[name]
+    content = corpus.takes[name]
     if name.endswith(".json") and index % 4:
         content = coded(bracketed(random, json.loads(content)))
     else:
@@ -294,26 +294,26 @@ def clip_name(random: Random) -> str:
     return f"{name}.mp4"
 
 
-def file_names(random: Random, shelf: Shelf, index: int) -> Case:
+def file_names(random: Random, corpus: Corpus, index: int) -> Case:
     """A good clip, photo, project or result of an odd name: done, and verified; or, where it looks like an option,
     taken for one."""
     name = clip_name(random)
     photo = name[:-4] + ".png"
-    files = {"talk.mp4": shelf.clips["talk.mp4"]}
+    files = {"talk.mp4": corpus.clips["talk.mp4"]}
     results = [escape(name), f"{escape(name)}.provenance.json"]
     project = json.dumps({"version": 1, "source": name, "emotion": "sad"})
     ways: list[tuple[list[str], dict[str, bytes], list[list[str]]]] = [
-        (["edit", name, *EDIT], {name: shelf.clips["talk.mp4"]}, [["verify", "out.mp4", "--source", name]]),
+        (["edit", name, *EDIT], {name: corpus.clips["talk.mp4"]}, [["verify", "out.mp4", "--source", name]]),
         (["edit", "talk.mp4", "-e", "sad", "-o", name], {}, [["verify", name]]),
-        (["edit", "talk.mp4", "--reference", photo, "-o", "out.mp4"], {photo: shelf.photos["face.png"]}, []),
-        (["edit", "talk.mp4", *EDIT, "--enroll", f"sad={photo}"], {photo: shelf.photos["face.png"]}, []),
+        (["edit", "talk.mp4", "--reference", photo, "-o", "out.mp4"], {photo: corpus.photos["face.png"]}, []),
+        (["edit", "talk.mp4", *EDIT, "--enroll", f"sad={photo}"], {photo: corpus.photos["face.png"]}, []),
         (
             ["edit", "--project", "edit.json", "-o", "out.mp4"],
             {"edit.json": project.encode(), name: files["talk.mp4"]},
             [],
         ),
         (["export", name, "-e", "happy", "-o", "take.json", "--format", "json"], {name: files["talk.mp4"]}, []),
-        (["verify", name], {name: shelf.edited[EDITED], f"{name}.provenance.json": shelf.edited[SIDECAR]}, []),
+        (["verify", name], {name: corpus.edited[EDITED], f"{name}.provenance.json": corpus.edited[SIDECAR]}, []),
         (["data", "check", "set", "--probe"], {f"set/actor/happy/{name}": files["talk.mp4"]}, []),
     ]
     words, more, then = ways[index % len(ways)]
@@ -323,10 +323,10 @@ def file_names(random: Random, shelf: Shelf, index: int) -> Case:
     return case
 
 
-def folders(random: Random, shelf: Shelf, index: int) -> Case:
+def folders(random: Random, corpus: Corpus, index: int) -> Case:
     """A folder of clips with odd names, for a batch."""
     names = {clip_name(random) for _ in range(2)}
     folder = random.choice([text for text in TEXTS if text not in (" ", "..a") and len(text) < 60]).replace("/", "")
-    files = {f"{folder}/{name}": shelf.clips["talk.mp4"] for name in names}
+    files = {f"{folder}/{name}": corpus.clips["talk.mp4"] for name in names}
     words = ["batch", folder, "--output-folder", "out", "-e", "happy", "--jobs", "1"]
     return Case("folders with odd names", index, words, files, results=["out/*"], always=["out", "out/*journal*"])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE = 60  # seconds for one input
+TIMEOUT = 60  # seconds for one input
 GUARD = 3 << 30  # bytes of addresses beyond those in use, so that a bomb does not take the machine with it
 
 
@@ -47,7 +47,7 @@ def in_child(work: Callable[[], None], folder: Path) -> Ended:
         finally:
             sys.stderr.flush()
             os._exit(code)
-    end, hung = time.monotonic() + PATIENCE, False
+    end, hung = time.monotonic() + TIMEOUT, False
     while (found := os.wait4(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > end and not hung:
             hung = True

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 import av
-from fuzz_shelf import HEIGHT, WIDTH, Case, Shelf
+from fuzz_corpus import HEIGHT, WIDTH, Case, Corpus
 
 Mutation = Callable[[Random, str, bytes], bytes]
 
@@ -24,13 +24,13 @@ EXTREMES = (0, 1, 2, 7, 255, 256, 0x7FFF, 0xFFFF, 10**6, 2**21, 2**26, 2**31 - 1
 SIZES = (0, 1, 2, 15, 17, 4096, 8192, 16384, 65535)
 
 
-def damaged(kind: str, mutation: Mutation) -> Callable[[Random, Shelf, int], Case]:
+def damaged(kind: str, mutation: Mutation) -> Callable[[Random, Corpus, int], Case]:
     """A kind of input: any clip of the shelf, changed; every fifth is sent to the app."""
 
-    def make(random: Random, shelf: Shelf, index: int) -> Case:
-        names = list(shelf.clips)
+    def make(random: Random, corpus: Corpus, index: int) -> Case:
+        names = list(corpus.clips)
         name = names[index % len(names)]
-        content = mutation(random, name, shelf.clips[name])
+        content = mutation(random, name, corpus.clips[name])
         words = ["upload", name] if index % 5 == 4 else ["edit", name, *EDIT]
         return Case(kind, index, words, {name: content})
 
@@ -152,24 +152,24 @@ def sizes(random: Random, name: str, content: bytes) -> bytes:
     return bytes(changed)
 
 
-def two_in_one(random: Random, shelf: Shelf, index: int) -> Case:
+def two_in_one(random: Random, corpus: Corpus, index: int) -> Case:
     """One file behind another."""
-    first, second = random.choice(list(shelf.clips)), random.choice(list(shelf.clips))
-    return Case("two files in one", index, ["edit", first, *EDIT], {first: shelf.clips[first] + shelf.clips[second]})
+    first, second = random.choice(list(corpus.clips)), random.choice(list(corpus.clips))
+    return Case("two files in one", index, ["edit", first, *EDIT], {first: corpus.clips[first] + corpus.clips[second]})
 
 
-def misnamed(random: Random, shelf: Shelf, index: int) -> Case:
+def misnamed(random: Random, corpus: Corpus, index: int) -> Case:
     """A good clip under the ending of something else."""
-    name = random.choice(list(shelf.clips))
+    name = random.choice(list(corpus.clips))
     ending = random.choice(
         (".mp4", ".avi", ".txt", ".png", ".m3u8", ".json", ".sdp", ".exe", "", ".mp3", ".gif", ".ts")
     )
-    return Case("wrong ending", index, ["edit", f"x{ending}", *EDIT], {f"x{ending}": shelf.clips[name]})
+    return Case("wrong ending", index, ["edit", f"x{ending}", *EDIT], {f"x{ending}": corpus.clips[name]})
 
 
-def noise(random: Random, shelf: Shelf, index: int) -> Case:
+def noise(random: Random, corpus: Corpus, index: int) -> Case:
     """Random bytes behind a clip's or photo's own first ones."""
-    content = random.choice([*shelf.clips.values(), *shelf.photos.values()])
+    content = random.choice([*corpus.clips.values(), *corpus.photos.values()])
     count = random.choice((0, 10, 1000, 100_000))
     made = content[: random.choice((4, 12, 40, 200))] + random.randbytes(count)
     return Case("noise behind a header", index, ["edit", "x.mp4", *EDIT], {"x.mp4": made})
@@ -193,20 +193,20 @@ LISTS = (
 )
 
 
-def playlists(random: Random, shelf: Shelf, index: int) -> Case:
+def playlists(random: Random, corpus: Corpus, index: int) -> Case:
     """Text that leads to another file, which lies there and would play."""
     target = random.choice(("talk.mp4", "file:talk.mp4", "./talk.mp4", "http://127.0.0.1:9/talk.mp4", "/etc/passwd"))
     text = LISTS[index % len(LISTS)].replace("{}", target)
     name = "x" + random.choice((".mp4", ".m3u8", ".txt", ".sdp", ".mpd", ".avi", ".jpg", ".mkv", ".srt"))
     text += random.choice(("", "\n" * 5000, "# comment\n" * 500))
-    files = {name: text.encode(), "talk.mp4": shelf.clips["talk.mp4"]}
+    files = {name: text.encode(), "talk.mp4": corpus.clips["talk.mp4"]}
     return Case("playlists and text", index, ["edit", name, *EDIT], files, expected="refusal")
 
 
-def bombs(random: Random, shelf: Shelf, index: int) -> Case:
+def bombs(random: Random, corpus: Corpus, index: int) -> Case:
     """Films whose tables tell of millions of samples, each table in its way."""
     name = random.choice(("talk.mp4", "fragments.mp4", "talk.mov"))
-    changed, many = bytearray(shelf.clips[name]), random.choice((2**21 - 1, 2**22, 10**7, 8 * 10**7, 2**31 - 1))
+    changed, many = bytearray(corpus.clips[name]), random.choice((2**21 - 1, 2**22, 10**7, 8 * 10**7, 2**31 - 1))
     places = [match.start() for match in re.finditer(rb"stsz|stts|ctts|trun|stsc|stss|elst|sidx|trex", changed)]
     for place in random.sample(places, min(len(places), random.choice((1, 3, 9)))):
         first = random.choice((1, 0, 0x100, 2))
@@ -218,11 +218,11 @@ def bombs(random: Random, shelf: Shelf, index: int) -> Case:
     return Case("tables of millions", index, ["edit", name, *EDIT], {name: bytes(changed)})
 
 
-def valid(random: Random, shelf: Shelf, index: int) -> Case:
+def valid(random: Random, corpus: Corpus, index: int) -> Case:
     """A good clip, edited in any of the ways there are."""
-    names = list(shelf.clips)
+    names = list(corpus.clips)
     name = names[index % len(names)]
-    files = {name: shelf.clips[name]}
+    files = {name: corpus.clips[name]}
     ways: list[list[str]] = [
         ["--emotion", random.choice(("happy", "sad", "angry:0.5", "fear+surprised"))],
         ["--segments", "0-0.2:sad, 0.2-:happy:0.6+surprised:0.4"],
@@ -231,13 +231,13 @@ def valid(random: Random, shelf: Shelf, index: int) -> Case:
         ["--emotion", "happy", "--enroll", "happy=face.jpg", "--model", "translator"],
     ]
     way = ways[index // len(names) % len(ways)]
-    files |= {photo: shelf.photos[photo] for photo in ("face.png", "face.jpg") if any(photo in word for word in way)}
+    files |= {photo: corpus.photos[photo] for photo in ("face.png", "face.jpg") if any(photo in word for word in way)}
     output = "out" + random.choice((".mp4", ".mkv", ".mov"))
     results = [output, f"{output}.provenance.json"]
     return Case("valid", index, ["edit", name, *way, "-o", output], files, expected="success", results=results)
 
 
-def kinds() -> dict[str, Callable[[Random, Shelf, int], Case]]:
+def kinds() -> dict[str, Callable[[Random, Corpus, int], Case]]:
     """Kind → what makes the inputs of that kind."""
     changed = {
         "bits flipped in the header": in_header,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from fuzz_clips import EDIT, HEAD, SIZES, convert_format, cut, extreme_numbers, flipped
-from fuzz_shelf import EDITED, HEIGHT, SIDECAR, WIDTH, Case, Shelf
+from fuzz_corpus import EDITED, HEIGHT, SIDECAR, WIDTH, Case, Corpus
 
 from cdrl import assets
 from cdrl.provenance.xmp import BOX
@@ -46,7 +46,7 @@ PROJECT: dict[str, Any] = {
 }
 
 
-def kinds() -> dict[str, Callable[[Random, Shelf, int], Case]]:
+def kinds() -> dict[str, Callable[[Random, Corpus, int], Case]]:
     """Kind → what makes the inputs of that kind."""
     return {
         "photos": photos,
@@ -61,10 +61,10 @@ def kinds() -> dict[str, Callable[[Random, Shelf, int], Case]]:
     }
 
 
-def photos(random: Random, shelf: Shelf, index: int) -> Case:
+def photos(random: Random, corpus: Corpus, index: int) -> Case:
     """A damaged photo as the reference, or as an example of the person."""
-    name = list(shelf.photos)[index % len(shelf.photos)]
-    content = shelf.photos[name]
+    name = list(corpus.photos)[index % len(corpus.photos)]
+    content = corpus.photos[name]
     match random.randrange(6):
         case 0:
             content = flipped(random, content, 0, 128)
@@ -82,11 +82,11 @@ def photos(random: Random, shelf: Shelf, index: int) -> Case:
         case _:
             content += random.randbytes(HEAD)
     way = [["--reference", name], ["--emotion", "sad", "--enroll", f"angry={name}"]][random.randrange(2)]
-    files = {name: content, "talk.mp4": shelf.clips["talk.mp4"]}
+    files = {name: content, "talk.mp4": corpus.clips["talk.mp4"]}
     return Case("photos", index, ["edit", "talk.mp4", *way, "-o", "out.mp4"], files)
 
 
-def names(random: Random, shelf: Shelf, index: int) -> Case:
+def names(random: Random, corpus: Corpus, index: int) -> Case:
     """What is no file's name, or no file, in the place of each input; a good clip lies beside."""
     given = (
         *(
@@ -110,12 +110,17 @@ def names(random: Random, shelf: Shelf, index: int) -> Case:
     lines = (["edit", name, *EDIT], ["verify", name], ["edit", "--project", name, "-o", "out.mp4"])
     further = (["edit", "talk.mp4", "--reference", name, "-o", "out.mp4"], ["edit", "talk.mp4", *EDIT, "--prior", name])
     words = [*lines, *further, ["edit", "talk.mp4", *EDIT, "--model", name]][index // len(given) % 6]
-    files = {"talk.mp4": shelf.clips["talk.mp4"], "talk001.mp4": shelf.clips["talk.mp4"], "empty": b"", "folder/x": b""}
+    files = {
+        "talk.mp4": corpus.clips["talk.mp4"],
+        "talk001.mp4": corpus.clips["talk.mp4"],
+        "empty": b"",
+        "folder/x": b"",
+    }
     links = {"device": "/dev/zero", "loop": "loop"}
     return Case("names, pipes, devices, links", index, words, files, links, ["pipe"], expected="refusal")
 
 
-def projects(random: Random, shelf: Shelf, index: int) -> Case:
+def projects(random: Random, corpus: Corpus, index: int) -> Case:
     """A project with a trap in it, or damaged; every eighth is good."""
     content, expected = dict(PROJECT), "success" if index % 8 == 0 else "anything"
     if index % 8:
@@ -132,14 +137,14 @@ def projects(random: Random, shelf: Shelf, index: int) -> Case:
             *(text.replace(b"0.8", b"9" * 10**5), text.replace(b"0.8", b"1e999"), text + b"{}", b'"' * (2 << 20)),
             *(b'{"version": 1, "version": 2, ' + text[1:], random.randbytes(999), b"\xff" + text, b"", b"null", b"NaN"),
         ))  # fmt: skip
-    files = {"edit.json": text, "talk.mp4": shelf.clips["talk.mp4"], "face.jpg": shelf.photos["face.jpg"]}
+    files = {"edit.json": text, "talk.mp4": corpus.clips["talk.mp4"], "face.jpg": corpus.photos["face.jpg"]}
     words = ["edit", "--project", "edit.json", "-o", "out.mp4"]
     case = Case("projects", index, words, files, dict(PLACES), ["pipe"])
     case.expected = expected  # type: ignore[assignment]
     return case
 
 
-def lists(random: Random, shelf: Shelf, index: int) -> Case:
+def lists(random: Random, corpus: Corpus, index: int) -> Case:
     """A batch's list with a trap in it; every twentieth is good."""
     row = {"source": "talk.mp4", "output": "a.mp4", "emotion": "happy", "intensity": "0.5", "face": "largest"}
     good = index % 20 == 0
@@ -154,7 +159,7 @@ def lists(random: Random, shelf: Shelf, index: int) -> Case:
             *(b"source,output\n" + b"x" * (1 << 18) + b",y\n", b"," * 10**5, b"source\n" + b"\n" * 10**6, b"\0" * 1000),
             *(b"source,output,emotion\n" + b"a.mp4,b.mp4,sad\n" * 10**5, b"x" * (17 << 20)),
         ))  # fmt: skip
-    files = {"jobs.csv": text, "talk.mp4": shelf.clips["talk.mp4"]}
+    files = {"jobs.csv": text, "talk.mp4": corpus.clips["talk.mp4"]}
     words = ["batch", "jobs.csv", "--output-folder", "out", "--jobs", "1"]
     case = Case("batch lists", index, words, files, dict(PLACES), ["pipe"], results=["out/*"])
     case.always = ["out", "out/*journal*"]
@@ -162,7 +167,7 @@ def lists(random: Random, shelf: Shelf, index: int) -> Case:
     return case
 
 
-def priors(random: Random, shelf: Shelf, index: int) -> Case:
+def priors(random: Random, corpus: Corpus, index: int) -> Case:
     """A damaged or poisoned emotion prior."""
     content = assets.verified_bytes(assets.PRIOR)
     with np.load(io.BytesIO(content)) as file:
@@ -181,7 +186,7 @@ def priors(random: Random, shelf: Shelf, index: int) -> Case:
             if index % 4:
                 archive.writestr(f"{name}.npy ", bytes(1 << 27))  # once more, and a thousand times as large
         content = target.getvalue()
-    files = {"p.npz": content, "talk.mp4": shelf.clips["talk.mp4"]}
+    files = {"p.npz": content, "talk.mp4": corpus.clips["talk.mp4"]}
     return Case("priors", index, ["edit", "talk.mp4", *EDIT, "--prior", "p.npz"], files)
 
 
@@ -218,7 +223,7 @@ class Evil:
         return Path.touch, (Path("unpickled"),)
 
 
-def translators(random: Random, shelf: Shelf, index: int) -> Case:
+def translators(random: Random, corpus: Corpus, index: int) -> Case:
     """A damaged translator."""
     content = assets.verified_bytes(assets.TRANSLATOR)
     match index % 4:
@@ -230,11 +235,11 @@ def translators(random: Random, shelf: Shelf, index: int) -> Case:
             content = convert_format(random, "", content)
         case _:
             content = random.choice((cut(random, "", content), random.randbytes(5000), content * 2, b"\x08" * 10**6))
-    files = {"m.onnx": content, "talk.mp4": shelf.clips["talk.mp4"]}
+    files = {"m.onnx": content, "talk.mp4": corpus.clips["talk.mp4"]}
     return Case("translators", index, ["edit", "talk.mp4", *EDIT, "--model", "m.onnx"], files)
 
 
-def checkpoints(random: Random, shelf: Shelf, index: int) -> Case:
+def checkpoints(random: Random, corpus: Corpus, index: int) -> Case:
     """Pickles that run code and other damage for `convert`; safetensors for who loads them."""
     if index % 2:
         plain = pickle.dumps({"a": Evil()}, protocol=random.choice((0, 2, 4)))
@@ -255,9 +260,9 @@ def checkpoints(random: Random, shelf: Shelf, index: int) -> Case:
     return Case("checkpoints", index, ["load", "x.safetensors"], {"x.safetensors": content})
 
 
-def sidecars(random: Random, shelf: Shelf, index: int) -> Case:
+def sidecars(random: Random, corpus: Corpus, index: int) -> Case:
     """An edited clip with a damaged sidecar, or the other way round; every eighth is whole."""
-    video, beside = shelf.edited[EDITED], shelf.edited[SIDECAR]
+    video, beside = corpus.edited[EDITED], corpus.edited[SIDECAR]
     content: Any = json.loads(beside)
     match index % 8:
         case 0:
@@ -282,9 +287,9 @@ def sidecars(random: Random, shelf: Shelf, index: int) -> Case:
     return Case("sidecars", index, ["verify", EDITED], {EDITED: video, SIDECAR: beside})
 
 
-def labels(random: Random, shelf: Shelf, index: int) -> Case:
+def labels(random: Random, corpus: Corpus, index: int) -> Case:
     """A film with XMP that attacks whoever reads it: looked at, or edited once more."""
-    film, packet = shelf.clips["talk.mp4"], shelf.edited[EDITED].split(BOX.bytes)[-1]
+    film, packet = corpus.clips["talk.mp4"], corpus.edited[EDITED].split(BOX.bytes)[-1]
     entities = b'<!DOCTYPE x [<!ENTITY a "aaaa">' + b"".join(
         b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 99) for n in range(9)
     )

@@ -1,8 +1,8 @@
 """Studies of the representations that are no part of the standing evaluation, and figures of what was measured.
 
 `python -m experiments.representation_studies --data PREPARED... --json FILE` measures, on the same people and frames
-as `cdrl evaluate representation`: what closed lips take from the content cosine, where the content model looks, whether the
-gradient of the similarity opens and closes the mouth, and what emotion free sentences mean to the emotion model.
+as `cdrl evaluate representation`: what closed lips take from the content cosine, where the content model looks, whether
+the gradient of the similarity opens and closes the mouth, and what emotion free sentences mean to the emotion model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rich.console import Console
 from tyro.conf import arg
 
 from cdrl.cli import evaluate_representation
-from cdrl.cli.progress import steps
+from cdrl.cli.progress import step_progress
 from cdrl.datasets.prepared import PreparedDataset
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import OutputError, UsageError
@@ -74,7 +74,7 @@ def run(options: Options) -> int:
         raise OutputError(f"{options.pictures}: a file; --pictures takes a folder")
     models, sources = evaluate_representation.load_models(options)
     console = Console()
-    with steps(console) as step:
+    with step_progress(console) as step:
         results = study(PreparedDataset.open(options.data), models["content"], models["emotion"], options, step)
     if options.report is not None:
         _draw_confusions(json.loads(options.report.read_text(encoding="utf-8"))["confusion"], results)

@@ -81,7 +81,7 @@ def run(options: Options) -> int:
 
     from cdrl.batch.runner import FAILED, PENDING, Batch
     from cdrl.batch.work import RenderSettings
-    from cdrl.cli.progress import ends
+    from cdrl.cli.progress import job_progress
 
     threads = options.encoder.threads or max(1, available_cores() // workers)
     marked = not options.provenance.no_provenance
@@ -89,7 +89,7 @@ def run(options: Options) -> int:
     batch = Batch(jobs, journal, RenderSettings(encoder, options.limits, marked, make_credentials(options.provenance)))
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
-        with ends(console, "editing", "clips", "failed") as progress:
+        with job_progress(console, "editing", "clips", "failed") as progress:
             batch.run(_executor(options, workers), options.overwrite, progress)
     finally:
         _print_summary(batch.summary, options)

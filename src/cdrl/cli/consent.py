@@ -32,7 +32,7 @@ def require_consent(given: bool = False) -> None:
 
     Raises UsageError where it is not, or where nobody can be asked.
     """
-    if os.environ.get(VARIABLE) == "1" or remembered().exists():
+    if os.environ.get(VARIABLE) == "1" or consent_file().exists():
         return
     if not given:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -47,13 +47,13 @@ def require_consent(given: bool = False) -> None:
     _remember()
 
 
-def remembered() -> Path:
+def consent_file() -> Path:
     """The file that says that consent was given on this machine; in the user's folder of settings."""
     return user_config_path("cdrl") / "consent"
 
 
 def _remember() -> None:
-    path = remembered()
+    path = consent_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, [f"given {datetime.now(UTC).isoformat(timespec='seconds')}\n".encode()])

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import get_args
 
 from cdrl import __version__, assets, pretrained
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 
 # What `cdrl edit` imports: distribution → module.
 NEEDED = {
@@ -82,7 +82,7 @@ def run(options: Options) -> int:
         print("cdrl edit can run")
         return 0
     print("cdrl edit cannot run: do what the FAIL lines say, then run cdrl doctor again")
-    return AssetError.exit_code
+    return ModelFileError.exit_code
 
 
 def _processors() -> int:
@@ -112,15 +112,15 @@ def _packages() -> Iterator[Finding]:
 
 def _files() -> Iterator[Finding]:
     try:
-        names = {assets.LANDMARKS, assets.PRIOR, *assets.listed()}
-    except AssetError as error:
+        names = {assets.LANDMARKS, assets.PRIOR, *assets.load_manifest()}
+    except ModelFileError as error:
         yield Finding(False, assets.MANIFEST, str(error))
         return
     for name in sorted(names):
         try:
             size = len(assets.verified_bytes(name))
-            yield Finding(True, name, f"{size / 1e6:.2f} MB, SHA-256 verified, {assets.listed()[name].licence}")
-        except AssetError as error:
+            yield Finding(True, name, f"{size / 1e6:.2f} MB, SHA-256 verified, {assets.load_manifest()[name].license}")
+        except ModelFileError as error:
             yield Finding(False, name, str(error))
 
 

@@ -2,118 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 from tyro.conf import arg
 
-from cdrl.cli.progress import steps
+from cdrl.cli.progress import step_progress
 from cdrl.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from cdrl.evaluation.representation.report import Report
+    from cdrl.evaluation.representation.report import Results
 
 
 @dataclass(frozen=True)
 class Options:
-    """Judge the representations on the people of the part "test", real and made people apart.
+    """Measure the representations on the people of the test split, real and synthetic people apart.
 
-    Numbers are means over people with 95 % intervals; what a bar asks for stands beside them.
+    Numbers are means over people with 95 % intervals; what is asked of them stands beside them.
     """
 
     data: Annotated[tuple[Path, ...], arg(metavar="PREPARED...")]
     """Folders that `cdrl data prepare` made; real and synthetic ones together."""
     json: Annotated[Path, arg(metavar="FILE")]
-    """Where all numbers go."""
+    """File for all numbers."""
     markdown: Annotated[Path | None, arg(metavar="FILE")] = None
     """Also write the tables as Markdown."""
-    pictures: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Also draw attention, retrieval, shut lips, the gradient's way and confusions, of made people and CREMA-D."""
     content: Annotated[Path | None, arg(metavar="FILE")] = None
     """A content checkpoint; the one that ships where none is given."""
     emotion: Annotated[Path | None, arg(metavar="FILE")] = None
     """An emotion checkpoint; the one that ships where none is given."""
     only: Literal["both", "content", "emotion"] = "both"
-    """Judge one of the two alone."""
+    """Measure one of the two alone."""
     fer: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Grey 48x48 faces (.npz with image, emotion, split), whose test split is recognised too."""
+    """FER-2013 images (.npz with image, emotion, split), whose test split is recognized, too."""
     ablation: Annotated[tuple[str, ...], arg(metavar="NAME=FILE...")] = ()
-    """Further checkpoints, of content or emotion, to be shown in one table beside the judged ones."""
+    """Further checkpoints, of content or emotion, to be shown in one table beside those."""
     frames: int = 75
     """Frames of each clip that are looked at."""
     moments: int = 4000
     """Frames in all, about, of each group of people; whole sentences of a person are left out beyond it."""
-    gradient: int = 32
-    """Frames whose mouth a gradient opens or shuts; 0 leaves that out."""
     threads: int = 0
     """Threads of the networks; 0 takes all cores of this process."""
     seed: int = 0
-    """Of everything that is drawn."""
+    """Seed of all draws."""
 
 
 def run(options: Options) -> int:
-    """Judge, print the table, and write what was asked for."""
-    _check(options)
-    import torch
-
+    """Measure, print the table, and write what was asked for."""
+    check(options)
+    models, sources = load_models(options)
     from cdrl.datasets.prepared import PreparedDataset
-    from cdrl.evaluation.representation.judge import Settings, judge
-    from cdrl.evaluation.representation.recognition import grey_test
-    from cdrl.media.threads import available_cores
+    from cdrl.evaluation.representation.recognition import read_fer_test
+    from cdrl.evaluation.representation.report_builder import ReportSettings, build_report
 
-    torch.set_num_threads(options.threads or available_cores())
     prepared = PreparedDataset.open(options.data)
-    models, sources = _models(options)
-    fer = grey_test(options.fer) if options.fer else None
-    settings = Settings(options.frames, options.moments, gradient=options.gradient, seed=options.seed)
+    fer = read_fer_test(options.fer) if options.fer else None
+    settings = ReportSettings(options.frames, options.moments, seed=options.seed)
     console = Console()
-    with steps(console) as step:
-        report = judge(prepared, models["content"], models["emotion"], settings, step, fer)
-    _show(console, report)
-    _write(options, report, sources)
+    with step_progress(console) as step:
+        results = build_report(prepared, models["content"], models["emotion"], settings, step, fer)
+    show(console, results)
+    write(options, results, sources)
     return 0
 
 
-def _check(options: Options) -> None:
-    """Refuse before any work what could not end well."""
+def check(options: Options) -> None:
+    """Refuse before any work what could not end well.
+
+    Raises:
+        UsageError: An option's value makes no sense.
+        OutputError: A result has no place.
+    """
     for name, value in (("--frames", options.frames), ("--moments", options.moments)):
         if value < 1:
             raise UsageError(f"{name} is {value}: give a number of at least 1")
-    if options.gradient < 0 or options.threads < 0:
-        raise UsageError("--gradient and --threads cannot be negative")
+    if options.threads < 0:
+        raise UsageError("--threads cannot be negative")
     for path in (options.json, options.markdown):
         if path is not None and (path.is_dir() or not path.parent.is_dir()):
             raise OutputError(f"{path}: not a place for a file; name one in a folder that exists")
-    if options.pictures is not None and options.pictures.exists() and not options.pictures.is_dir():
-        raise OutputError(f"{options.pictures}: a file; --pictures takes a folder")
-    taken = {"content", "emotion", "shipped"}
+    names = {"content", "emotion", "shipped"}
     for text in options.ablation:
         name, _, file = text.partition("=")
-        if not name or not file or name in taken:
+        if not name or not file or name in names:
             raise UsageError(f"--ablation {text!r}: write NAME=FILE, with a name of its own")
-        taken.add(name)
+        names.add(name)
 
 
-def _models(options: Options) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Kind → name → model, what is judged first; and name → SHA-256 of its file, for the report."""
+def load_models(options: Options) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Load the models on the wanted number of threads.
+
+    Returns:
+        Kind ("content", "emotion") → name → model, what is measured first; and name → SHA-256 of its file.
+
+    Raises:
+        InputError: An ablation's checkpoint is of neither kind.
+        UsageError: It is of a kind that is left out.
+    """
+    import torch
+
+    from cdrl.media.threads import available_cores
     from cdrl.representations.checkpoints import read_tensors
     from cdrl.representations.content import load_content
+    from cdrl.representations.emotion import load_emotion
 
+    torch.set_num_threads(options.threads or available_cores())
+    loaders: dict[str, Any] = {"content": load_content, "emotion": load_emotion}
     models: dict[str, dict[str, Any]] = {"content": {}, "emotion": {}}
-    loaders: dict[str, Callable[[Path | None], Any]] = {"content": load_content}
-    if options.only != "content" or options.ablation:
-        from cdrl.representations.emotion import load_emotion
-
-        loaders["emotion"] = load_emotion
     sources = {}
     for kind, path in (("content", options.content), ("emotion", options.emotion)):
         if options.only in {"both", kind}:
             models[kind][kind] = loaders[kind](path)
-            sources[kind] = _source(path)
+            sources[kind] = _describe_source(path)
     for text in options.ablation:
         name, _, file = text.partition("=")
         kind = str(read_tensors(Path(file))[1].get("architecture"))
@@ -122,51 +125,32 @@ def _models(options: Options) -> tuple[dict[str, dict[str, Any]], dict[str, str]
         if not models[kind]:
             raise UsageError(f"--ablation {text!r}: of {kind}, which --only {options.only} leaves out")
         models[kind][name] = loaders[kind](Path(file))
-        sources[name] = _source(Path(file))
+        sources[name] = _describe_source(Path(file))
     return models, sources
 
 
-def _source(path: Path | None) -> str:
+def _describe_source(path: Path | None) -> str:
     from cdrl.files import file_sha256
 
-    if path is None:
-        return "the one that ships"
-    return f"{path.name}, SHA-256 {file_sha256(path)}"
+    return "the one that ships" if path is None else f"{path.name}, SHA-256 {file_sha256(path)}"
 
 
-def _show(console: Console, report: Report) -> None:
-    from cdrl.evaluation.representation import report as tables
+def show(console: Console, results: Results) -> None:
+    """Print the tables, and how many thresholds were passed."""
+    from cdrl.evaluation.representation.report import screen_tables
 
-    console.print(tables.screen(report))
-    headings, lines = tables.ablations(report)
-    if lines:
-        table = Table(title="Ablations", title_justify="left")
-        for heading in headings:
-            table.add_column(heading)
-        for line in lines:
-            table.add_row(*line)
+    for table in screen_tables(results):
         console.print(table)
-    for line in report.details.get("sentences", ()):
-        mark = "" if line["right"] else f"  (meant: {line['meant']})"
-        console.print(f"{line['cosine']:.2f} {line['nearest']:<10} {line['sentence']}{mark}", highlight=False)
-    said = ", ".join(f"{count} {name}" for name, count in report.verdicts().items())
-    console.print(f"bars: {said}; {report.details['seconds']:.0f} s")
+    verdicts = ", ".join(f"{count} {name}" for name, count in results.verdicts().items())
+    console.print(f"thresholds: {verdicts}; {results.details['seconds']:.0f} s")
 
 
-def _write(options: Options, report: Report, sources: Mapping[str, str]) -> None:
-    from cdrl.evaluation.finite import report_json
-    from cdrl.evaluation.representation.pictures import encode
-    from cdrl.evaluation.representation.report import markdown
+def write(options: Options, results: Results, sources: Mapping[str, str]) -> None:
+    """Write the numbers and, where asked for, the tables as Markdown."""
+    from cdrl.evaluation.json_numbers import encode_report
+    from cdrl.evaluation.representation.report import write_markdown
     from cdrl.files import atomic_write
 
-    facts = {"checkpoints": dict(sources), **report.to_json()}
-    atomic_write(options.json, [report_json(facts)])
+    atomic_write(options.json, [encode_report({"checkpoints": dict(sources), **results.to_json()})])
     if options.markdown is not None:
-        atomic_write(options.markdown, [markdown(report).encode()])
-    if options.pictures is not None:
-        try:
-            options.pictures.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{options.pictures}: cannot be made ({error.strerror}): choose another place") from error
-        for name, picture in report.pictures.items():
-            atomic_write(options.pictures / f"{name}.png", [encode(picture)])
+        atomic_write(options.markdown, [write_markdown(results).encode()])

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from cdrl.cli.names import COMMANDS, MOVED_COMMANDS, import_command
 from cdrl.cli.streams import discard_output, native_messages_muted, open_closed_streams
-from cdrl.errors import CdrlError, Interrupted, OutputError, UsageError, one_line
+from cdrl.errors import CdrlError, InterruptedByUser, OutputError, UsageError, one_line
 from cdrl.extras import missing_module
 
 _STOPPED = "interrupted: nothing half-written is left behind"
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not own:
             return code
         code = _flush(code)
-        if code == Interrupted.exit_code:
+        if code == InterruptedByUser.exit_code:
             _leave(code)
         return code
 
@@ -59,7 +59,7 @@ def _run(words: list[str], debug: bool, own: bool) -> int:
     except CdrlError as error:
         return _report(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt as error:
-        return _report(error, _STOPPED, Interrupted.exit_code, debug)
+        return _report(error, _STOPPED, InterruptedByUser.exit_code, debug)
     except BrokenPipeError:  # whoever read our output has left (`| head`)
         if own:
             discard_output()
@@ -78,7 +78,7 @@ def _run(words: list[str], debug: bool, own: bool) -> int:
 def _unexpected(error: Exception, words: list[str], debug: bool) -> int:
     """Say what nobody planned; for a package that an extra brings and that is missing, how to install it."""
     if (stop := _interruption(error)) is not None:
-        return _report(error, str(stop) or _STOPPED, Interrupted.exit_code, debug)
+        return _report(error, str(stop) or _STOPPED, InterruptedByUser.exit_code, debug)
     if isinstance(error, ModuleNotFoundError):
         name, _ = _find_command(words)
         if (needed := missing_module(error.name, f"cdrl {name}")) is not None:
@@ -205,4 +205,4 @@ def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise Interrupted("stopped from outside (SIGTERM): nothing half-written is left behind")
+    raise InterruptedByUser("stopped from outside (SIGTERM): nothing half-written is left behind")

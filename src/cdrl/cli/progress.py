@@ -14,7 +14,7 @@ Step = Callable[[str, int], Callable[[int], None]]
 
 
 @contextmanager
-def steps(console: Console) -> Iterator[Step]:
+def step_progress(console: Console) -> Iterator[Step]:
     """One line a step: how much is done, for how long already, and how long still."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
@@ -27,7 +27,9 @@ def steps(console: Console) -> Iterator[Step]:
 
 
 @contextmanager
-def ends(console: Console, doing: str, things: str, failed: str) -> Iterator[Callable[[int, int, str, str], None]]:
+def job_progress(
+    console: Console, doing: str, things: str, failed: str
+) -> Iterator[Callable[[int, int, str, str], None]]:
     """Counts things that end, in any order: a bar on a terminal, a line now and then elsewhere.
 
     What it yields takes how many have ended, of how many, the last one's name, and its failure, which is said at once
@@ -38,7 +40,7 @@ def ends(console: Console, doing: str, things: str, failed: str) -> Iterator[Cal
         task = bar.add_task(doing, total=None)
         said = time.monotonic()
 
-        def told(done: int, total: int, name: str, failure: str) -> None:
+        def report(done: int, total: int, name: str, failure: str) -> None:
             nonlocal said
             bar.update(task, completed=done, total=total, description=f"{doing} {name[-40:]}".strip())
             if failure:
@@ -47,4 +49,4 @@ def ends(console: Console, doing: str, things: str, failed: str) -> Iterator[Cal
                 said = time.monotonic()
                 console.print(f"{done} of {total} {things}")
 
-        yield told
+        yield report

@@ -94,7 +94,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Corpus:
     """Name → content."""
 
     clips: dict[str, bytes]
@@ -109,7 +109,7 @@ class Shelf:
     """Where the batch has run."""
 
     @classmethod
-    def read(cls, folder: Path) -> Shelf:
+    def read(cls, folder: Path) -> Corpus:
         """What `build` made."""
         read = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
         groups = (FORMATS, PHOTOS, (EDITED, SIDECAR, EDITED_MKV), TAKES)
