@@ -292,7 +292,7 @@ def write(rows: dict[str, Row], options: Options) -> None:
     """The table for docs/reliability.md, in place of the one there."""
     lines = [HEADINGS, ["---"] * len(HEADINGS), *cells(rows)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    said = f"Seed {options.seed}; at most {PATIENCE} s and {MOST_MEMORY:,} MiB for an input.\n\n{table}\n"
+    said = f"Seed {options.seed}; at most {TIMEOUT} s and {MOST_MEMORY:,} MiB for an input.\n\n{table}\n"
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
