@@ -38,7 +38,7 @@ import fuzz_clips
 import fuzz_files
 import tyro
 from fuzz_calls import CALLS, called
-from fuzz_child import Ended, in_child
+from fuzz_child import TIMEOUT, Ended, in_child
 from fuzz_corpus import ROOT, Case, Corpus, build
 from rich.console import Console
 from rich.progress import track
