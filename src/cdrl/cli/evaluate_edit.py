@@ -1,4 +1,4 @@
-"""`cdrl evaluate edit`: judge one edited video beside its source."""
+"""`cdrl evaluate edit`: evaluate one edited video beside its source."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Judge an edited video beside its source, by detectors and networks that play no part in an edit.
+    """Evaluate an edited video beside its source, by detectors and networks that play no part in an edit.
 
-    The judges travel in packages of their own; where one is missing, the error says how to get it.
+    The evaluators travel in packages of their own; where one is missing, the error says how to get it.
     """
 
     source: Annotated[Positional[Path], arg(metavar="SOURCE")]

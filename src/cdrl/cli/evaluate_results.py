@@ -1,4 +1,4 @@
-"""`cdrl evaluate results`: any finished files, of any method, judged beside each other."""
+"""`cdrl evaluate results`: any finished files, of any method, evaluated beside each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cdrl.evaluation.benchmark_config import ResultsConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Options(ResultsConfig):
-    """Judge finished files of any method on any data set: lips, emotion, identity, FAD, CSIM, flicker, sharpness.
+    """Evaluate finished files of any method on any data set: lips, emotion, identity, FAD, CSIM, flicker, sharpness.
 
     RESULTS is a table of comma-separated values with the columns method, output, source, emotion; and, where they are
     known, reference, person, lag (a number of frames, or auto).

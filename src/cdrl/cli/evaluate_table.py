@@ -9,7 +9,7 @@ from cdrl.evaluation.benchmark_config import TableConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TableConfig):
-    """Judge edits of many clips, by cdrl and by other methods, as one table.
+    """Evaluate edits of many clips, by cdrl and by other methods, as one table.
 
     The table goes to standard output where no file is named.
     """

@@ -69,8 +69,8 @@ def align_ground_truth(source: Take, real: Take) -> tuple[Array, str] | None:
         The real take's landmarks at the source's frames [T,468,2], NaN where the moment has no face, and by what they
         were aligned (`SOUND` or `MOTION`). None where either shows a face too rarely to be aligned.
     """
-    seen = [np.flatnonzero(np.isfinite(take.points[:, 0, 0])) for take in (source, real)]
-    if min(map(len, seen)) < _FEWEST:
+    visible = [np.flatnonzero(np.isfinite(take.points[:, 0, 0])) for take in (source, real)]
+    if min(map(len, visible)) < _FEWEST:
         return None
     samples = [_read_speech(take.sound or take.path) for take in (source, real)]
     if samples[0] is not None and samples[1] is not None:
@@ -79,8 +79,8 @@ def align_ground_truth(source: Take, real: Take) -> tuple[Array, str] | None:
         return real.points[map_frames(path, len(source.points))], SOUND
     motions = [
         measure_mouth_motion(take.points[index].astype(np.float32), take.times[index])
-        for take, index in zip((source, real), seen, strict=True)
+        for take, index in zip((source, real), visible, strict=True)
     ]
     aligned = np.full_like(source.points, np.nan)
-    aligned[seen[0]] = real.points[seen[1]][map_frames(align_mouth_motion(*motions), len(seen[0]))]
+    aligned[visible[0]] = real.points[visible[1]][map_frames(align_mouth_motion(*motions), len(visible[0]))]
     return aligned, MOTION

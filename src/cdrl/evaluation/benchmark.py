@@ -41,7 +41,7 @@ class BenchmarkRun:
     Raises:
         ModelFileError: A model file, a library or a network is missing or unfit.
         OutputError: The HTML report has no place.
-        UsageError: There is no such judge of lips and sound.
+        UsageError: There is no such evaluator of lips and sound.
     """
 
     def __init__(self, config: BenchmarkConfig, keep_faces: bool = False) -> None:
@@ -110,7 +110,7 @@ class BenchmarkRun:
             source: The source's features.
             output: The output's features, in the source's layout.
             frames: Passes over the output's frames.
-            sound: The file whose sound goes with the output, for the judge of lips and sound, if there is one.
+            sound: The file whose sound goes with the output, for the evaluator of lips and sound, if there is one.
         """
         emotion, lag = facts["emotion"], facts["lag"]
         values = compare_features(source, output, emotion, lag)

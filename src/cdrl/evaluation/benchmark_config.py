@@ -22,13 +22,13 @@ class BenchmarkConfig:
     html: Path | None = None
     """Where the report with plots and contact sheets goes."""
     cache: Path | None = None
-    """Folder for what the judges saw of files that do not change; the user's cache by default."""
+    """Folder for what the evaluators saw of files that do not change; the user's cache by default."""
     recognition: Path | None = None
     """ONNX file of a face recognition network for FAD and identity; dlib's by default."""
     expression: Path | None = None
-    """ONNX file of an expression network for CSIM; the emotion judge's features by default."""
+    """ONNX file of an expression network for CSIM; the emotion network's features by default."""
     sync: str = "cdrl"
-    """Judge of lips and sound: cdrl, cdrl:FILE or syncnet:FILE."""
+    """Evaluator of lips and sound: cdrl, cdrl:FILE or syncnet:FILE."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class TableConfig(BenchmarkConfig):
     wild: bool = False
     """Tune set: add the clips of unnamed people in the wild."""
     edit: bool = True
-    """Judge cdrl's own edits; without it only copies, published and real clips."""
+    """Evaluate cdrl's own edits; without it only copies, published and real clips."""
     pairs: tuple[str, ...] = ()
     """NAME:NAME: paired differences, the first less the second; by default cdrl's row less each other."""
 

@@ -63,7 +63,7 @@ class ClipFeatures:
 
     @property
     def has_face(self) -> NDArray[np.bool_]:
-        """[T] whether a face is seen in the frame."""
+        """[T] whether a face is visible in the frame."""
         return np.isfinite(self.points[:, 0, 0])
 
 
@@ -130,9 +130,9 @@ class _CropMeter:
         return float(laplacian.var()), np.asarray(thumb, np.uint8)
 
 
-def _spread_frames(seen: NDArray[np.intp], count: int) -> set[int]:
+def _spread_frames(visible: NDArray[np.intp], count: int) -> set[int]:
     """About `count` of the frames, spread over the clip."""
-    return set(seen[np.linspace(0, len(seen) - 1, count).round().astype(int)].tolist())
+    return set(visible[np.linspace(0, len(visible) - 1, count).round().astype(int)].tolist())
 
 
 def extract_features(
@@ -149,14 +149,14 @@ def extract_features(
         FaceError: No frame shows a face.
     """
     points = track_landmarks(frames)
-    count, seen = len(points), np.flatnonzero(np.isfinite(points[:, 0, 0]))
-    if not len(seen):
-        raise FaceError(f"the judge sees no face in any of {count} frames")
+    count, visible = len(points), np.flatnonzero(np.isfinite(points[:, 0, 0]))
+    if not len(visible):
+        raise FaceError(f"there is no face in any of {count} frames")
     layout = layout if layout is not None else geometry.fit_layout(points)
     pose = geometry.estimate_poses(points, layout)
     meter, last = _CropMeter(layout), -1
     recognize = networks.recognition or _face_recognizer()
-    identified, expressed = _spread_frames(seen, _IDENTITY_FRAMES), _spread_frames(seen, _EXPRESSION_FRAMES)
+    identified, expressed = _spread_frames(visible, _IDENTITY_FRAMES), _spread_frames(visible, _EXPRESSION_FRAMES)
     emotion, flow = np.full((count, len(CLASSES)), np.nan), np.full((count, 2), np.nan)
     upper, sharpness = np.full((count, _UPPER[1], _UPPER[0]), np.nan), np.full(count, np.nan)
     thumbs = np.zeros((count, _THUMB, _THUMB), np.uint8)

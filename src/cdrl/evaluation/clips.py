@@ -30,12 +30,12 @@ def decode_frames(path: Path) -> Iterator[Image]:
     try:
         with _open_input(path) as container:
             if not container.streams.video:
-                raise InputError(f"cannot judge {path}: it has no video stream")
+                raise InputError(f"cannot evaluate {path}: it has no video stream")
             for frame in container.decode(video=0):
                 turned = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90) % 4)
                 yield np.ascontiguousarray(turned, dtype=np.uint8)
     except av.FFmpegError as error:
-        raise InputError(f"cannot judge {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot evaluate {path}: {error.strerror or error}") from error
 
 
 def _open_input(path: Path) -> AbstractContextManager[InputContainer]:

@@ -60,17 +60,17 @@ def to_face_frame(points: Array) -> Array:
     axis = left - right
     square = (axis**2).sum(-1)[:, None]
     unit = np.where(square > 0, square, np.nan)
-    moved = points - ((left + right) / 2)[:, None]
-    x = (moved * axis[:, None]).sum(-1) / unit
-    y = (moved[..., 1] * axis[:, :1] - moved[..., 0] * axis[:, 1:]) / unit
+    offsets = points - ((left + right) / 2)[:, None]
+    x = (offsets * axis[:, None]).sum(-1) / unit
+    y = (offsets[..., 1] * axis[:, :1] - offsets[..., 0] * axis[:, 1:]) / unit
     return np.stack([x, y], -1)
 
 
 def fit_layout(points: Array) -> FaceLayout:
     """Return the layout that a source clip fixes, of landmarks [T,468,2] in pixels, NaN where the face was lost."""
-    seen = points[np.isfinite(points[:, 0, 0])]
-    size = int(np.clip(round(float(np.median(eye_distance(seen))) * FACE_HALF * 2 / 8) * 8, 64, 384))
-    return FaceLayout(np.median(to_face_frame(seen), axis=0), size)
+    visible = points[np.isfinite(points[:, 0, 0])]
+    size = int(np.clip(round(float(np.median(eye_distance(visible))) * FACE_HALF * 2 / 8) * 8, 64, 384))
+    return FaceLayout(np.median(to_face_frame(visible), axis=0), size)
 
 
 def estimate_poses(points: Array, layout: FaceLayout) -> Array:
@@ -90,15 +90,19 @@ def estimate_poses(points: Array, layout: FaceLayout) -> Array:
     power = (centered**2).sum()
     rigid = points[:, RIGID]
     center = rigid.mean(1)
-    moved = rigid - center[:, None]
-    a = (moved * centered).sum((1, 2)) / power
-    b = (moved[..., 1] * centered[:, 0] - moved[..., 0] * centered[:, 1]).sum(1) / power
+    offsets = rigid - center[:, None]
+    a = (offsets * centered).sum((1, 2)) / power
+    b = (offsets[..., 1] * centered[:, 0] - offsets[..., 0] * centered[:, 1]).sum(1) / power
     x = center[:, 0] - a * mean[0] + b * mean[1]
     y = center[:, 1] - b * mean[0] - a * mean[1]
     pose = np.stack([a, b, x, y], -1)
-    seen = np.flatnonzero(np.isfinite(a))
-    filled = np.stack([np.interp(np.arange(len(pose)), seen, pose[seen, k]) for k in range(4)], -1)
-    return filled if len(filled) < _SMOOTHING else np.asarray(savgol_filter(filled, _SMOOTHING, 2, axis=0))
+    visible = np.flatnonzero(np.isfinite(a))
+    interpolated = np.stack([np.interp(np.arange(len(pose)), visible, pose[visible, k]) for k in range(4)], -1)
+    return (
+        interpolated
+        if len(interpolated) < _SMOOTHING
+        else np.asarray(savgol_filter(interpolated, _SMOOTHING, 2, axis=0))
+    )
 
 
 def crop_affine(pose: Array, center: tuple[float, float], half_width: float, size: tuple[int, int]) -> Array:

@@ -48,8 +48,8 @@ UNDEFINED = {
 
 def _divide_by_eyes(lengths: Array, points: Array) -> Array:
     """[T] lengths over the distance of the eyes' centers; NaN where these are in one place, which no face has."""
-    apart = eye_distance(points)
-    return lengths / np.where(apart > 0, apart, np.nan)
+    distances = eye_distance(points)
+    return lengths / np.where(distances > 0, distances, np.nan)
 
 
 def unit_rows(vectors: Array) -> Array:
@@ -85,10 +85,10 @@ def pearson(source: Array, output: Array) -> float | None:
         In [−1, 1]. None where the source has fewer than 8 frames or does not vary; 0 where the output does not vary, or
         has too few frames beside the source's.
     """
-    seen = np.isfinite(source)
-    both = seen & np.isfinite(output)
+    visible = np.isfinite(source)
+    both = visible & np.isfinite(output)
     if both.sum() < _MINIMUM_FRAMES:
-        return None if seen.sum() < _MINIMUM_FRAMES else 0.0
+        return None if visible.sum() < _MINIMUM_FRAMES else 0.0
     powers = [float(np.square(values[both] - values[both].mean()).sum()) for values in (source, output)]
     if powers[0] <= _NO_POWER:
         return None
@@ -108,12 +108,12 @@ def closures_kept(source: Array, output: Array) -> float | None:
     Returns:
         In [0, 1]; None where the source shows no face.
     """
-    seen = np.isfinite(source)
-    if not seen.any():
+    visible = np.isfinite(source)
+    if not visible.any():
         return None
-    level = float(np.percentile(source[seen], 5))
+    level = float(np.percentile(source[visible], 5))
     with np.errstate(invalid="ignore"):
-        closed, still_closed = seen & (source <= level + _CLOSED_SOURCE), output <= level + _CLOSED_OUTPUT
+        closed, still_closed = visible & (source <= level + _CLOSED_SOURCE), output <= level + _CLOSED_OUTPUT
     return float((closed & still_closed).sum() / closed.sum())
 
 
@@ -242,6 +242,6 @@ def mouth_distance(shape: Array, truth: Array) -> float | None:
     Returns:
         In percent of the inter-ocular distance. Frames without a face in either are left out; None where none remains.
     """
-    apart = np.linalg.norm(shape - truth, axis=-1).mean(1)
-    seen = apart[np.isfinite(apart)]
-    return float(100 * seen.mean()) if len(seen) else None
+    distances = np.linalg.norm(shape - truth, axis=-1).mean(1)
+    visible = distances[np.isfinite(distances)]
+    return float(100 * visible.mean()) if len(visible) else None

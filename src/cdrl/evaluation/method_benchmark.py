@@ -83,7 +83,7 @@ def evaluate_methods(config: TableConfig, methods: Sequence[Method] | ChooseMeth
         UsageError: An option makes no sense.
     """
     if unknown := set(config.emotions) - set(CLASSES):
-        raise UsageError(f"unknown emotion {', '.join(sorted(unknown))}: the judge knows {', '.join(CLASSES)}")
+        raise UsageError(f"unknown emotion {', '.join(sorted(unknown))}: the evaluators know {', '.join(CLASSES)}")
     pairs = parse_pairs(config.pairs)
     run = BenchmarkRun(config, keep_faces=config.keep is not None)
     clips = read_clips(config.data)

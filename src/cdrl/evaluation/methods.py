@@ -25,7 +25,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class NoEdit:
-    """The source file itself, byte by byte: what the judges say where nothing was done at all."""
+    """The source file itself, byte by byte: what the evaluators say where nothing was done at all."""
 
     name: str = "no edit"
 
@@ -63,7 +63,7 @@ def find_model_without(folder: Path, kind: str, person: str, ending: str, strang
     if person in strangers:
         path = min(folder.glob(f"{kind}_without_*.{ending}"), default=path)
     if not path.is_file():
-        raise ModelFileError(f"{path} is missing: train a {kind} without {person}, who would be judged by own data")
+        raise ModelFileError(f"{path} is missing: train a {kind} without {person}, who would be evaluated by own data")
     return path
 
 

@@ -83,8 +83,8 @@ class References:
         """`mouth_shape` [T,40,2], at the source's frames, of every real take of its words in the emotion."""
         key = (source.path, emotion)
         if key not in self._truths:
-            wanted = (source.person, emotion, source.words, source.dataset)
-            takes = [c for c in self.real if source.words and (c.person, c.emotion, c.words, c.dataset) == wanted]
+            label = (source.person, emotion, source.words, source.dataset)
+            takes = [c for c in self.real if source.words and (c.person, c.emotion, c.words, c.dataset) == label]
             ours = Take(features.points, source.path, source.sound)
             self._truths[key] = []
             for clip in takes:

@@ -32,12 +32,12 @@ def _list_labels(what: str, labels: Mapping[str, str]) -> str:
 
 def draw_measures(methods: Mapping[str, Row], slug: str) -> Figures:
     """Draw each measure that some method has; `slug` makes the pictures' names unique in the page."""
-    cells = {method: summary["measures"] for method, summary in methods.items()}
-    for measure in list_measures(cells.values()):
+    measured = {method: summary["measures"] for method, summary in methods.items()}
+    for measure in list_measures(measured.values()):
         column = get_column(measure)
-        shown = {name: measures[measure] for name, measures in cells.items() if measure in measures}
-        labels = {name: format_number(cell["mean"], column.digits) for name, cell in shown.items()}
-        svg = plots.draw_dots(shown, labels, _list_labels(column.heading, labels), f"{slug}-{measure}")
+        cells = {name: measures[measure] for name, measures in measured.items() if measure in measures}
+        labels = {name: format_number(cell["mean"], column.digits) for name, cell in cells.items()}
+        svg = plots.draw_dots(cells, labels, _list_labels(column.heading, labels), f"{slug}-{measure}")
         yield column.heading + " (lower is better)" * column.lower, Markup(svg)
 
 
@@ -45,13 +45,13 @@ def draw_differences(paired: Mapping[str, Row], slug: str) -> Figures:
     """Draw the paired differences of each measure."""
     for measure in list_measures(paired.values()):
         column = get_column(measure)
-        shown = {name: measures[measure] for name, measures in paired.items() if measure in measures}
+        cells = {name: measures[measure] for name, measures in paired.items() if measure in measures}
         labels = {
             name: f"{format_signed(cell['mean'], column.digits)} ({cell['better']}/{len(cell['people'])})"
-            for name, cell in shown.items()
+            for name, cell in cells.items()
         }
         title = _list_labels(f"Difference in {column.heading}", labels)
-        svg = plots.draw_dots(shown, labels, title, f"{slug}-paired-{measure}", zero=True)
+        svg = plots.draw_dots(cells, labels, title, f"{slug}-paired-{measure}", zero=True)
         yield column.heading + " (lower is better)" * column.lower, Markup(svg)
 
 

@@ -62,17 +62,17 @@ def read_results(table: Path) -> list[EditedFile]:
     if not results:
         raise UsageError(f"{table}: holds no results, only the names of its columns")
     files = dict.fromkeys(p for r in results for p in (r.output, r.source, r.reference) if p is not None)
-    absent = [str(path) for path in files if not path.is_file()]
-    if absent:
-        more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
-        raise InputNotFoundError(f"{table}: names files that are not there: {', '.join(absent[:_NAMED])}{more}")
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        raise InputNotFoundError(f"{table}: names files that are not there: {', '.join(missing[:_NAMED])}{more}")
     return results
 
 
 def _parse_result(table: Path, number: int, row: dict[str, str]) -> EditedFile:
     where = f"{table} line {number}"
-    if lacking := [name for name in _COLUMNS if not row[name]]:
-        raise UsageError(f"{where}: no {', '.join(lacking)}")
+    if missing := [name for name in _COLUMNS if not row[name]]:
+        raise UsageError(f"{where}: no {', '.join(missing)}")
     try:
         emotion = parse_emotion(row["emotion"])
         lag = None if row.get("lag") == "auto" else int(row.get("lag") or 0)
@@ -139,12 +139,12 @@ class _Origins:
         emotions, datasets = {result.emotion for result in results}, {clip.dataset for clip in sources}
         views = {clip.view for r in results if (clip := self._known.get(r.source.resolve())) is not None} or {"front"}
         # Another collection's person of that name, or its labels, are not what these were filmed beside.
-        near = [clip for clip in table.clips if "" in datasets or clip.dataset in datasets]
-        rows = [_make_record(clip) for clip in near if clip.actor in people and clip.view in views]
+        candidates = [clip for clip in table.clips if "" in datasets or clip.dataset in datasets]
+        rows = [_make_record(clip) for clip in candidates if clip.actor in people and clip.view in views]
         self.neutral = _sample_clips([clip for clip in rows if clip.emotion == "neutral"], most, set())
         self.real = _sample_clips([clip for clip in rows if clip.emotion in emotions - {"neutral"}], most, words)
-        strange = sorted({r.source.name for r in results if not r.person and r.source.resolve() not in self._known})
-        self.remarks = [f"{name} is not in the data set: counted as a person of its own" for name in strange]
+        unknown = sorted({r.source.name for r in results if not r.person and r.source.resolve() not in self._known})
+        self.remarks = [f"{name} is not in the data set: counted as a person of its own" for name in unknown]
 
     def find_source(self, result: EditedFile) -> ClipRecord:
         """The source's clip. Who is in it: as the row says, else the data set, else nobody else's."""

@@ -39,11 +39,11 @@ def compare_features(source: ClipFeatures, output: ClipFeatures, emotion: str, l
         UsageError: No evaluator knows the emotion.
     """
     if emotion not in CLASSES:
-        raise UsageError(f"no judge knows the emotion {emotion!r}: one of {', '.join(CLASSES)}")
+        raise UsageError(f"no evaluator knows the emotion {emotion!r}: one of {', '.join(CLASSES)}")
     here, there = align_frames(source, output, lag)
     opening, edited = measures.lip_opening(source.points[here]), measures.lip_opening(output.points[there])
     widths = measures.lip_width(source.points[here]), measures.lip_width(output.points[there])
-    index, seen = CLASSES.index(emotion), source.has_face[here]
+    index, visible = CLASSES.index(emotion), source.has_face[here]
     return {
         "lip_opening_r": measures.pearson(opening, edited),
         "lip_width_r": measures.pearson(*widths),
@@ -51,11 +51,11 @@ def compare_features(source: ClipFeatures, output: ClipFeatures, emotion: str, l
         "lip_flow_opening_r": measures.pearson(source.flow_opening[here], output.flow_opening[there]),
         "closures_kept": measures.closures_kept(opening, edited),
         "p_target": measures.mean_probability(output.emotion[there], index),
-        "p_target_source": measures.mean_probability(source.emotion[here], index) if seen.any() else None,
+        "p_target_source": measures.mean_probability(source.emotion[here], index) if visible.any() else None,
         "identity": measures.identity_cosine(output.identity, source.identity),
         "flicker": measures.flicker_ratio(source.upper[here], output.upper[there]),
         "sharpness": measures.sharpness_ratio(source.sharpness[here], output.sharpness[there]),
-        "edited": measures.edited_share(source.thumbs[here], output.thumbs[there], seen),
+        "edited": measures.edited_share(source.thumbs[here], output.thumbs[there], visible),
         "found": float(output.has_face[there].mean()) if here.start < here.stop else None,
         "frames": float(len(source.points)),
         "frames_output": float(len(output.points)),

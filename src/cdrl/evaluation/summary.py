@@ -75,8 +75,8 @@ def estimate_mean(people: pd.Series) -> Row:
         cell["reason"] = _NO_INTERVAL
     else:
         random = np.random.default_rng(0)
-        drawn = bootstrap((people.to_numpy(),), np.mean, n_resamples=_DRAWS, method="percentile", rng=random)
-        cell |= {"low": float(drawn.confidence_interval.low), "high": float(drawn.confidence_interval.high)}
+        resampled = bootstrap((people.to_numpy(),), np.mean, n_resamples=_DRAWS, method="percentile", rng=random)
+        cell |= {"low": float(resampled.confidence_interval.low), "high": float(resampled.confidence_interval.high)}
     return {**cell, "people": people.to_dict()}
 
 
@@ -122,14 +122,14 @@ def _without_excluded(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summarize_method(table: pd.DataFrame, real: pd.DataFrame) -> Row:
-    counted = _without_excluded(table)
-    people = average_people(counted)
+    averaged = _without_excluded(table)
+    people = average_people(averaged)
     columns = {measure: people[measure].dropna() for measure in COLUMNS}
     result: Row = {
-        "clips": len(counted),
-        "failed": int(counted["failed"].notna().sum()),
+        "clips": len(averaged),
+        "failed": int(averaged["failed"].notna().sum()),
         "measures": {measure: estimate_mean(means) for measure, means in columns.items() if len(means)},
-        **_describe_real_frames(counted),
+        **_describe_real_frames(averaged),
     }
     shares = {emotion: share_of_real(table, real, emotion) for emotion in ALL_EMOTIONS}
     result["emotions"] = {emotion: share for emotion, share in shares.items() if share is not None}
@@ -148,8 +148,8 @@ def _describe_real_frames(table: pd.DataFrame) -> Row:
     outputs have no real clip to be compared with (FAD and CSIM leave them out)."""
     edited = table[table["failed"].isna()]
     counts = edited["fad_frames"].dropna()
-    lacking = edited[~edited["has_real"].astype(bool)].drop_duplicates(["person", "emotion"])
-    return {"fad_frames": [int(counts.min()), int(counts.max())] if len(counts) else None, "without_real": len(lacking)}
+    without = edited[~edited["has_real"].astype(bool)].drop_duplicates(["person", "emotion"])
+    return {"fad_frames": [int(counts.min()), int(counts.max())] if len(counts) else None, "without_real": len(without)}
 
 
 def compare_methods(table: pd.DataFrame, first: str, second: str) -> dict[str, Row]:
@@ -159,8 +159,8 @@ def compare_methods(table: pd.DataFrame, first: str, second: str) -> dict[str, R
         Measure → `estimate_mean` of each person's mean difference; `median` over the pairs, each a source and an
         emotion (and a reference, where there are several); for how many people the first is `better`; how many `clips`.
     """
-    counted = _without_excluded(table)
-    sides = [counted[counted["method"] == name].drop_duplicates(_CLIP, keep="last") for name in (first, second)]
+    averaged = _without_excluded(table)
+    sides = [averaged[averaged["method"] == name].drop_duplicates(_CLIP, keep="last") for name in (first, second)]
     one, two = (side.set_index(_CLIP).sort_index() for side in sides)
     common = one.index.intersection(two.index)
     one, two = one.loc[common], two.loc[common]
@@ -220,9 +220,9 @@ def summarize(rows: Sequence[Row], real: Sequence[Row], pairs: Sequence[tuple[st
             "pairs": compared,
             "paired": {key: compare_methods(inside, *two) for key, two in compared.items()},
         }
-    seen = real_table[real_table["person"].isin(table["person"])]
+    compared = real_table[real_table["person"].isin(table["person"])]
     return {
         "blocks": blocks,
-        "real_identity": seen.groupby("person")["identity"].mean().dropna().to_dict(),
-        "others_identity": finite_or_none(seen["identity_others"].mean()),
+        "real_identity": compared.groupby("person")["identity"].mean().dropna().to_dict(),
+        "others_identity": finite_or_none(compared["identity_others"].mean()),
     }
