@@ -16,7 +16,7 @@ from cdrl.cli.main import main
 from cdrl.errors import CdrlError, InputError, ModelFileError, one_line
 from cdrl.manipulation import personalization
 from cdrl.manipulation.personalization import OnnxTranslator
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names
 from cdrl.manipulation.translator_features import N_EXTRA_OUTPUTS
 
 
@@ -55,7 +55,14 @@ def test_a_prior_that_is_a_bomb(tmp_path, kind):
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("lid_ratio", 0), ("gain", 1e30), ("offset", -1e4), ("closed_lip_fraction", 2), ("mean", np.nan), ("identity", None)],
+    [
+        ("lid_ratio", 0),
+        ("gain", 1e30),
+        ("offset", -1e4),
+        ("closed_lip_fraction", 2),
+        ("mean", np.nan),
+        ("identity", None),
+    ],
 )
 def test_a_prior_whose_numbers_are_no_face_s(tmp_path, name, number):
     prior = EmotionPrior.load()

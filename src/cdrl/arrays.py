@@ -44,6 +44,16 @@ def to_double(values: Array) -> Array:
     return np.asarray(values, np.float64)[()] if array_namespace(values) is np else values.double()
 
 
+def at_least(values: Array, bound: float) -> Array:
+    """Return the larger of values and a bound; the gradient is zero below it."""
+    return np.maximum(values, bound) if array_namespace(values) is np else values.clamp(min=bound)
+
+
+def at_most(values: Array, bound: float) -> Array:
+    """Return the smaller of values and a bound; the gradient is zero above it."""
+    return np.minimum(values, bound) if array_namespace(values) is np else values.clamp(max=bound)
+
+
 def scale(values: Array, factor: Array) -> Array:
     """Multiply `values` [..., m, n] by `factor` [...], one number per leading index, in the precision of `values`."""
     numpy = array_namespace(values) is np

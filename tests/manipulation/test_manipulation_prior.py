@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cdrl.assets import record
+from cdrl.assets import register_asset
 from cdrl.emotions import EMOTIONS
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.face.apertures import lids, lips
 from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, canonical_points
 from cdrl.manipulation.expression_change import (
@@ -75,7 +75,7 @@ BAD = {
 def test_what_is_no_prior_is_refused(tmp_path, content):
     path = tmp_path / "prior.npz"
     BAD[content](path)
-    with pytest.raises(AssetError, match=r"prior\.npz: not an emotion prior .* fit one with `cdrl train prior`"):
+    with pytest.raises(ModelFileError, match=r"prior\.npz: not an emotion prior .* fit one with `cdrl train prior`"):
         EmotionPrior.load(path)
 
 
@@ -87,7 +87,7 @@ def test_pickled_objects_are_never_run(prior, tmp_path):
     content = arrays(prior) | {"identity": np.array([Trap()], object)}
     np.savez(tmp_path / "prior.npz", **content)
     (tmp_path / "sprung").unlink(missing_ok=True)
-    with pytest.raises(AssetError):
+    with pytest.raises(ModelFileError):
         EmotionPrior.load(tmp_path / "prior.npz")
     assert not (tmp_path / "sprung").exists()
 
@@ -97,7 +97,7 @@ def test_a_truncated_prior_is_refused(prior, tmp_path, kept):
     prior.save(tmp_path / "whole.npz")
     content = (tmp_path / "whole.npz").read_bytes()
     (tmp_path / "prior.npz").write_bytes(content[: kept if kept > 1 else int(kept * len(content))])
-    with pytest.raises(AssetError, match=r"prior\.npz"):
+    with pytest.raises(ModelFileError, match=r"prior\.npz"):
         EmotionPrior.load(tmp_path / "prior.npz")
 
 
@@ -108,29 +108,29 @@ def test_a_damaged_prior_is_refused(prior, tmp_path, place):
     at = int(place * len(content))
     content[at : at + 8] = bytes(255 - value for value in content[at : at + 8])
     (tmp_path / "prior.npz").write_bytes(content)
-    with pytest.raises(AssetError, match=r"prior\.npz"):
+    with pytest.raises(ModelFileError, match=r"prior\.npz"):
         EmotionPrior.load(tmp_path / "prior.npz")
 
 
 @pytest.mark.parametrize("name", array_names())
 def test_a_prior_of_another_shape_is_refused(prior, tmp_path, name):
     replace(prior, **{name: getattr(prior, name)[..., :-1]}).save(tmp_path / "prior.npz")
-    with pytest.raises(AssetError, match=r"prior\.npz"):
+    with pytest.raises(ModelFileError, match=r"prior\.npz"):
         EmotionPrior.load(tmp_path / "prior.npz")
 
 
 def test_a_prior_that_is_not_the_listed_one_is_refused(prior, tmp_path):
     path = tmp_path / "prior.npz"
     prior.save(path)
-    record(path, "CC0-1.0", "a test")
+    register_asset(path, "CC0-1.0", "a test")
     assert EmotionPrior.load(path)
     replace(prior, lip_opening=prior.lip_opening + 1).save(path)
-    with pytest.raises(AssetError, match="SHA-256"):
+    with pytest.raises(ModelFileError, match="SHA-256"):
         EmotionPrior.load(path)
 
 
 def test_a_prior_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(AssetError, match="missing"):
+    with pytest.raises(ModelFileError, match="missing"):
         EmotionPrior.load(tmp_path / "prior.npz")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from cdrl.arrays import Array, array_namespace, match_array, scale, to_double
+from cdrl.arrays import Array, array_namespace, at_least, at_most, match_array, scale, to_double
 from cdrl.face.apertures import lids, lips
 from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, region_weights
 
@@ -81,10 +81,9 @@ class ExpressionChange:
         Returns:
             [..., 478, 3] cm.
         """
-        xp = array_namespace(shape)
         vectors, opening = lips().vectors(shape), to_double(lips().opening(shape))
-        farther = xp.clip(self.lip_opening, -MAX_CLOSING, None) * lip_openness(opening, closed_opening)
-        opened = lips().opening_displacement(scale(vectors, farther / xp.clip(opening, MIN_OPENING, None)))
+        farther = at_least(self.lip_opening, -MAX_CLOSING) * lip_openness(opening, closed_opening)
+        opened = lips().opening_displacement(scale(vectors, farther / at_least(opening, MIN_OPENING)))
         lid_change = limited_lid_ratio(shape, self.lid_ratio) - 1
         lidded = lids().opening_displacement(scale(lids().vectors(shape), lid_change))
         shown = lip_reopening(opening, closed_opening) * wide_mouth_limit(opening, closed_opening)
@@ -104,8 +103,8 @@ def apply_shading(gain: Array, relief: Array) -> Array:
     the face's own relief. Lights saturate at `MAX_LIGHT`, folds do not.
     """
     xp = array_namespace(gain)
-    deep = scale(gain, xp.clip(relief / REFERENCE_RELIEF, MIN_SHADING, 1.0))
-    return xp.clip(deep, None, 0.0) + MAX_LIGHT * xp.tanh(xp.clip(deep, 0.0, None) / MAX_LIGHT)
+    deep = scale(gain, at_least(at_most(relief / REFERENCE_RELIEF, 1.0), MIN_SHADING))
+    return at_most(deep, 0.0) + MAX_LIGHT * xp.tanh(at_least(deep, 0.0) / MAX_LIGHT)
 
 
 def brow_limit(shape: Array, offset: Array) -> Array:
@@ -114,11 +113,10 @@ def brow_limit(shape: Array, offset: Array) -> Array:
     Brows that lie low over the eyes can't come down as far as the mean person's; beyond about half of the way to the
     lid the rest saturates.
     """
-    xp = array_namespace(shape)
     way = (shape[..., UPPER_LIDS, 1] - shape[..., LOWER_BROWS, 1]).mean(-1)
     asked = (offset[..., LOWER_BROWS, 1] - offset[..., UPPER_LIDS, 1]).mean(-1)
-    share = to_double(asked / xp.clip(way, MIN_OPENING, None))
-    kept = _saturate(share, BROW_LIMIT, BROW_EXCESS) / xp.clip(share, BROW_LIMIT, None)
+    share = to_double(asked / at_least(way, MIN_OPENING))
+    kept = _saturate(share, BROW_LIMIT, BROW_EXCESS) / at_least(share, BROW_LIMIT)
     brows = match_array(region_weights()["brows"], shape)[:, None]
     return 1 - scale(brows, 1 - kept)[..., 0]
 
@@ -130,9 +128,9 @@ def limited_lid_ratio(shape: Array, ratio: Array) -> Array:
     outer, inner = (list(corners) for corners in zip(RIGHT_CORNERS, LEFT_CORNERS, strict=True))
     across = shape[..., outer, :] - shape[..., inner, :]
     width = to_double(xp.sqrt(xp.vecdot(across, across)).mean(-1))
-    share = to_double(lids().opening(shape)) / xp.clip(width, MIN_OPENING, None)
-    limited = _saturate(ratio * share, EYE_LIMIT, EYE_EXCESS) / xp.clip(share, 1e-6, None)
-    return xp.where((ratio > 1) & (ratio * share > EYE_LIMIT), xp.clip(limited, 1.0, None), ratio)
+    share = to_double(lids().opening(shape)) / at_least(width, MIN_OPENING)
+    limited = _saturate(ratio * share, EYE_LIMIT, EYE_EXCESS) / at_least(share, 1e-6)
+    return xp.where((ratio > 1) & (ratio * share > EYE_LIMIT), at_least(limited, 1.0), ratio)
 
 
 def lip_openness(opening: Array, closed_opening: Array) -> Array:
@@ -159,13 +157,13 @@ def wide_mouth_limit(opening: Array, closed_opening: Array) -> Array:
 
 def hill(x: Array, power: int) -> Array:
     """Return Hill's function xⁿ/(1 + xⁿ) of `x`, 0 below 0: ½ at 1, saturating at 1."""
-    raised = array_namespace(x).clip(x, 0.0, None) ** power
+    raised = at_least(x, 0.0) ** power
     return raised / (1 + raised)
 
 
 def _saturate(x: Array, limit: float, excess: float) -> Array:
     """Return `x` where it lies above `limit`, bent to stay below `limit + excess`; the limit itself below it."""
-    over = array_namespace(x).clip(x - limit, 0.0, None)
+    over = at_least(x - limit, 0.0)
     return limit + over / (1 + over / excess)
 
 
@@ -174,4 +172,4 @@ def mouth_limit(total: Array) -> Array:
 
     It is 1 up to one whole emotion; beyond, the mouth goes little farther: lips stretched more tear out of the face.
     """
-    return _saturate(total, 1.0, MAX_MOUTH_EXCESS) / array_namespace(total).clip(total, 1.0, None)
+    return _saturate(total, 1.0, MAX_MOUTH_EXCESS) / at_least(total, 1.0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cdrl.assets import TRANSLATOR, user_bytes, verified_bytes
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior, EnrollmentExample
 from cdrl.manipulation.translator_features import N_EXTRA_OUTPUTS, person_features, split_outputs
@@ -64,14 +64,14 @@ class OnnxTranslator:
             path: Its ONNX file; the one that ships by default.
 
         Raises:
-            AssetError: The file is missing, no translator, or was trained for another prior.
+            ModelFileError: The file is missing, no translator, or was trained for another prior.
         """
         import onnxruntime  # noqa: PLC0415  a quarter of a second that nothing else needs
 
         name = path or TRANSLATOR
         data = verified_bytes(TRANSLATOR) if path is None else user_bytes(path, MAX_BYTES)
         if _EXTERNAL_DATA_KEY in data:
-            raise AssetError(f"{name}: keeps its numbers in other files, which are not read: export it as one file")
+            raise ModelFileError(f"{name}: keeps its numbers in other files, which are not read: export it as one file")
         options = onnxruntime.SessionOptions()
         _limit_memory()
         options.add_session_config_entry("session.use_env_allocators", "1")
@@ -87,13 +87,13 @@ class OnnxTranslator:
             # Of the prior that it was trained for; read here, for a damaged model's words may be no text.
             self.prior_sha256 = str(self._session.get_modelmeta().custom_metadata_map.get("prior_sha256", ""))
         except Exception as error:  # onnxruntime's errors have no common class of their own
-            raise AssetError(f"{name}: not a translator; train one with `cdrl train translator`") from error
+            raise ModelFileError(f"{name}: not a translator; train one with `cdrl train translator`") from error
         count, modes = len(EXPRESSIVE), len(prior.expression_deviation)
         wanted = {"traits": [1, len(prior.identity) + count + 2]}
         if inputs != wanted or outputs != [1, count, modes + N_EXTRA_OUTPUTS]:
-            raise AssetError(f"{name}: a translator for another prior; train it again with `cdrl train translator`")
+            raise ModelFileError(f"{name}: a translator for another prior; train it again with `cdrl train translator`")
         if self.prior_sha256 != prior.sha256:
-            raise AssetError(
+            raise ModelFileError(
                 f"{name}: was trained for another prior (SHA-256 {self.prior_sha256[:12]}...) than the one that is "
                 "used: give the one it was trained for with --prior, or train it again"
             )
@@ -103,7 +103,7 @@ class OnnxTranslator:
         """Return how a person shows each emotion otherwise than the prior has it.
 
         Raises:
-            AssetError: The translator takes too much time or memory, or its outputs are no numbers.
+            ModelFileError: The translator takes too much time or memory, or its outputs are no numbers.
         """
         import onnxruntime  # noqa: PLC0415
 
@@ -114,14 +114,14 @@ class OnnxTranslator:
         try:
             change = self._session.run(None, {"traits": person_features(person, self._prior)[None]}, options)[0][0]
         except Exception as error:  # onnxruntime's errors have no common class of their own
-            raise AssetError(
+            raise ModelFileError(
                 f"{self._name}: does not run within {MAX_SECONDS} s and {MAX_MEMORY:,} bytes; train it again with "
                 "`cdrl train translator`"
             ) from error
         finally:
             stop.cancel()
         if not np.isfinite(change).all():
-            raise AssetError(f"{self._name}: gives no numbers; train it again with `cdrl train translator`")
+            raise ModelFileError(f"{self._name}: gives no numbers; train it again with `cdrl train translator`")
         return split_outputs(np.asarray(change, np.float32))
 
 

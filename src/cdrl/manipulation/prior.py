@@ -18,7 +18,7 @@ from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_
 from cdrl.arrays import Array, array_namespace, match_array, scale, to_double
 from cdrl.assets import PRIOR, user_bytes, verified_bytes
 from cdrl.emotions import EMOTIONS
-from cdrl.errors import AssetError, OutputError
+from cdrl.errors import ModelFileError, OutputError
 from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
@@ -147,14 +147,14 @@ class EmotionPrior:
             The prior, checked for shapes and plausible numbers.
 
         Raises:
-            AssetError: The file is missing, damaged, or no prior.
+            ModelFileError: The file is missing, damaged, or no prior.
         """
         try:
             data = verified_bytes(PRIOR) if path is None else user_bytes(path, MAX_BYTES)
             arrays = _unpack(data)
         except (OSError, ValueError, KeyError, EOFError, TypeError, *_ZIP_ERRORS) as error:
             name = path or PRIOR
-            raise AssetError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
+            raise ModelFileError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
         emotions, people, modes = len(EXPRESSIVE), arrays["identity"].shape[:1], arrays["expression_deviation"].size
         wanted: dict[str, tuple[int, ...]] = {
             "offset": (emotions, POINTS, 3),
@@ -172,9 +172,9 @@ class EmotionPrior:
             "closed_lip_fraction": (emotions,),
         }
         if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
-            raise AssetError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
+            raise ModelFileError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
         if not all(_plausible(name, array) for name, array in arrays.items()):
-            raise AssetError(f"{path or PRIOR}: its numbers are no face's; fit it again with `cdrl train prior`")
+            raise ModelFileError(f"{path or PRIOR}: its numbers are no face's; fit it again with `cdrl train prior`")
         return cls(**arrays, sha256=hashlib.sha256(data).hexdigest())
 
     def adapt(self, change: Adaptation) -> EmotionPrior:

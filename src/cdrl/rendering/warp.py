@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.arrays import Array, array_namespace
+from cdrl.arrays import Array, at_least
 from cdrl.face.bundle import Floats
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.eyes import damp_flow_in_eyes
@@ -89,7 +89,7 @@ def split_gain(shading: Array) -> tuple[Array, Array]:
 
     Skin in a fold is darker and not grayer, so its chroma stays; lit skin keeps its saturation.
     """
-    return shading, array_namespace(shading).clip(shading, 1.0, None)
+    return shading, at_least(shading, 1.0)
 
 
 def apply_gain(plane: Plane, pixels: Pixels, gain: Floats, window: Window) -> Pixels:
