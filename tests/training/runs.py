@@ -18,7 +18,7 @@ def losses(folder) -> dict[int, float]:
 
 def two_processes(script, *words) -> None:
     """Run a test file as a script in two processes that meet as torchrun's do."""
-    assert [worker.wait(120) for worker in started_together(script, *words)] == [0, 0]
+    assert [worker.wait(400) for worker in started_together(script, *words)] == [0, 0]
 
 
 def started_together(*words, **given) -> list[subprocess.Popen]:
