@@ -26,7 +26,7 @@ from cdrl.live.sinks import FrameSink, Window, Y4mPipe, to_yuv420
 from cdrl.live.sources import TimedFrame, file_as_camera
 from cdrl.manipulation.person import OBSERVATION_INTERVAL
 from cdrl.media import Frame, Limits, PixelFormat, read
-from cdrl.pipeline.frame_editor import Edited
+from cdrl.pipeline.frame_editor import EditedFrame
 from cdrl.pipeline.report import INACTIVE, NO_FACE
 from cdrl.plan import EditPlan
 
@@ -55,7 +55,7 @@ class Shown(FrameSink):
 
 
 def untouched(frame):
-    return Edited(frame, frame, None, NO_FACE)
+    return EditedFrame(frame, frame, None, NO_FACE)
 
 
 def test_frames_are_dropped_before_they_are_delayed():

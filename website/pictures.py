@@ -18,7 +18,7 @@ import cdrl
 from cdrl.emotions import EMOTIONS
 from cdrl.media import Frame
 from cdrl.pipeline.editor import Editor
-from cdrl.pipeline.frame_editor import Edited
+from cdrl.pipeline.frame_editor import EditedFrame
 
 Picture = NDArray[np.uint8]
 
@@ -84,7 +84,7 @@ def tile(editor: Editor, label: str, wish: dict[str, Any] | None, at: Fraction, 
     return picture
 
 
-def face(edited: Edited, frame: Frame) -> Picture:
+def face(edited: EditedFrame, frame: Frame) -> Picture:
     """A square around the face as it was found before the edit."""
     assert edited.track is not None
     points = edited.track.points[:, :2]

@@ -18,7 +18,7 @@ from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import OBSERVED_SECONDS, Person, estimate_people
 from cdrl.media import Frame, Limits, read
 from cdrl.pipeline.editor import Editor
-from cdrl.pipeline.frame_editor import Edited, FrameEditor
+from cdrl.pipeline.frame_editor import EditedFrame, FrameEditor
 from cdrl.pipeline.report import NO_FACE
 from cdrl.plan import EditPlan
 
@@ -47,7 +47,7 @@ class Scene:
     moments: list[Moment]
     faces: list[NDArray[np.uint8]]
     """Pictures [n, n, 3] of the faces in the first moment, from the left."""
-    _tracked: dict[int, Edited] = field(default_factory=dict)
+    _tracked: dict[int, EditedFrame] = field(default_factory=dict)
 
     @classmethod
     def look(
@@ -68,12 +68,12 @@ class Scene:
         faces = [_portrait(first.frame, region) for region in _across(detector.detect_faces(first.frame))]
         return cls(face, detector, people, first, [first], faces)
 
-    def track(self, moment: Moment) -> Edited:
+    def track(self, moment: Moment) -> EditedFrame:
         """The moment as it is, with its face, looked for once."""
         key = moment.frame.index
         if key not in self._tracked:
             track = _track(moment, self.detector, self.face)
-            self._tracked[key] = Edited(moment.frame, moment.frame, track, NO_FACE if track is None else None)
+            self._tracked[key] = EditedFrame(moment.frame, moment.frame, track, NO_FACE if track is None else None)
         return self._tracked[key]
 
     def add(self, moments: Iterable[Moment]) -> None:
@@ -85,7 +85,7 @@ class Scene:
         """The moment kept that is nearest to `time`, in seconds."""
         return min(self.moments, key=lambda moment: abs(float(moment.frame.time) - time))
 
-    def preview(self, time: float | None, plan: EditPlan, manipulator: Manipulator) -> Edited:
+    def preview(self, time: float | None, plan: EditPlan, manipulator: Manipulator) -> EditedFrame:
         """The kept moment nearest to `time` (None: the first that shows the face) as the whole clip's edit shows it."""
         moment = self.first if time is None else self.nearest(time)
         found = self.track(moment)

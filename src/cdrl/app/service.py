@@ -22,7 +22,7 @@ from cdrl.files import atomic_write
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.media import Limits, VideoInfo, probe
 from cdrl.pipeline.editor import Editor
-from cdrl.pipeline.frame_editor import Edited
+from cdrl.pipeline.frame_editor import EditedFrame
 from cdrl.pipeline.job import ProgressCallback
 from cdrl.pipeline.report import Report
 from cdrl.plan import EditPlan
@@ -170,7 +170,7 @@ class EditService:
                 for old in filter(None, (before, None if seen else path)):
                     session.remove_upload(old)
 
-    def preview(self, session: Session, request: EditRequest, moment: float | None = None) -> Edited:
+    def preview(self, session: Session, request: EditRequest, moment: float | None = None) -> EditedFrame:
         """The frame kept nearest to `moment`, in seconds, as the edit will show it; None is the first that shows the
         face. Raises any CdrlError."""
         scene = self.scene(session, request.face)

@@ -12,7 +12,7 @@ from cdrl.live.controls import EmotionControl
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import OBSERVATION_INTERVAL, Person, PersonEstimator, interpolate
 from cdrl.media import Frame
-from cdrl.pipeline.frame_editor import Edited, FrameEditor
+from cdrl.pipeline.frame_editor import EditedFrame, FrameEditor
 from cdrl.pipeline.stages import EditStages
 from cdrl.plan import smoothstep
 
@@ -56,7 +56,7 @@ class LiveEditor:
         self._seen = Fraction(0)
         self._due = Fraction(0)
 
-    def step(self, frame: Frame) -> Edited:
+    def step(self, frame: Frame) -> EditedFrame:
         """Edit the next frame as the control says at its time."""
         tracked = self._stages.track(frame)
         if tracked.track is not None and self._state is None:

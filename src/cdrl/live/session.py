@@ -15,7 +15,7 @@ from cdrl.live.latest_frame import LatestValueQueue
 from cdrl.live.sinks import FrameSink
 from cdrl.live.sources import Capture, TimedFrame
 from cdrl.media import Frame
-from cdrl.pipeline.frame_editor import Edited
+from cdrl.pipeline.frame_editor import EditedFrame
 
 _REMEMBERED = 100_000  # latencies: an hour at 30 frames a second
 _GOODBYE = 1.0  # seconds that a camera gets to close
@@ -54,7 +54,7 @@ class LiveMeasures:
 
 
 def run_live(
-    capture: Capture, edit: Callable[[Frame], Edited], sink: FrameSink, over: Callable[[], bool] = lambda: False
+    capture: Capture, edit: Callable[[Frame], EditedFrame], sink: FrameSink, over: Callable[[], bool] = lambda: False
 ) -> LiveMeasures:
     """Show `edit` of the newest frame until the capture ends, or `over`, which is asked after every frame.
 

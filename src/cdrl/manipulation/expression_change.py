@@ -114,11 +114,11 @@ def brow_limit(shape: Array, offset: Array) -> Array:
     lid the rest saturates.
     """
     way = (shape[..., UPPER_LIDS, 1] - shape[..., LOWER_BROWS, 1]).mean(-1)
-    asked = (offset[..., LOWER_BROWS, 1] - offset[..., UPPER_LIDS, 1]).mean(-1)
-    share = to_double(asked / at_least(way, MIN_OPENING))
-    kept = _saturate(share, BROW_LIMIT, BROW_EXCESS) / at_least(share, BROW_LIMIT)
+    lowering = (offset[..., LOWER_BROWS, 1] - offset[..., UPPER_LIDS, 1]).mean(-1)
+    share = to_double(lowering / at_least(way, MIN_OPENING))
+    factor = _saturate(share, BROW_LIMIT, BROW_EXCESS) / at_least(share, BROW_LIMIT)
     brows = match_array(region_weights()["brows"], shape)[:, None]
-    return 1 - scale(brows, 1 - kept)[..., 0]
+    return 1 - scale(brows, 1 - factor)[..., 0]
 
 
 def limited_lid_ratio(shape: Array, ratio: Array) -> Array:

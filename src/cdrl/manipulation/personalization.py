@@ -89,8 +89,8 @@ class OnnxTranslator:
         except Exception as error:  # onnxruntime's errors have no common class of their own
             raise ModelFileError(f"{name}: not a translator; train one with `cdrl train translator`") from error
         count, modes = len(EXPRESSIVE), len(prior.expression_deviation)
-        wanted = {"traits": [1, len(prior.identity) + count + 2]}
-        if inputs != wanted or outputs != [1, count, modes + N_EXTRA_OUTPUTS]:
+        expected = {"traits": [1, len(prior.identity) + count + 2]}
+        if inputs != expected or outputs != [1, count, modes + N_EXTRA_OUTPUTS]:
             raise ModelFileError(f"{name}: a translator for another prior; train it again with `cdrl train translator`")
         if self.prior_sha256 != prior.sha256:
             raise ModelFileError(

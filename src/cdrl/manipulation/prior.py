@@ -156,7 +156,7 @@ class EmotionPrior:
             name = path or PRIOR
             raise ModelFileError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
         emotions, people, modes = len(EXPRESSIVE), arrays["identity"].shape[:1], arrays["expression_deviation"].size
-        wanted: dict[str, tuple[int, ...]] = {
+        expected: dict[str, tuple[int, ...]] = {
             "offset": (emotions, POINTS, 3),
             "lip_opening": (emotions,),
             "lid_ratio": (emotions,),
@@ -171,7 +171,7 @@ class EmotionPrior:
             "reference_weights": (3, len(region_weights())),
             "closed_lip_fraction": (emotions,),
         }
-        if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in wanted.items()):
+        if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in expected.items()):
             raise ModelFileError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
         if not all(_plausible(name, array) for name, array in arrays.items()):
             raise ModelFileError(f"{path or PRIOR}: its numbers are no face's; fit it again with `cdrl train prior`")

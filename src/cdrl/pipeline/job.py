@@ -15,7 +15,7 @@ from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import Person
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, VideoInfo, Writer, read, run_stages
-from cdrl.pipeline.frame_editor import Edited, FrameEditor
+from cdrl.pipeline.frame_editor import EditedFrame, FrameEditor
 from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.pipeline.report import ESTIMATED, Report, check_result, lip_opening
 from cdrl.pipeline.stages import EditStages, TrackedFrame
@@ -88,7 +88,7 @@ class EditJob:
         self._models = models
         self._limits = limits
 
-    def frames(self) -> Generator[Edited, None, None]:
+    def frames(self) -> Generator[EditedFrame, None, None]:
         """Edit the clip's frames, in order; at most a few are in memory at a time."""
         with read(self.info, self._limits) as reader:
             yield from self._run(reader, self._new_report(""))
@@ -175,7 +175,7 @@ class EditJob:
             raise UsageError("c2pa signs the provenance, which is turned off: choose one")
         return None
 
-    def _run(self, reader: FrameReader, report: Report) -> Generator[Edited, None, None]:
+    def _run(self, reader: FrameReader, report: Report) -> Generator[EditedFrame, None, None]:
         """The stages decode, track, and manipulate with render, each in a thread of its own."""
         # Where nothing is to be changed, no face is looked for.
         tracker = None if self.plan.changes_nothing else FaceTracker(BundleDetector(), self.request.face)
@@ -185,7 +185,7 @@ class EditJob:
             with clock.measure("track"):
                 return stages.track(frame)
 
-        def edit(tracked: TrackedFrame) -> Edited:
+        def edit(tracked: TrackedFrame) -> EditedFrame:
             with clock.measure("edit"):
                 if tracked.weights and tracked.track is not None:
                     report.smallest_face = min(report.smallest_face, float(np.ptp(tracked.track.points[:, 0])))
@@ -200,7 +200,7 @@ class EditJob:
 
     def _encode(
         self,
-        frames: Iterator[Edited],
+        frames: Iterator[EditedFrame],
         writer: Writer,
         report: Report,
         sheet: ContactSheet | None,

@@ -9,7 +9,7 @@ from fractions import Fraction
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.person import Person
 from cdrl.media import Frame
-from cdrl.pipeline.frame_editor import Edited, FrameEditor, Move
+from cdrl.pipeline.frame_editor import EditedFrame, FaceEdit, FrameEditor
 
 PersonFinder = Callable[[Frame, Track], Person | None]
 """Who is seen in a frame, by the face that is followed; None for a stranger."""
@@ -55,12 +55,12 @@ class EditStages:
         person = None if track is None else self._find_person(frame, track)
         return TrackedFrame(frame, track, self._weights_at(frame.time), person)
 
-    def manipulate(self, tracked: TrackedFrame) -> Move | None:
+    def manipulate(self, tracked: TrackedFrame) -> FaceEdit | None:
         """Decide where the points of the face go; None where nothing is to be changed, or can be."""
         if tracked.track is None or not tracked.weights:
             return None
-        return self._frame_editor.move(tracked.track, tracked.weights, tracked.person)
+        return self._frame_editor.compute_edit(tracked.track, tracked.weights, tracked.person)
 
-    def edit(self, tracked: TrackedFrame) -> Edited:
+    def edit(self, tracked: TrackedFrame) -> EditedFrame:
         """Manipulate the face and render the frame."""
         return self._frame_editor.edit(tracked.frame, tracked.track, tracked.weights, tracked.person)

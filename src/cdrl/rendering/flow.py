@@ -138,10 +138,10 @@ def build_warp_grid(source: Floats, target: Floats, width: int, height: int) -> 
     Returns:
         The grid; None where the face lies outside the picture.
     """
-    found = falloff_window(source, target, width, height)
-    if found is None:
+    placed = falloff_window(source, target, width, height)
+    if placed is None:
         return None
-    window, margin = found
+    window, margin = placed
     cell = max(window.width, window.height) / GRID
     grid_w, grid_h = max(round(window.width / cell), 2), max(round(window.height / cell), 2)
     points = _to_grid(target, window, grid_w, grid_h).astype(np.float32)
