@@ -13,7 +13,7 @@ from cdrl.media import read  # noqa: E402
 from cdrl.representations.checkpoints import save_model  # noqa: E402
 from cdrl.representations.content import (  # noqa: E402
     ARCHITECTURE,
-    WINDOW,
+    SPEECH_OFFSETS,
     ContentConfig,
     ContentModel,
     gather_speech_windows,
@@ -82,7 +82,7 @@ def test_gradients_reach_the_picture_and_no_weight_of_the_encoder(face):
 
 def test_content_is_of_unit_length_and_does_not_depend_on_the_batch():
     model = ContentModel(CONFIG, Patches()).eval()
-    maps, speech = torch.rand(5, len(CONFIG.offsets), 3, *model.grid), torch.randn(5, WINDOW, 8)
+    maps, speech = torch.rand(5, len(CONFIG.offsets), 3, *model.grid), torch.randn(5, len(SPEECH_OFFSETS), 8)
     content, attention = model.embed(maps, speech)
     assert torch.allclose(content.norm(dim=1), torch.ones(5), atol=1e-5)
     assert torch.allclose(attention.sum(1), torch.ones(5), atol=1e-5)
@@ -108,8 +108,8 @@ def test_a_clip_is_its_windows():
 def test_without_sound_the_learned_query_asks():
     model = ContentModel(CONFIG, Patches()).eval()
     images, speech = torch.rand(3, 2, 3, 224, 224), torch.randn(3, 2, 8)
-    speech[1] = torch.nan
-    mixed, silent = model(images, speech), model(images)
+    audible = torch.tensor([True, False, True])[:, None].expand(-1, 2)
+    mixed, silent = model(images, speech, audible), model(images)
     assert torch.allclose(mixed[1], silent[1], atol=1e-6)
     assert not torch.allclose(mixed[0], silent[0], atol=1e-6)
     deaf = ContentModel(ContentConfig(speech_width=8, width=16, heads=4, audio=False), Patches()).eval()
