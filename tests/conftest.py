@@ -30,7 +30,7 @@ def sample(repository) -> Path:
     return repository / "examples" / "1001_DFA_NEU_XX.flv"
 
 
-# `make test-fast` runs these: neither torch nor gradio nor a browser is needed, and nothing takes more than a few seconds.
+# `make test-fast` runs these: they need neither torch nor gradio nor a browser, and none takes more than seconds.
 FAST = {
     *("test_emotions", "test_plan", "test_timecodes", "test_project", "test_files", "test_assets", "test_cli"),
     *("test_default_output", "test_doctor", "test_records", "test_batch_jobs", "test_batch_memory"),
