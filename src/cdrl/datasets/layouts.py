@@ -62,7 +62,7 @@ def read_plain(table: ClipTable) -> None:
     for number, row in read_rows(table.folder / TABLE, ("path", "actor", "emotion")):
         if row["path"]:
             table.clips.append(_read_row(table, row))
-        elif any(row.values()):
+        else:
             table.problems.append(Problem(f"{TABLE} line {number}", "no path"))
 
 

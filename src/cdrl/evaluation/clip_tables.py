@@ -5,13 +5,13 @@ table, *tune* people while an edit is being made, everyone else is for fitting. 
 they are part of.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cdrl.csv_tables import read_rows
 from cdrl.datasets.layouts import make_sentence_id
-from cdrl.errors import InputError, InputNotFoundError, UsageError
+from cdrl.errors import InputNotFoundError, UsageError
 from cdrl.evaluation.measure_registry import ALL_EMOTIONS
 
 _CLIP_COLUMNS = ("path", "dataset", "actor", "emotion", "content_id")
@@ -35,32 +35,6 @@ class ClipRecord:
     """Where its sound lies, when not in the clip itself."""
 
 
-def read_csv_rows(table: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Read a table of comma-separated values in UTF-8.
-
-    Args:
-        table: The file.
-        columns: Names that its first line must hold.
-
-    Returns:
-        Line number and column → text without spaces around it, of every row that is not empty.
-
-    Raises:
-        InputError: The file is no such table.
-        UsageError: A column is missing.
-    """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = set(reader.fieldnames or ())
-            rows = [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: not a table of comma-separated values in UTF-8 ({error})") from error
-    if missing := [name for name in columns if name not in names]:
-        raise UsageError(f"{table}: no column {', '.join(missing)}; begin it with a line {','.join(columns)}")
-    return [(number, row) for number, row in rows if any(row.values())]
-
-
 def read_clips(folder: Path) -> list[ClipRecord]:
     """Read `folder/clips.csv` (columns path, dataset, actor, emotion, content_id and, where known, sentence).
 
@@ -81,7 +55,7 @@ def read_clips(folder: Path) -> list[ClipRecord]:
             row["content_id"].rsplit("_", 1)[-1] or parse_sentence_number(row["path"]),
             make_sentence_id(row.get("sentence", "")),
         )
-        for _, row in read_csv_rows(table, _CLIP_COLUMNS)
+        for _, row in read_rows(table, _CLIP_COLUMNS, UsageError)
     ]
 
 

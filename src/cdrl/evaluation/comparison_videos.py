@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import InputError
-from cdrl.evaluation.clip_tables import read_csv_rows
+from cdrl.csv_tables import read_rows
+from cdrl.errors import InputError, UsageError
 from cdrl.evaluation.clips import Frames, Image, decode_frames, read_frame_rate
 
 Array = NDArray[np.float64]
@@ -62,7 +62,7 @@ def read_comparison_videos(folder: Path) -> list[ComparisonVideo]:
             tuple(row["tiles"].split("|")),
             int(row["tile_size"]),
         )
-        for _, row in read_csv_rows(table, _COLUMNS)
+        for _, row in read_rows(table, _COLUMNS, UsageError)
     ]
 
 

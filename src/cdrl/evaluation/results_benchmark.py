@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cdrl.csv_tables import read_rows
 from cdrl.datasets.clip import Clip, ClipTable
 from cdrl.datasets.table import read_dataset
 from cdrl.emotions import parse_emotion
@@ -22,7 +23,7 @@ from cdrl.errors import InputError, InputNotFoundError, UsageError
 from cdrl.evaluation.benchmark import BenchmarkRun
 from cdrl.evaluation.benchmark_config import ResultsConfig
 from cdrl.evaluation.clip_features import ClipFeatures
-from cdrl.evaluation.clip_tables import ClipRecord, read_csv_rows
+from cdrl.evaluation.clip_tables import ClipRecord
 from cdrl.evaluation.clips import read_frames
 from cdrl.evaluation.comparison_videos import MAXIMUM_LAG, estimate_lag, measure_motion
 
@@ -58,7 +59,7 @@ def read_results(table: Path) -> list[EditedFile]:
     """
     if not table.is_file():
         raise InputNotFoundError(f"{table}: no such table of results")
-    results = [_parse_result(table, number, row) for number, row in read_csv_rows(table, _COLUMNS)]
+    results = [_parse_result(table, number, row) for number, row in read_rows(table, _COLUMNS, UsageError)]
     if not results:
         raise UsageError(f"{table}: holds no results, only the names of its columns")
     files = dict.fromkeys(p for r in results for p in (r.output, r.source, r.reference) if p is not None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from cdrl.errors import InputError, InputNotFoundError, UsageError
+from cdrl.csv_tables import read_rows
+from cdrl.errors import InputNotFoundError, UsageError
 
 
 def read_table(path: Path, columns: Sequence[str], option: str) -> list[dict[str, str]]:
@@ -23,16 +23,12 @@ def read_table(path: Path, columns: Sequence[str], option: str) -> list[dict[str
     Raises:
         InputNotFoundError: There is no such file.
         InputError: The file is not a table.
-        UsageError: A column is missing.
+        UsageError: A column is missing, or there are no rows.
     """
-    wanted = ",".join(columns)
+    needed = ",".join(columns)
     if not path.is_file():
-        raise InputNotFoundError(f"{path}: no such table; {option} takes a folder with {path.name} ({wanted})")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a table of comma-separated values in UTF-8 ({error})") from error
-    if missing := sorted(set(columns) - set(rows[0] if rows else ())):
-        raise UsageError(f"{path}: no column {', '.join(missing)}; write {wanted}")
-    return [{name: (value or "").strip() for name, value in row.items() if isinstance(name, str)} for row in rows]
+        raise InputNotFoundError(f"{path}: no such table; {option} takes a folder with {path.name} ({needed})")
+    rows = [row for _, row in read_rows(path, columns, UsageError)]
+    if not rows:
+        raise UsageError(f"{path}: no rows below its first line, {needed}")
+    return rows
