@@ -23,12 +23,17 @@ def format_interval(cell: Row, digits: int, write: Callable[[float, int], str] =
     return f"[{'–' if None in ends else ', '.join(write(end, digits) for end in ends)}]"
 
 
-def tabulate_methods(methods: dict[str, Row]) -> Table:
-    """Return a line a method: means over people with intervals, shares of real clips."""
+def tabulate_methods(methods: dict[str, Row], all_intervals: bool = False) -> Table:
+    """Return a line a method: means over people with intervals, shares of real clips.
+
+    Args:
+        methods: Method → its summary.
+        all_intervals: Whether measures that are not compared in pairs have intervals, too.
+    """
     measures = list(dict.fromkeys([*COLUMNS, *list_measures(summary["measures"] for summary in methods.values())]))
     lines = []
     for method, summary in methods.items():
-        cells = [_format_mean(measure, summary["measures"].get(measure)) for measure in measures]
+        cells = [_format_mean(measure, summary["measures"].get(measure), all_intervals) for measure in measures]
         count = len(summary["measures"].get("p_target", {"people": ()})["people"])
         shares = [format_number(summary["share"]), format_number(summary["share_capped"])]
         margin = format_number(summary["identity_margin"], 3)
@@ -37,12 +42,12 @@ def tabulate_methods(methods: dict[str, Row]) -> Table:
     return ["method", "people", "clips", "failed", *headings, "p / real", "capped", "identity − real"], lines
 
 
-def _format_mean(measure: str, cell: Row | None) -> str:
+def _format_mean(measure: str, cell: Row | None, interval: bool) -> str:
     column = get_column(measure)
     if cell is None:
         return "–"
-    interval = f" {format_interval(cell, column.digits)}" if column.paired else ""
-    return format_number(cell["mean"], column.digits) + interval
+    mean = format_number(cell["mean"], column.digits)
+    return f"{mean} {format_interval(cell, column.digits)}" if column.paired or interval else mean
 
 
 def tabulate_shares(methods: dict[str, Row]) -> Table:
