@@ -32,6 +32,13 @@ RIGHT_IRIS, LEFT_IRIS = (468, 469, 470, 471, 472), (473, 474, 475, 476, 477)
 RIGID_POINTS = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 33, 133, 263, 362, 127, 356, 234, 454, 93, 323, 162, 389, 132,
                 361)
 # fmt: on
+EYE_CONTOURS = tuple(
+    (corners[0], *lids[0], corners[1], *reversed(lids[1]))
+    for corners, lids in ((RIGHT_CORNERS, RIGHT_LIDS), (LEFT_CORNERS, LEFT_LIDS))
+)
+"""Closed contours of the right and the left eye: outer corner, upper lid, inner corner, lower lid."""
+MOUTH_CONTOUR = (INNER_CORNERS[0], *INNER_LIPS[0], INNER_CORNERS[1], *reversed(INNER_LIPS[1]))
+"""Closed contour of the mouth's opening."""
 
 
 def triangles() -> NDArray[np.int32]:

@@ -20,7 +20,7 @@ from cdrl.manipulation.expression_change import (
 from cdrl.manipulation.person import Person, expression_model, with_neutral
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.plan import REFERENCE, REGIONS, EditPlan
-from cdrl.rendering.texture import SIZE, texture_coverage
+from cdrl.rendering.texture import texture_coverage
 
 SHRINKAGE_GAIN = 2.0
 """How much larger an expression is, at most, than the estimate of it, which shrinks towards a neutral face."""
@@ -92,14 +92,13 @@ class Manipulator:
         if self._regions == frozenset(REGIONS):
             return change
         points: Floats = np.array([region_weights()[name] for name in self._regions]).sum(0)
-        texels = np.zeros(SIZE * SIZE, np.float32)
-        texels[texture_coverage().nodes] = texture_coverage().interpolate(points[:, None])[:, 0]
+        texels = texture_coverage().scatter(texture_coverage().interpolate(points[:, None]))[..., 0]
         return ExpressionChange(
             change.offset * points[:, None],
             change.closed_lip_reduction * points[:, None],
             change.lip_opening if "mouth" in self._regions else 0.0,
             change.lid_ratio if "eyes" in self._regions else 1.0,
-            change.gain * texels.reshape(SIZE, SIZE),
+            change.gain * texels,
         )
 
 

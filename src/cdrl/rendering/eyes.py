@@ -5,25 +5,19 @@ lie on it, and must not be drawn out. Below the rim a narrowed lid covers the ey
 of the eye's upper half, so that no line is stretched much.
 """
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import LEFT_CORNERS, LEFT_LIDS, RIGHT_CORNERS, RIGHT_LIDS
+from cdrl.face.mesh import EYE_CONTOURS
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.flow import Window
+from cdrl.rendering.raster import fill_contour
 
-_CONTOURS = tuple(
-    (corners[0], *lids[0], corners[1], *reversed(lids[1]))
-    for corners, lids in ((RIGHT_CORNERS, RIGHT_LIDS), (LEFT_CORNERS, LEFT_LIDS))
-)
 _RIM = 0.12  # depth of the rim that moves with the lid, in apertures
 _COVER = 0.15  # depth below the rim at which the flow is none under a narrowed lid, in apertures
 _STRETCH = 0.4  # the same under a widened lid
 _UNCOVER = 1.8  # the same at least, in the way that a widening lid goes
-_FIXED_POINT = 4  # fractional bits of the contour given to OpenCV
 
 
 def damp_flow_in_eyes(shift: Floats, window: Window, step: tuple[int, int], source: Floats, target: Floats) -> None:
@@ -36,26 +30,16 @@ def damp_flow_in_eyes(shift: Floats, window: Window, step: tuple[int, int], sour
         source: [478, 2] landmarks before, picture pixels.
         target: [478, 2] landmarks after, picture pixels.
     """
-    for rows, columns, share in _eye_flow_masks(shift.shape[:2], window, step, source, target):
-        shift[rows, columns] *= share[..., None]
-
-
-def _eye_flow_masks(
-    shape: tuple[int, ...], window: Window, step: tuple[int, int], source: Floats, target: Floats
-) -> Iterator[tuple[slice, slice, Floats]]:
-    """Yield for each eye the rows and columns of a plane [h, w], and the share of the flow that is left there."""
     scale = np.array([1 / step[0], 1 / step[1]], np.float32)
     first = np.array([window.x0, window.y0], np.float32) + np.array(chroma_site(step), np.float32)
-    for contour in _CONTOURS:
+    for contour in EYE_CONTOURS:
         before, after = source[list(contour)], target[list(contour)]
         outline = (after - first) * scale
         x0, y0 = np.maximum(np.floor(outline.min(0)).astype(int) - 1, 0)
-        x1, y1 = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, (shape[1], shape[0]))
+        x1, y1 = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, shift.shape[1::-1])
         if x1 - x0 < 3 or y1 - y0 < 3:
             continue
-        inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        corners = np.round((outline - (x0, y0)) * (1 << _FIXED_POINT)).astype(np.int32)
-        cv2.fillPoly(inside, [corners], 1, shift=_FIXED_POINT)
+        inside = fill_contour(outline - (x0, y0), (y1 - y0, x1 - x0))
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
         opening, source_opening = _aperture(after), _aperture(before)
         share = _COVER if opening < source_opening else _STRETCH
@@ -63,7 +47,8 @@ def _eye_flow_masks(
         # Where a lid moves outwards the flow must not end before what the lid covered has been passed.
         outwards = float(np.linalg.norm(before - after, axis=1).max() * scale[1]) if opening >= source_opening else 0.0
         reach = max(share * unit, _UNCOVER * outwards, 1.0)
-        yield slice(y0, y1), slice(x0, x1), 1 - np.clip((depth - _RIM * unit) / reach, 0, 1)
+        left = 1 - np.clip((depth - _RIM * unit) / reach, 0, 1)
+        shift[y0:y1, x0:x1] *= left[..., None]
 
 
 def _aperture(contour: Floats) -> float:

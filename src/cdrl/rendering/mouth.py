@@ -13,19 +13,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cdrl.face.apertures import lips
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS
+from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, MOUTH_CONTOUR
 from cdrl.media import Frame
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.flow import ALIGN, Flow, Window
+from cdrl.rendering.raster import fill_contour
 from cdrl.rendering.warp import Pixels, Plane, resample_to_plane
 
-_CONTOUR = (INNER_CORNERS[0], *INNER_LIPS[0], INNER_CORNERS[1], *reversed(INNER_LIPS[1]))
+_CONTOUR = list(MOUTH_CONTOUR)
 _UPPER, _LOWER = list(INNER_LIPS[0]), list(INNER_LIPS[1])
 _RIGID_POINTS = (2, 98, 327, 168, 6, 133, 362, 33, 263)  # nose base and eye corners: upper teeth move with them
 _TEETH_LUMA = 0.62  # of the skin's luma: teeth are brighter than this, the dark of a mouth is not
 _MARGIN = 12  # pixels around the mouth in a patch
-_FIXED_POINT = 4
 _GROWTH_RANGE = (0.15, 0.6)  # growth of the opening, of the source's own, over which the patch comes in
 _SLIT_RANGE = (0.07, 0.13)  # source opening over the mouth's width, over which its own interior takes over again
 
@@ -48,19 +49,6 @@ class MouthPatch:
     """Share of the interior that is teeth, times its opening; in 0..1."""
 
 
-def _polygon(points: Floats, shape: tuple[int, int]) -> np.ndarray:
-    """Return a mask [h, w] of the opening between the inner lips, `points` [478, 2] in the mask's pixels."""
-    mask = np.zeros(shape, np.uint8)
-    corners = np.round(points[list(_CONTOUR)] * (1 << _FIXED_POINT)).astype(np.int32)
-    cv2.fillPoly(mask, [corners], 1, shift=_FIXED_POINT)
-    return mask
-
-
-def _opening(points: Floats) -> float:
-    """Return the mean gap of the inner lips in pixels."""
-    return float(np.linalg.norm(points[_LOWER] - points[_UPPER], axis=1).mean())
-
-
 def skin_luma(frame: Frame, points: Floats) -> float:
     """Return the median luma of both cheeks above black; `points` [478, 2] in pixels."""
     values = []
@@ -73,18 +61,19 @@ def skin_luma(frame: Frame, points: Floats) -> float:
 
 def extract_mouth_patch(frame: Frame, points: Floats) -> MouthPatch | None:
     """Return a frame's mouth, by its landmarks `points` [478, 2] in pixels; None where it shows no teeth."""
-    contour = points[list(_CONTOUR)]
+    contour = points[_CONTOUR]
     low = np.floor(contour.min(0)).astype(int) - _MARGIN
     high = np.ceil(contour.max(0)).astype(int) + _MARGIN
     sx, sy = frame.format.sx, frame.format.sy
     x0, y0 = (max(int(v), 0) // step * step for v, step in zip(low, (sx, sy), strict=True))
     x1, y1 = min(int(high[0]), frame.width), min(int(high[1]), frame.height)
     width = float(np.linalg.norm(points[INNER_CORNERS[1]] - points[INNER_CORNERS[0]]))
-    if x1 - x0 < 8 or y1 - y0 < 8 or _opening(points) < 0.06 * width:
+    opening = float(lips().opening(points))
+    if x1 - x0 < 8 or y1 - y0 < 8 or opening < 0.06 * width:
         return None
     luma = frame.planes[0][y0:y1, x0:x1]
     skin = skin_luma(frame, points)
-    inside = _polygon(points - (x0, y0), luma.shape[:2]) > 0
+    inside = fill_contour(points[_CONTOUR] - (x0, y0), luma.shape) > 0
     bright = (luma.astype(np.float32) - frame.format.black) > _TEETH_LUMA * skin
     share = float(bright[inside].mean()) if inside.any() else 0.0
     if share < 0.25:
@@ -92,7 +81,7 @@ def extract_mouth_patch(frame: Frame, points: Floats) -> MouthPatch | None:
     cut = slice(y0 // sy, -(-y1 // sy)), slice(x0 // sx, -(-x1 // sx))
     chroma = () if frame.format.gray else (cv2.merge([plane[cut] for plane in frame.planes[1:]]),)
     planes = (luma.copy(), *chroma)
-    score = share * min(_opening(points) / (0.25 * width), 1.0)
+    score = share * min(opening / (0.25 * width), 1.0)
     return MouthPatch(planes, x0, y0, points.astype(np.float32).copy(), skin, score)
 
 
@@ -131,22 +120,22 @@ def fill_mouth(
         target: [478, 2] landmarks after, picture pixels.
         skin: Luma of the frame's cheeks above black.
     """
-    before, after = _opening(source), _opening(target)
+    before, after = (float(lips().opening(points)) for points in (source, target))
     amount = _patch_amount(before, after, source, target)
     if amount == 0 or min(before, after) < 1:
         return
     window = flow.window
-    contour = target[list(_CONTOUR)]
+    contour = target[_CONTOUR]
     x0, y0 = (int(v) // ALIGN * ALIGN for v in np.maximum(np.floor(contour.min(0)) - 2, (window.x0, window.y0)))
     x1, y1 = (int(v) for v in np.minimum(np.ceil(contour.max(0)) + 3, (window.x1, window.y1)))
     if x1 - x0 < 4 or y1 - y0 < 4:
         return
     inverse, drop = _place_teeth(patch, source, target)
     area = Window(x0, y0, x1, y1)
-    mask = _polygon(target - (x0, y0), (y1 - y0, x1 - x0))
+    mask = fill_contour(target[_CONTOUR] - (x0, y0), (y1 - y0, x1 - x0))
     alpha = amount * np.clip(cv2.distanceTransform(mask, cv2.DIST_L2, 3) / max(0.15 * after, 1.5), 0, 1)
     positions = _positions(area, (1, 1), inverse, drop, target)
-    inside = _polygon(patch.points - (patch.x, patch.y), patch.planes[0].shape[:2]).astype(np.float32)
+    inside = fill_contour(patch.points[_CONTOUR] - (patch.x, patch.y), patch.planes[0].shape).astype(np.float32)
     inside = cv2.GaussianBlur(inside, (0, 0), 1.0)
     alpha = alpha * cv2.remap(inside, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     light = float(np.clip(skin / patch.skin, 0.7, 1.4))

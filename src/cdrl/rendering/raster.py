@@ -1,15 +1,17 @@
-"""Rasterizes the face mesh on a small grid: which triangle covers a node, and where in it the node lies."""
+"""Rasterizes the face mesh on a small grid (which triangle covers a node, and where in it), and contours on pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.arrays import Array, array_namespace, match_array
 from cdrl.face.bundle import Floats
 
+_FIXED_POINT = 4  # fractional bits of contours given to OpenCV
 _INSIDE = -1e-4  # barycentric slack, so that nodes on an edge shared by two triangles are covered
 
 
@@ -35,6 +37,12 @@ class Coverage:
         result += values[self.vertices[:, 2]] * self.weights[:, 2:]
         return result
 
+    def scatter(self, values: Floats, background: float = 0.0) -> Floats:
+        """Place values [n, k] of the covered nodes on the grid, [height, width, k]."""
+        grid = np.full((self.height * self.width, values.shape[1]), background, np.float32)
+        grid[self.nodes] = values
+        return grid.reshape(self.height, self.width, -1)
+
     def follow_points(self, points: Array) -> Coverage:
         """Return the coverage with weights of the kind of `points` [p, 2], in grid units, and with gradients to them.
 
@@ -44,6 +52,13 @@ class Coverage:
         y, x = (match_array(part.astype(np.float32), points) for part in np.divmod(self.nodes, self.width))
         weights = [x * part[:, 0] + y * part[:, 1] + part[:, 2] for part in (beta, gamma)]
         return replace(self, weights=array_namespace(points).stack([1 - weights[0] - weights[1], *weights], axis=1))
+
+
+def fill_contour(corners: Floats, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a mask of `shape` (h, w): 1 within a closed contour with corners [m, 2] in the mask's pixels, else 0."""
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [np.round(corners * (1 << _FIXED_POINT)).astype(np.int32)], 1, shift=_FIXED_POINT)
+    return mask
 
 
 def _barycentric_coefficients(a: Array, b: Array, c: Array) -> tuple[Array, Array]:

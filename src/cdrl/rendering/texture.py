@@ -6,17 +6,7 @@ import cv2
 import numpy as np
 
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import (
-    INNER_CORNERS,
-    INNER_LIPS,
-    LEFT_CORNERS,
-    LEFT_LIDS,
-    MESH_POINTS,
-    RIGHT_CORNERS,
-    RIGHT_LIDS,
-    canonical_points,
-    triangles,
-)
+from cdrl.face.mesh import EYE_CONTOURS, MESH_POINTS, MOUTH_CONTOUR, canonical_points, triangles
 from cdrl.rendering.flow import Flow
 from cdrl.rendering.raster import Coverage, rasterize
 
@@ -49,30 +39,22 @@ def unwrap_luma(luma: Floats, points: Floats) -> Floats:
     Returns:
         [SIZE, SIZE]; 0 where there is no face.
     """
-    coverage = texture_coverage()
-    positions = np.full((SIZE * SIZE, 2), -1e4, np.float32)
-    positions[coverage.nodes] = coverage.interpolate(points)
-    grid = positions.reshape(SIZE, SIZE, 2)
+    grid = texture_coverage().scatter(texture_coverage().interpolate(points), background=-1e4)
     sampled: Floats = cv2.remap(luma, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return sampled
 
 
 def project_texture(texture: Floats, flow: Flow) -> Floats:
     """Sample a map of texture space [SIZE, SIZE] on a flow's grid [h, w]; 0 outside the face."""
-    width, height = flow.size
     texels = flow.coverage.interpolate(texture_points())
     values = cv2.remap(texture, texels[:, None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    grid = np.zeros(height * width, np.float32)
-    grid[flow.coverage.nodes] = values[:, 0]
-    return grid.reshape(height, width)
+    return flow.coverage.scatter(values)[..., 0]
 
 
 @cache
 def _face_mask() -> Floats:
     """Return [SIZE, SIZE]: 1 where there is face."""
-    mask = np.zeros(SIZE * SIZE, np.float32)
-    mask[texture_coverage().nodes] = 1
-    return mask.reshape(SIZE, SIZE)
+    return texture_coverage().scatter(np.ones((texture_coverage().nodes.size, 1), np.float32))[..., 0]
 
 
 def low_pass(texture: Floats) -> Floats:
@@ -87,12 +69,7 @@ def low_pass(texture: Floats) -> Floats:
 def skin_mask() -> Floats:
     """Return where there is skin: [SIZE, SIZE] in 0..1, fading out at the face's edge, the eyes and the mouth."""
     holes = np.zeros((SIZE, SIZE), np.uint8)
-    contours = (
-        (RIGHT_CORNERS[0], *RIGHT_LIDS[0], RIGHT_CORNERS[1], *reversed(RIGHT_LIDS[1])),
-        (LEFT_CORNERS[0], *LEFT_LIDS[0], LEFT_CORNERS[1], *reversed(LEFT_LIDS[1])),
-        (INNER_CORNERS[0], *INNER_LIPS[0], INNER_CORNERS[1], *reversed(INNER_LIPS[1])),
-    )
-    for contour in contours:
+    for contour in (*EYE_CONTOURS, MOUTH_CONTOUR):
         cv2.fillPoly(holes, [np.round(texture_points()[list(contour)]).astype(np.int32)], 1)
     holes = cv2.dilate(holes, np.ones((3, 3), np.uint8))
     skin = _face_mask() * (1 - holes)

@@ -107,5 +107,4 @@ def apply_gain(plane: Plane, pixels: Pixels, gain: Floats, window: Window) -> Pi
         full, offset = full[..., None], offset[..., None]
     scaled: Floats = pixels * full + offset + 0.5
     np.clip(scaled, 0, plane.maximum, out=scaled)
-    result: Pixels = scaled.astype(pixels.dtype)
-    return result
+    return scaled.astype(np.uint8) if pixels.dtype == np.uint8 else scaled.astype(np.uint16)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,8 @@ _LUMA = (0.299, 0.587, 0.114)
 
 def prior_to_tensors(prior: EmotionPrior, device: torch.device) -> EmotionPrior:
     """Return a prior whose arrays are tensors that are not trained."""
-    return replace(prior, **{name: torch.from_numpy(getattr(prior, name)).to(device) for name in array_names()})
+    tensors: dict[str, Any] = {name: torch.from_numpy(getattr(prior, name)).to(device) for name in array_names()}
+    return replace(prior, **tensors)
 
 
 def stack_changes(changes: Sequence[ExpressionChange], device: torch.device) -> ExpressionChange:
