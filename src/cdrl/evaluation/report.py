@@ -16,7 +16,14 @@ import jinja2
 from cdrl.errors import ModelFileError, OutputError
 from cdrl.evaluation import report_tables
 from cdrl.evaluation.contact_sheets import SIDE, ContactSheets, SheetRow
-from cdrl.evaluation.measure_registry import ALL_EMOTIONS, EXCLUDED_FROM_MEAN, format_number
+from cdrl.evaluation.measure_registry import (
+    ALL_EMOTIONS,
+    COLUMNS,
+    EXCLUDED_FROM_MEAN,
+    PAIRED,
+    format_number,
+    format_signed,
+)
 from cdrl.files import atomic_write
 
 Row = dict[str, Any]
@@ -33,7 +40,8 @@ def _render(name: str, undefined: type[jinja2.Undefined], **values: Any) -> str:
 
 def render_markdown(result: Row) -> str:
     """Return the whole report of `BenchmarkRun.finish` as Markdown."""
-    return _render("report.md.jinja", jinja2.Undefined, result=result).rstrip() + "\n"
+    names = {"signed": format_signed, "columns": COLUMNS, "paired": PAIRED, "emotions": ALL_EMOTIONS}
+    return _render("report.md.jinja", jinja2.Undefined, result=result, **names).rstrip() + "\n"
 
 
 def check_place(path: Path) -> None:

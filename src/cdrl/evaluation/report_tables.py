@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from cdrl.evaluation.measure_registry import ALL_EMOTIONS, COLUMNS, PAIRED, format_number, format_signed, get_column
+from cdrl.evaluation.measure_registry import COLUMNS, format_number, get_column
 from cdrl.evaluation.summary import average_real, make_real_table, make_table
 
 Row = dict[str, Any]
@@ -48,36 +48,6 @@ def _format_mean(measure: str, cell: Row | None, interval: bool) -> str:
         return "–"
     mean = format_number(cell["mean"], column.digits)
     return f"{mean} {format_interval(cell, column.digits)}" if column.paired or interval else mean
-
-
-def tabulate_shares(methods: dict[str, Row]) -> Table:
-    """Return a line a method: p(target) beside that of real clips, emotion by emotion."""
-    lines = [[method, *(_format_share(s["emotions"].get(e)) for e in ALL_EMOTIONS)] for method, s in methods.items()]
-    return ["method", *ALL_EMOTIONS], lines
-
-
-def _format_share(share: Row | None) -> str:
-    if share is None:
-        return "–"
-    own = f"{len(share['own'])}/{len(share['people'])}"
-    return f"{format_number(share['p'])} of {format_number(share['real'])} ({own})"
-
-
-def tabulate_differences(block: Row) -> Table:
-    """Return a line a pair of methods: mean difference, interval, median, for how many people the first is better."""
-    lines = []
-    for key, cells in block["paired"].items():
-        lines.append([" − ".join(block["pairs"][key]), *(_format_difference(m, cells.get(m)) for m in PAIRED)])
-    return ["", *(COLUMNS[measure].heading for measure in PAIRED)], lines
-
-
-def _format_difference(measure: str, cell: Row | None) -> str:
-    if cell is None:
-        return "–"
-    digits = COLUMNS[measure].digits
-    mean, median = (format_signed(cell[name], digits) for name in ("mean", "median"))
-    interval = format_interval(cell, digits, format_signed)
-    return f"{mean} {interval}, {median} ({cell['better']}/{len(cell['people'])})"
 
 
 def tabulate_groups(rows: Sequence[Row], real: Sequence[Row]) -> Table:
