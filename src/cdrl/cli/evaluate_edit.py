@@ -60,9 +60,7 @@ def run(options: Options) -> int:
         probe(path, Limits())  # says in our words what is wrong with a file
     scores = score_clip(options.source, options.edited, emotion)
     why = explain_missing(scores)
-    table = Table(title=f"{options.edited}, {emotion}", title_justify="left")
-    for heading in ("measure", "value", "what it is"):
-        table.add_column(heading)
+    table = Table("measure", "value", "what it is", title=f"{options.edited}, {emotion}", title_justify="left")
     for name, value in scores.items():
         shown = "–" if value is None else f"{value:.0f}" if name.startswith("frames") else f"{value:.3f}"
         table.add_row(name, shown, why.get(name) or _MEANINGS.get(name, ""))
