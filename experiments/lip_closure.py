@@ -101,8 +101,8 @@ def measure_falls(
             if encoder not in maps:
                 maps[encoder] = model.encoder(images)
             places = [pair.offsets.index(offset) for offset in model.config.offsets]
-            attended = model.attended(maps[encoder])
-            windows = attended.reshape(3, len(pair.offsets), *attended.shape[1:])[:, places]
+            cropped = model.crop_maps(maps[encoder])
+            windows = cropped.reshape(3, len(pair.offsets), *cropped.shape[1:])[:, places]
             for condition, sound in ((OWN, own), (SILENT, None)):
                 fall = torch.full((2,), torch.nan)
                 if condition == SILENT or own is not None:

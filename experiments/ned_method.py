@@ -17,7 +17,7 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.expression_change import apply_shading
-from cdrl.manipulation.person import OBSERVED_SECONDS, estimate_people, expression_model
+from cdrl.manipulation.person import OBSERVED_SECONDS, estimate_people
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import EncoderOptions, Limits, Writer, read
 from cdrl.rendering.render import render
@@ -39,7 +39,7 @@ class NedEdit:
     """People whom no model holds, so that any model will do."""
 
     def find_models(self, person: str) -> tuple[Path, Path]:
-        """Return the prior and networks that were trained without a person; `ModelFileError` when a folder lacks one."""
+        """Return the prior and networks trained without a person; `ModelFileError` when a folder lacks one."""
         return (
             find_model_without(self.priors, "prior", person, "npz", self.strangers),
             find_model_without(self.networks, "ned", person, "safetensors", self.strangers),
@@ -61,9 +61,8 @@ def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior
     """
     if networks.config.prior_sha256 != prior.sha256:
         raise ModelFileError("these networks of NED were trained for another prior: train them again with its --prior")
-    model = expression_model(prior)
     with read(source, stop=OBSERVED_SECONDS) as frames:
-        people = estimate_people(frames, FaceTracker(BundleDetector()), model)
+        people = estimate_people(frames, FaceTracker(BundleDetector()), prior)
     tracker = FaceTracker(BundleDetector())
     with read(source) as frames:
         tracks = [tracker.step(frame) for frame in frames]

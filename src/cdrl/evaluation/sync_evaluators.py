@@ -16,7 +16,7 @@ def load_sync_evaluator(spec: str = "cdrl") -> SyncEvaluator:
 
     Raises:
         UsageError: The specification names no evaluator.
-        AssetError: A file that the package brings is missing.
+        ModelFileError: A file that the package brings is missing.
         InputError: The checkpoint does not fit.
     """
     kind, _, file = spec.partition(":")

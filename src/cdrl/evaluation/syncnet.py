@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 from torch import Tensor, nn
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.evaluation.sync_metrics import Array, FaceFootage, embedding_times
 from cdrl.representations.checkpoints import load_into, read_tensors
 from cdrl.speech.audio import SAMPLE_RATE, Samples
@@ -120,7 +120,7 @@ class SyncNetEvaluator:
 
     @classmethod
     def load(cls, path: Path) -> SyncNetEvaluator:
-        """Load the networks as `load_syncnet`; raises AssetError, too, where the library for MFCC is not installed."""
+        """Load the networks as `load_syncnet`; raises ModelFileError, too, where the library for MFCC is not installed."""
         _import_mfcc()
         return cls(load_syncnet(path))
 
@@ -169,7 +169,7 @@ def _import_mfcc() -> Any:
     try:
         return importlib.import_module("python_speech_features")
     except ModuleNotFoundError as error:
-        raise AssetError(
+        raise ModelFileError(
             "SyncNet needs python_speech_features: run `pip install python_speech_features==0.6`"
         ) from error
 

@@ -108,7 +108,7 @@ class MadeContent(torch.nn.Module):
     """Reads the mouth's bars, the sound's, or the emotion's, as it is told; looks at the lower half alone."""
 
     grid = (16, 16)
-    above = 0
+    skipped_rows = 0
 
     def __init__(self, reads: str) -> None:
         super().__init__()
@@ -116,13 +116,13 @@ class MadeContent(torch.nn.Module):
         self.config = SimpleNamespace(encoder="bars", speech="made", audio=True, offsets=(0,))
         self.encoder = torch.nn.AdaptiveAvgPool2d(self.grid)
 
-    def attended(self, maps):
+    def crop_maps(self, maps):
         return maps
 
     def maps(self, images):
         return self.encoder(images)
 
-    def windows(self, frames, count):
+    def window_frames(self, frames, count):
         return frames[:, None]
 
     def embed(self, maps, speech):
@@ -149,11 +149,11 @@ class MadeEmotion(torch.nn.Module):
         self.leaks = leaks
         self.prompts = torch.nn.functional.normalize(torch.eye(7, 7 + BARS) + 0.01, dim=1)
 
-    def tower(self, images):
+    def encode(self, images):
         emotion = torch.nn.functional.adaptive_avg_pool2d(images[:, :, 60:108], (1, 7))[:, 0, 0]
         return torch.cat([emotion, images[:, 0, 150, 7::14]], 1)
 
-    def heads(self, feature):
+    def class_vectors(self, feature):
         kept = feature.clone()
         if not self.leaks:
             kept[:, 7:] = 0

@@ -1,208 +1,137 @@
-"""All that is measured of a content model, as rows of the report."""
+"""What is measured of a content model, as rows of the report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from cdrl.evaluation.finite import finite
-from cdrl.evaluation.representation import attention, closing, gradient, leakage, retrieval, similarity
-from cdrl.evaluation.representation.estimates import Bar, Estimate, Row, Values, mean_estimate, missing
+from cdrl.evaluation.estimates import Measurement, Threshold, mean_estimate, missing
+from cdrl.evaluation.json_numbers import finite_or_none
+from cdrl.evaluation.representation import leakage, retrieval, similarity
 from cdrl.evaluation.representation.features import ALONE, FIXED, OWN, SHUFFLED, SILENT, ContentFeatures
-from cdrl.evaluation.representation.moments import SYNTHETIC, Moments
+from cdrl.evaluation.representation.frame_index import SYNTHETIC, FrameIndex
 from cdrl.evaluation.representation.probes import KINDS
-from cdrl.representations.content import ContentModel
 
-SAME, OTHER, OTHER_SHAPE = (
+SAME, OTHER, OTHER_VISEME = (
     "same content, other emotion: cosine",
     "other content, same emotion: cosine",
     "other content and other viseme, same emotion: cosine",
 )
 RETRIEVAL = f"matching moment in another emotion, top-1 of {retrieval.CANDIDATES}"
-SHUT, BROWS = "lips shut in the picture: fall of the cosine", "brows moved as much: fall of the cosine"
-LOOKS = "attention in the lower face"
-SLOPE, SEEN = "gradient opens and shuts the mouth: derivative", "gradient opens and shuts the mouth: seen at the end"
-ENDED = "gradient opens and shuts the mouth: where the descent ends"
 EMOTION_READ, RAW_EMOTION = "emotion read from content", "emotion read from the raw encoder"
 VISEME_READ = "viseme read from content"
 
-RIGHT_WAY = 0.8  # share of frames in which the gradient must open or shut the mouth as it should
-MUCH_LESS = 1 / 3  # of the fall by shut lips: what moved brows may cost
-
-BARS = {
-    (SAME, OWN): Bar("at least", 0.90),
-    (OTHER, OWN): Bar("at most", 0.10),
-    (RETRIEVAL, OWN): Bar("at least", 0.8),
-    (RETRIEVAL, FIXED): Bar("at least", 0.5),
-    (RETRIEVAL, SHUFFLED): Bar("at least", 0.5),
-    (SHUT, OWN): Bar("at least", 0.2),
-    (LOOKS, OWN): Bar("at least", 0.7),
+THRESHOLDS = {
+    (SAME, OWN): Threshold("at least", 0.90),
+    (OTHER, OWN): Threshold("at most", 0.10),
+    (RETRIEVAL, OWN): Threshold("at least", 0.8),
+    (RETRIEVAL, FIXED): Threshold("at least", 0.5),
+    (RETRIEVAL, SHUFFLED): Threshold("at least", 0.5),
 }
-"""What is asked on made people, by measure and sound."""
-_CHANCE = 1 / retrieval.CANDIDATES
+"""What is asked on synthetic people, by measure and sound."""
+ABOVE_CHANCE = Threshold("interval above", 1 / retrieval.CANDIDATES)
+"""What is asked of retrieval on real people, of whom no exact truth is known."""
 
 
 @dataclass(frozen=True)
-class Questions:
-    """What a block asks of every content model: the same pairs, queries and pictures for all of them."""
+class TestPairs:
+    """What every content model is measured on in a block: the same pairs, queries and frames for all of them."""
 
-    same: similarity.Pairs
-    other: similarity.Pairs
-    other_shape: similarity.Pairs
+    same: pd.DataFrame
+    """Pairs of the same moment in two emotions, of `similarity.find_same_content`."""
+    other: pd.DataFrame
+    """Pairs of different moments, of `similarity.find_other_content`."""
+    other_viseme: pd.DataFrame
+    """Those of them whose visemes differ."""
     queries: retrieval.Queries
-    shut: Sequence[closing.ShutPair]
-    emotion: leakage.Task
-    viseme: leakage.Task
+    """Queries of retrieval."""
+    emotion: leakage.ProbeTask
+    """Frames whose emotion a probe reads."""
+    viseme: leakage.ProbeTask
+    """Frames whose viseme a probe reads."""
 
     @classmethod
-    def of(cls, moments: Moments, offsets: Sequence[int], seed: int) -> Questions:
-        """The questions that the moments of a block allow; the same for the same seed. `offsets`: frames around a
-        moment that the models see."""
-        other = similarity.other_content(moments, seed)
+    def draw(cls, index: FrameIndex, seed: int) -> TestPairs:
+        """Draw what the frames of a block allow; the same for the same seed."""
+        other = similarity.find_other_content(index, seed)
         return cls(
-            similarity.same_content(moments),
+            similarity.find_same_content(index),
             other,
-            similarity.other_viseme(moments, other),
-            retrieval.queries(moments, seed),
-            closing.shut_pairs(moments, offsets),
-            leakage.emotion_task(moments, seed=seed),
-            leakage.viseme_task(moments, seed=seed),
+            similarity.select_other_visemes(index, other),
+            retrieval.draw_queries(index, seed),
+            leakage.make_emotion_task(index, seed=seed),
+            leakage.make_viseme_task(index, seed=seed),
         )
 
     def to_json(self) -> dict[str, Any]:
-        """How many questions there are, and how near to the match the wrong candidates come."""
-        gaps = self.queries.tolerance[np.isfinite(self.queries.tolerance)]
+        """Return how many there are, and how near to the match the wrong candidates come."""
         return {
-            "pairs of the same moment": len(self.same.first),
-            "pairs of different moments": len(self.other.first),
-            "queries": len(self.queries.query),
+            "pairs of the same moment": len(self.same),
+            "pairs of different moments": len(self.other),
+            "queries": len(self.queries.table),
             "queries left out for want of 31 other moments": self.queries.skipped,
-            "nearest wrong candidate of the same clip, seconds": finite(float(gaps.min())) if len(gaps) else None,
-            "pictures with lips shut": len(self.shut),
+            "nearest wrong candidate of the same clip, seconds": finite_or_none(self.queries.table["tolerance"].min()),
             "emotions probed": list(self.emotion.names),
             "visemes probed": len(self.viseme.names),
-            "moments probed": [len(self.emotion.rows), len(self.viseme.rows)],
+            "moments probed": [len(self.emotion.cases), len(self.viseme.cases)],
         }
 
 
-def labels(block: str, people: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(label, beginning of the people's names): made people together, real ones by data set."""
-    if block == SYNTHETIC:
-        return [(block, "")]
-    return [(f"{block}: {name}", f"{name}/") for name in sorted({person.split("/")[0] for person in people})]
-
-
-def only(values: Values, beginning: str) -> Values:
-    """The people whose names begin so."""
-    return {person: clips for person, clips in values.items() if person.startswith(beginning)}
-
-
-def similarity_rows(name: str, moments: Moments, asked: Questions, seen: ContentFeatures) -> list[Row]:
-    """Cosines of same and other content, and retrieval, with every sound."""
-    rows = []
-    measures = ((SAME, asked.same), (OTHER, asked.other), (OTHER_SHAPE, asked.other_shape), (RETRIEVAL, asked.queries))
-    everybody = {moments.person(int(moments.rows(number)[0])): 0 for number in range(len(moments.clips))}
-    for label, beginning in labels(moments.block, everybody):
-        for measure, questions in measures:
+def measure_similarity(
+    name: str, index: FrameIndex, pairs: TestPairs, features: ContentFeatures
+) -> Iterator[Measurement]:
+    """Measure the cosines of same and other content, and retrieval, with every sound; real people by data set."""
+    datasets = sorted({clip.metadata.dataset for clip in index.clips})
+    groups = {index.block: ""} if index.block == SYNTHETIC else {f"{index.block}: {d}": f"{d}/" for d in datasets}
+    cosines = {SAME: pairs.same, OTHER: pairs.other, OTHER_VISEME: pairs.other_viseme}
+    for people, prefix in groups.items():
+        for measure in (*cosines, RETRIEVAL):
+            unit = "pairs of clips" if measure in (SAME, RETRIEVAL) else "clips"
             for condition in (OWN, FIXED, SHUFFLED, SILENT, ALONE):
-                vectors = seen.vectors.get(condition)
-                found = {} if vectors is None else only(questions.values(vectors), beginning)
-                what = "pairs of clips" if measure in (SAME, RETRIEVAL) else "clips"
-                row = _similarity_row(name, moments.block, label, measure, condition, mean_estimate(found, what))
-                rows += [row] if row.found.value is not None or row.bar else []
-    return rows
-
-
-def _similarity_row(name: str, block: str, label: str, measure: str, condition: str, found: Estimate) -> Row:
-    chance = _CHANCE if measure == RETRIEVAL else None
-    if block == SYNTHETIC:
-        bar = BARS.get((measure, condition))
-        if found.value is None and bar:
-            found = missing("no clip with this sound that is said in two emotions")
-        return Row(name, measure, label, condition, found, bar, chance)
-    # Real people have no exact truth: the match must be found far more often than by chance, no more is asked.
-    real = measure == RETRIEVAL and condition in (OWN, SILENT) and found.value is not None
-    return Row(name, measure, label, condition, found, Bar("interval above", _CHANCE) if real else None, chance)
-
-
-def closing_rows(
-    models: Mapping[str, ContentModel], moments: Moments, asked: Questions
-) -> tuple[list[Row], dict[str, Any]]:
-    """What shutting the lips, and moving the brows as much, takes from the cosine; and what the detector sees of it."""
-    rows = []
-    pairs = asked.shut
-    lost = closing.drops(models, moments, asked.shut)
-    for name, conditions in lost.items():
-        for condition in (OWN, SILENT):
-            found = [missing("no frame with an open mouth")] * 2
-            if condition in conditions:
-                both = conditions[condition]
-                found = [mean_estimate(closing.by_person(moments, pairs, numbers)) for numbers in both]
-            barred = condition == OWN and moments.block == SYNTHETIC
-            if not barred and found[0].value is None:
-                continue
-            most = (found[0].value or 0.0) * MUCH_LESS
-            rows += [
-                Row(name, SHUT, moments.block, condition, found[0], BARS[SHUT, OWN] if barred else None),
-                Row(name, BROWS, moments.block, condition, found[1], Bar("at most", most) if barred else None),
-            ]
-    if not pairs:
-        return rows, {}
-    before, after = closing.really_shut(moments, pairs)
-    return rows, {"opening seen before": before, "opening seen with lips shut": after}
-
-
-def attention_rows(
-    name: str, moments: Moments, seen: ContentFeatures
-) -> tuple[list[Row], dict[str, attention.Attention]]:
-    """The share of attention in the lower face, and the maps by condition."""
-    rows, maps = [], {}
-    for condition in (OWN, SILENT):
-        if condition in seen.attention:
-            found = attention.measure(moments, seen.attention[condition], seen.grid)
-            if found is not None:
-                maps[condition] = found
-                rows.append(
-                    Row(
-                        name, LOOKS, moments.block, condition, mean_estimate(found.shares), BARS[LOOKS, OWN], found.even
+                threshold = _similarity_threshold(index.block, measure, condition)
+                if condition in features.vectors:
+                    vectors = features.vectors[condition]
+                    values = (
+                        pairs.queries.hit_values(vectors)
+                        if measure == RETRIEVAL
+                        else similarity.cosine_values(cosines[measure], vectors)
                     )
-                )
-    return rows, maps
+                    estimate = mean_estimate(values[values["person"].str.startswith(prefix)], unit)
+                if condition not in features.vectors or estimate.value is None:
+                    if threshold is None or index.block != SYNTHETIC:
+                        continue
+                    estimate = missing("no clip with this sound that is said in two emotions")
+                chance = 1 / retrieval.CANDIDATES if measure == RETRIEVAL else None
+                yield Measurement(name, measure, people, condition, estimate, threshold, chance)
 
 
-def gradient_rows(name: str, moments: Moments, paths: list[gradient.Path]) -> list[Row]:
-    """In how many frames the gradient goes the right way."""
-    rows = []
-    bars = {"derivative": (SLOPE, True), "descent": (ENDED, False), "opening seen": (SEEN, True)}
-    for way, (measure, barred) in bars.items():
-        found = mean_estimate(gradient.shares(moments, paths, way)) if paths else missing("no mouth opens and shuts")
-        bar = Bar("at least", RIGHT_WAY) if barred and moments.block == SYNTHETIC else None
-        rows.append(Row(name, measure, moments.block, "the start's sound on both sides", found, bar, 0.5))
-    return rows
+def _similarity_threshold(block: str, measure: str, condition: str) -> Threshold | None:
+    if block == SYNTHETIC:
+        return THRESHOLDS.get((measure, condition))
+    return ABOVE_CHANCE if measure == RETRIEVAL and condition in (OWN, SILENT) else None
 
 
-def leakage_rows(
-    name: str, moments: Moments, asked: Questions, seen: ContentFeatures, raw: bool, seed: int
-) -> list[Row]:
-    """What probes read from content; with `raw` also from the encoder beneath it."""
-    rows = []
-    emotion, viseme = asked.emotion, asked.viseme
-    allowed, needed = Bar("at most", emotion.chance + leakage.MARGIN), Bar("at least", emotion.chance + leakage.GAIN)
+def measure_leakage(
+    name: str, index: FrameIndex, pairs: TestPairs, features: ContentFeatures, raw: bool, seed: int
+) -> Iterator[Measurement]:
+    """Measure what probes read from content; with `raw` also from the encoder beneath it."""
+    emotion, viseme = pairs.emotion, pairs.viseme
+    limit = Threshold("at most", emotion.chance + leakage.MARGIN)
+    needed = Threshold("at least", emotion.chance + leakage.GAIN)
     for kind in KINDS:
         for condition in (OWN, SILENT):
-            vectors = seen.vectors.get(condition)
+            vectors = features.vectors.get(condition)
             if vectors is None or np.isnan(vectors[emotion.rows]).any():
                 continue
-            label = f"{kind}, {condition}"
-            found = leakage.read(emotion, vectors[emotion.rows], kind, seed)
-            rows.append(Row(name, EMOTION_READ, moments.block, label, found, allowed, emotion.chance))
-            if not viseme.reason:
-                found = leakage.read(viseme, vectors[viseme.rows], kind, seed)
-                rows.append(Row(name, VISEME_READ, moments.block, label, found, None, viseme.chance))
+            for measure, task, threshold in ((EMOTION_READ, emotion, limit), (VISEME_READ, viseme, None)):
+                if task is emotion or not task.reason:
+                    accuracy = leakage.probe_accuracy(task, vectors[task.rows], kind, seed)
+                    label = f"{kind}, {condition}"
+                    yield Measurement(name, measure, index.block, label, accuracy, threshold, task.chance)
         if raw:
-            found = leakage.read(emotion, seen.pooled[emotion.rows], kind, seed)
-            rows.append(Row(name, RAW_EMOTION, moments.block, kind, found, needed, emotion.chance))
-    return rows
+            accuracy = leakage.probe_accuracy(emotion, features.pooled[emotion.rows], kind, seed)
+            yield Measurement(name, RAW_EMOTION, index.block, kind, accuracy, needed, emotion.chance)

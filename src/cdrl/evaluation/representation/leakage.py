@@ -7,39 +7,42 @@ what each representation should know stands beside them.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cdrl.datasets.pairs import measure_mouth_opening
 from cdrl.emotions import EMOTIONS
-from cdrl.evaluation.representation.estimates import Estimate, accuracy_estimate, missing
-from cdrl.evaluation.representation.moments import Ints, Moments, person_of
-from cdrl.evaluation.representation.probes import Kind, predict
+from cdrl.evaluation.estimates import Estimate, accuracy_estimate, missing
+from cdrl.evaluation.representation.frame_index import FrameIndex, Ints
+from cdrl.evaluation.representation.probes import Kind, predict_across_people
+from cdrl.evaluation.representation.similarity import read_visemes
 
 MARGIN, GAIN = 0.10, 0.25
 """How far above chance a representation may be, and how far the raw features must be."""
 
-LARGEST = 2000  # rows that a probe sees in all
-_FEWEST = 15  # rows of a class, below which it is left out
+_MAX_ROWS = 2000  # rows that a probe sees in all
+_MIN_ROWS = 15  # rows of a class, below which it is left out
 
 
 @dataclass(frozen=True)
-class Task:
-    """Rows [n] with their class [n] (0 … classes − 1), the person and clip of each; `names` of the classes.
+class ProbeTask:
+    """Frames and the class that a probe reads from them."""
 
-    `reason`: why there is nothing to probe, where there is not.
-    """
-
-    rows: Ints
-    labels: NDArray[np.intp]
-    people: NDArray[np.str_]
-    clips: NDArray[np.str_]
+    cases: pd.DataFrame
+    """A frame a line: its `row`, `label` (0 … classes − 1), `person` and `clip`."""
     names: tuple[str, ...]
+    """Names of the classes."""
     reason: str = ""
+    """Why there is nothing to probe."""
+
+    @property
+    def rows(self) -> Ints:
+        """Rows [n] of the frames."""
+        return self.cases["row"].to_numpy(np.intp)
 
     @property
     def chance(self) -> float:
@@ -47,102 +50,76 @@ class Task:
         return 1 / (len(self.names) if len(self.names) > 1 else len(EMOTIONS))
 
 
-def emotion_task(moments: Moments, rows: Ints | None = None, seed: int = 0) -> Task:
-    """The emotion of speaking moments, out of those of the seven that at least two people show.
+def make_emotion_task(index: FrameIndex, allowed: Ints | None = None, seed: int = 0) -> ProbeTask:
+    """Ask for the emotion of speaking frames, out of those of the seven that at least two people show.
 
-    Where clips of one sentence in several emotions are there (made people), only those are taken: words that are said
-    in one emotion alone would give it away.
+    Where clips of one sentence in several emotions are there (synthetic people), only those are taken: words that are
+    said in one emotion alone would give it away.
     """
-    groups = {number for group in moments.groups() for number in group}
-    chosen = moments.of_clips(groups or range(len(moments.clips)))
-    labels = np.array([_emotion(moments, row) for row in chosen], np.intp)
-    return _task(moments, chosen, labels, dict(enumerate(EMOTIONS)), rows, seed)
+    groups = {number for group in index.content_groups() for number in group}
+    rows = index.rows_of(groups or range(len(index.clips)))
+    labels = label_emotions(index)[index.clip[rows]]
+    return _make_task(index, rows, labels, dict(enumerate(EMOTIONS)), allowed, seed)
 
 
-def viseme_task(moments: Moments, rows: Ints | None = None, seed: int = 0) -> Task:
-    """The viseme of speaking moments, by the truth of made clips."""
-    chosen = moments.of_clips([n for n, clip in enumerate(moments.clips) if clip.ground_truth is not None])
-    labels = np.array([_viseme(moments, row) for row in chosen], np.intp)
-    return _task(moments, chosen, labels, {number: f"viseme {number}" for number in set(labels.tolist())}, rows, seed)
+def make_viseme_task(index: FrameIndex, allowed: Ints | None = None, seed: int = 0) -> ProbeTask:
+    """Ask for the viseme of speaking frames, by the truth of synthetic clips."""
+    rows = index.rows_of([number for number, clip in enumerate(index.clips) if clip.ground_truth is not None])
+    labels = read_visemes(index, rows)
+    return _make_task(index, rows, labels, {label: f"viseme {label}" for label in set(labels.tolist())}, allowed, seed)
 
 
-def opening_task(moments: Moments, rows: Ints | None = None, seed: int = 0) -> Task:
-    """The mouth's opening of speaking moments in thirds of its own clip: what a viseme is where no truth is known.
+def make_opening_task(index: FrameIndex, allowed: Ints | None = None, seed: int = 0) -> ProbeTask:
+    """Ask for the mouth's opening in thirds of its own clip: what a viseme is where no truth is known.
 
     Thirds of each clip, so that an emotion that opens every mouth (surprise) tells nothing about them.
     """
-    opening = measure_mouth_opening(moments.landmarks)
-    chosen: list[Ints] = []
-    labels: list[Ints] = []
-    for number in range(len(moments.clips)):
-        inside = moments.of_clips([number])
-        if len(inside) >= 9:
-            chosen.append(inside)
-            labels.append(np.searchsorted(np.quantile(opening[inside], (1 / 3, 2 / 3)), opening[inside]))
-    none = np.zeros(0, np.intp)
+    opening = measure_mouth_opening(index.landmarks)
+    chosen = [rows for number in range(len(index.clips)) if len(rows := index.rows_of([number])) >= 9]
+    labels = [np.searchsorted(np.quantile(opening[rows], (1 / 3, 2 / 3)), opening[rows]) for rows in chosen]
     names = dict(enumerate(("narrow", "middle", "wide")))
-    return _task(moments, np.concatenate([none, *chosen]), np.concatenate([none, *labels]), names, rows, seed)
+    none = np.zeros(0, np.intp)
+    return _make_task(index, np.concatenate([none, *chosen]), np.concatenate([none, *labels]), names, allowed, seed)
 
 
-def read(task: Task, features: NDArray[np.floating], kind: Kind, seed: int = 0) -> Estimate:
-    """Balanced accuracy of a probe on people it was not trained on; `features` [n, d] of the task's rows."""
+def label_emotions(index: FrameIndex) -> Ints:
+    """Return each clip's emotion as an index of `EMOTIONS`; −1 for others."""
+    emotions = [clip.metadata.emotion for clip in index.clips]
+    return np.array([EMOTIONS.index(emotion) if emotion in EMOTIONS else -1 for emotion in emotions], np.intp)
+
+
+def probe_accuracy(task: ProbeTask, features: NDArray[np.floating], kind: Kind, seed: int = 0) -> Estimate:
+    """Measure a probe's balanced accuracy from features [n, d] of the task's rows, on people it was not trained on."""
     if task.reason:
         return missing(task.reason)
-    found = predict(features, task.labels, task.people, kind, seed)
-    classes = len(task.names)
-    confusions: dict[str, dict[str, NDArray[np.int64]]] = defaultdict(dict)
-    for clip in np.unique(task.clips):
-        inside = task.clips == clip
-        counts = np.zeros((classes, classes), np.int64)
-        np.add.at(counts, (task.labels[inside], found[inside]), 1)
-        confusions[str(task.people[inside][0])][str(clip)] = counts
-    return accuracy_estimate(confusions, "clips", seed)
+    labels, people = task.cases["label"].to_numpy(np.intp), task.cases["person"].to_numpy(str)
+    predicted = predict_across_people(features, labels, people, kind, seed)
+    return accuracy_estimate(task.cases.assign(predicted=predicted), len(task.names), "clips", seed)
 
 
-def _emotion(moments: Moments, row: int) -> int:
-    emotion = moments.clips[moments.clip[row]].metadata.emotion
-    return EMOTIONS.index(emotion) if emotion in EMOTIONS else -1
-
-
-def _viseme(moments: Moments, row: int) -> int:
-    truth = moments.clips[moments.clip[row]].ground_truth
-    return -1 if truth is None else int(truth.visemes[moments.frame[row]])
-
-
-def _task(
-    moments: Moments, chosen: Ints, labels: Ints, names: Mapping[int, str], allowed: Ints | None, seed: int
-) -> Task:
+def _make_task(
+    index: FrameIndex, rows: Ints, labels: Ints, names: Mapping[int, str], allowed: Ints | None, seed: int
+) -> ProbeTask:
     """Classes that enough people show, thinned to an equal number of rows of each."""
-    kept = labels >= 0
-    if allowed is not None:
-        kept &= np.isin(chosen, allowed)
-    chosen, labels = chosen[kept], labels[kept]
-    people = np.array([person_of(moments.clips[moments.clip[row]]) for row in chosen], str)
-    clips = np.array([moments.clips[moments.clip[row]].metadata.id for row in chosen], str)
-    everybody = len(set(people.tolist()))
-    shown = [
-        label
-        for label in np.unique(labels)
-        if (labels == label).sum() >= _FEWEST and len(set(people[labels == label].tolist())) >= 2
-    ]
-    found = tuple(names[int(label)] for label in shown)
-    if everybody < 2:
-        reason = "a probe needs two people, one to be trained on and another to be read"
-        return Task(chosen[:0], labels[:0], people[:0], clips[:0], found, f"{reason}; there is {everybody}")
+    cases = index.table(rows, row=rows, label=labels)
+    cases = cases[(labels >= 0) & (np.isin(rows, allowed) if allowed is not None else True)]
+    people = cases["person"].nunique()
+    classes = cases.groupby("label").agg(rows=("row", "size"), people=("person", "nunique"))
+    shown = classes.index[(classes["rows"] >= _MIN_ROWS) & (classes["people"] >= 2)].tolist()
+    chosen = tuple(names[int(label)] for label in shown)
+    if people < 2:
+        reason = f"a probe needs two people, one to be trained on and another to be read; there is {people}"
+        return ProbeTask(cases[:0], chosen, reason)
     if len(shown) < 2:
-        return Task(chosen[:0], labels[:0], people[:0], clips[:0], found, "fewer than two classes that two people show")
+        return ProbeTask(cases[:0], chosen, "fewer than two classes that two people show")
     random = np.random.default_rng(seed)
-    each = LARGEST // len(shown)
-    parts = [_thinned(np.flatnonzero(labels == label), people, each, random) for label in shown]
-    rows = np.concatenate(parts)
-    new = np.concatenate([np.full(len(part), number, np.intp) for number, part in enumerate(parts)])
-    order = np.argsort(chosen[rows], kind="stable")
-    rows = rows[order]
-    return Task(chosen[rows], new[order], people[rows], clips[rows], found)
+    most = _MAX_ROWS // len(shown)
+    parts = [_thin(cases[cases["label"] == label], most, random).assign(label=k) for k, label in enumerate(shown)]
+    return ProbeTask(pd.concat(parts).sort_values("row", kind="stable", ignore_index=True), chosen)
 
 
-def _thinned(rows: Ints, people: NDArray[np.str_], most: int, random: np.random.Generator) -> Ints:
-    """At most `most` of the rows, from as many people as evenly as there are."""
-    queues = [random.permutation(rows[people[rows] == name]) for name in np.unique(people[rows])]
-    turns = np.concatenate([np.arange(len(queue)) for queue in queues])
-    return np.concatenate(queues)[np.argsort(turns, kind="stable")][:most]
+def _thin(cases: pd.DataFrame, most: int, random: np.random.Generator) -> pd.DataFrame:
+    """At most `most` of the cases, from as many people as evenly as there are."""
+    shuffled = pd.concat([own.iloc[random.permutation(len(own))] for _, own in cases.groupby("person")])
+    turns = shuffled.groupby("person").cumcount().to_numpy()
+    return shuffled.iloc[np.argsort(turns, kind="stable")][:most]

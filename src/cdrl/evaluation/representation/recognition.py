@@ -1,90 +1,95 @@
-"""Recognising the emotion of people not trained on: clips, single frames, and grey pictures of the FER kind.
+"""Recognizing the emotion of people not trained on: clips, single frames, and FER-2013 images.
 
 A clip's class is that of the mean of its frames' logits. The number is balanced accuracy: the mean over the emotions of
-the share of their clips that is recognised, so that a frequent emotion counts no more than a rare one.
+the share of their clips that is recognized, so that a frequent emotion counts no more than a rare one.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from cdrl.datasets.fer import FerImages, read_fer
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import InputError
-from cdrl.evaluation.representation.estimates import UNKNOWN, Estimate, accuracy_estimate, missing
-from cdrl.evaluation.representation.features import BATCH, EmotionFeatures, EmotionModel, emotion_of
-from cdrl.evaluation.representation.moments import Moments, person_of
-from cdrl.representations.encoders import as_images
+from cdrl.evaluation.estimates import UNKNOWN, Estimate, accuracy_estimate, count_confusions, missing
+from cdrl.evaluation.representation.features import BATCH, EmotionClassifier, EmotionFeatures, represent_emotion
+from cdrl.evaluation.representation.frame_index import FrameIndex
+from cdrl.evaluation.representation.leakage import label_emotions
+from cdrl.representations.encoders import images_to_tensor
 
 _CROP = 224
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """Balanced accuracy `found`, and the counts [7, 7], true emotion by row, in the order of `EMOTIONS`."""
+    """How well emotions are recognized."""
 
-    found: Estimate
+    estimate: Estimate
+    """Balanced accuracy."""
     confusion: NDArray[np.int64]
+    """Counts [7, 7], true emotion by row, in the order of `EMOTIONS`."""
+
+    @classmethod
+    def from_cases(cls, cases: pd.DataFrame, what: str) -> Recognition:
+        """Count cases: columns `person`, `clip` (or another `what`), `label` and `predicted`."""
+        whole = count_confusions(cases, np.zeros(len(cases), np.intp), len(EMOTIONS))[0]
+        return cls(accuracy_estimate(cases, len(EMOTIONS), what), whole)
 
     @property
     def recall(self) -> dict[str, float | None]:
-        """Share recognised of each emotion; None where none was shown."""
+        """Share recognized of each emotion; None where none was shown."""
         cases = self.confusion.sum(1)
         return {name: float(self.confusion[k, k] / cases[k]) if cases[k] else None for k, name in enumerate(EMOTIONS)}
 
 
-def recognise(moments: Moments, seen: EmotionFeatures, whole_clips: bool) -> Recognition:
-    """The labelled clips of a block, one verdict a clip or one a frame."""
-    counts: dict[str, dict[str, NDArray[np.int64]]] = defaultdict(dict)
-    for number, clip in enumerate(moments.clips):
-        inside = moments.clip[seen.rows] == number
-        if clip.metadata.emotion not in EMOTIONS or not inside.any():
-            continue
-        logits = seen.logits[inside]
-        verdicts = (logits.mean(0, keepdims=True) if whole_clips else logits).argmax(1)
-        confusion = np.zeros((7, 7), np.int64)
-        np.add.at(confusion, (EMOTIONS.index(clip.metadata.emotion), verdicts), 1)
-        counts[person_of(clip)][clip.metadata.id] = confusion
-    if not counts:
-        return Recognition(missing("no clip of them is labelled with one of the seven emotions"), np.zeros((7, 7), int))
-    total = np.sum([matrix for clips in counts.values() for matrix in clips.values()], axis=0)
-    return Recognition(accuracy_estimate(counts), total)
+def recognize(index: FrameIndex, features: EmotionFeatures, whole_clips: bool) -> Recognition:
+    """Recognize the emotion of a block's labelled clips, clip by clip or frame by frame."""
+    rows, logits = features.rows, features.logits
+    if whole_clips:
+        numbers, first = np.unique(index.clip[rows], return_index=True)
+        logits = np.stack([logits[index.clip[rows] == number].mean(0) for number in numbers])
+        rows = rows[first]
+    cases = index.table(rows, label=label_emotions(index)[index.clip[rows]], predicted=logits.argmax(1))
+    labelled = cases[cases["label"] >= 0]
+    if labelled.empty:
+        reason = "no clip of them is labelled with one of the seven emotions"
+        return Recognition(missing(reason), np.zeros((len(EMOTIONS),) * 2, np.int64))
+    return Recognition.from_cases(labelled, "clips")
 
 
-def grey_test(path: Path) -> FerImages:
-    """The test split of a file of grey faces. Raises like `read_fer`, and InputError where there is none."""
-    found = read_fer(path).select("test")
-    if not len(found.images):
-        raise InputError(f"{path}: holds no grey test pictures (split: test)")
-    return found
+def read_fer_test(path: Path) -> FerImages:
+    """Read the test split of a file of FER-2013 images.
+
+    Raises:
+        InputError: There is no such split, or what `read_fer` raises.
+    """
+    test = read_fer(path).select("test")
+    if not len(test.images):
+        raise InputError(f"{path}: holds no FER test images (split: test)")
+    return test
 
 
 @torch.inference_mode()
-def recognise_fer(model: EmotionModel, faces: FerImages, advance: Callable[[int], None]) -> Recognition:
-    """Grey faces, enlarged to the size of a crop."""
-    confusion = np.zeros((7, 7), np.int64)
-    each: dict[str, NDArray[np.int64]] = {}
+def recognize_fer(model: EmotionClassifier, faces: FerImages, advance: Callable[[int], None]) -> Recognition:
+    """Recognize the emotion of gray faces, enlarged to the size of a crop."""
+    predicted: list[int] = []
     for start in range(0, len(faces.images), BATCH):
-        large = [enlarge(picture) for picture in faces.images[start : start + BATCH]]
-        verdicts = emotion_of(model, as_images(np.stack(large)))[2].argmax(1).tolist()
-        for place, (emotion, verdict) in enumerate(zip(faces.emotion[start : start + BATCH], verdicts, strict=True)):
-            single = np.zeros((7, 7), np.int64)
-            single[emotion, verdict] = 1
-            each[str(start + place)] = single
-            confusion += single
-        advance(len(large))
-    return Recognition(accuracy_estimate({UNKNOWN: each}, "pictures"), confusion)
+        images = np.stack([enlarge(image) for image in faces.images[start : start + BATCH]])
+        predicted += represent_emotion(model, images_to_tensor(images))[2].argmax(1).tolist()
+        advance(len(images))
+    columns = {"clip": range(len(predicted)), "label": faces.emotion, "predicted": predicted}
+    return Recognition.from_cases(pd.DataFrame({"person": UNKNOWN, **columns}), "pictures")
 
 
-def enlarge(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A grey face [h, w] as RGB [224, 224, 3]."""
-    large = cv2.resize(picture, (_CROP, _CROP), interpolation=cv2.INTER_CUBIC)
+def enlarge(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Enlarge a gray face [h, w] to RGB [224, 224, 3]."""
+    large = cv2.resize(image, (_CROP, _CROP), interpolation=cv2.INTER_CUBIC)
     return np.repeat(large[..., None], 3, 2)

@@ -2,147 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
 from rich.table import Table
 
-from cdrl.evaluation.representation import content, emotion
-from cdrl.evaluation.representation.estimates import Row
-from cdrl.evaluation.representation.features import FIXED, OWN, SHUFFLED, SILENT
-from cdrl.evaluation.representation.moments import REAL, SYNTHETIC
-from cdrl.evaluation.representation.pictures import Picture
+from cdrl.evaluation.estimates import Measurement
 
 MODELS = ("content", "emotion")
-"""The names of what is judged; every other name is an ablation's."""
+"""The names of what is measured; every other name is an ablation's."""
 
-HEADINGS = ("measure", "people", "with", "value", "95 % interval, over", "n", "bar", "verdict")
-
-_CORE = (
-    (content.SAME, SYNTHETIC, OWN),
-    (content.OTHER, SYNTHETIC, OWN),
-    (content.RETRIEVAL, SYNTHETIC, OWN),
-    (content.RETRIEVAL, SYNTHETIC, FIXED),
-    (content.RETRIEVAL, SYNTHETIC, SHUFFLED),
-    (content.RETRIEVAL, SYNTHETIC, SILENT),
-    (content.SHUT, SYNTHETIC, OWN),
-    (content.LOOKS, SYNTHETIC, OWN),
-    (content.EMOTION_READ, SYNTHETIC, f"linear, {OWN}"),
-    (content.EMOTION_READ, SYNTHETIC, f"small network, {OWN}"),
-    (emotion.RECOGNISED, REAL, emotion.CLIPS),
-    (emotion.RECOGNISED, emotion.FER, emotion.PICTURES),
-    (emotion.RECOGNISED, SYNTHETIC, emotion.CLIPS),
-    (emotion.VISEME_READ, SYNTHETIC, "linear"),
-    (emotion.VISEME_READ, SYNTHETIC, "small network"),
-)
-"""What the ablations are compared by: measure, people, condition; and retrieval on each real data set."""
+HEADINGS = ("measure", "people", "with", "value", "95 % interval, over", "n", "threshold", "verdict")
 
 
-@dataclass(frozen=True)
-class Report:
-    """All rows, `details` for JSON, and pictures by name."""
+@dataclass
+class Results:
+    """What has been measured so far, and in the end the report."""
 
-    rows: tuple[Row, ...]
-    details: Mapping[str, Any]
-    pictures: Mapping[str, Picture]
+    rows: list[Measurement] = field(default_factory=list)
+    """Measurements of the models and of their ablations."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What else the JSON file holds."""
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """Further tables of texts in the Markdown file, by their titles."""
+    compared: tuple[tuple[str, str, str], ...] = ()
+    """What ablations are compared by: measure, people, condition."""
 
     @property
-    def judged(self) -> list[Row]:
-        """The rows of what is judged, without ablations."""
+    def shipped(self) -> list[Measurement]:
+        """The rows of what is measured, without ablations."""
         return [row for row in self.rows if row.model in MODELS]
 
     def verdicts(self) -> dict[str, int]:
-        """How many bars were met, missed, and could not be measured."""
-        met = [row.bar.met(row.found) for row in self.judged if row.bar]
-        return {"met": met.count(True), "missed": met.count(False), "not measured": met.count(None)}
+        """Count the thresholds that were passed, failed, and could not be measured."""
+        verdicts = [row.threshold.verdict(row.estimate) for row in self.shipped if row.threshold]
+        return {name: verdicts.count(name) for name in ("pass", "fail", "not measured")}
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the pictures."""
+        """Return everything."""
         return {
             "verdicts": self.verdicts(),
-            "rows": [row.to_json() for row in self.judged],
+            "rows": [row.to_json() for row in self.shipped],
             "ablations": [row.to_json() for row in self.rows if row.model not in MODELS],
             **self.details,
         }
 
+    def ablations(self) -> pd.DataFrame:
+        """Compare the ablations: a measure a line, a model a column; no line where there are no ablations."""
+        names = list(dict.fromkeys(row.model for row in self.rows if row.model not in MODELS))
+        cells = {(row.key, row.model if row.model in names else "shipped"): row for row in self.rows}
+        lines = []
+        for key in self.compared:
+            if any((key, name) in cells for name in names):
+                ours = cells.get((key, "shipped"))
+                values = {
+                    name: format_number(cells[key, name].estimate.value)
+                    for name in ("shipped", *names)
+                    if (key, name) in cells
+                }
+                threshold = str(ours.threshold or "") if ours else ""
+                lines.append(
+                    {**dict(zip(("measure", "people", "with"), key, strict=True)), **values, "threshold": threshold}
+                )
+        return pd.DataFrame(lines, columns=["measure", "people", "with", "shipped", *names, "threshold"]).fillna("")
 
-def screen(report: Report) -> Table:
-    """The table for the terminal."""
-    table = Table(title="The representations, on people they never saw", title_justify="left")
-    for heading in HEADINGS:
-        table.add_column(heading)
-    style = {"met": "green", "missed": "red", "not measured": "yellow", "": "dim"}
-    for row in report.judged:
-        cells = _cells(row)
-        table.add_row(*cells, style=style[cells[-1]])
-    return table
-
-
-def ablations(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines: what the ablations change, one column a model; no lines where there are none."""
-    names = list(dict.fromkeys(row.model for row in report.rows if row.model not in MODELS))
-    found = {(row.model, row.measure, row.people, row.condition): row for row in report.rows}
-    real = [
-        (row.measure, row.people, row.condition)
-        for row in report.judged
-        if row.measure == content.RETRIEVAL and row.people.startswith(f"{REAL}:") and row.bar
-    ]
-    lines = []
-    for measure, people, condition in (*_CORE, *real) if names else ():
-        ours = next(
-            (found[m, measure, people, condition] for m in MODELS if (m, measure, people, condition) in found), None
-        )
-        others = [found.get((name, measure, people, condition)) for name in names]
-        if any(others):
-            values = [_number(row.found.value) if row else "" for row in (ours, *others)]
-            lines.append([measure, people, condition, *values, str(ours.bar) if ours and ours.bar else ""])
-    return ["measure", "people", "with", "shipped", *names, "bar"], lines
+    def table(self) -> pd.DataFrame:
+        """Tabulate the rows of what is measured as `HEADINGS`, every cell as text."""
+        return pd.DataFrame([_cells(row) for row in self.shipped], columns=list(HEADINGS))
 
 
-def markdown(report: Report) -> str:
-    """The report as Markdown: the verdicts, every row, ablations, sentences, recall of each emotion."""
-    counts = report.verdicts()
-    said = ", ".join(f"{count} {name}" for name, count in counts.items())
-    text = ["# The representations, on people they never saw", "", f"Bars: {said}.", ""]
-    text += [f"- {name}: {value}" for name, value in report.details.get("data", {}).items()]
-    text += ["", *_table(HEADINGS, [_cells(row) for row in report.judged])]
-    headings, lines = ablations(report)
-    if lines:
-        text += ["## Ablations", "", *_table(headings, lines)]
-    sentences = report.details.get("sentences", [])
-    if sentences:
-        text += ["## Free sentences, and the class whose prompt is nearest", ""]
-        shown = [
-            [s["sentence"], s["meant"], s["nearest"], _number(s["cosine"]), s["then"], _number(s["its cosine"])]
-            for s in sentences
-        ]
-        text += _table(("sentence", "meant", "nearest", "cosine", "then", "cosine"), shown)
-    recall = report.details.get("recall", {})
-    if recall:
-        text += ["## Share recognised of each emotion", ""]
-        emotions = list(next(iter(recall.values())))
-        text += _table(("", *emotions), [[name, *map(_number, values.values())] for name, values in recall.items()])
+def screen_tables(results: Results) -> list[Table]:
+    """Return the tables for the terminal: the measures, and the ablations where there are any."""
+    styles = {"pass": "green", "fail": "red", "not measured": "yellow", "": "dim"}
+    tables = [("The representations, on people they never saw", results.table()), ("Ablations", results.ablations())]
+    shown = []
+    for title, frame in tables:
+        if len(frame):
+            table = Table(*frame.columns, title=title, title_justify="left")
+            for cells in frame.itertuples(index=False):
+                table.add_row(*cells, style=styles[cells[-1]] if "verdict" in frame else None)
+            shown.append(table)
+    return shown
+
+
+def write_markdown(results: Results) -> str:
+    """Write the report as Markdown: the verdicts, every row, ablations, and further tables."""
+    verdicts = ", ".join(f"{count} {name}" for name, count in results.verdicts().items())
+    text = ["# The representations, on people they never saw", "", f"Thresholds: {verdicts}.", ""]
+    text += [f"- {name}: {value}" for name, value in results.details.get("data", {}).items()]
+    text += ["", *markdown_table(results.table())]
+    for title, frame in {"Ablations": results.ablations(), **results.tables}.items():
+        if len(frame):
+            text += [f"## {title}", "", *markdown_table(frame)]
     return "\n".join(text).rstrip() + "\n"
 
 
-def _cells(row: Row) -> list[str]:
-    found = row.found
-    if found.value is None:
-        verdict = "not measured" if row.bar else ""
-        return [row.measure, row.people, row.condition, "–", found.reason, "", str(row.bar or ""), verdict]
-    interval = f"[{_number(found.low)}, {_number(found.high)}] {found.unit}" if found.low is not None else "–"
-    chance = f" (chance {_number(row.chance)})" if row.chance is not None else ""
-    verdict = {True: "met", False: "missed", None: "not measured"}[row.bar.met(found)] if row.bar else ""
-    count = f"{found.count} of {len(found.people)}"
-    bar = str(row.bar or "")
-    return [row.measure, row.people, row.condition, _number(found.value) + chance, interval, count, bar, verdict]
+def markdown_table(frame: pd.DataFrame) -> list[str]:
+    """Write a table of texts as lines of Markdown."""
+    rows = [frame.columns, *frame.itertuples(index=False)]
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return [lines[0], "|" + " --- |" * len(frame.columns), *lines[1:], ""]
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _cells(row: Measurement) -> Sequence[str]:
+    estimate, threshold = row.estimate, str(row.threshold or "")
+    verdict = row.threshold.verdict(estimate) if row.threshold else ""
+    if estimate.value is None:
+        return [*row.key, "–", estimate.reason, "", threshold, verdict]
+    low, high = format_number(estimate.low), format_number(estimate.high)
+    interval = f"[{low}, {high}] {estimate.unit}" if estimate.low is not None else "–"
+    chance = f" (chance {format_number(row.chance)})" if row.chance is not None else ""
+    count = f"{estimate.count} of {len(estimate.people)}"
+    return [*row.key, format_number(estimate.value) + chance, interval, count, threshold, verdict]
 
 
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    head = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    return [*head, *("| " + " | ".join(line) + " |" for line in lines), ""]
+def format_number(value: float | None) -> str:
+    """Write a number with three decimals; a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"

@@ -7,137 +7,102 @@ its health check on people not trained on is ≥ .95 and ≤ .011.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from cdrl.evaluation.representation.estimates import Values
-from cdrl.evaluation.representation.moments import APART, Ints, Moments, person_of
+from cdrl.evaluation.representation.frame_index import MIN_GAP, FrameIndex, Ints, name_person, pick_evenly
 
-PER_GROUP = 40  # pairs of moments taken of each pair of clips, evenly
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of rows: `first` [n], `second` [n], and of which person and clip (or pair of clips) each one is."""
-
-    first: Ints
-    second: Ints
-    person: tuple[str, ...]
-    group: tuple[str, ...]
-
-    def values(self, vectors: NDArray[np.float32]) -> Values:
-        """Cosines of unit vectors [N, D], sorted by person and clip; pairs that touch a row of NaN are left out."""
-        cosine = np.einsum("nd,nd->n", vectors[self.first], vectors[self.second])
-        return sort_values(cosine, self.person, self.group)
-
-    def where(self, kept: NDArray[np.bool_]) -> Pairs:
-        """Only the pairs for which `kept` [n] is true."""
-        index = np.flatnonzero(kept)
-        names = {"person": tuple(self.person[i] for i in index), "group": tuple(self.group[i] for i in index)}
-        return replace(self, first=self.first[index], second=self.second[index], **names)
+_PER_GROUP = 40  # pairs of frames of each pair of clips, evenly
 
 
-def sort_values(numbers: NDArray[np.floating], person: tuple[str, ...], group: tuple[str, ...]) -> Values:
-    """Person → group → numbers; NaN is left out."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for number, who, where in zip(numbers, person, group, strict=True):
-        if np.isfinite(number):
-            found[who][where].append(float(number))
-    return found
+def cosine_values(pairs: pd.DataFrame, vectors: NDArray[np.float32]) -> pd.DataFrame:
+    """Compute the cosine of each pair's unit vectors [N, D] as the column `value`; NaN where a vector is missing."""
+    return pairs.assign(value=np.einsum("nd,nd->n", vectors[pairs["first"]], vectors[pairs["second"]]))
 
 
-def emotion_pairs(moments: Moments) -> Iterator[tuple[int, int]]:
-    """Unordered pairs of clips of one person and sentence in two different emotions."""
-    for group in moments.groups():
-        for place, first in enumerate(group):
-            for second in group[place + 1 :]:
-                if moments.clips[first].metadata.emotion != moments.clips[second].metadata.emotion:
-                    yield first, second
+def iter_emotion_pairs(index: FrameIndex) -> Iterator[tuple[int, int]]:
+    """Yield unordered pairs of clips of one person and sentence in two different emotions."""
+    for group in index.content_groups():
+        for first, second in combinations(group, 2):
+            if index.clips[first].metadata.emotion != index.clips[second].metadata.emotion:
+                yield first, second
 
 
-def same_content(moments: Moments) -> Pairs:
-    """The same moment of what is said, in two emotions of the same person."""
-    rows: list[Ints] = []
-    person: list[str] = []
-    group: list[str] = []
-    for first, second in emotion_pairs(moments):
-        found = moments.matches(first, second)
-        found = found[np.unique(np.linspace(0, len(found) - 1, min(PER_GROUP, len(found))).astype(np.intp))]
-        rows.append(found)
-        facts = moments.clips[first].metadata, moments.clips[second].metadata
-        person += [person_of(moments.clips[first])] * len(found)
-        group += [f"{facts[0].id} & {facts[1].id}"] * len(found)
-    pairs = np.concatenate([np.zeros((0, 2), np.intp), *rows])
-    return Pairs(pairs[:, 0], pairs[:, 1], tuple(person), tuple(group))
+def find_same_content(index: FrameIndex) -> pd.DataFrame:
+    """Find frames of the same moment of what is said in two emotions of one person.
+
+    Returns:
+        A pair a line: rows `first` and `second`, `person`, and `clip`, which names both clips.
+    """
+    tables = [_pair_table(index, np.zeros((0, 2), np.intp))]
+    for first, second in iter_emotion_pairs(index):
+        names = " & ".join(index.clips[number].metadata.id for number in (first, second))
+        tables.append(_pair_table(index, index.align(first, second, _PER_GROUP)).assign(clip=names))
+    return pd.concat(tables, ignore_index=True)
 
 
-def other_content(moments: Moments, seed: int = 0) -> Pairs:
-    """Two different moments of the same person in the same emotion, both speaking.
+def find_other_content(index: FrameIndex, seed: int = 0) -> pd.DataFrame:
+    """Find pairs of different moments of one person in one emotion, both speaking.
 
     The second one is at least 0.2 s away in the same clip, or in a clip with other words. Another take of the same
     words is left out: it holds the first moment again.
+
+    Returns:
+        A pair a line: rows `first` and `second`, `person` and `clip` of the first.
     """
     random = np.random.default_rng(seed)
-    first: list[Ints] = []
-    second: list[Ints] = []
-    person: list[str] = []
-    group: list[str] = []
-    for number, clip in enumerate(moments.clips):
-        rows = moments.of_clips([number])
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(PER_GROUP, len(rows))).astype(np.intp))]
-        others = moments.of_clips(other_sentences(moments, number, clip.metadata.emotion))
-        for row in rows:
-            pool = np.concatenate([away(moments, row, moments.of_clips([number])), others])
+    pairs: list[tuple[int, int]] = []
+    for number, clip in enumerate(index.clips):
+        others = index.rows_of(find_other_sentences(index, number, clip.metadata.emotion))
+        for row in pick_evenly(index.rows_of([number]), _PER_GROUP):
+            pool = np.concatenate([drop_near(index, row, index.rows_of([number])), others])
             if len(pool):
-                first.append(np.array([row]))
-                second.append(random.choice(pool, 1))
-                person.append(person_of(clip))
-                group.append(clip.metadata.id)
-    none = np.zeros(0, np.intp)
-    return Pairs(np.concatenate([none, *first]), np.concatenate([none, *second]), tuple(person), tuple(group))
+                pairs.append((int(row), int(random.choice(pool, 1)[0])))
+    return _pair_table(index, np.array(pairs, np.intp).reshape(-1, 2))
 
 
-def away(moments: Moments, row: int, rows: Ints) -> Ints:
-    """Those of `rows` (of the same clip as `row`) that are at least 0.2 s from it."""
-    found: Ints = rows[np.abs(moments.time[rows] - moments.time[row]) >= APART - 1e-6]
-    return found
+def _pair_table(index: FrameIndex, pairs: Ints) -> pd.DataFrame:
+    return index.table(pairs[:, 0], first=pairs[:, 0], second=pairs[:, 1])
 
 
-def other_sentences(moments: Moments, clip: int, emotion: str) -> list[int]:
-    """Clips of the same person in `emotion` that certainly have other words than clip number `clip`."""
-    own = moments.clips[clip]
+def drop_near(index: FrameIndex, row: int, rows: Ints) -> Ints:
+    """Drop those of `rows` (of the same clip as `row`) that are less than 0.2 s from it."""
+    far: Ints = rows[np.abs(index.time[rows] - index.time[row]) >= MIN_GAP - 1e-6]
+    return far
+
+
+def find_other_sentences(index: FrameIndex, clip: int, emotion: str) -> list[int]:
+    """Find the clips of the same person in `emotion` that certainly have other words than clip number `clip`."""
+    own = index.clips[clip]
     return [
         number
-        for number, other in enumerate(moments.clips)
-        if person_of(other) == person_of(own)
+        for number, other in enumerate(index.clips)
+        if name_person(other) == name_person(own)
         and other.metadata.emotion == emotion
         and own.metadata.sentence_id
         and other.metadata.sentence_id
         and other.metadata.sentence_id != own.metadata.sentence_id
-        and not _neighbours(own.metadata.sentence) & _neighbours(other.metadata.sentence)
+        and not _word_pairs(own.metadata.sentence) & _word_pairs(other.metadata.sentence)
     ]
 
 
-def _neighbours(sentence: str) -> set[tuple[str, str]]:
+def _word_pairs(sentence: str) -> set[tuple[str, str]]:
     """Pairs of words that follow one another: two sentences that share one hold the same moments there."""
-    words = re.findall(r"[a-z']+", sentence.lower())
-    return set(pairwise(words))
+    return set(pairwise(re.findall(r"[a-z']+", sentence.lower())))
 
 
-def other_viseme(moments: Moments, pairs: Pairs) -> Pairs:
-    """Those of the pairs in which the mouth really makes another shape, by the truth of made clips."""
+def select_other_visemes(index: FrameIndex, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Select the pairs in which the mouth really makes another shape, by the truth of synthetic clips."""
+    one, two = (read_visemes(index, pairs[side].to_numpy()) for side in ("first", "second"))
+    return pairs[(one != two) & (one >= 0) & (two >= 0)]
 
-    def viseme(rows: Ints) -> Ints:
-        found = []
-        for row in rows:
-            truth = moments.clips[moments.clip[row]].ground_truth
-            found.append(-1 if truth is None else int(truth.visemes[moments.frame[row]]))
-        return np.array(found, np.intp)
 
-    one, two = viseme(pairs.first), viseme(pairs.second)
-    return pairs.where((one != two) & (one >= 0) & (two >= 0))
+def read_visemes(index: FrameIndex, rows: Ints) -> Ints:
+    """Read the viseme [n] of each row from the truth of synthetic clips; −1 where none is known."""
+    truths = [index.clips[index.clip[row]].ground_truth for row in rows]
+    frames = index.frame[rows]
+    return np.array([-1 if t is None else int(t.visemes[f]) for t, f in zip(truths, frames, strict=True)], np.intp)

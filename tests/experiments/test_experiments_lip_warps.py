@@ -1,21 +1,16 @@
-"""The warps that shut and open lips in a picture do what they say, to the eye of the landmark detector."""
+"""The warps that close and open lips in a picture do what they say, to the eye of the landmark detector."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from cdrl.evaluation.representation.mouths import (
-    AMOUNTS,
-    brows_moved,
-    opening_shifts,
-    seen_opening,
-    shut,
-)
+
 from cdrl.face.apertures import lips
 from cdrl.face.landmarks import BundleDetector, Region, StillImage
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read
+from experiments.lip_warps import AMOUNTS, close_lips, compute_opening_shifts, detect_opening, raise_brows
 
 SIZE = 224
 
@@ -34,22 +29,24 @@ def spoken(sample):
     return detector, picture, found.points
 
 
-def test_lips_are_shut_and_the_control_leaves_them(spoken):
+def test_lips_are_closed_and_the_control_leaves_them(spoken):
     detector, picture, points = spoken
-    closed, size = shut(picture, points)
-    before, after = (seen_opening(detector, seen, points) for seen in (picture, closed))
+    closed, size = close_lips(picture, points)
+    before, after = (detect_opening(detector, seen, points) for seen in (picture, closed))
     assert before > 0.05
     assert after < 0.35 * before
-    moved = brows_moved(picture, points, size)
-    assert seen_opening(detector, moved, points) == pytest.approx(before, rel=0.1)
+    moved = raise_brows(picture, points, size)
+    assert detect_opening(detector, moved, points) == pytest.approx(before, rel=0.1)
     change = np.abs(moved.astype(int) - picture)
     assert change[140:].mean() < 0.05 * change[:100].mean()
 
 
-def test_amounts_open_and_shut(spoken):
+def test_amounts_open_and_close(spoken):
     _, picture, points = spoken
-    shifts = opening_shifts(picture.shape, points, widest=2.0)
+    shifts = compute_opening_shifts(picture.shape, points, widest=2.0)
     assert shifts.shape == (len(AMOUNTS), SIZE, SIZE, 2)
     assert not shifts[AMOUNTS.index(0.0)].any()
-    chin = points[17, :2].round().astype(int)  # below the lower lip: pixels come from below to shut, from above to open
+    chin = (
+        points[17, :2].round().astype(int)
+    )  # below the lower lip: pixels come from below to close, from above to open
     assert shifts[0, chin[1], chin[0], 1] > 0 > shifts[-1, chin[1], chin[0], 1]
