@@ -35,10 +35,10 @@ FAST = {
     *("test_emotions", "test_plan", "test_timecodes", "test_project", "test_files", "test_assets", "test_cli"),
     *("test_default_output", "test_doctor", "test_records", "test_batch_jobs", "test_batch_memory"),
     *("test_media_errors", "test_media_prefetch", "test_media_times", "test_media_tracks", "test_media_pictures"),
-    *("test_face_apertures", "test_face_expression", "test_face_mesh", "test_face_pose", "test_face_tracking"),
-    *("test_manipulation_edit", "test_manipulation_person", "test_manipulation_prior", "test_provenance_labels"),
+    *("test_face_apertures", "test_face_mesh", "test_face_pose", "test_face_tracking"),
+    *("test_manipulation_estimation", "test_manipulation_manipulator", "test_manipulation_person"),
     *("test_rendering_flow", "test_rendering_mouth", "test_rendering_raster", "test_rendering_render"),
-    *("test_rendering_texture", "test_app_sessions"),
+    *("test_rendering_texture", "test_app_sessions", "test_manipulation_prior", "test_provenance_labels"),
 }
 
 

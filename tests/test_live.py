@@ -180,7 +180,7 @@ def editor():
 
 def live_editor(editor, amounts):
     manipulator = editor.manipulator(EditPlan.parse("happy"), {}, Limits())
-    return LiveEditor(editor.expression_model, manipulator, EmotionControl(amounts))
+    return LiveEditor(editor.prior, manipulator, EmotionControl(amounts))
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ class Scene:
         detector, seen = BundleDetector(), list[Moment]()
         tracker = FaceTracker(detector, face)
         with read(path, limits, stop=OBSERVED_SECONDS) as reader:
-            people = estimate_people(_first_of(reader, tracker, seen), tracker, editor.expression_model)
+            people = estimate_people(_first_of(reader, tracker, seen), tracker, editor.prior)
         first = next((moment for moment in seen if _track(moment, detector, face)), None)
         if first is None:
             first = _look_on(path, detector, face, limits, wanted)

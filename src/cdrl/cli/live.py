@@ -85,7 +85,7 @@ def run(options: Options) -> int:
             {} if idle else amounts, request.intensity, () if request.reference is None else (REFERENCE,)
         )
         manipulator = editor.manipulator(request.plan, request.enroll, options.limits)
-        live = LiveEditor(editor.expression_model, manipulator, control, request.face)
+        live = LiveEditor(editor.prior, manipulator, control, request.face)
     except BaseException:
         capture.close()
         raise

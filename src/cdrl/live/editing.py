@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from cdrl.face.expression import ExpressionModel
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.live.controls import EmotionControl
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import OBSERVATION_INTERVAL, Person, PersonEstimator, interpolate
+from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import Frame
 from cdrl.pipeline.frame_editor import EditedFrame, FrameEditor
 from cdrl.pipeline.stages import EditStages
@@ -37,18 +37,18 @@ class LiveEditor:
     """Edits frames that come in order, some of which may be missing."""
 
     def __init__(
-        self, model: ExpressionModel, manipulator: Manipulator, control: EmotionControl, face: str = "largest"
+        self, prior: EmotionPrior, manipulator: Manipulator, control: EmotionControl, face: str = "largest"
     ) -> None:
         """Compose the stages.
 
         Args:
-            model: Estimates people.
+            prior: Says how people and emotions differ.
             manipulator: Turns amounts of emotion into changes of expression.
             control: Says what is to be shown.
             face: Which of several faces is edited; see `cdrl.face.selection`.
         """
         self.control = control
-        self._model = model
+        self._prior = prior
         self._detector = BundleDetector()
         tracker = FaceTracker(self._detector, face)
         self._stages = EditStages(tracker, self._weights_at, self._update_person, FrameEditor(manipulator))
@@ -73,7 +73,7 @@ class LiveEditor:
     def _reset_person(self, shot: int) -> None:
         """Forget who was seen: who comes now is a stranger."""
         self._shot = shot
-        self._estimator = PersonEstimator(self._model)
+        self._estimator = PersonEstimator(self._prior)
         self._state: _PersonState | None = None
 
     def _update_person(self, frame: Frame, track: Track) -> Person | None:

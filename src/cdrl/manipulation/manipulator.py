@@ -17,7 +17,7 @@ from cdrl.manipulation.expression_change import (
     apply_shading,
     mouth_component,
 )
-from cdrl.manipulation.person import Person, expression_model, with_neutral
+from cdrl.manipulation.person import Person, with_neutral
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.rendering.texture import texture_coverage
@@ -56,7 +56,6 @@ class Manipulator:
         self._personalize = personalize
         self._reference = reference
         self._neutral_shape = neutral_shape
-        self._model = expression_model(prior)
         self._regions = plan.regions
         self.remarks: tuple[str, ...] = ()
         """What a user should know about the files that were given."""
@@ -73,7 +72,7 @@ class Manipulator:
 
     def _compute_change(self, weights: tuple[tuple[str, float], ...], person: Person | None) -> ExpressionChange:
         if person is not None and self._neutral_shape is not None:
-            person = with_neutral(person, self._neutral_shape, self._model)
+            person = with_neutral(person, self._neutral_shape, self._prior)
         amounts = dict(weights)
         removed = min(sum(amounts.values()), 1.0)
         reference_amount = amounts.pop(REFERENCE, 0.0)

@@ -11,9 +11,9 @@ import numpy as np
 
 from cdrl.face.apertures import lips, remove_apertures
 from cdrl.face.bundle import Floats
-from cdrl.face.expression import ExpressionModel
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track
+from cdrl.manipulation.emotion_estimation import estimate_emotions, refine_emotions
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
 from cdrl.rendering.mouth import MouthPatch, extract_mouth_patch
@@ -56,23 +56,11 @@ class Person:
     """Whether the neutral shape was seen in a photo or clip of the person's neutral face, not estimated."""
 
 
-def expression_model(prior: EmotionPrior) -> ExpressionModel:
-    """Return the model, made of the fitted prior's arrays, that tells the emotion already shown."""
-    return ExpressionModel(
-        prior.mean,
-        prior.identity,
-        prior.expression,
-        prior.expression_deviation,
-        prior.offset,
-        prior.blendshape_to_emotion,
-    )
-
-
 class PersonEstimator:
     """Estimates the person in each shot from frames: the more frames, the better."""
 
-    def __init__(self, model: ExpressionModel) -> None:
-        self._model = model
+    def __init__(self, prior: EmotionPrior) -> None:
+        self._prior = prior
         self._shapes: dict[int, list[Floats]] = {}
         self._blendshapes: dict[int, list[Floats]] = {}
         self._mouth_patches: dict[int, MouthPatch] = {}
@@ -101,22 +89,22 @@ class PersonEstimator:
         relief = float(np.median(self._reliefs[shot]))
         blendshapes = np.mean(self._blendshapes[shot], 0)
         patch = self._mouth_patches.get(shot)
-        return estimate_person(np.array(self._shapes[shot]), blendshapes, self._model, relief, patch)
+        return estimate_person(np.array(self._shapes[shot]), blendshapes, self._prior, relief, patch)
 
     def estimate_all(self) -> dict[int, Person]:
         """Return the person of each shot, by the shot's number."""
         return {shot: self.estimate(shot) for shot in self._shapes}
 
 
-def estimate_people(frames: Iterable[Frame], tracker: FaceTracker, model: ExpressionModel) -> dict[int, Person]:
+def estimate_people(frames: Iterable[Frame], tracker: FaceTracker, prior: EmotionPrior) -> dict[int, Person]:
     """Return the person in each shot of a clip, by the shot's number; shots without a face are missing.
 
     Args:
         frames: The clip's first seconds, of which one is looked at every `OBSERVATION_INTERVAL`.
         tracker: A fresh tracker.
-        model: Tells the emotion already shown.
+        prior: Says how people and emotions differ.
     """
-    estimator = PersonEstimator(model)
+    estimator = PersonEstimator(prior)
     due = Fraction(0)
     for frame in frames:
         if frame.time < due:
@@ -138,7 +126,7 @@ def _measure_relief(frame: Frame, points: Floats) -> float:
 def estimate_person(
     shapes: Floats,
     blendshapes: Floats,
-    model: ExpressionModel,
+    prior: EmotionPrior,
     relief: float,
     mouth_patch: MouthPatch | None = None,
 ) -> Person:
@@ -147,19 +135,19 @@ def estimate_person(
     Args:
         shapes: [n, 478, 3] cm, pose-free.
         blendshapes: [52], mean over the stretch.
-        model: Tells the emotion already shown.
+        prior: Says how people and emotions differ.
         relief: How much shading the face shows.
         mouth_patch: The clearest mouth, if any shows teeth.
     """
     mean = shapes.mean(0)
-    amounts, neutral = model.estimate(mean, blendshapes)
+    amounts, neutral = estimate_emotions(mean, blendshapes, prior)
     return Person(mean, neutral, _named(amounts), estimate_closed_opening(shapes), mouth_patch, relief)
 
 
-def with_neutral(person: Person, neutral_shape: Floats, model: ExpressionModel) -> Person:
+def with_neutral(person: Person, neutral_shape: Floats, prior: EmotionPrior) -> Person:
     """Return the person with a neutral shape [478, 3] that was seen; what they show is their difference to it."""
     expected = np.array([person.emotions.get(name, 0.0) for name in EXPRESSIVE], np.float32)
-    amounts = model.refine(remove_apertures(person.mean_shape - neutral_shape), expected)
+    amounts = refine_emotions(remove_apertures(person.mean_shape - neutral_shape), expected, prior)
     return replace(person, neutral_shape=neutral_shape, emotions=_named(amounts), neutral_is_given=True)
 
 

@@ -19,7 +19,6 @@ from cdrl.manipulation.person import (
     SPEAKING_NEUTRAL_NOTE,
     Person,
     estimate_people,
-    expression_model,
     is_speaking,
 )
 from cdrl.manipulation.personalization import OnnxTranslator, PersonalPrior
@@ -46,7 +45,7 @@ def load_editor(prior: str | Path | None = None, model: str | Path | None = None
 
 
 class Editor:
-    """Holds what every edit needs: the emotion prior, what adapts it to a person, and the model of expressions."""
+    """Holds what every edit needs: the emotion prior, and what adapts it to a person."""
 
     def __init__(self, prior: EmotionPrior, model: str | Path = PRIOR_ALONE, *, prior_file: Path | None = None) -> None:
         """Load the model.
@@ -57,7 +56,6 @@ class Editor:
             prior_file: Where the prior was read from, for the record; None for the one that ships.
         """
         self.prior = prior
-        self.expression_model = expression_model(prior)
         model_file = None if model in (PRIOR_ALONE, SHIPPED) else Path(model)
         self._translator = None if model == PRIOR_ALONE else OnnxTranslator(prior, model_file)
         self.models_used = models_used(prior_file, model_file, model != PRIOR_ALONE)
@@ -133,12 +131,12 @@ class Editor:
         with read(request.source, limits, stop=OBSERVED_SECONDS) as frames:
             fit_plan(request.plan, check_video(frames.info))
             tracker = FaceTracker(BundleDetector(), request.face)
-            return frames.info, estimate_people(frames, tracker, self.expression_model)
+            return frames.info, estimate_people(frames, tracker, self.prior)
 
     def _survey_first(self, path: Path, limits: Limits) -> tuple[VideoInfo, Person]:
         """A clip or photo and its first person."""
         with read(path, limits, stop=OBSERVED_SECONDS) as frames:
-            people = estimate_people(frames, FaceTracker(BundleDetector()), self.expression_model)
+            people = estimate_people(frames, FaceTracker(BundleDetector()), self.prior)
         if not people:
             raise FaceError(f"{path}: no face is found; choose a clip or photo that shows one from the front")
         return frames.info, next(iter(people.values()))

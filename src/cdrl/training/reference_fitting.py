@@ -12,7 +12,7 @@ from rich.table import Table
 from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.manipulation.expression_change import REFERENCE_RELIEF
-from cdrl.manipulation.person import estimate_person, expression_model
+from cdrl.manipulation.person import estimate_person
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_matrix
 from cdrl.manipulation.reference import reference_parts
 from cdrl.training.emotion_offsets import emphasize_offset
@@ -46,13 +46,12 @@ def collect_reference_samples(
     """Make a sample of every labeled clip of a person whom the prior does not know."""
     mine = [item for item in seen if item.person == person]
     neutral = np.concatenate([item.shapes for item in mine if item.emotion == "neutral"]).mean(0, np.float32)
-    model = expression_model(prior)
     samples = []
     for item in mine:
         if item.emotion not in {*EXPRESSIVE, "neutral"}:
             continue
         shapes = item.shapes.astype(np.float32)
-        parts = reference_parts(estimate_person(shapes, item.blendshapes, model, REFERENCE_RELIEF), prior)
+        parts = reference_parts(estimate_person(shapes, item.blendshapes, prior, REFERENCE_RELIEF), prior)
         label, own = np.zeros_like(neutral), np.zeros_like(neutral)
         if item.emotion != "neutral":
             label = prior.offset[EXPRESSIVE.index(item.emotion)]

@@ -15,7 +15,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.pose import estimate_pose
 from cdrl.manipulation.expression_change import ExpressionChange
 from cdrl.manipulation.manipulator import shown_expression
-from cdrl.manipulation.person import Person, estimate_person, expression_model
+from cdrl.manipulation.person import Person, estimate_person
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.rendering.texture import log_texture, measure_relief
 from cdrl.training.progress import track
@@ -59,7 +59,6 @@ def find_frontal_clips(
         length: Consecutive frames.
         console: Where progress is printed.
     """
-    model = expression_model(prior)
     frontal_clips = []
     for clip in track(clips, "estimating people", console):
         points = clip.landmarks
@@ -76,7 +75,7 @@ def find_frontal_clips(
                 [_measure_relief(clip.image(int(i)), points[i]) for i in some[:: len(some) // _RELIEF_FRAMES + 1]]
             )
         )
-        person = estimate_person(shapes[some], clip.blendshapes[some].mean(0), model, depth)
+        person = estimate_person(shapes[some], clip.blendshapes[some].mean(0), prior, depth)
         frontal_clips.append(FrontalClip(clip, person, shown_expression(person, prior), frames, shapes, axes))
     return frontal_clips
 
