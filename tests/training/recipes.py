@@ -162,7 +162,10 @@ RECIPES = {
             "emotion", make_face_data, {"hidden": 16, "middle": 8, "batch": 8, "views": 2}, steps=8,
             faces={"synthetic_fraction": 0.5},
         ),
-        Recipe("vlm", make_face_data, {"side": 32, "batch": 8, "frozen": 1, "pretrained": False}, faces={}),
+        Recipe(
+            "vlm", make_face_data, {"side": 32, "batch": 8, "frozen": 1, "pretrained": False},
+            faces={"gray_fraction": 0.6, "synthetic_fraction": 0.12, "described_fraction": 0.15},
+        ),
         Recipe(
             "translator", make_supervised_data, {"supervision": SupervisionOptions(clips=2, length=3, references=2)},
             rate=2e-3, suffix=".onnx", average=0.5, weight_decay=0.0,
