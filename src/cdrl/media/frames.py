@@ -39,32 +39,32 @@ class PixelFormat:
     """True: 0 is black and 2^depth - 1 white. False: 16 and 235, times 2^(depth-8)."""
     matrix: Matrix = "bt709"
 
-    @property
+    @functools.cached_property
     def gray(self) -> bool:
         """True when there is no chroma."""
         return self.name.startswith("gray")
 
-    @property
+    @functools.cached_property
     def black(self) -> int:
         """Luma of black."""
         return 0 if self.full_range else 16 << (self.depth - 8)
 
-    @property
+    @functools.cached_property
     def white(self) -> int:
         """Luma of white."""
         return self.maximum if self.full_range else 235 << (self.depth - 8)
 
-    @property
+    @functools.cached_property
     def chroma_zero(self) -> int:
         """Cb and Cr of any gray."""
         return 128 << (self.depth - 8)
 
-    @property
+    @functools.cached_property
     def maximum(self) -> int:
         """Largest number a sample can hold."""
         return (1 << self.depth) - 1
 
-    @property
+    @functools.cached_property
     def dtype(self) -> type[np.uint8] | type[np.uint16]:
         """Type of the planes."""
         return np.uint8 if self.depth == 8 else np.uint16
@@ -74,6 +74,7 @@ class PixelFormat:
         return -(-height // self.sy), -(-width // self.sx)
 
 
+@functools.lru_cache(maxsize=16)
 def chroma_site(step: tuple[int, int]) -> tuple[float, float]:
     """Where the first chroma sample stands, in luma pixels (x, y) from the first luma pixel's center.
 
@@ -153,7 +154,7 @@ class Frame:
     ) -> NDArray[np.uint8]:
         """A warped crop as RGB [h,w,3] uint8, bilinear; only the crop is converted, never the frame.
 
-        `matrix` [2,3] takes crop pixel (x, y, 1) to frame luma pixel (pixel centres at whole numbers). `size` is
+        `matrix` [2,3] takes crop pixel (x, y, 1) to frame luma pixel (pixel centers at whole numbers). `size` is
         (w, h). Beyond the frame's edge, `border` repeats the edge or is black.
         """
         luma = self._warped(0, matrix, size, BORDERS[border])
