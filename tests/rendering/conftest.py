@@ -4,7 +4,7 @@ import itertools
 
 import cv2
 import pytest
-from made_faces import HEIGHT, LAYOUTS, WIDTH, face_at, found, noise
+from face_factory import HEIGHT, LAYOUTS, WIDTH, face_at, locate_landmarks, noise
 
 from cdrl.face.landmarks import BundleDetector
 from cdrl.media import Frame, read
@@ -33,4 +33,4 @@ def seen(sample, detector):
     with read(sample) as frames:
         small = next(itertools.islice(frames, 20, None))
     frame = Frame.from_rgb(cv2.resize(small.rgb(), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
-    return frame, found(detector, frame)
+    return frame, locate_landmarks(detector, frame)

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from made_faces import found  # noqa: E402
+from face_factory import locate_landmarks  # noqa: E402
 from torch.autograd import gradcheck  # noqa: E402
 
 from cdrl.face.landmarks import BundleDetector  # noqa: E402
@@ -29,7 +29,7 @@ def faces(sample):
     detector = BundleDetector()
     with read(sample) as reader:
         frames = [frame for frame in reader if frame.index % 20 == 0]
-    return [(frame.rgb() / 255, found(detector, frame)) for frame in frames]
+    return [(frame.rgb() / 255, locate_landmarks(detector, frame)) for frame in frames]
 
 
 def edit(points, emotion, strength=1.0):

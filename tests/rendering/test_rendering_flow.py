@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_faces import HEIGHT, WIDTH, face_at
+from face_factory import HEIGHT, WIDTH, face_at
 
 from cdrl.rendering.flow import FALLOFF, compute_backward_flow, falloff_window
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from made_faces import HEIGHT, LAYOUTS, WIDTH, face_at, noise
+from face_factory import HEIGHT, LAYOUTS, WIDTH, face_at, noise
 
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_LIPS

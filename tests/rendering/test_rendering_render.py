@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from made_faces import HEIGHT, LAYOUTS, WIDTH, face_at, found, noise
+from face_factory import HEIGHT, LAYOUTS, WIDTH, face_at, locate_landmarks, noise
 
 from cdrl.face.apertures import lids
 from cdrl.face.mesh import LEFT_BROW, LEFT_IRIS, OVAL, RIGHT_BROW, RIGHT_IRIS
@@ -147,7 +147,7 @@ def test_landmarks_go_where_they_are_sent(seen, detector):
     displacement = pose.to_image(wish)[:, :2].astype(np.float32)
     edited = frame.copy()
     render(edited, points[:, :2], displacement, FLAT)
-    went = found(detector, edited)[:, :2] - points[:, :2]
+    went = locate_landmarks(detector, edited)[:, :2] - points[:, :2]
     moved = [*brows, *corners]
     assert np.median(np.linalg.norm(went[moved] - displacement[moved], axis=1)) <= 1.5
     for group in (brows, corners):
@@ -167,7 +167,7 @@ def test_an_iris_stays_where_it_is_when_lids_move(seen, detector, amount):
     for iris in (RIGHT_IRIS, LEFT_IRIS):
         x, y = np.round(points[iris[0], :2]).astype(int)
         assert edited.planes[0][y, x] == frame.planes[0][y, x]
-    again = found(detector, edited)
+    again = locate_landmarks(detector, edited)
     centres = [RIGHT_IRIS[0], LEFT_IRIS[0]]
     assert np.linalg.norm(again[centres, :2] - points[centres, :2], axis=1).max() <= 1.5
     opened = lids().opening(pose.normalize(again)) / lids().opening(shape)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_faces import HEIGHT, WIDTH, face_at
+from face_factory import HEIGHT, WIDTH, face_at
 
 from cdrl.rendering.flow import compute_backward_flow
 from cdrl.rendering.texture import SIZE, project_texture, texture_coverage, texture_points, unwrap_luma

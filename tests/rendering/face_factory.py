@@ -30,7 +30,7 @@ def face_at(x: float, y: float, scale: float = 8.0):
     return (canonical_points()[:, :2] * scale + [x, y]).astype(np.float32)
 
 
-def found(detector, frame):
+def locate_landmarks(detector, frame):
     """Landmarks [478, 3], looked for as the tracker does: once more in the region of the first look."""
     first = detector.estimate_landmarks(frame, detector.detect_faces(frame)[0]).points
     return detector.estimate_landmarks(frame, Region.of_landmarks(first)).points
