@@ -64,7 +64,7 @@ def _make_probe(kind: Kind, count: int, seed: int) -> Any:
     """A probe of standardized features that chooses its regularization or length on a quarter of the people."""
     grid: dict[str, list[float]]
     if kind == "linear":
-        classifier = LogisticRegression(max_iter=100)
+        classifier = LogisticRegression(max_iter=50)
         grid = {"classifier__C": [1 / (2 * count * strength) for strength in _STRENGTHS]}
     else:
         classifier = MLPClassifier(
