@@ -34,7 +34,7 @@ class ExponentialMovingAverage(AveragedModel):
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        def average(averaged: Tensor, current: Tensor, count: Tensor) -> Tensor:
+        def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
             return averaged.lerp(current, 1 - min(decay, float(count) / (9 + float(count))))
 
         super().__init__(_trained(model), avg_fn=average)

@@ -150,7 +150,8 @@ def average_offsets(offsets: list[Floats]) -> Floats:
 def combine_offsets(offsets: list[Floats], emotion: str) -> Floats:
     """Return the offset [478, 3] that a prior over people with these offsets applies: emphasized, without apertures."""
     # Removed first, too: otherwise a stronger mouth would pull at a chin that is no part of it, as far as lips part.
-    return remove_apertures(emphasize_offset(remove_apertures(average_offsets(offsets)), emotion))
+    combined: Floats = remove_apertures(emphasize_offset(remove_apertures(average_offsets(offsets)), emotion))
+    return combined
 
 
 def emphasize_offset(offset: Floats, emotion: str) -> Floats:

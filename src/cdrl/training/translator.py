@@ -188,7 +188,8 @@ class TranslatorTask:
         prior: Any = self.dataset.prior
         size = self._predict_expression(moments, changes).offset.square().sum((1, 2))
         fitted = prior.offset[[item.moment.emotion for item in moments]].square().sum((1, 2))
-        return (size / fitted).log().clamp(min=0).mean()
+        growth: Tensor = (size / fitted).log().clamp(min=0).mean()
+        return growth
 
     def validate(self) -> dict[str, float]:
         """Compute the terms on validation people, with every emotion as the target."""
