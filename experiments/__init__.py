@@ -1,2 +1,1 @@
-"""Baselines and one-off studies that the documentation quotes: run them from the repository's root, they are no part of
-the package."""
+"""Baselines and one-off studies that the documentation quotes, beside the package: run them from the root."""

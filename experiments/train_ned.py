@@ -175,8 +175,11 @@ class NedTask:
         return batch.render(decode_change(change, batch.shapes, prior), gains)
 
     def validate(self) -> dict[str, float]:
-        """Measure on people not trained on: NED's terms without the adversarial ones, which say little of quality, and
-        `far`, the distance of each emotion's mean code to that of people who show it, in deviations."""
+        """Measure on people not trained on.
+
+        NED's terms without the adversarial ones, which say little of quality, and `far`, the distance of each emotion's
+        mean code to that of people who show it, in deviations.
+        """
         draw = np.random.default_rng(0)
         held_out = self.dataset.validation
         source = [self._window(held_out[draw.integers(len(held_out))], draw) for _ in range(_VALIDATION_WINDOWS)]

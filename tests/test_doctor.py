@@ -13,9 +13,9 @@ from cdrl.cli.main import main
 def shelf(tmp_path, monkeypatch):
     """A copy of the shipped files, with a prior among them, that a test may damage."""
     shutil.copytree(assets.folder(), tmp_path / "data")
-    if assets.PRIOR not in assets.listed(tmp_path / "data"):
+    if assets.PRIOR not in assets.load_manifest(tmp_path / "data"):
         (tmp_path / "data" / assets.PRIOR).write_bytes(b"a stand-in")
-        assets.record(tmp_path / "data" / assets.PRIOR, "CC0-1.0", "a stand-in")
+        assets.register_asset(tmp_path / "data" / assets.PRIOR, "CC0-1.0", "a stand-in")
     monkeypatch.setattr(assets, "folder", lambda: tmp_path / "data")
     return tmp_path / "data"
 

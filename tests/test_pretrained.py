@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cdrl import pretrained as models
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 
 LISTED = dict(models.MODELS)
 CONTENT = b"a small model"
@@ -27,7 +27,7 @@ def one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_model_names_the_command() -> None:
-    with pytest.raises(AssetError, match=r"pip install --no-deps no-such-package==1\.0"):
+    with pytest.raises(ModelFileError, match=r"pip install --no-deps no-such-package==1\.0"):
         models.find_model("tiny.tflite")
     assert models.missing_models("judging") == ["tiny.tflite"]
 
@@ -41,7 +41,7 @@ def test_found_in_the_named_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_another_file_of_that_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tiny.tflite").write_bytes(CONTENT + b"!")
     monkeypatch.setenv("CDRL_MODELS", str(tmp_path))
-    with pytest.raises(AssetError, match="SHA-256 differs"):
+    with pytest.raises(ModelFileError, match="SHA-256 differs"):
         models.find_model("tiny.tflite")
 
 
@@ -76,7 +76,7 @@ def test_a_package_with_other_content_is_not_unpacked(tmp_path: Path) -> None:
 
 
 def test_the_command_says_where_and_fails_where_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert models.main([]) == AssetError.exit_code
+    assert models.main([]) == ModelFileError.exit_code
     assert "no-such-package" in capsys.readouterr().err
     wheel(tmp_path / "p.whl", CONTENT)
     assert models.main([str(tmp_path)]) == 0
@@ -133,9 +133,9 @@ def test_a_pickle_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_listed_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    from cdrl.representations.pickles import as_safetensors
+    from cdrl.representations.pickles import convert_to_safetensors
 
     (tmp_path / "tiny.tflite").write_bytes(CONTENT)
     monkeypatch.setenv("CDRL_MODELS", str(tmp_path))
-    with pytest.raises(AssetError, match="not a checkpoint of tensors alone"):
-        as_safetensors("tiny.tflite")
+    with pytest.raises(ModelFileError, match="not a checkpoint of tensors alone"):
+        convert_to_safetensors("tiny.tflite")

@@ -7,8 +7,10 @@ LONGEST = 2000  # characters of a message; a file may name something that has a 
 
 
 def one_line(text: str) -> str:
-    """A message for a terminal: in one line, not endless, and with nothing in it that the terminal would obey, for it
-    may quote a file's name or what somebody wrote into a file."""
+    """A message for a terminal: in one line, not endless, and with nothing in it that the terminal would obey.
+
+    It may quote a file's name or what somebody wrote into a file.
+    """
     line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 6]} [...]"
 

@@ -47,6 +47,7 @@ class Model:
 
     @property
     def requirement(self) -> str:
+        """The package that carries the file, as pip takes it."""
         return f"{self.package}=={self.version}"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_sound import RATE, stretched
 
-from cdrl.errors import AssetError, InputError, LimitError, UsageError
+from cdrl.errors import InputError, LimitError, ModelFileError, UsageError
 from cdrl.speech.audio import read_samples
 from cdrl.speech.dtw import compute_dtw_path, map_frames
 from cdrl.speech.loading import load_speech_encoder
@@ -64,7 +64,7 @@ def test_the_band_keeps_near_the_straight_line_and_always_leaves_a_way(n, m, ban
 def test_stretched_speech_is_matched_to_a_frame(spec, emotion, repository) -> None:
     try:
         encoder = load_speech_encoder(spec)
-    except AssetError as error:
+    except ModelFileError as error:
         pytest.skip(str(error))
     samples = read_samples(repository / "examples" / f"1001_DFA_{emotion}_XX.flv")
     speeds = np.random.default_rng(len(emotion)).permutation([0.65, 0.85, 1.2, 1.5])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.pretrained import MODELS, find_model
 from cdrl.speech import whisper
 from cdrl.speech.audio import read_samples
@@ -18,7 +18,7 @@ from cdrl.speech.whisper import AudioEncoder, WhisperEncoder
 def encoder() -> WhisperEncoder:
     try:
         find_model(whisper.MODEL)
-    except AssetError:
+    except ModelFileError:
         pytest.skip(f"needs the package {MODELS[whisper.MODEL].requirement}")
     return WhisperEncoder.load()
 
@@ -125,7 +125,7 @@ def test_ctranslate2_file(tmp_path) -> None:
     assert np.array_equal(found["encoder/b"], values)
     for damaged in (path.read_bytes()[:-5], b"\x09" + path.read_bytes()[1:], b"", b"{}"):
         path.write_bytes(damaged)
-        with pytest.raises(AssetError, match="CTranslate2"):
+        with pytest.raises(ModelFileError, match="CTranslate2"):
             read_variables(path, lambda _: True)
 
 

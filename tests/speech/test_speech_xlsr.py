@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining, Wav2Vec2Model
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.speech import xlsr
 from cdrl.speech.loading import load_speech_encoder
 from cdrl.speech.xlsr import XlsrEncoder
@@ -81,7 +81,7 @@ def test_the_published_checkpoint_is_a_pickle_converted_once(tmp_path) -> None:
     stored = {name.replace(*next((p for p in old.items() if p[0] in name), ("", ""))): value
               for name, value in whole.state_dict().items()}  # fmt: skip
     torch.save(stored, tmp_path / "pytorch_model.bin")
-    with pytest.raises(AssetError, match=r"pickle only.*cdrl convert .*pytorch_model\.bin"):
+    with pytest.raises(ModelFileError, match=r"pickle only.*cdrl convert .*pytorch_model\.bin"):
         XlsrEncoder.load(str(tmp_path), layer=1)
     run(Options(tmp_path / "pytorch_model.bin", tmp_path / "model.safetensors"))
     samples = noise(0.5)
@@ -92,11 +92,11 @@ def test_the_published_checkpoint_is_a_pickle_converted_once(tmp_path) -> None:
 
 
 def test_what_is_no_such_model_is_refused(folder, tmp_path) -> None:
-    with pytest.raises(AssetError, match=r"no wav2vec 2\.0 model there"):
+    with pytest.raises(ModelFileError, match=r"no wav2vec 2\.0 model there"):
         XlsrEncoder.load(str(tmp_path / "none"), local_files_only=True)
-    with pytest.raises(AssetError, match="24 layers, layer 25"):
+    with pytest.raises(ModelFileError, match="24 layers, layer 25"):
         XlsrEncoder.load(str(folder), layer=25)
     Wav2Vec2Config(num_hidden_layers=1, **SIZES).save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100])
-    with pytest.raises(AssetError, match=r"no wav2vec 2\.0 model there"):
+    with pytest.raises(ModelFileError, match=r"no wav2vec 2\.0 model there"):
         XlsrEncoder.load(str(tmp_path), layer=1)

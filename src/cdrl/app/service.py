@@ -156,8 +156,7 @@ class EditService:
                     session.remove_upload(old)
 
     def set_neutral(self, session: Session, upload: str | Path | None) -> None:
-        """Makes the upload the photo or clip that shows the person's neutral face; None forgets it. Raises any
-        CdrlError."""
+        """Take an upload for the photo or clip of the person's neutral face; None forgets it. Raises CdrlError."""
         with in_use(session):
             path, seen = None if upload is None else session.store_upload(upload), False
             try:
@@ -171,8 +170,16 @@ class EditService:
                     session.remove_upload(old)
 
     def preview(self, session: Session, request: EditRequest, moment: float | None = None) -> EditedFrame:
-        """The frame kept nearest to `moment`, in seconds, as the edit will show it; None is the first that shows the
-        face. Raises any CdrlError."""
+        """Edit one frame as the whole clip's edit will.
+
+        Args:
+            session: Whose clip it is.
+            request: What is asked for.
+            moment: Seconds; the nearest frame that is kept is taken. None: the first that shows the face.
+
+        Raises:
+            CdrlError: It cannot be edited.
+        """
         scene = self.scene(session, request.face)
         with in_use(session), session.hold(*request.inputs):
             manipulator = self._manipulator(session, request)
@@ -180,8 +187,7 @@ class EditService:
                 return scene.preview(moment, request.plan, manipulator)
 
     def _manipulator(self, session: Session, request: EditRequest) -> Manipulator:
-        """The plan's manipulator. The last one serves on while files and regions stay, so that a slider costs a frame;
-        amounts are no part of it."""
+        """The request's manipulator; the last one serves on while files and regions stay: a slider costs a frame."""
         key = (request.plan.regions, request.reference, *request.enroll.items())
         known = session.manipulator
         if known is None or known[0] != key:

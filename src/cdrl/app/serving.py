@@ -139,6 +139,7 @@ class SecurityMiddleware:
         self._on_leave = on_leave
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
         from starlette.responses import PlainTextResponse  # noqa: PLC0415
 
         async def with_policy(message: Any) -> None:

@@ -71,8 +71,10 @@ class Journal:
         self._database.close()
 
     def hash_file(self, path: Path, most: int) -> str:
-        """SHA-256 of a regular file of at most `most` bytes, read only where its size or time has changed since it was
-        last read; empty where there is none."""
+        """SHA-256 of a regular file of at most `most` bytes; empty where there is none.
+
+        The file is read only where its size or time has changed since it was last read.
+        """
         name, size, changed = _identify(path)
         if not 0 <= size <= most:
             return ""

@@ -29,7 +29,9 @@ FOLDERS = {"DIR", "FOLDER", "PREPARED..."}
 
 @dataclass(frozen=True)
 class Options:
-    """Print what makes the tab key complete commands, options and file names. It takes some seconds, once:
+    """Print what makes the tab key complete commands, options and file names.
+
+    It takes some seconds, once:
 
     bash: cdrl completion bash > ~/.local/share/bash-completion/completions/cdrl (make that folder first);
     zsh: cdrl completion zsh > ~/.zfunc/_cdrl, with fpath+=(~/.zfunc) before compinit in ~/.zshrc;

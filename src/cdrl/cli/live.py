@@ -34,8 +34,10 @@ PIPE, NOWHERE = "-", "none"
 
 @dataclass(frozen=True)
 class Options:
-    """Change the emotion of a camera's picture while it runs. A frame that would come late is left out, but for those
-    of a file or of standard input that go to standard output: all of these are written.
+    """Change the emotion of a camera's picture while it runs.
+
+    A frame that would come late is left out. Only those of a file or of standard input that go to standard output are
+    all written.
 
     Lines on standard input change what is shown: an emotion or a blend, "intensity 0.8", +, -, off, quit. In the window
     keys do: 1 to 7 the emotions, 0 off, up and down the intensity, q the end.

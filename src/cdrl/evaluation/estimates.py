@@ -133,7 +133,9 @@ def mean_estimate(values: pd.DataFrame, what: str = "clips", seed: int = 0) -> E
         what: What `clip` holds, for the report.
         seed: Seed of the bootstrap.
     """
-    values = values[np.isfinite(values["value"])].sort_values("person", kind="stable")
+    values = (
+        values.assign(value=values["value"].astype(float)).dropna(subset="value").sort_values("person", kind="stable")
+    )
     if values.empty:
         return missing("nothing to measure")
     grouped = values.groupby(["person", "clip"], sort=False)

@@ -144,8 +144,11 @@ def _summarize_method(table: pd.DataFrame, real: pd.DataFrame) -> Row:
 
 
 def _describe_real_frames(table: pd.DataFrame) -> Row:
-    """`fad_frames`: fewest and most frames on each side of a FAD; `without_real`: of how many people and emotions the
-    outputs have no real clip to be compared with (FAD and CSIM leave them out)."""
+    """Count the real frames behind FAD and CSIM.
+
+    `fad_frames`: fewest and most frames on each side of a FAD; `without_real`: of how many people and emotions the
+    outputs have no real clip to be compared with (FAD and CSIM leave them out).
+    """
     edited = table[table["failed"].isna()]
     counts = edited["fad_frames"].dropna()
     without = edited[~edited["has_real"].astype(bool)].drop_duplicates(["person", "emotion"])

@@ -120,7 +120,7 @@ class SyncNetEvaluator:
 
     @classmethod
     def load(cls, path: Path) -> SyncNetEvaluator:
-        """Load the networks as `load_syncnet`; raises ModelFileError, too, where the library for MFCC is not installed."""
+        """Load the networks as `load_syncnet`; ModelFileError, too, where the library for MFCC is not installed."""
         _import_mfcc()
         return cls(load_syncnet(path))
 

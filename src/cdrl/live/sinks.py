@@ -65,6 +65,7 @@ class Y4mPipe(FrameSink):
         """What was written last, and when it has been shown."""
 
     def begin(self, signal: Signal) -> None:
+        """Take the rate of the frames, where they have one."""
         self._signal = signal
         self._rate = signal.rate or self._rate
 
@@ -149,6 +150,7 @@ class Window(FrameSink):
         self._title = "cdrl live"
 
     def show(self, frame: Frame) -> None:
+        """Draw the frame; the window takes its size."""
         size = frame.width, frame.height
         if self._surface is None or self._surface.get_size() != size:
             self._surface = self._pygame.display.set_mode(size)
@@ -158,6 +160,7 @@ class Window(FrameSink):
         self._pygame.display.flip()
 
     def commands(self) -> list[str]:
+        """Read the keys that were pressed."""
         pygame = self._pygame
         keys = {pygame.K_q: QUIT, pygame.K_ESCAPE: QUIT, pygame.K_UP: "+", pygame.K_DOWN: "-", pygame.K_0: OFF}
         keys |= {pygame.K_1 + place: name for place, name in enumerate(EMOTIONS)}
@@ -170,9 +173,11 @@ class Window(FrameSink):
         return said
 
     def title(self, text: str) -> None:
+        """Show the text as the title."""
         self._title = text
         if self._surface is not None:
             self._pygame.display.set_caption(text)
 
     def close(self) -> None:
+        """Close the window."""
         self._pygame.display.quit()

@@ -122,8 +122,10 @@ def brow_limit(shape: Array, offset: Array) -> Array:
 
 
 def limited_lid_ratio(shape: Array, ratio: Array) -> Array:
-    """Return the lid ratio [...] that the eyes of a shape [..., 478, 3] admit: no wider than eyes open, never below the
-    source's own opening where a ratio above 1 is asked for."""
+    """Return the lid ratio [...] that the eyes of a shape [..., 478, 3] admit.
+
+    Eyes open no wider than eyes do, and never less than the source's own where a ratio above 1 is asked for.
+    """
     xp = array_namespace(shape)
     outer, inner = (list(corners) for corners in zip(RIGHT_CORNERS, LEFT_CORNERS, strict=True))
     across = shape[..., outer, :] - shape[..., inner, :]

@@ -23,8 +23,12 @@ _TABLES = (b"stsz", b"stts", b"ctts", b"trun")
 
 
 def check_sample_tables(path: Path) -> None:
-    """Raises LimitError for a film whose tables tell of more samples than it has bytes, and InputError for one whose
-    tables are compressed, where nobody can count before it is too late. Other files pass."""
+    """Refuse an MP4 or MOV file whose sample tables are made to exhaust memory; other files pass.
+
+    Raises:
+        LimitError: The tables tell of more samples than the file has bytes.
+        InputError: The tables are compressed, so that they cannot be counted before they are read.
+    """
     with _mapped(path) as data:
         most = max(FEWEST, len(data))
         told, looked_at = dict.fromkeys(_TABLES, 0), 0

@@ -61,6 +61,7 @@ class Copy:
     length: int = 0
 
     def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """Pass the packet on with times of the output."""
         if (packet.size == 0 and packet.pts is None) or (self.gaps and bytes(packet) == EMPTY_TEXT):
             return []
         offset = round(self.shift / packet.time_base)
@@ -85,6 +86,7 @@ class EncodeAudio:
     shift: Fraction
 
     def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """Decode the packet and encode its sound anew."""
         ready: list[Packet[Any]] = []
         for frame in self.source.codec_context.decode(packet):
             if frame.pts is not None and frame.time_base:
@@ -104,6 +106,7 @@ class EncodeText:
     shift: Fraction
 
     def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """Decode the packet and encode its text anew."""
         if packet.size == 0 or packet.pts is None:
             return []
         subtitle = self.source.codec_context.decode2(packet)

@@ -29,8 +29,10 @@ def side_by_side(source: Frame, edited: Frame) -> Frame:
 
 
 class ContactSheet:
-    """Keeps a few pairs of pictures spread over a clip of unknown length: every time it is full, it drops every
-    second one and looks half as often."""
+    """Keeps a few pairs of pictures spread over a clip of unknown length.
+
+    Every time it is full, it drops every second pair and looks half as often.
+    """
 
     def __init__(self) -> None:
         self._pairs: list[NDArray[np.uint8]] = []

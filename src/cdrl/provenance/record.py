@@ -74,8 +74,10 @@ def edit_record(plan: EditPlan, tally: EditTally, enrolled: Sequence[str] = (), 
 
 
 def describe_edit(record: Mapping[str, Any]) -> str:
-    """A record as a sentence. Raises LookupError, TypeError, ValueError, AttributeError or OverflowError for
-    what is no record."""
+    """Write a record as a sentence.
+
+    Raises LookupError, TypeError, ValueError, AttributeError or OverflowError for what is no record.
+    """
     if not record["segments"]:
         return f"{COPY_BEGINNING}{record['version']}: no frame was changed"
     moments = []

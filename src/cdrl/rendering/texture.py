@@ -99,6 +99,5 @@ def log_texture(luma: Floats, points: Floats) -> Floats:
 
 
 def measure_relief(texture: Floats) -> float:
-    """Return how much shading a face shows by itself: deviation over the skin of a log texture [SIZE, SIZE] less what
-    is wide."""
+    """Return how much shading a face shows itself: the deviation of a log texture [SIZE, SIZE], less what is wide."""
     return float((texture - low_pass(texture))[skin_mask() > 0.9].std())

@@ -76,8 +76,11 @@ _PLAIN = "nothing in the face stands out"
 
 @dataclass(frozen=True)
 class Captioner:
-    """Writes captions. `low`, `high` [traits]: values below and above which a trait is worth a word; `spread`
-    [traits]: how far above is much."""
+    """Writes captions.
+
+    `low`, `high` [traits]: values below and above which a trait is worth a word; `spread` [traits]: how far above is
+    much.
+    """
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]

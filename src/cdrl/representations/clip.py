@@ -45,6 +45,7 @@ class ClipText:
         self.word_width = int(config.hidden_size)
 
     def words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Split sentences into tokens; see `TextEncoder`."""
         numbers, there = self._tokenize(sentences)
         table = self._model.text_model.embeddings.token_embedding
         return table(numbers.to(table.weight.device)), there.to(table.weight.device)
@@ -92,10 +93,12 @@ class ClipModel(nn.Module):
         return super().train(False)
 
     def image(self, images: Tensor) -> Tensor:
+        """Embed images; see `VisionLanguageModel`."""
         pooled = self.model.vision_model(pixel_values=clip_input(images, self._side)).pooler_output
         return functional.normalize(self.model.visual_projection(pooled).float(), dim=1)
 
     def words(self, words: Tensor, there: Tensor) -> Tensor:
+        """Embed tokens; see `VisionLanguageModel`."""
         return self.text.encode(words, there)
 
 

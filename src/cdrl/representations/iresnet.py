@@ -37,7 +37,7 @@ class ImprovedResidualBlock(nn.Module):
             )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """[B, channels, h, w] → [B, wanted, h / stride, w / stride]"""
+        """[B, channels, h, w] → [B, wanted, h / stride, w / stride]."""
         inner = self.prelu(self.bn2(self.conv1(self.bn1(maps))))
         summed: Tensor = self.bn3(self.conv2(inner)) + self.downsample(maps)
         return summed

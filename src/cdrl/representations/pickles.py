@@ -64,5 +64,5 @@ def convert_to_safetensors(name: str) -> Path:
     except (InputError, OutputError) as error:
         raise ModelFileError(str(error)) from error
     except OSError as error:
-        raise ModelFileError(f"{path.parent}: no such folder can be made ({error.strerror}): set XDG_CACHE_HOME") from error
+        raise ModelFileError(f"{path.parent} cannot be made ({error.strerror}): set XDG_CACHE_HOME") from error
     return path

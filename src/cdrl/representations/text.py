@@ -108,11 +108,13 @@ class MiniLM(nn.Module):
         return super().train(False)
 
     def words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Split sentences into tokens; see `TextEncoder`."""
         numbers, there = self._tokenize(sentences)
         table = self.model.embeddings.word_embeddings
         return table(numbers.to(table.weight.device)), there.to(table.weight.device)
 
     def encode(self, words: Tensor, there: Tensor) -> Tensor:
+        """Embed tokens; see `TextEncoder`."""
         states = self.model(inputs_embeds=words, attention_mask=there.long()).last_hidden_state
         weight = there[..., None].to(states.dtype)
         return normalize((states * weight).sum(1) / weight.sum(1), dim=1)

@@ -95,6 +95,7 @@ class InvertedResidual(nn.Module):
         self._shortcut = stride == 1 and inputs == stage.width
 
     def forward(self, values: Tensor) -> Tensor:
+        """Apply the block to feature maps [B, C, H, W]."""
         inner = relu6(apply_normed(values, self._expand_conv, self._bn0)) if self._expand else values
         inner = relu6(apply_normed(inner, self._depthwise_conv, self._bn1))
         inner = apply_normed(inner, self._project_conv, self._bn2)
@@ -126,4 +127,5 @@ class EfficientNet(nn.Module):
         return relu6(apply_normed(values, self._conv_head, self._bn1))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Embed images [B, 3, H, W]."""
         return self.maps(images).mean((2, 3))

@@ -102,19 +102,23 @@ class FaceLanguageModel(nn.Module):
 
     @property
     def width(self) -> int:
+        """Numbers of an embedding."""
         return self.config.width
 
     @property
     def text(self) -> TextEncoder:
+        """The encoder of sentences."""
         return self._text or load_minilm()
 
     def image(self, images: Tensor) -> Tensor:
+        """Embed images; see `VisionLanguageModel`."""
         side = self.config.side
         if images.shape[-1] != side or images.shape[-2] != side:
             images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
         return functional.normalize(self.project(self.tower(normalize_luma(images))).float(), dim=1)
 
     def words(self, words: Tensor, there: Tensor) -> Tensor:
+        """Embed tokens; see `VisionLanguageModel`."""
         return self.center_vectors(self.text.encode(words, there))
 
     def center_vectors(self, vectors: Tensor) -> Tensor:

@@ -33,8 +33,10 @@ class Queries:
     """Queries that had fewer than 31 other frames."""
 
     def hit_values(self, vectors: NDArray[np.float32]) -> pd.DataFrame:
-        """Add `value`: 1 where the match is the nearest of unit vectors [N, D], 0 where not, a share where it ties; NaN
-        where a vector is missing."""
+        """Add `value`: 1 where the match is the nearest of unit vectors [N, D], 0 where not, a share where it ties.
+
+        It is NaN where a vector is missing.
+        """
         cosine = np.einsum("nd,nkd->nk", vectors[self.table["row"]], vectors[self.candidates])
         top = cosine >= cosine.max(1, keepdims=True) - _TIE
         hits = np.where(top[:, 0], 1 / np.maximum(top.sum(1), 1), 0.0)
