@@ -102,12 +102,12 @@ class Captioner:
         values = measure_traits(blendshapes)
         order = np.argsort(values, 0)
         share = np.ones(len(values)) if weights is None else weights
-        found = []
+        result = []
         for trait in range(values.shape[1]):
             total = np.cumsum(share[order[:, trait]]) / share.sum()
             at = np.searchsorted(total, np.array([_LOW, _HIGH, 95]) / 100).clip(0, len(values) - 1)
-            found.append(values[order[at, trait], trait])
-        low, high, most = np.array(found, np.float32).T
+            result.append(values[order[at, trait], trait])
+        low, high, most = np.array(result, np.float32).T
         high = np.maximum(high, np.array([trait.least for trait in TRAITS], np.float32))
         return cls(low, high, np.maximum(most - high, 0.02))
 

@@ -89,18 +89,18 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
     wanted = module.state_dict()
     missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     misshapen = [name for name in wanted.keys() & tensors.keys() if wanted[name].shape != tensors[name].shape]
-    found = (("missing", missing), ("left over", extra), ("of another shape", sorted(misshapen)))
-    wrong = [f"{len(names)} {what} (first: {names[0]})" for what, names in found if names]
+    faults = (("missing", missing), ("left over", extra), ("of another shape", sorted(misshapen)))
+    wrong = [f"{len(names)} {what} (first: {names[0]})" for what, names in faults if names]
     if wrong:
         raise InputError(f"{path}: does not fit the model, tensors are {', '.join(wrong)}")
     with torch.no_grad():
         module.load_state_dict(dict(tensors))
 
 
-def parse_config(kind: type[Config], found: Mapping[str, Any], path: Path) -> Config:
+def parse_config(kind: type[Config], stored: Mapping[str, Any], path: Path) -> Config:
     """A configuration dataclass from what stands in a checkpoint; raises InputError where something is missing."""
     fields = vars(kind)["__dataclass_fields__"]
-    if not fields.keys() <= found.keys():
+    if not fields.keys() <= stored.keys():
         raise InputError(f"{path}: its configuration is incomplete; train it again with this version of cdrl")
-    values = {name: tuple(v) if isinstance(v := found[name], list) else v for name in fields}
+    values = {name: tuple(v) if isinstance(v := stored[name], list) else v for name in fields}
     return kind(**values)

@@ -59,10 +59,10 @@ class ClipText:
         length = states.shape[1]
         later = torch.full((length, length), torch.finfo(states.dtype).min, device=states.device).triu(1)
         mask = later.to(states.dtype).expand(len(states), 1, length, length)
-        found = text.encoder(inputs_embeds=states, attention_mask=mask).last_hidden_state
-        found = text.final_layer_norm(found)
+        result = text.encoder(inputs_embeds=states, attention_mask=mask).last_hidden_state
+        result = text.final_layer_norm(result)
         end = there.sum(1) - 1
-        spoken = found[torch.arange(len(found), device=found.device), end]
+        spoken = result[torch.arange(len(result), device=result.device), end]
         return functional.normalize(self._model.text_projection(spoken), dim=1)
 
 

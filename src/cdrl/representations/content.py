@@ -62,8 +62,8 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         wide = functional.gelu(self.wide(self.norm(self.near(maps))))
-        found: Tensor = maps + self.back(wide)
-        return found
+        summed: Tensor = maps + self.back(wide)
+        return summed
 
 
 class SpeechHead(nn.Module):
@@ -77,11 +77,11 @@ class SpeechHead(nn.Module):
 
     def forward(self, speech: Tensor) -> Tensor:
         """Encode windows [B, window, speech_width] → [B, width]."""
-        found = self.project(self.norm(speech)).transpose(1, 2)
+        hidden = self.project(self.norm(speech)).transpose(1, 2)
         for convolution in self.convolutions:
-            found = convolution(functional.gelu(found))
-        asked: Tensor = found.squeeze(2)
-        return asked
+            hidden = convolution(functional.gelu(hidden))
+        encoded: Tensor = hidden.squeeze(2)
+        return encoded
 
 
 class ContentHead(nn.Module):
@@ -133,8 +133,8 @@ class ContentHead(nn.Module):
         keys, values = self.keys(mapped).reshape(split), self.values(mapped).reshape(split)
         query = self.make_queries(speech, audible, count).reshape(count, heads, -1, 1)
         attention = ((query * keys).sum(2).float() / keys.shape[2] ** 0.5).softmax(2)
-        found = torch.einsum("bhcp,bhp->bhc", values, attention.to(values.dtype)).flatten(1)
-        return functional.normalize(self.out(found).float(), dim=1), attention.mean(1)
+        attended = torch.einsum("bhcp,bhp->bhc", values, attention.to(values.dtype)).flatten(1)
+        return functional.normalize(self.out(attended).float(), dim=1), attention.mean(1)
 
 
 class ContentModel(nn.Module):
@@ -230,7 +230,7 @@ def load_content(path: Path | None = None, encoder: nn.Module | None = None) -> 
         InputError: The file is another checkpoint, or damaged.
     """
     path = path or verified_path(CONTENT)
-    tensors, found = load_model(path, ARCHITECTURE)
-    model = ContentModel(parse_config(ContentConfig, found, path), encoder)
+    tensors, stored = load_model(path, ARCHITECTURE)
+    model = ContentModel(parse_config(ContentConfig, stored, path), encoder)
     load_into(model.head, tensors, path)
     return model.eval().requires_grad_(False)

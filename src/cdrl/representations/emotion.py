@@ -154,8 +154,8 @@ def load_emotion(path: Path | None = None, vlm: VisionLanguageModel | None = Non
     checkpoint, and where the vision-language model is not the one it was trained on.
     """
     path = path or verified_path(EMOTION)
-    tensors, found = load_model(path, ARCHITECTURE)
-    config = parse_config(EmotionConfig, found, path)
+    tensors, stored = load_model(path, ARCHITECTURE)
+    config = parse_config(EmotionConfig, stored, path)
     beneath: Any = vlm or load_vision_language_model(_beneath(config))
     if beneath.digest != config.vlm_sha256:
         raise InputError(

@@ -78,8 +78,8 @@ class RecognitionEncoder(nn.Module):
         maps = self.prelu(self.bn1(self.conv1((images - 0.5) / 0.5)))
         for number in range(1, len(STAGES) + 1):
             maps = self.get_submodule(f"layer{number}")(maps)
-        found: Tensor = maps
-        return found
+        result: Tensor = maps
+        return result
 
 
 def load_iresnet50(path: Path) -> RecognitionEncoder:

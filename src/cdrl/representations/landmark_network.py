@@ -64,21 +64,21 @@ def _weights(layer: NetworkLayer, constant: Tensor) -> Tensor:
 
 def _apply(layer: NetworkLayer, inputs: list[Tensor], constants: list[Tensor]) -> Tensor:
     """One operation; TensorFlow's "same" padding puts the odd pixel last."""
-    found = inputs[0]
+    result = inputs[0]
     if layer.kind in {"CONV_2D", "DEPTHWISE_CONV_2D"}:
         weight, bias = constants
-        stride = -(-found.shape[3] // layer.shape[2]) if layer.shape[2] > 1 else 1
-        spare = max((layer.shape[2] - 1) * stride + weight.shape[3] - found.shape[3], 0)
+        stride = -(-result.shape[3] // layer.shape[2]) if layer.shape[2] > 1 else 1
+        spare = max((layer.shape[2] - 1) * stride + weight.shape[3] - result.shape[3], 0)
         if spare:
-            found = functional.pad(found, (spare // 2, spare - spare // 2) * 2)
-        groups = found.shape[1] if layer.kind == "DEPTHWISE_CONV_2D" else 1
-        return functional.conv2d(found, weight, bias, stride, groups=groups)
+            result = functional.pad(result, (spare // 2, spare - spare // 2) * 2)
+        groups = result.shape[1] if layer.kind == "DEPTHWISE_CONV_2D" else 1
+        return functional.conv2d(result, weight, bias, stride, groups=groups)
     if layer.kind == "PRELU":
-        return functional.prelu(found, constants[0])
+        return functional.prelu(result, constants[0])
     if layer.kind == "ADD":
         return inputs[0] + inputs[1]
     if layer.kind == "MAX_POOL_2D":
-        return functional.max_pool2d(found, 2)
+        return functional.max_pool2d(result, 2)
     if layer.kind == "PAD":  # of channels alone
-        return functional.pad(found, (0, 0, 0, 0, 0, layer.shape[3] - found.shape[1]))
+        return functional.pad(result, (0, 0, 0, 0, 0, layer.shape[3] - result.shape[1]))
     raise NotImplementedError(f"the landmark network has an operation that is not known here: {layer.kind}")

@@ -24,7 +24,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     InputError where the file holds anything but tensors, or is damaged.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        result = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler stumbles over damaged bytes in any way there is
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -32,9 +32,9 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             "and convert that"
         ) from error
     for key in _NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    tensors = found.items() if isinstance(found, Mapping) else ()
+        if isinstance(result, Mapping) and isinstance(result.get(key), Mapping):
+            result = result[key]
+    tensors = result.items() if isinstance(result, Mapping) else ()
     named = {str(name).removeprefix("module."): value for name, value in tensors if isinstance(value, Tensor)}
     if not named:
         raise InputError(f"{path}: holds no tensors by name; save the model's state_dict() and convert that")

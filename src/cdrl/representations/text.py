@@ -77,10 +77,10 @@ class SentenceTokenizer:
 
     def __call__(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Numbers [n, L] and which are there [n, L] bool."""
-        found = [encoding.ids for encoding in self._tokenizer.encode_batch(list(sentences))]
-        longest = max(map(len, found))
-        numbers = torch.tensor([ids + [0] * (longest - len(ids)) for ids in found])
-        return numbers, torch.arange(longest)[None] < torch.tensor([[len(ids)] for ids in found])
+        result = [encoding.ids for encoding in self._tokenizer.encode_batch(list(sentences))]
+        longest = max(map(len, result))
+        numbers = torch.tensor([ids + [0] * (longest - len(ids)) for ids in result])
+        return numbers, torch.arange(longest)[None] < torch.tensor([[len(ids)] for ids in result])
 
 
 class MiniLM(nn.Module):

@@ -135,8 +135,8 @@ def load_vlm(path: Path | None = None, text: TextEncoder | None = None) -> FaceL
     """The embedded model at `path`, or the one that ships; frozen. Raises InputError for another checkpoint."""
     spec = "embedded" if path is None else str(path)
     path = path or verified_path(VLM)
-    tensors, found = load_model(path, ARCHITECTURE)
-    model = FaceLanguageModel(parse_config(VlmConfig, found, path), text)
+    tensors, stored = load_model(path, ARCHITECTURE)
+    model = FaceLanguageModel(parse_config(VlmConfig, stored, path), text)
     load_into(model, tensors, path)
     model.digest, model.spec = file_sha256(path), spec
     model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

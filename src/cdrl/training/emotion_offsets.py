@@ -100,14 +100,14 @@ def measure_offsets(
     Returns:
         The changes by person; people without the emotion, or without neutral clips, are left out.
     """
-    found = {}
+    offsets = {}
     for person in sorted(people_with_emotions(seen) - set(exclude)):
         mine = [item for item in seen if item.person == person]
         before = [item for item in mine if item.emotion == "neutral"]
         after = [item for item in mine if item.emotion == emotion]
         if after:
-            found[person] = _measure_offset(before, after)
-    return found
+            offsets[person] = _measure_offset(before, after)
+    return offsets
 
 
 def _measure_offset(before: list[ClipObservation], after: list[ClipObservation]) -> EmotionOffset:
@@ -143,8 +143,8 @@ def average_offsets(offsets: list[Floats]) -> Floats:
     common = strength @ stacked / np.square(strength).sum()
     # People differ in direction, too, so what they share is shorter than what each shows.
     common *= np.linalg.norm(stacked, axis=1).mean() / np.linalg.norm(common)
-    found: Floats = common.reshape(offsets[0].shape).astype(np.float32)
-    return found
+    result: Floats = common.reshape(offsets[0].shape).astype(np.float32)
+    return result
 
 
 def combine_offsets(offsets: list[Floats], emotion: str) -> Floats:
@@ -156,8 +156,8 @@ def combine_offsets(offsets: list[Floats], emotion: str) -> Floats:
 
 def emphasize_offset(offset: Floats, emotion: str) -> Floats:
     """Scale a measured offset [478, 3] to the strength at which it is applied."""
-    found: Floats = offset * (np.array(EMPHASIS[emotion].regions, np.float32) @ region_matrix())[:, None]
-    return found
+    result: Floats = offset * (np.array(EMPHASIS[emotion].regions, np.float32) @ region_matrix())[:, None]
+    return result
 
 
 def fit_closed_lip_attenuation(seen: Sequence[ClipObservation], emotion: str, exclude: Collection[str] = ()) -> float:
@@ -221,28 +221,28 @@ def _collect_mouths(
     seen: Sequence[ClipObservation], emotion: str, exclude: Collection[str] = ()
 ) -> tuple[Floats, list[tuple[Floats, Floats]]]:
     """The mouth's change that people share [478, 3], and each one's neutral and emotional shapes [n, 478, 3]."""
-    found = measure_offsets(seen, emotion, exclude)
-    if not found:
+    result = measure_offsets(seen, emotion, exclude)
+    if not result:
         return np.zeros((POINTS, 3), np.float32), []
-    along = mouth_component(remove_apertures(average_offsets([change.offset for change in found.values()])))
+    along = mouth_component(remove_apertures(average_offsets([change.offset for change in result.values()])))
 
     def shapes(person: str, name: str) -> Floats:
         mine = [item.shapes for item in seen if (item.person, item.emotion) == (person, name)]
         return np.concatenate(mine).astype(np.float32)
 
-    return along, [(shapes(person, "neutral"), shapes(person, emotion)) for person in found]
+    return along, [(shapes(person, "neutral"), shapes(person, emotion)) for person in result]
 
 
 def _project_by_opening(shapes: Floats, along: Floats) -> NDArray[np.float64]:
     """Projection of mean shapes on an offset, in its lengths, by lip opening; NaN where there are few frames."""
     above = lips().opening(shapes) - estimate_closed_opening(shapes)
     bins = np.digitize(above, (1e-4, *_OPENING_EDGES))
-    found = np.full(len(_OPENING_EDGES) + 2, np.nan)
-    for number in range(len(found)):
+    result = np.full(len(_OPENING_EDGES) + 2, np.nan)
+    for number in range(len(result)):
         if (bins == number).sum() >= _MIN_FRAMES:
             mean = remove_apertures(shapes[bins == number].mean(0))
-            found[number] = (along * mean).sum() / np.square(along).sum()
-    return found
+            result[number] = (along * mean).sum() / np.square(along).sum()
+    return result
 
 
 @dataclass(frozen=True)

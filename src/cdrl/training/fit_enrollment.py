@@ -87,8 +87,8 @@ def fit_gain(examples: Sequence[EnrollmentSample]) -> Floats:
         difference = (regions[:, :, None] * (item.example - item.others)).reshape(len(regions), -1)
         matrix += difference @ difference.T / counts[item.person, item.emotion]
         target += difference @ (item.own - item.others).ravel() / counts[item.person, item.emotion]
-    found: Floats = np.clip(np.linalg.lstsq(matrix, target, rcond=None)[0], 0, 1).astype(np.float32)
-    return found
+    result: Floats = np.clip(np.linalg.lstsq(matrix, target, rcond=None)[0], 0, 1).astype(np.float32)
+    return result
 
 
 def fit_enrollment_gain(seen: Sequence[ClipObservation], exclude: Collection[str] = ()) -> Floats:
@@ -99,8 +99,8 @@ def fit_enrollment_gain(seen: Sequence[ClipObservation], exclude: Collection[str
 def predict_offset(examples: Sequence[EnrollmentSample], item: EnrollmentSample) -> Floats:
     """Predict a person's offset [478, 3] from an example, with gains fitted on other people alone."""
     share = fit_gain([other for other in examples if other.person != item.person]) @ region_matrix()
-    found: Floats = item.others + share[:, None] * (item.example - item.others)
-    return found
+    result: Floats = item.others + share[:, None] * (item.example - item.others)
+    return result
 
 
 def tabulate_enrollment(seen: Sequence[ClipObservation], prior: EmotionPrior) -> Table:
@@ -144,6 +144,6 @@ def _encode_frames(
     seen: Sequence[ClipObservation], person: str, emotion: str, prior: EmotionPrior
 ) -> NDArray[np.float64]:
     """Codes [n, c] of all frames of a person in an emotion, without apertures."""
-    found = [item.shapes for item in seen if (item.person, item.emotion) == (person, emotion)]
-    offsets = np.array([remove_apertures(shape - prior.mean) for shape in np.concatenate(found).astype(np.float32)])
+    result = [item.shapes for item in seen if (item.person, item.emotion) == (person, emotion)]
+    offsets = np.array([remove_apertures(shape - prior.mean) for shape in np.concatenate(result).astype(np.float32)])
     return encode_offset(offsets, prior).astype(np.float64)
