@@ -37,7 +37,7 @@ def may_be_shown(index: FrameIndex, row: int) -> bool:
 
 def draw_attention(index: FrameIndex, maps: Mapping[str, Attention]) -> Picture | None:
     """Draw the mean map of each condition over a few faces of the block; None where none may be shown."""
-    rows = np.array([row for row in np.flatnonzero(index.speaking) if may_be_shown(index, row)], np.intp)
+    rows = np.array([row for row in np.flatnonzero(index.speaking).tolist() if may_be_shown(index, row)], np.intp)
     if not len(rows) or not maps:
         return None
     faces = list(index.images(pick_evenly(rows, 4)))

@@ -110,7 +110,7 @@ def measure_falls(
                     fall = 1 - vectors[1:] @ vectors[0]
                 falls[name][condition].append(fall)
     return {
-        name: {condition: tuple(torch.stack(parts, 1).numpy()) for condition, parts in conditions.items()}  # type: ignore[misc]
+        name: {condition: tuple(torch.stack(parts, 1).numpy()) for condition, parts in conditions.items()}
         for name, conditions in falls.items()
     }
 

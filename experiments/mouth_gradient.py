@@ -156,11 +156,11 @@ def _follow_batch(
         end = open_mouths(begin, shift, amount)
     views = [tensor_to_images(part[:, middle]) for part in (begin, end, target)]
     for number, start in enumerate(starts):
-        pictures = [view[number] for view in views]
-        seen = [detect_opening(detector, picture, index.landmarks[start.row]) for picture in pictures[:2]]
+        shown = [view[number] for view in views]
+        seen = [detect_opening(detector, picture, index.landmarks[start.row]) for picture in shown[:2]]
         cosines = float(before[number]), float(after[number])
         here = number, middle
-        yield Descent(start, float(slope[here]), float(amount[here]), cosines, (seen[0], seen[1]), pictures)
+        yield Descent(start, float(slope[here]), float(amount[here]), cosines, (seen[0], seen[1]), shown)
 
 
 def _embed(model: ContentModel, images: Tensor, speech: Tensor | None) -> Tensor:

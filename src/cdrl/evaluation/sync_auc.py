@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cdrl.evaluation.estimates import (
     MIN_UNITS,
@@ -57,7 +59,7 @@ class DistancePairs:
     other: list[float] = field(default_factory=list)
     """Distances to sound that is three moments off or more, or of other people."""
 
-    def add_shifts(self, shifts: Array, distances: Array) -> None:
+    def add_shifts(self, shifts: NDArray[np.integer[Any]], distances: Array) -> None:
         """Add the distances at some shifts, where the distance in place is known."""
         known = np.isfinite(distances)
         if known[shifts == 0].all():

@@ -42,7 +42,7 @@ class ProbeTask:
     @property
     def rows(self) -> Ints:
         """Rows [n] of the frames."""
-        return self.cases["row"].to_numpy(np.intp)
+        return np.asarray(self.cases["row"], np.intp)
 
     @property
     def chance(self) -> float:
