@@ -61,7 +61,7 @@ class Recipe:
         """Run it."""
         getattr(import_module(f"cdrl.training.{self.name}"), f"train_{self.name}")(given)
 
-    def make_options(self, data: Path, output: Path, publish: Path | None = None, rate=None, **changes) -> Any:
+    def make_options(self, data: Path, output: Path, /, publish: Path | None = None, rate=None, **changes) -> Any:
         """Options of a run; `changes` go to the recipe's own."""
         loop = LoopOptions(
             output, self.steps, rate or self.rate, 2, self.weight_decay, self.average, self.steps // 2,

@@ -14,9 +14,9 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from cdrl.errors import InputError, LimitError
-from cdrl.media.decoding import Damage, demuxed
+from cdrl.media.decoding import DecodeErrors, demux_packets
 from cdrl.media.limits import Limits
-from cdrl.media.opening import check_path, opened
+from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import probe
 
 SAMPLE_RATE = 16_000  # Hz: what Whisper and wav2vec 2.0 were trained on
@@ -49,7 +49,7 @@ def read_samples(
         LimitError: It is longer than the limits allow.
     """
     checked = check_path(path, limits)
-    with opened(checked, limits) as container:
+    with open_container(checked, limits) as container:
         stream = _select_stream(container, checked)
         zero = _find_origin(container, stream, checked, limits)
         pieces = list(_decode_runs(container, stream, zero, checked, limits, rate))
@@ -104,7 +104,7 @@ def _decode_runs(
 
 def _decode_frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
     """Decoded pieces of sound; what does not decode is passed over, so that the next one's time shows a hole."""
-    for packet in demuxed(container, stream, damage=Damage()):
+    for packet in demux_packets(container, stream, damage=DecodeErrors()):
         try:
             yield from stream.codec_context.decode(packet)
         except av.FFmpegError:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 
 _VERSIONS = (5, 6)  # of the layout: since 4 the kind of number is stored, since 6 nothing that we read has changed
 _TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}  # CTranslate2's numbering
@@ -30,13 +30,13 @@ def read_variables(path: Path, wanted: Callable[[str], bool]) -> dict[str, NDArr
         The variables by name.
 
     Raises:
-        AssetError: The file is damaged, or no CTranslate2 model.
+        ModelFileError: The file is damaged, or no CTranslate2 model.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _parse(data, wanted)
     except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
-        raise AssetError(f"{path}: not a CTranslate2 model that can be read ({error}): fetch it again") from error
+        raise ModelFileError(f"{path}: not a CTranslate2 model that can be read ({error}): fetch it again") from error
 
 
 def _parse(data: mmap.mmap, wanted: Callable[[str], bool]) -> dict[str, NDArray[np.generic]]:

@@ -16,7 +16,7 @@ def load_speech_encoder(spec: str = "whisper", threads: int = 1, local_files_onl
 
     Raises:
         UsageError: The specification names no encoder.
-        AssetError: A model file is missing or wrong.
+        ModelFileError: A model file is missing or wrong.
     """
     kind, _, source = spec.partition(":")
     if kind == "mel" and not source:

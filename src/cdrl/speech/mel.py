@@ -77,6 +77,7 @@ class MelEncoder:
     width = BANDS
 
     def __call__(self, samples: Samples) -> SpeechFeatures:
+        """Compute the features of sound; see `SpeechEncoder`."""
         spectrum = compute_log_mel(samples)
         count = len(spectrum)
         sums = np.concatenate([np.zeros((1, BANDS)), np.cumsum(spectrum, axis=0, dtype=np.float64)])

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.pretrained import find_model
 from cdrl.speech.audio import Samples
 from cdrl.speech.ctranslate2 import read_variables
@@ -117,7 +117,7 @@ class WhisperEncoder:
             threads: Threads of torch.
 
         Raises:
-            AssetError: The file is missing (the message says how to get it), or another one.
+            ModelFileError: The file is missing (the message says how to get it), or another one.
         """
         path = find_model(MODEL)
         network = AudioEncoder()
@@ -126,10 +126,11 @@ class WhisperEncoder:
             network.load_state_dict(convert_variables(stored))
         except (KeyError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise AssetError(f"{path}: not the encoder of Whisper tiny.en ({reason}): fetch it again") from error
+            raise ModelFileError(f"{path}: not the encoder of Whisper tiny.en ({reason}): fetch it again") from error
         return cls(network, threads)
 
     def __call__(self, samples: Samples) -> SpeechFeatures:
+        """Compute the features of sound; see `SpeechEncoder`."""
         spectrum = compute_log_mel(samples)
         torch.set_num_threads(self._threads)
         parts = [np.zeros((0, WIDTH), np.float32)]

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import Wav2Vec2Model
 from transformers.utils import logging
 
-from cdrl.errors import AssetError
+from cdrl.errors import ModelFileError
 from cdrl.speech.audio import SAMPLE_RATE, Samples
 from cdrl.speech.features import SpeechFeatures, plan_passes
 
@@ -38,7 +38,7 @@ class XlsrEncoder:
     def __init__(self, network: Wav2Vec2Model, name: str, layer: int = LAYER, threads: int = 1) -> None:
         config: Any = network.config
         if not 1 <= layer <= config.num_hidden_layers:
-            raise AssetError(
+            raise ModelFileError(
                 f"{name} has {config.num_hidden_layers} layers, layer {layer} was asked for: give the folder of "
                 "XLSR-53 (wav2vec2-large), or another layer"
             )
@@ -62,7 +62,7 @@ class XlsrEncoder:
             local_files_only: Never ask the hub.
 
         Raises:
-            AssetError: The model is missing, a pickle only, or of another kind.
+            ModelFileError: The model is missing, a pickle only, or of another kind.
         """
         local = Path(source).is_dir()
         try:
@@ -74,14 +74,15 @@ class XlsrEncoder:
                     output_loading_info=True,
                 )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise AssetError(f"{source}: {_explain(source, local, error)}") from error
+            raise ModelFileError(f"{source}: {_explain(source, local, error)}") from error
         network, report = loaded
         # The vector that hides pieces in training is left out of some files, and never used here.
         if missing := sorted(set(report["missing_keys"]) - {"masked_spec_embed"}):
-            raise AssetError(f"{source}: not a whole wav2vec 2.0 model ({len(missing)} missing, first: {missing[0]})")
+            raise ModelFileError(f"{source}: not a whole wav2vec 2.0 model ({len(missing)} missing: {missing[0]} ...)")
         return cls(network, _short_name(source), layer, threads)
 
     def __call__(self, samples: Samples) -> SpeechFeatures:
+        """Compute the features of sound; see `SpeechEncoder`."""
         # The mean and spread of the whole clip, so that a cut into pieces changes nothing here.
         scaled = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7) if len(samples) else samples
         torch.set_num_threads(self._threads)
