@@ -139,7 +139,7 @@ def test_the_table_judges_it_right_behind_the_prior_with_models_for_every_person
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "clips.csv").write_text("path,dataset,actor,emotion,content_id,sentence\n")
-    given = evaluate_ned.Options(tmp_path, priors=tmp_path / "p", neds=(f"NED here={tmp_path / 'n'}",))
+    given = evaluate_ned.Options(data=tmp_path, priors=tmp_path / "p", neds=(f"NED here={tmp_path / 'n'}",))
     tasks = [SimpleNamespace(person="1001")]
     methods = evaluate_ned.choose_methods(given, tasks)
     assert [method.name for method in methods] == ["no edit", "plain copy", "prior", "NED here"]
