@@ -35,6 +35,13 @@ RENAMED_OPTIONS = {
 }
 """Old spellings of options and the new ones, for the error that names them."""
 
+MOVED_OPTIONS = {
+    "--gradient": "python -m experiments.representation_studies --gradient",
+    "--neds": "python -m experiments.evaluate_ned --neds",
+    "--pictures": "python -m experiments.representation_studies --pictures",
+}
+"""Options that left the package and where they went, for the error that says so."""
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -125,6 +132,8 @@ def _check_flags(flags: list[Flag], words: list[str], program: str) -> None:
         flag = named.get(name) or named.get(name.replace("_", "-"))
         if flag is None and (new := RENAMED_OPTIONS.get(name)) in named:
             raise UsageError(f"{name} is now {new}; see {program} --help")
+        if flag is None and name in MOVED_OPTIONS:
+            raise UsageError(f"{name} left the package: run `{MOVED_OPTIONS[name]}` in a checkout of the repository")
         if flag is None:
             near = get_close_matches(name, named, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
