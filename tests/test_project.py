@@ -3,11 +3,13 @@
 import json
 import os
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cdrl
 from cdrl.errors import CdrlError, InputError, InputNotFoundError, LimitError, UsageError
 from cdrl.project import MAX_BYTES, local_path, read_project, request_from_json, write_project
 from cdrl.request import EditRequest
@@ -137,3 +139,11 @@ def test_links_lead_nowhere_else(tmp_path):
 def test_any_content_is_a_project_or_an_error_of_ours(tmp_path_factory, content):
     with suppress(CdrlError):
         assert isinstance(request_from_json(content, tmp_path_factory.getbasetemp()), EditRequest)
+
+
+def test_an_editor_refuses_a_request_for_another_model_than_its_own(sample):
+    editor = cdrl.load(model="prior")
+    assert editor.edit(EditRequest(sample, "happy", intensity=0, model="prior")).plan.changes_nothing
+    for fields in ({"model": "translator"}, {"prior": Path("prior.npz")}):
+        with pytest.raises(UsageError, match=r"cdrl\.load"):
+            editor.edit(EditRequest(sample, "happy", **fields))

@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 
-from cdrl.errors import FaceError
+from cdrl.errors import FaceError, UsageError
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.expression_change import ExpressionChange
@@ -58,6 +58,7 @@ class Editor:
         self.prior = prior
         model_file = None if model in (PRIOR_ALONE, SHIPPED) else Path(model)
         self._translator = None if model == PRIOR_ALONE else OnnxTranslator(prior, model_file)
+        self._prior_file, self._model = prior_file, str(model)
         self.models_used = models_used(prior_file, model_file, model != PRIOR_ALONE)
 
     def edit(self, source: EditRequest | str | Path, *, limits: Limits | None = None, **fields: Any) -> EditJob:
@@ -66,16 +67,21 @@ class Editor:
         Args:
             source: The request, or the video to edit.
             limits: What the files may hold.
-            fields: Where a video is given, the other fields of its `EditRequest`, as in `emotion="happy"`. `prior` and
-                `model` are the editor's own: those of a request are for `cdrl.load`.
+            fields: Where a video is given, the other fields of its `EditRequest`, as in `emotion="happy"`.
 
         Raises:
-            UsageError: The request makes no sense, or a segment lies outside the clip.
+            UsageError: The request makes no sense, names another prior or model than this editor was loaded with, or
+                has a segment outside the clip.
             InputError: A file cannot be read, or the source is a photo.
             LimitError: A file is larger than the limits allow.
             FaceError: A file that is to show a face shows none.
         """
         request = source if isinstance(source, EditRequest) else EditRequest(Path(source), **fields)
+        if request.prior not in (None, self._prior_file) or request.model not in (None, self._model):
+            raise UsageError(
+                f"{request.source}: the request names another prior or model than the editor was loaded with: load one "
+                "with cdrl.load(request.prior, request.model)"
+            )
         limits = limits or Limits()
         begin = time.perf_counter()
         info, people = self._survey_source(request, limits)
