@@ -10,7 +10,7 @@ import pytest
 
 # Put in front of every Python process of a test, those that commands begin included.
 SITE = """
-import builtins, os, signal, sys
+import builtins, shutil, os, signal, sys
 import filelock, platformdirs.unix, psutil  # portable themselves, with other code for each system
 
 MODULES = {"fcntl", "grp", "pwd", "resource", "termios", "pty", "tty"}
@@ -40,6 +40,7 @@ def open_file(path, flags, *arguments, **named):
         raise PermissionError(13, "Permission denied", path)
     return open_descriptor(path, flags, *arguments, **named)
 os.kill, os.open = kill, open_file
+shutil._use_fd_functions = False  # folders have no descriptors on Windows
 """
 
 COMMANDS = [

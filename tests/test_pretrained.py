@@ -120,14 +120,14 @@ def test_a_pickle_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     model = models.Model("no-such-package", "1.0", "p/net.pth", sha256, "MIT", "training")
     monkeypatch.setitem(models.MODELS, model.name, model)
     monkeypatch.setenv("CDRL_MODELS", str(tmp_path))
-    path = pickles.as_safetensors("net.pth")
+    path = pickles.convert_to_safetensors("net.pth")
     assert path == tmp_path / "cache/cdrl/models/net.safetensors"
     assert read_tensors(path)[0]["a"].tolist() == [0, 1, 2]
     before = path.stat().st_mtime_ns
-    assert pickles.as_safetensors("net.pth") == path
+    assert pickles.convert_to_safetensors("net.pth") == path
     assert path.stat().st_mtime_ns == before
     path.write_bytes(b"damaged")
-    assert read_tensors(pickles.as_safetensors("net.pth"))[0]["a"].tolist() == [0, 1, 2]
+    assert read_tensors(pickles.convert_to_safetensors("net.pth"))[0]["a"].tolist() == [0, 1, 2]
     assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
 
 

@@ -42,11 +42,11 @@ def test_a_slider_costs_a_frame_and_no_survey(service, sessions, upload, monkeyp
     monkeypatch.setattr(scene, "estimate_people", None)
     monkeypatch.setattr(scene, "read", None)
     service.preview(session, FORM.request(session), 1.0)
-    landmarks = session.scene.detector.landmarks
-    monkeypatch.setattr(session.scene.detector, "landmarks", None)
+    estimate = session.scene.detector.estimate_landmarks
+    monkeypatch.setattr(session.scene.detector, "estimate_landmarks", None)
     seen = [service.preview(session, replace(FORM, intensity=n).request(session), 1.0).frame for n in (0, 0.5, 1)]
     assert not np.array_equal(seen[1].planes[0], seen[2].planes[0])
-    monkeypatch.setattr(session.scene.detector, "landmarks", landmarks)
+    monkeypatch.setattr(session.scene.detector, "estimate_landmarks", estimate)
 
 
 def test_a_clip_that_browsers_cannot_play_is_copied(service, sessions, upload):
