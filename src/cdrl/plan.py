@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
@@ -119,7 +120,7 @@ class EditPlan:
         """Whether every amount is 0, so that all frames stay as decoded."""
         return not any(amount for segment in self.segments for amount in segment.amounts.values())
 
-    @property
+    @cached_property
     def counts_frames(self) -> bool:
         """Whether a time is a timecode, so that the plan needs `at_rate` before it can be carried out."""
         return any(any(segment.timecodes) for segment in self.segments)

@@ -185,15 +185,15 @@ class EditJob:
             with clock.measure("track"):
                 return stages.track(frame)
 
-        def edit(tracked: TrackedFrame) -> EditedFrame:
+        def edit(tracked: TrackedFrame) -> tuple[EditedFrame, Mapping[str, float]]:
             with clock.measure("edit"):
                 if tracked.weights and tracked.track is not None:
                     report.smallest_face = min(report.smallest_face, float(np.ptp(tracked.track.points[:, 0])))
-                return stages.edit(tracked)
+                return stages.edit(tracked), tracked.weights
 
         with closing(run_stages(clock.timed("decode", reader), track, edit, depth=_QUEUE_SIZE)) as frames:
-            for edited in frames:
-                report.add_frame(edited.frame, edited.skipped, self.plan)
+            for edited, weights in frames:
+                report.add_frame(edited.frame, edited.skipped, weights)
                 if tracker is not None:
                     report.most_faces = tracker.most_faces
                 yield edited

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -80,11 +80,11 @@ class Report:
     sidecar: str | None = None
     """The file beside the output that says what was done; None where provenance was turned off."""
 
-    def add_frame(self, frame: Frame, skipped: str | None, plan: EditPlan) -> None:
-        """Count a frame; `skipped` says why it was not changed."""
+    def add_frame(self, frame: Frame, skipped: str | None, weights: Mapping[str, float]) -> None:
+        """Count a frame for which `weights` were asked; `skipped` says why it was not changed."""
         end = frame.time + (frame.duration or 0) * frame.time_base
         self.tally.add(frame.time, end, changed=skipped is None)
-        self.amounts.append((float(frame.time), plan.weights(frame.time)))
+        self.amounts.append((float(frame.time), dict(weights)))
         if skipped is not None:
             self.skipped[skipped] += 1
 
