@@ -17,9 +17,11 @@ from cdrl.project import read_project
 
 @pytest.fixture
 def client(address, tmp_path):
-    """A user of their own."""
+    """A user of their own, who leaves at the end: a client that is kept alive keeps its session, too."""
     gradio_client = pytest.importorskip("gradio_client", reason="the extra app is not installed")
-    return gradio_client.Client(address, verbose=False, download_files=str(tmp_path / "downloads"))
+    made = gradio_client.Client(address, verbose=False, download_files=str(tmp_path / "downloads"))
+    yield made
+    made.close()
 
 
 @pytest.fixture
