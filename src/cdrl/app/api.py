@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields
 from inspect import Parameter, Signature, isgeneratorfunction
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 
@@ -113,8 +113,7 @@ def _with_fields(handler: Callable[[gr.Request, dict[str, Any]], Any], names: Se
     endpoint.__signature__ = Signature([Parameter("request", Parameter.POSITIONAL_OR_KEYWORD), *parameters])
     endpoint.__annotations__ = {"request": gr.Request}
     endpoint.__doc__ = handler.__doc__
-    made: Callable[..., Any] = endpoint
-    return made
+    return cast(Callable[..., Any], endpoint)
 
 
 @contextmanager

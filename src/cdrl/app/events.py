@@ -59,7 +59,7 @@ class Events:
         gr.on([page.neutral.upload, page.neutral.clear], self.enroll, page.neutral, page.neutral_note,
               **looks).then(self.preview, values, shown, **follows)  # fmt: skip
         buttons = [page.edit, page.cancel]
-        # Edits wait for their turn in the studio, not in Gradio's queue: there they could not be cancelled.
+        # Edits wait for their turn in the service, not in Gradio's queue: there they could not be canceled.
         page.edit.click(
             self.edit, [page.consent, *page.form], buttons + result, concurrency_limit=None, **private
         ).then(None, None, None, js=_SHOW_RESULT, **private)

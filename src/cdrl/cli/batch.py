@@ -107,9 +107,7 @@ def _read_jobs(options: Options) -> list[BatchJob]:
     if options.ending.lower() not in CONTAINERS:
         raise UsageError(f"--ending {options.ending}: choose of {', '.join(CONTAINERS)}")
     given = {name: _absolute(name, value) for name, value in options.shown.given.items()}
-    targets = [
-        name for name in (*TARGET_FIELDS, "project") if name in given or getattr(options, name, None) is not None
-    ]
+    targets = [name for name in TARGET_FIELDS if name in given] + ["project"] * (options.project is not None)
     if len(targets) > 1 and targets != ["reference", "segments"]:
         raise UsageError(f"--{targets[0]} and --{targets[1]} are both given: choose one")
     defaults = BatchDefaults(given, options.project, options.output_folder, options.ending)
