@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -69,9 +68,7 @@ class Events:
         """A clip has arrived: survey it and show the first preview."""
         page, session = self.page, self.sessions.get(request.session_hash)
         form = (*form[:-1], "largest")
-        with told(
-            session, lambda text: {page.notice: markup.sentence(text, True), page.studio: gr.update(visible=False)}
-        ) as failed:
+        with told(session, page.notice, {page.studio: gr.update(visible=False)}) as failed:
             if upload is None:
                 raise UsageError("no clip has arrived: upload or record one")
             self.service.open_clip(session, upload)
@@ -102,7 +99,7 @@ class Events:
     def look_through(self, request: gr.Request, *form: Any) -> Update:
         """The rest of the clip: timeline, more moments, and a player."""
         page, session = self.page, self.sessions.get(request.session_hash)
-        with told(session, lambda text: {page.source: markup.sentence(text, True)}) as failed:
+        with told(session, page.source) as failed:
             self.service.look_through(session)
             if session.timeline is None or session.played is None:
                 return {page.source: gr.skip()}
@@ -127,14 +124,14 @@ class Events:
 
     def choose_mode(self, mode: str) -> Update:
         """Only the fields that are of use are shown."""
-        return {getattr(self.page, name): gr.update(visible=seen(mode)) for name, seen in SHOWN.items()}
+        return {getattr(self.page, name): gr.update(visible=mode in modes) for name, modes in SHOWN.items()}
 
     def preview(self, request: gr.Request, *values: Any) -> Update:
         """The moment as it will be."""
         session = self.sessions.get(request.session_hash)
         if session.scene is None:
             return {self.page.note: ""}
-        with told(session, lambda text: {self.page.note: markup.sentence(text)}) as failed:
+        with told(session, self.page.note, alarm=False) as failed:
             return self._preview(session, values) | {self.page.stage: gr.update(selected=PREVIEW)}
         return failed
 
@@ -144,13 +141,11 @@ class Events:
         note = "" if found.skipped is None else f"Not edited at this moment: {found.skipped}."
         if found.skipped == NO_FACE:
             note += f" One is seen at {float(self.service.scene(session, edit_request.face).first.frame.time):.1f} s."
-        update: Update = {
+        return {
             page.preview: markup.pictures(found.source.rgb(), found.frame.rgb()),
             page.note: markup.sentence(note),
+            page.timeline: self._timeline(session, values[:-1], float(found.frame.time)),
         }
-        if session.timeline is not None:
-            update[page.timeline] = self._timeline(session, values[:-1], float(found.frame.time))
-        return update
 
     def _timeline(self, session: Session, form: tuple[Any, ...], moment: float) -> Any:
         if session.timeline is None:
@@ -165,25 +160,23 @@ class Events:
 
     def choose_face(self, request: gr.Request, face: str) -> Update:
         """Another person is to be edited."""
-        session = self.sessions.get(request.session_hash)
-        with told(session, lambda text: {self.page.note: markup.sentence(text, True)}) as failed:
-            self.service.scene(session, face)
-            return {self.page.note: ""}
-        return failed
+        return self._carry_out(request, self.page.note, lambda session: self.service.scene(session, face))
 
     def refer(self, request: gr.Request, upload: str | None) -> Update:
         """A reference has arrived, or was taken away."""
-        session, note = self.sessions.get(request.session_hash), self.page.reference_note
-        with told(session, lambda text: {note: markup.sentence(text, True)}) as failed:
-            self.service.set_reference(session, upload)
-            return {note: ""}
-        return failed
+        note = self.page.reference_note
+        return self._carry_out(request, note, lambda session: self.service.set_reference(session, upload))
 
     def enroll(self, request: gr.Request, upload: str | None) -> Update:
         """A photo or clip of the person's neutral face has arrived, or was taken away."""
-        session, note = self.sessions.get(request.session_hash), self.page.neutral_note
-        with told(session, lambda text: {note: markup.sentence(text, True)}) as failed:
-            self.service.set_neutral(session, upload)
+        note = self.page.neutral_note
+        return self._carry_out(request, note, lambda session: self.service.set_neutral(session, upload))
+
+    def _carry_out(self, request: gr.Request, note: Any, act: Callable[[Session], object]) -> Update:
+        """Do what shows nothing but, in `note`, why it failed."""
+        session = self.sessions.get(request.session_hash)
+        with told(session, note) as failed:
+            act(session)
             return {note: ""}
         return failed
 
@@ -192,7 +185,7 @@ class Events:
         page, session = self.page, self.sessions.get(request.session_hash)
         busy: Update = {page.edit: gr.update(interactive=False), page.cancel: gr.update(visible=True)}
         ready: Update = {page.edit: gr.update(interactive=True), page.cancel: gr.update(visible=False)}
-        with told(session, lambda text: ready | {page.status: markup.sentence(text, True)}) as failed:
+        with told(session, page.status, ready) as failed:
             with closing(self.service.edit(session, Form(*form).request(session), consent)) as steps:
                 for step in steps:
                     if isinstance(step, Waiting):
@@ -210,7 +203,7 @@ class Events:
         return {
             page.status: markup.sentence(said),
             page.result: markup.videos(session.played or result.played, result.played),
-            **{getattr(page, name): _offered(getattr(result, name)) for name in DOWNLOADS},
+            **{getattr(page, name): gr.update(visible=True, value=str(getattr(result, name))) for name in DOWNLOADS},
             page.lips: gr.update(visible=True, value=lips(result.summary)),
             page.curves: gr.update(visible=True, value=curves(result.summary)),
             page.stage: gr.update(selected=RESULT),
@@ -231,10 +224,6 @@ def _first(session: Session) -> float:
     return round(float(session.scene.first.frame.time), 1) if session.scene else 0.0
 
 
-def _offered(file: Path | None) -> Any:
-    return gr.update(visible=file is not None, value=None if file is None else str(file))
-
-
 def _one_more(rows: list[list[str]]) -> list[list[str]]:
     return [*rows, ["", "", "", ""]]
 
@@ -244,13 +233,16 @@ def _wait() -> str:
 
 
 @contextmanager
-def told(session: Session, said: Callable[[str], Update]) -> Iterator[Update]:
-    """Fills the given update with what `said` makes of an error's sentence; nobody sees a traceback."""
+def told(session: Session, note: Any, also: Update | None = None, *, alarm: bool = True) -> Iterator[Update]:
+    """Fills the given update where the block fails: the error's sentence in `note`, and `also`; never a traceback."""
     update: Update = {}
     try:
         yield update
+        return
     except (CdrlError, InterruptedByUser) as error:
-        update |= said(session.format_error(error))
+        said = session.format_error(error)
     except Exception as error:  # noqa: BLE001 - the page's last line of defence; the terminal gets the kind of error
-        print(f"cdrl: error: unexpected {type(error).__name__}: {session.format_error(error)}", file=sys.stderr)  # noqa: T201
-        update |= said(f"unexpected {type(error).__name__}: {session.format_error(error)}; please report it")
+        said = f"unexpected {type(error).__name__}: {session.format_error(error)}"
+        print(f"cdrl: error: {said}", file=sys.stderr)  # noqa: T201
+        said += "; please report it"
+    update |= {**(also or {}), note: markup.sentence(said, alarm)}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
-from cdrl.app.form import BLEND, COLUMNS, EMOTION, MODES, OVER_TIME, REFERENCE
+from cdrl.app.form import BLEND, COLUMNS, EMOTION, MODES, OVER_TIME, REFERENCE, Form
 from cdrl.app.service import CONSENT, PURPOSE
 from cdrl.emotions import EMOTIONS, MAX_INTENSITY
 from cdrl.media import Limits
@@ -37,47 +38,8 @@ PREVIEW, SOURCE, RESULT = "preview", "source", "result"
 """Tabs of the stage."""
 
 
-@dataclass(frozen=True)
-class Page:
-    """The components that events read or write."""
-
-    clip: Any
-    camera: Any
-    notice: Any
-    studio: Any
-    stage: Any
-    preview: Any
-    note: Any
-    moment: Any
-    source: Any
-    result: Any
-    video: Any
-    report: Any
-    project: Any
-    record: Any
-    lips: Any
-    curves: Any
-    timeline: Any
-    rows: Any
-    add: Any
-    faces: Any
-    face: Any
-    mode: Any
-    emotion: Any
-    blend: Any
-    first: Any
-    second: Any
-    share: Any
-    reference: Any
-    reference_note: Any
-    neutral: Any
-    neutral_note: Any
-    intensity: Any
-    regions: Any
-    consent: Any
-    edit: Any
-    cancel: Any
-    status: Any
+class Page(SimpleNamespace):
+    """The components that events read or write, each under the name that it gets below."""
 
     @property
     def downloads(self) -> list[Any]:
@@ -87,10 +49,7 @@ class Page:
     @property
     def form(self) -> list[Any]:
         """The fields of `form.Form`, in its order."""
-        return [
-            self.mode, self.emotion, self.first, self.second, self.share,
-            self.rows, self.intensity, self.regions, self.face,
-        ]  # fmt: skip
+        return [getattr(self, entry.name) for entry in fields(Form)]
 
 
 def theme() -> Any:
@@ -109,50 +68,49 @@ def theme() -> Any:
 @contextmanager
 def layout(limits: Limits) -> Iterator[tuple[Any, Page]]:
     """The page, open for events: Gradio's blocks, and the components in them."""
-    made: dict[str, Any] = {}
+    page = Page()
     with gr.Blocks(title="cdrl", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(f'<header class="cdrl-head"><h1>cdrl</h1><p>{PURPOSE}</p></header>')
-        _inputs(made, limits)
-        with gr.Row(visible=False, elem_id="studio") as made["studio"]:
+        _inputs(page, limits)
+        with gr.Row(visible=False, elem_id="studio") as page.studio:
             with gr.Column(elem_id="stage", min_width=0):
-                _stage(made)
+                _stage(page)
             with gr.Column(elem_id="controls", min_width=0):
-                _controls(made)
+                _controls(page)
             with gr.Column(elem_id="times", min_width=0):
-                _times(made)
-        yield blocks, Page(**made)
+                _times(page)
+        yield blocks, page
 
 
-def _inputs(made: dict[str, Any], limits: Limits) -> None:
+def _inputs(page: Page, limits: Limits) -> None:
     size = f"at most {limits.max_bytes / 1e6:,.0f} MB, {limits.max_seconds} s"
     with gr.Tabs():
         with gr.Tab("Upload"):
-            made["clip"] = gr.File(label=f"A talking person, {size}", height=200, elem_id="clip")
+            page.clip = gr.File(label=f"A talking person, {size}", height=200, elem_id="clip")
         with gr.Tab("Record"):
-            made["camera"] = gr.Video(
+            page.camera = gr.Video(
                 sources=["webcam"], label="Record yourself", height=260, include_audio=True,
                 webcam_options=gr.WebcamOptions(mirror=False, constraints=_CAMERA), elem_id="camera",
             )  # fmt: skip
-    made["notice"] = gr.HTML(elem_id="notice")
+    page.notice = gr.HTML(elem_id="notice")
 
 
-def _stage(made: dict[str, Any]) -> None:
-    with gr.Tabs(selected=PREVIEW) as made["stage"]:
+def _stage(page: Page) -> None:
+    with gr.Tabs(selected=PREVIEW) as page.stage:
         with gr.Tab("Preview", id=PREVIEW):
-            made["preview"] = gr.HTML(elem_id="preview")
-            made["note"] = gr.HTML(elem_id="note")
+            page.preview = gr.HTML(elem_id="preview")
+            page.note = gr.HTML(elem_id="note")
         with gr.Tab("Source", id=SOURCE):
-            made["source"] = gr.HTML(elem_id="source")
+            page.source = gr.HTML(elem_id="source")
         with gr.Tab("Result", id=RESULT):
-            made["result"] = gr.HTML("<p class='cdrl-note'>Nothing is edited yet.</p>", elem_id="result")
+            page.result = gr.HTML("<p class='cdrl-note'>Nothing is edited yet.</p>", elem_id="result")
             with gr.Row():
                 for name, label in DOWNLOADS.items():
-                    made[name] = gr.DownloadButton(
-                        f"↓ {label}", visible=False, size="md", min_width=90, elem_id=f"get-{name}"
-                    )
+                    look = {"visible": False, "size": "md", "min_width": 90}
+                    setattr(page, name, gr.DownloadButton(f"↓ {label}", elem_id=f"get-{name}", **look))
             with gr.Row():
-                made["lips"] = _plot("Lip opening", "opening", None, LINES)
-                made["curves"] = _plot("Emotion over time", "amount", MAX_INTENSITY, COLOURS)
+                page.lips = _plot("Lip opening", "opening", None, LINES)
+                page.curves = _plot("Emotion over time", "amount", MAX_INTENSITY, COLOURS)
 
 
 def _plot(title: str, y: str, highest: float | None, colors: dict[str, str]) -> Any:
@@ -163,53 +121,51 @@ def _plot(title: str, y: str, highest: float | None, colors: dict[str, str]) -> 
     )  # fmt: skip
 
 
-def _times(made: dict[str, Any]) -> None:
-    made["timeline"] = gr.HTML(elem_id="timeline")
-    made["moment"] = gr.Slider(0, 1, value=0, step=0.1, label="Moment shown in the preview, seconds", visible=False)
-    made["rows"] = gr.Dataframe(
+def _times(page: Page) -> None:
+    page.timeline = gr.HTML(elem_id="timeline")
+    page.moment = gr.Slider(0, 1, value=0, step=0.1, label="Moment shown in the preview, seconds", visible=False)
+    page.rows = gr.Dataframe(
         headers=list(COLUMNS), datatype=["str"] * 4, type="array", column_count=4, row_count=2, visible=False,
         label="Segments: an emotion, a blend such as happy+surprised, or reference; an empty end is the clip's own",
         interactive=True, buttons=[], elem_id="segments",
     )  # fmt: skip
-    made["add"] = gr.Button("Add a segment", size="sm", visible=False, elem_id="add")
+    page.add = gr.Button("Add a segment", size="sm", visible=False, elem_id="add")
 
 
-def _controls(made: dict[str, Any]) -> None:
+def _controls(page: Page) -> None:
     names = [(name.capitalize(), name) for name in EMOTIONS]
-    made["faces"] = gr.HTML(visible=False, elem_id="faces")
-    made["face"] = gr.Radio(["largest"], value="largest", label="Whose face", visible=False, elem_id="face")
-    made["mode"] = gr.Radio(list(MODES), value=EMOTION, label="What to show", elem_id="mode")
-    made["emotion"] = gr.Radio(names, value="happy", label="Emotion", elem_id="emotion")
-    with gr.Group(visible=False) as made["blend"]:
-        made["first"] = gr.Dropdown(names, value="happy", label="One emotion")
-        made["second"] = gr.Dropdown(names, value="surprised", label="and another")
-        made["share"] = gr.Slider(0, 1, value=0.4, step=0.05, label="Share of the other")
-    made["reference"] = gr.File(
+    page.faces = gr.HTML(visible=False, elem_id="faces")
+    page.face = gr.Radio(["largest"], value="largest", label="Whose face", visible=False, elem_id="face")
+    page.mode = gr.Radio(list(MODES), value=EMOTION, label="What to show", elem_id="mode")
+    page.emotion = gr.Radio(names, value="happy", label="Emotion", elem_id="emotion")
+    with gr.Group(visible=False) as page.blend:
+        page.first = gr.Dropdown(names, value="happy", label="One emotion")
+        page.second = gr.Dropdown(names, value="surprised", label="and another")
+        page.share = gr.Slider(0, 1, value=0.4, step=0.05, label="Share of the other")
+    page.reference = gr.File(
         label="A clip or photo of anyone who shows it", height=170, visible=False, elem_id="reference"
     )
-    made["reference_note"] = gr.HTML(elem_id="reference-note")
-    made["neutral"] = gr.File(
-        label="Neutral face (photo or clip of this person, optional)", height=120, elem_id="neutral"
-    )
-    made["neutral_note"] = gr.HTML(elem_id="neutral-note")
-    made["intensity"] = gr.Slider(
+    page.reference_note = gr.HTML(elem_id="reference-note")
+    page.neutral = gr.File(label="Neutral face (photo or clip of this person, optional)", height=120, elem_id="neutral")
+    page.neutral_note = gr.HTML(elem_id="neutral-note")
+    page.intensity = gr.Slider(
         0, MAX_INTENSITY, value=1, step=0.05, label="Intensity; 1 is how people usually show it", elem_id="intensity"
     )
-    made["regions"] = gr.CheckboxGroup(
+    page.regions = gr.CheckboxGroup(
         [(name.capitalize(), name) for name in REGIONS], value=list(REGIONS), label="Parts of the face"
     )
-    made["consent"] = gr.Checkbox(label=CONSENT, elem_id="consent")
+    page.consent = gr.Checkbox(label=CONSENT, elem_id="consent")
     with gr.Row():
-        made["edit"] = gr.Button("Edit the whole clip", variant="primary", elem_id="edit")
-        made["cancel"] = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
-    made["status"] = gr.HTML(elem_id="status")
+        page.edit = gr.Button("Edit the whole clip", variant="primary", elem_id="edit")
+        page.cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
+    page.status = gr.HTML(elem_id="status")
 
 
-SHOWN: dict[str, Callable[[str], bool]] = {
-    "emotion": lambda mode: mode == EMOTION,
-    "blend": lambda mode: mode == BLEND,
-    "reference": lambda mode: mode in (REFERENCE, OVER_TIME),
-    "rows": lambda mode: mode == OVER_TIME,
-    "add": lambda mode: mode == OVER_TIME,
+SHOWN = {
+    "emotion": [EMOTION],
+    "blend": [BLEND],
+    "reference": [REFERENCE, OVER_TIME],
+    "rows": [OVER_TIME],
+    "add": [OVER_TIME],
 }
-"""Field → whether it is seen in that mode."""
+"""Field → the modes in which it is seen."""

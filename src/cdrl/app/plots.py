@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from cdrl.pipeline.report import Report
@@ -25,9 +23,4 @@ def curves(report: Report) -> pd.DataFrame:
 
 def _long(times: list[float], lines: dict[str, list[float]], name: str) -> pd.DataFrame:
     every = max(1, -(-len(times) // _MOST))
-    rows: list[dict[str, Any]] = [
-        {"s": time, name: value, "line": line}
-        for line, values in lines.items()
-        for time, value in list(zip(times, values, strict=True))[::every]
-    ]
-    return pd.DataFrame(rows, columns=["s", name, "line"])
+    return pd.DataFrame({"s": times, **lines}, dtype=float)[::every].melt("s", var_name="line", value_name=name)
