@@ -26,8 +26,8 @@ from cdrl.live.sinks import FrameSink, Window, Y4mPipe, to_yuv420
 from cdrl.live.sources import TimedFrame, file_as_camera
 from cdrl.manipulation.person import OBSERVATION_INTERVAL
 from cdrl.media import Frame, Limits, PixelFormat, read
-from cdrl.pipeline.frame_editor import EditedFrame
 from cdrl.pipeline.report import INACTIVE, NO_FACE
+from cdrl.pipeline.stages import EditedFrame
 from cdrl.plan import EditPlan
 
 

@@ -18,7 +18,7 @@ import cdrl
 from cdrl.emotions import EMOTIONS
 from cdrl.media import Frame
 from cdrl.pipeline.editor import Editor
-from cdrl.pipeline.frame_editor import EditedFrame
+from cdrl.pipeline.stages import EditedFrame
 
 Picture = NDArray[np.uint8]
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cdrl.emotions import parse_blend, parse_emotion
-from cdrl.errors import UsageError
+from cdrl.errors import InputError, UsageError
 from cdrl.face.selection import parse_face
 from cdrl.plan import EditPlan
+
+if TYPE_CHECKING:
+    from cdrl.media import VideoInfo
 
 TARGET_FIELDS = ("emotion", "reference", "segments")
 """Fields of a request that say what the face is to show."""
@@ -87,6 +91,20 @@ class EditRequest:
         if self.reference is not None:
             return f"like_{self.reference.stem}"
         return "-".join(parse_blend(self.emotion or ""))
+
+    def fit_plan(self, info: VideoInfo) -> EditPlan:
+        """Fit the plan to the source: timecodes by its rate, all segments within its length.
+
+        Raises:
+            InputError: The source is a photo.
+            UsageError: A segment lies outside the clip, or a timecode does not fit its rate.
+        """
+        if info.photo:
+            raise InputError(f"{info.path} is a photo: give a video (photos serve as --reference)")
+        plan = self.plan.at_rate(info.rate)
+        if info.duration is not None:
+            plan.check_within(info.duration)
+        return plan
 
     def with_source(self, source: Path) -> EditRequest:
         """The same request for another clip."""

@@ -18,8 +18,8 @@ from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import OBSERVED_SECONDS, Person, estimate_people
 from cdrl.media import Frame, Limits, read
 from cdrl.pipeline.editor import Editor
-from cdrl.pipeline.frame_editor import EditedFrame, FrameEditor
 from cdrl.pipeline.report import NO_FACE
+from cdrl.pipeline.stages import EditedFrame, FrameEditor, TrackedFrame
 from cdrl.plan import EditPlan
 
 _FACE = 96  # pixels, side of a face's picture where one of several is chosen
@@ -92,7 +92,7 @@ class Scene:
         if found.track is None:
             return found
         weights, person = plan.weights(moment.frame.time), self.people.get(moment.shot)
-        return FrameEditor(manipulator).edit(moment.frame, found.track, weights, person)
+        return FrameEditor(manipulator).edit(TrackedFrame(moment.frame, found.track, weights, person))
 
 
 def _track(moment: Moment, detector: BundleDetector, face: str) -> Track | None:

@@ -22,9 +22,9 @@ from cdrl.files import atomic_write
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.media import Limits, VideoInfo, probe
 from cdrl.pipeline.editor import Editor
-from cdrl.pipeline.frame_editor import EditedFrame
 from cdrl.pipeline.job import ProgressCallback
 from cdrl.pipeline.report import Report
+from cdrl.pipeline.stages import EditedFrame
 from cdrl.plan import EditPlan
 from cdrl.project import write_project
 from cdrl.provenance import sidecar_path

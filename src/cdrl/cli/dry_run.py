@@ -9,7 +9,6 @@ from cdrl.assets import user_bytes
 from cdrl.media.encoding import codec_of, container_of
 from cdrl.media.probing import VideoInfo, probe
 from cdrl.media.writing import check_output
-from cdrl.pipeline.source_checks import check_video, fit_plan
 from cdrl.plan import REGIONS, EditPlan
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     """
     container, codec = container_of(output), codec_of(options.encoder, container_of(output), output)
     check_output(output, output.resolve(), request.source, options.overwrite)
-    info = check_video(probe(request.source, options.limits))
-    plan = fit_plan(request.plan, info)
+    info = probe(request.source, options.limits)
+    plan = request.fit_plan(info)
     for path in (request.reference, *request.enroll.values()):
         if path is not None:
             probe(path, options.limits)

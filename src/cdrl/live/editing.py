@@ -12,8 +12,7 @@ from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import OBSERVATION_INTERVAL, Person, PersonEstimator, interpolate
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import Frame
-from cdrl.pipeline.frame_editor import EditedFrame, FrameEditor
-from cdrl.pipeline.stages import EditStages
+from cdrl.pipeline.stages import EditedFrame, EditStages
 from cdrl.plan import smoothstep
 
 REFINE_AT = (8, 16, 32)
@@ -51,7 +50,7 @@ class LiveEditor:
         self._prior = prior
         self._detector = BundleDetector()
         tracker = FaceTracker(self._detector, face)
-        self._stages = EditStages(tracker, self._weights_at, self._update_person, FrameEditor(manipulator))
+        self._stages = EditStages(tracker, self._weights_at, self._update_person, manipulator)
         self._reset_person(0)
         self._seen = Fraction(0)
         self._due = Fraction(0)

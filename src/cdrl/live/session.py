@@ -15,7 +15,7 @@ from cdrl.live.latest_frame import LatestValueQueue
 from cdrl.live.sinks import FrameSink
 from cdrl.live.sources import Capture, TimedFrame
 from cdrl.media import Frame
-from cdrl.pipeline.frame_editor import EditedFrame
+from cdrl.pipeline.stages import EditedFrame
 
 _REMEMBERED = 100_000  # latencies: an hour at 30 frames a second
 _GOODBYE = 1.0  # seconds that a camera gets to close

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,12 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.expression_change import ExpressionChange
 from cdrl.manipulation.manipulator import Manipulator
-from cdrl.manipulation.person import (
-    OBSERVED_SECONDS,
-    SPEAKING_NEUTRAL_NOTE,
-    Person,
-    estimate_people,
-    is_speaking,
-)
+from cdrl.manipulation.person import OBSERVED_SECONDS, SPEAKING_NEUTRAL_NOTE, Person, estimate_people, is_speaking
 from cdrl.manipulation.personalization import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.prior import EmotionPrior, EnrollmentExample
 from cdrl.manipulation.reference import reference_expression
 from cdrl.media import Limits, VideoInfo, probe, read
 from cdrl.pipeline.job import EditJob
-from cdrl.pipeline.source_checks import check_video, fit_plan
 from cdrl.plan import EditPlan
 from cdrl.provenance import models_used
 from cdrl.request import EditRequest
@@ -86,7 +79,7 @@ class Editor:
         begin = time.perf_counter()
         info, people = self._survey_source(request, limits)
         survey_seconds = time.perf_counter() - begin
-        plan = fit_plan(request.plan, info)
+        plan = request.fit_plan(info)
         manipulator = self.manipulator(plan, request.enroll, limits)
         return EditJob(request, plan, info, manipulator, people, survey_seconds, self.models_used, limits)
 
@@ -119,7 +112,7 @@ class Editor:
             self.prior,
             plan,
             reference,
-            self._personal_prior(examples),
+            PersonalPrior(self.prior, self._translator, examples) if self._translator or examples else None,
             None if neutral is None else neutral.mean_shape,
         )
         if neutral is not None and neutral_info is not None and neutral_info.photo and is_speaking(neutral):
@@ -133,9 +126,9 @@ class Editor:
     def _survey_source(self, request: EditRequest, limits: Limits) -> tuple[VideoInfo, dict[int, Person]]:
         """What the source is, and the person in each shot of its first seconds; nobody where nothing is changed."""
         if request.plan.changes_nothing:
-            return check_video(probe(request.source, limits)), {}
+            return probe(request.source, limits), {}
         with read(request.source, limits, stop=OBSERVED_SECONDS) as frames:
-            fit_plan(request.plan, check_video(frames.info))
+            request.fit_plan(frames.info)  # refused before the networks look at it
             tracker = FaceTracker(BundleDetector(), request.face)
             return frames.info, estimate_people(frames, tracker, self.prior)
 
@@ -146,8 +139,3 @@ class Editor:
         if not people:
             raise FaceError(f"{path}: no face is found; choose a clip or photo that shows one from the front")
         return frames.info, next(iter(people.values()))
-
-    def _personal_prior(self, examples: Sequence[EnrollmentExample]) -> PersonalPrior | None:
-        if self._translator is None and not examples:
-            return None
-        return PersonalPrior(self.prior, self._translator, examples)

@@ -15,10 +15,9 @@ from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import Person
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, VideoInfo, Writer, read, run_stages
-from cdrl.pipeline.frame_editor import EditedFrame, FrameEditor
 from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.pipeline.report import ESTIMATED, Report, check_result, lip_opening
-from cdrl.pipeline.stages import EditStages, TrackedFrame
+from cdrl.pipeline.stages import EditedFrame, EditStages, TrackedFrame
 from cdrl.plan import EditPlan
 from cdrl.provenance import Credentials, ModelFile, ProvenanceFinalizer, remove_sidecar
 from cdrl.request import EditRequest
@@ -53,44 +52,30 @@ class OutputOptions:
             object.__setattr__(self, "preview", Path(self.preview))
 
 
+@dataclass(frozen=True)
 class EditJob:
-    """An edit, ready to run. Each call of `frames` or `save` runs it anew."""
+    """An edit, ready to run; `Editor.edit` makes it. Each call of `frames` or `save` runs it anew."""
 
-    def __init__(
-        self,
-        request: EditRequest,
-        plan: EditPlan,
-        info: VideoInfo,
-        manipulator: Manipulator,
-        people: Mapping[int, Person],
-        survey_seconds: float,
-        models: Sequence[ModelFile],
-        limits: Limits,
-    ) -> None:
-        """Collect what the edit needs; see `Editor.edit`.
-
-        Args:
-            request: What is asked for.
-            plan: Its plan, fitted to the clip.
-            info: What the source is.
-            manipulator: Turns the plan's amounts into changes of expression.
-            people: The person in each shot of the first seconds, by the shot's number.
-            survey_seconds: How long it took to find them.
-            models: Files of numbers that take part, for the record.
-            limits: What files may hold.
-        """
-        self.request = request
-        self.plan = plan
-        self.info = info
-        self._people = people
-        self._survey_seconds = survey_seconds
-        self._frame_editor = FrameEditor(manipulator)
-        self._models = models
-        self._limits = limits
+    request: EditRequest
+    """What is asked for."""
+    plan: EditPlan
+    """Its plan, fitted to the clip."""
+    info: VideoInfo
+    """What the source is."""
+    manipulator: Manipulator
+    """Turns the plan's amounts into changes of expression."""
+    people: Mapping[int, Person]
+    """The person in each shot of the first seconds, by the shot's number."""
+    survey_seconds: float
+    """How long it took to find them."""
+    models: Sequence[ModelFile]
+    """Files of numbers that take part, for the record."""
+    limits: Limits
+    """What files may hold."""
 
     def frames(self) -> Generator[EditedFrame, None, None]:
         """Edit the clip's frames, in order; at most a few are in memory at a time."""
-        with read(self.info, self._limits) as reader:
+        with read(self.info, self.limits) as reader:
             yield from self._run(reader, self._new_report(""))
 
     def save(
@@ -119,14 +104,23 @@ class EditJob:
             FaceError: No frame shows the face.
         """
         options = options or OutputOptions(**fields)  # type: ignore[arg-type]
-        output, report = Path(path), self._new_report(str(path))
-        sheet = None if options.preview is None else self._contact_sheet(options.preview, output, options.overwrite)
-        finalizer = self._finalizer(output, report, options)
-        size = (2 * self.info.width, self.info.height) if options.side_by_side else None
-        with read(self.info, self._limits) as reader:
+        output, report, info = Path(path), self._new_report(str(path)), self.info
+        if options.preview is not None:
+            check_picture(options.preview, (self.request.source, output), options.overwrite)
+        sheet = None if options.preview is None else ContactSheet(options.preview)
+        finalizer = None
+        if options.provenance:
+            finalizer = ProvenanceFinalizer(
+                info, output, self.plan, report.tally, self.models, enrolled=tuple(self.request.enroll),
+                beside=options.side_by_side, credentials=options.c2pa,
+            )  # fmt: skip
+        elif options.c2pa is not None:
+            raise UsageError("c2pa signs the provenance, which is turned off: choose one")
+        size = (2 * info.width, info.height) if options.side_by_side else None
+        with read(info, self.limits) as reader:
             writer = Writer(
-                output, self.info, options.encoder, size=size, overwrite=options.overwrite, finalizer=finalizer,
-                limits=self._limits,
+                output, info, options.encoder, size=size, overwrite=options.overwrite, finalizer=finalizer,
+                limits=self.limits,
             )  # fmt: skip
             with writer, closing(self._run(reader, report)) as frames:
                 self._encode(frames, writer, report, sheet, options, progress)
@@ -141,39 +135,25 @@ class EditJob:
             )
             if options.overwrite:
                 remove_sidecar(output)
-        if sheet is not None and options.preview is not None:
-            sheet.save(options.preview)
+        if sheet is not None:
+            sheet.save()
         return report
 
     def stages(self, tracker: FaceTracker | None) -> EditStages:
         """New stages for the clip's frames, from the first one on; without a tracker no face is looked for."""
-        plan, people = self.plan, self._people
-        return EditStages(tracker, plan.weights, lambda frame, track: people.get(track.shot), self._frame_editor)
+        return EditStages(
+            tracker, self.plan.weights, lambda frame, track: self.people.get(track.shot), self.manipulator
+        )
 
     def _new_report(self, output: str) -> Report:
         neutral = self.request.enroll.get("neutral")
         report = Report(
             str(self.request.source), output, EditTally(self.plan), ESTIMATED if neutral is None else neutral.name
         )
-        report.notes += self._frame_editor.remarks
-        report.clock.seconds["survey"] = self._survey_seconds
-        for person in self._people.values():
-            report.shown = report.shown or person.emotions
+        report.notes += self.manipulator.remarks
+        report.clock.seconds["survey"] = self.survey_seconds
+        report.shown = next((person.emotions for person in self.people.values() if person.emotions), {})
         return report
-
-    def _contact_sheet(self, preview: Path, output: Path, overwrite: bool) -> ContactSheet:
-        check_picture(preview, (self.request.source, output), overwrite)
-        return ContactSheet()
-
-    def _finalizer(self, output: Path, report: Report, options: OutputOptions) -> ProvenanceFinalizer | None:
-        if options.provenance:
-            return ProvenanceFinalizer(
-                self.info, output, self.plan, report.tally, self._models, enrolled=tuple(self.request.enroll),
-                beside=options.side_by_side, credentials=options.c2pa,
-            )  # fmt: skip
-        if options.c2pa is not None:
-            raise UsageError("c2pa signs the provenance, which is turned off: choose one")
-        return None
 
     def _run(self, reader: FrameReader, report: Report) -> Generator[EditedFrame, None, None]:
         """The stages decode, track, and manipulate with render, each in a thread of its own."""
@@ -220,4 +200,4 @@ class EditJob:
                     openings = lip_opening(edited.track.points), lip_opening(again.points)
                     report.lip_openings.append((float(edited.frame.time), *openings))
             if progress is not None:
-                progress(report.total, self.info.frame_count)
+                progress(report.tally.total, self.info.frame_count)

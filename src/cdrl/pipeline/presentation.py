@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.face.bundle import Floats
-from cdrl.files import EXISTS
+from cdrl.files import EXISTS, atomic_write
 from cdrl.media import Frame
 
 _THUMBNAIL = 320  # pixels, side of a picture on the sheet
@@ -29,12 +28,13 @@ def side_by_side(source: Frame, edited: Frame) -> Frame:
 
 
 class ContactSheet:
-    """Keeps a few pairs of pictures spread over a clip of unknown length.
+    """Keeps a few pairs of pictures spread over a clip of unknown length, for a picture file.
 
     Every time it is full, it drops every second pair and looks half as often.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._pairs: list[NDArray[np.uint8]] = []
         self._every = 1
         self._seen = 0
@@ -48,8 +48,9 @@ class ContactSheet:
                 self._every *= 2
         self._seen += 1
 
-    def save(self, path: Path) -> None:
+    def save(self) -> None:
         """Writes the sheet, source above edited, as a picture; the ending of the name chooses the format."""
+        path = self._path
         pick = np.unique(np.linspace(0, len(self._pairs) - 1, min(_PICTURES, len(self._pairs))).round().astype(int))
         sheet = np.hstack([self._pairs[index] for index in pick])
         try:
@@ -58,13 +59,7 @@ class ContactSheet:
             written = False
         if not written:
             raise OutputError(f"{path}: no picture format has this ending; name it .png or .jpg")
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            partial.write_bytes(data.tobytes())
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise OutputError(f"cannot write the picture {path} ({error.strerror}): choose another place") from error
+        atomic_write(path, [data.tobytes()])
 
 
 def _thumbnail(frame: Frame, points: Floats | None) -> NDArray[np.uint8]:

@@ -100,26 +100,21 @@ class Report:
 
     def finalize(self) -> None:
         """Add the warnings that only the whole clip can tell."""
+        found = []
         if not self.edited and self.skipped[UNCHANGED]:
-            self.warnings.append(f"{self.source}: the face shows what is asked for already: no frame was changed")
-        self.warnings += [
-            f"{self.source}: nothing was changed in the segment {span.segment.text!r} ({span.total} frames)"
+            found.append("the face shows what is asked for already: no frame was changed")
+        found += [
+            f"nothing was changed in the segment {span.segment.text!r} ({span.total} frames)"
             for span in self.tally.spans
             if self.edited and not span.edited and any(span.segment.amounts.values())
         ]
-        if self.skipped[NO_FACE]:
-            self.warnings.append(
-                f"{self.source}: no face in {self.skipped[NO_FACE]} of {self.total} frames; those are unchanged"
-            )
-        if self.skipped[PROFILE]:
-            self.warnings.append(
-                f"{self.source}: the face is turned too far in {self.skipped[PROFILE]} frames; those are unchanged"
-            )
+        if faceless := self.skipped[NO_FACE]:
+            found.append(f"no face in {faceless} of {self.total} frames; those are unchanged")
+        if turned := self.skipped[PROFILE]:
+            found.append(f"the face is turned too far in {turned} frames; those are unchanged")
         if self.smallest_face < 80:
-            self.warnings.append(
-                f"{self.source}: the face is only {self.smallest_face:.0f} pixels wide; below 80 an edit is a guess"
-            )
-        self.warnings.extend(f"{self.source}: {note}" for note in self.notes)
+            found.append(f"the face is only {self.smallest_face:.0f} pixels wide; below 80 an edit is a guess")
+        self.warnings += [f"{self.source}: {text}" for text in (*found, *self.notes)]
 
     @property
     def lip_opening_r(self) -> float | None:

@@ -6,10 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
+from cdrl.face.bundle import Floats
+from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track
-from cdrl.manipulation.person import Person
+from cdrl.manipulation.manipulator import Manipulator
+from cdrl.manipulation.person import MAX_CLOSED_OPENING, Person
 from cdrl.media import Frame
-from cdrl.pipeline.frame_editor import EditedFrame, FaceEdit, FrameEditor
+from cdrl.pipeline.report import INACTIVE, NO_FACE, OUTSIDE, PROFILE, UNCHANGED
+from cdrl.rendering.render import render
+
+_NEGLIGIBLE = (0.5, 0.02)  # pixels, and log of luma, up to which an edit may come to nothing once it is rounded
+_PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
 
 PersonFinder = Callable[[Frame, Track], Person | None]
 """Who is seen in a frame, by the face that is followed; None for a stranger."""
@@ -28,13 +37,82 @@ class TrackedFrame:
     weights: Mapping[str, float]
     """Emotion → amount to show."""
     person: Person | None
+    """Whose face it is; None where nothing is known of them."""
 
 
-class EditStages:
+@dataclass(frozen=True)
+class EditedFrame:
+    """One frame before and after an edit."""
+
+    source: Frame
+    """The frame before."""
+    frame: Frame
+    """The frame after; the same object where nothing was changed."""
+    track: Track | None
+    """The face in it, if one was seen."""
+    skipped: str | None
+    """Why nothing was changed, one of the reasons of `cdrl.pipeline.report`; None where something was."""
+
+
+@dataclass(frozen=True)
+class FaceEdit:
+    """What an edit does to one face."""
+
+    displacement: Floats
+    """[478, 3] pixels."""
+    gain: Floats
+    """[SIZE, SIZE] log of luma, in texture space."""
+
+
+class FrameEditor:
+    """Edits frames one by one, in any order; it keeps nothing of the frames before."""
+
+    def __init__(self, manipulator: Manipulator) -> None:
+        self._manipulator = manipulator
+
+    def manipulate(self, tracked: TrackedFrame) -> FaceEdit | None:
+        """Decide where the points of the face go; None where nothing is to be changed, or the head is turned too far.
+
+        The edit fades out as the head turns.
+        """
+        track, person = tracked.track, tracked.person
+        if track is None or not tracked.weights:
+            return None
+        pose = estimate_pose(track.points)
+        share = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
+        if share == 0:
+            return None
+        change = self._manipulator.compute_change(tracked.weights, person)
+        closed_opening = person.closed_opening if person else MAX_CLOSED_OPENING
+        displacement = change.compute_displacement(pose.normalize(track.points), closed_opening)
+        return FaceEdit(pose.to_image(displacement) * share, change.gain * share)
+
+    def edit(self, tracked: TrackedFrame) -> EditedFrame:
+        """Manipulate the face and render the frame, which is not changed itself."""
+        frame, track = tracked.frame, tracked.track
+        if not tracked.weights:
+            return EditedFrame(frame, frame, track, INACTIVE)
+        if track is None:
+            return EditedFrame(frame, frame, None, NO_FACE)
+        edit = self.manipulate(tracked)
+        if edit is None:
+            return EditedFrame(frame, frame, track, PROFILE)
+        result = frame.copy()
+        patch = tracked.person.mouth_patch if tracked.person else None
+        if not render(result, track.points[:, :2], edit.displacement[:, :2].astype(np.float32), edit.gain, patch):
+            return EditedFrame(frame, frame, track, OUTSIDE)
+        pixels, luma = _NEGLIGIBLE
+        negligible = np.abs(edit.displacement).max() < pixels and np.abs(edit.gain).max() < luma
+        if negligible and all(map(np.array_equal, frame.planes, result.planes)):
+            return EditedFrame(frame, frame, track, UNCHANGED)
+        return EditedFrame(frame, result, track, None)
+
+
+class EditStages(FrameEditor):
     """The stages of one clip or camera. Frames pass `track` in order; the later stages remember nothing."""
 
     def __init__(
-        self, tracker: FaceTracker | None, weights_at: WeightsAt, find_person: PersonFinder, frame_editor: FrameEditor
+        self, tracker: FaceTracker | None, weights_at: WeightsAt, find_person: PersonFinder, manipulator: Manipulator
     ) -> None:
         """Compose the stages.
 
@@ -42,25 +120,15 @@ class EditStages:
             tracker: Follows the face; None where no frame is to be changed, so that no face is looked for.
             weights_at: What is to be shown.
             find_person: Who is seen; asked for each face before `weights_at`.
-            frame_editor: Manipulates and renders.
+            manipulator: Turns amounts of emotion into changes of expression.
         """
+        super().__init__(manipulator)
         self._tracker = tracker
         self._weights_at = weights_at
         self._find_person = find_person
-        self._frame_editor = frame_editor
 
     def track(self, frame: Frame) -> TrackedFrame:
         """Find the face in the next frame, who it is, and what it is to show."""
         track = None if self._tracker is None else self._tracker.step(frame)
         person = None if track is None else self._find_person(frame, track)
         return TrackedFrame(frame, track, self._weights_at(frame.time), person)
-
-    def manipulate(self, tracked: TrackedFrame) -> FaceEdit | None:
-        """Decide where the points of the face go; None where nothing is to be changed, or can be."""
-        if tracked.track is None or not tracked.weights:
-            return None
-        return self._frame_editor.compute_edit(tracked.track, tracked.weights, tracked.person)
-
-    def edit(self, tracked: TrackedFrame) -> EditedFrame:
-        """Manipulate the face and render the frame."""
-        return self._frame_editor.edit(tracked.frame, tracked.track, tracked.weights, tracked.person)
