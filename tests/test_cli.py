@@ -247,7 +247,7 @@ def test_version_and_help(capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name, capsys):
-    pytest.importorskip(COMMANDS[name][0])
+    pytest.importorskip(COMMANDS[name][0].partition(":")[0])
     with pytest.raises(SystemExit) as end:
         main([*name.split(), "--help"])
     assert end.value.code == 0

@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from cdrl.cli.arguments import parse_options
 from cdrl.cli.main import COMMANDS as KNOWN
 from cdrl.cli.main import _find_command
+from cdrl.cli.names import import_command
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 
@@ -104,9 +104,9 @@ def parsed(words):
     if " ".join(words) in {name.split()[0] for name in KNOWN}:
         return ""  # a group, as in "the judges of `cdrl evaluate`"
     name, rest = _find_command([word for word in words if word != "--help"])
-    pytest.importorskip(KNOWN[name][0])
+    pytest.importorskip(KNOWN[name][0].partition(":")[0])
     try:
-        parse_options(import_module(KNOWN[name][0]).Options, rest, f"cdrl {name}")
+        parse_options(import_command(name).Options, rest, f"cdrl {name}")
     except UsageError as error:
         return str(error).removesuffix(f"; see cdrl {name} --help")
     return ""

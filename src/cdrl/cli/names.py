@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
+from pkgutil import resolve_name
+from typing import Any
 
 from cdrl.errors import UsageError
 from cdrl.extras import SOURCES
@@ -18,12 +18,12 @@ COMMANDS = {
     "data check": ("cdrl.cli.data_check", "read a data set's layout and name what is broken or missing"),
     "data prepare": ("cdrl.cli.data_prepare", "detect, align and pack a data set for training"),
     "data synth": ("cdrl-synthetic", "make talking heads that say the same words in different emotions"),
-    "train prior": ("cdrl.cli.train_prior", "fit the emotion prior on labeled clips"),
-    "train vlm": ("cdrl.cli.train_vlm", "train the embedded visual-language model of faces"),
-    "train content": ("cdrl.cli.train_content", "train the content representation (CCRL)"),
-    "train emotion": ("cdrl.cli.train_emotion", "train the emotion representation (CERL)"),
-    "train sync": ("cdrl.cli.train_sync", "train the evaluator of lip sync"),
-    "train translator": ("cdrl.cli.train_translator", "train how people show emotions, under both representations"),
+    "train prior": ("cdrl.cli.train:prior", "fit the emotion prior on labeled clips"),
+    "train vlm": ("cdrl.cli.train:vlm", "train the embedded visual-language model of faces"),
+    "train content": ("cdrl.cli.train:content", "train the content representation (CCRL)"),
+    "train emotion": ("cdrl.cli.train:emotion", "train the emotion representation (CERL)"),
+    "train sync": ("cdrl.cli.train:sync", "train the evaluator of lip sync"),
+    "train translator": ("cdrl.cli.train:translator", "train how people show emotions, under both representations"),
     "evaluate edit": ("cdrl.cli.evaluate_edit", "evaluate an edited video beside its source"),
     "evaluate table": ("cdrl.cli.evaluate_table", "evaluate edits of many clips, beside other methods"),
     "evaluate results": ("cdrl.cli.evaluate_results", "evaluate any finished files, of any methods"),
@@ -39,7 +39,7 @@ COMMANDS = {
     "completion": ("cdrl.cli.completion", "print what makes the tab key complete in bash, zsh or fish"),
     "doctor": ("cdrl.cli.doctor", "say what is installed and whether editing can run"),
 }
-"""Words of the command → the module that it lives in, or the distribution that adds it; and what it does."""
+"""Words of the command → the module or the object in one that it is, or the distribution that adds it; what it does."""
 
 GROUP = "cdrl.commands"
 """The entry points of distributions that add commands: `data.synth = "package.module"`."""
@@ -48,24 +48,23 @@ MOVED_COMMANDS = {"train ned": "python -m experiments.train_ned"}
 """Words of a command that left the package → the program that replaces it, in a checkout of the repository."""
 
 
-def import_command(name: str) -> ModuleType:
-    """Import the module of a command.
+def import_command(name: str) -> Any:
+    """Import a command.
 
     Args:
         name: A key of `COMMANDS`.
 
     Returns:
-        A module with `Options` and `run`.
+        A module, or what stands for one, with `Options` and `run`.
 
     Raises:
         UsageError: The command is added by a distribution that is not installed.
     """
     source = COMMANDS[name][0]
     if source not in SOURCES:
-        return import_module(source)
+        return resolve_name(source)
     from importlib.metadata import entry_points
 
     for entry in entry_points(group=GROUP, name=name.replace(" ", ".")):
-        module: ModuleType = entry.load()
-        return module
+        return entry.load()
     raise UsageError(f"cdrl {name} needs {source}, which is not installed: {SOURCES[source]}")
