@@ -14,7 +14,7 @@ from cdrl.errors import InputError, InputNotFoundError, UsageError
 def touch(folder, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
+        (folder / name).write_text(name)  # no two of them alike
 
 
 def named(table: ClipTable) -> list[str]:
@@ -40,10 +40,11 @@ def test_mead(tmp_path):
     assert first.sentence_id != clips["M003_front_disgusted_level_1_001"].sentence_id
     assert clips["M003_left_30_contempt_level_2_001"].emotion == ""
     assert any(remark.startswith("clips of contempt") and count == 1 for remark, count in table.remarks.items())
-    assert named(table) == [
-        "M003/video/front/angry/level_3/002.mp4: missing: the numbers have a gap",
-        "M003/audio/happy/level_2/004.m4a: missing: there is its sound, but no video of it",
-    ]
+    assert not table.problems  # a subset is no failure
+    assert table.remarks["numbers of MEAD that are left out, no failure (the first: M003_front_angry_level_3_002)"] == 1
+    assert (
+        table.remarks["sounds of MEAD without a video, no failure (the first: M003/audio/happy/level_2/004.m4a)"] == 1
+    )
     (tmp_path / "transcripts.txt").write_text(
         "".join(f"M003_level_1_{emotion}_001 SHE HAD YOUR DARK SUIT\n" for emotion in ("angry", "disgusted"))
     )
@@ -55,7 +56,7 @@ def test_mead(tmp_path):
 def test_ravdess(tmp_path):
     codes = ("01-01-03-02-02-01", "01-01-05-01-01-01")
     touch(tmp_path, *(f"Actor_{a:02d}/{code}-{a:02d}.mp4" for code in codes for a in (1, 2, 3)))
-    touch(tmp_path, "Actor_01/02-01-06-01-02-01-01.mp4", "Actor_01/03-01-06-01-02-01-01.wav")
+    touch(tmp_path, "Actor_01/02-01-06-01-02-01-01.mp4", "Actor_01/03-01-07-01-02-01-01.wav")
     touch(tmp_path, "Actor_01/01-02-06-01-02-01-01.mp4", "Actor_01/holiday.mp4")
     (tmp_path / f"Actor_02/{codes[1]}-02.mp4").unlink()
     table = read_dataset(tmp_path)
@@ -64,11 +65,81 @@ def test_ravdess(tmp_path):
     assert (happy.actor, happy.emotion, happy.intensity) == ("Actor_01", "happy", 2)
     assert happy.sentence == "Dogs are sitting by the door" and happy.has_sound
     assert clips["02-01-06-01-02-01-01"].emotion == "fear" and not clips["02-01-06-01-02-01-01"].has_sound
-    assert table.remarks == {"clips of song, left out": 1, "files of sound alone, left out": 1}
-    assert named(table) == [
-        "Actor_01/holiday.mp4: its name is not seven two-digit codes",
-        "Actor_02/01-01-05-01-01-01-02.mp4: missing: most of the others have it",
-    ]
+    assert table.remarks == {
+        "clips of song, left out": 1,
+        "files of sound alone, left out": 1,
+        "clips that most of the others have and one has not, no failure (the first: Actor_02 01-05-01-01-01)": 1,
+    }
+    assert named(table) == ["Actor_01/holiday.mp4: its name is not seven two-digit codes"]
+
+
+def test_the_same_recording_without_sound_and_the_sound_alone_are_no_clips_of_their_own(tmp_path):
+    code = "01-06-01-02-01-01"
+    touch(tmp_path, f"Actor_01/01-{code}.mp4", f"Actor_01/02-{code}.mp4", f"Actor_02/02-{code[:-2]}02.mp4")
+    touch(tmp_path, f"Actor_02/03-{code[:-2]}02.wav")
+    with_sound, silent = read_dataset(tmp_path).clips
+    assert with_sound.id.startswith("01-") and silent.sound == tmp_path / f"Actor_02/03-{code[:-2]}02.wav"
+
+
+MEAD_PLACES = (
+    "Part0/M030/video/front/happy/level_3/001.mp4",
+    "M030/front/happy/level_3/001.mp4",
+    "M030/videos/front_happy_level_3_001.mp4",
+    "M030_front_happy_level_3_001.mp4",
+    "clips/M030_level_3_happy_001.mp4",
+)
+
+
+@pytest.mark.parametrize("place", MEAD_PLACES)
+@pytest.mark.parametrize("sound", ["M030/audio/happy/level_3/001.wav", "M030_happy_level_3_001.m4a"])
+def test_mead_is_read_as_people_have_it(tmp_path, place, sound):
+    touch(tmp_path, place, sound)
+    (clip,) = read_dataset(tmp_path).clips
+    assert (clip.actor, clip.emotion, clip.intensity, clip.view) == ("M030", "happy", 3, "front")
+    assert clip.sound == tmp_path / sound
+
+
+def test_linked_folders_are_followed_once_and_dead_links_named(tmp_path):
+    touch(tmp_path, "elsewhere/video/front/happy/level_1/001.mp4", "set/M003/video/front/happy/level_1/001.mp4")
+    (tmp_path / "set/M009").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set/M003/loop").symlink_to(tmp_path / "set")
+    (tmp_path / "set/M011").symlink_to(tmp_path / "gone")
+    table = read_dataset(tmp_path / "set")
+    assert [clip.actor for clip in table.clips] == ["M003", "M009"]
+    assert named(table) == ["M011: a link to what is not there"]
+
+
+def test_copies_count_once_and_contradictions_are_named(tmp_path, sample):
+    for name, content in (("a.flv", b"1"), ("b/a.mp4", b"2"), ("c/a (1).flv", b"1")):
+        path = tmp_path / name.replace("a", "1001_DFA_ANG_XX", 1)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    table = read_dataset(tmp_path)
+    assert len(table.clips) == 1 and not table.problems
+    assert table.remarks["copies of other clips, counted once (the first: b/1001_DFA_ANG_XX.mp4)"] == 2
+    (tmp_path / "plain").mkdir()
+    for name in "abc":
+        (tmp_path / f"plain/{name}.mp4").write_text("x")
+    rows = "path,actor,emotion\na.mp4,anna,happy\nb.mp4,anna,happy\nc.mp4,anna,sad\n"
+    (tmp_path / "plain/clips.csv").write_text(rows)
+    table = read_dataset(tmp_path / "plain")
+    assert [clip.path.name for clip in table.clips] == ["a.mp4"]
+    assert named(table) == ["c.mp4: a copy of a.mp4 with other labels (anna happy, anna sad)"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("M003/audio/angry/level_1/001.m4a", "M009/x.wav"), "found 2 × sound, such as M003/audio"),
+        (("M003/video.tar",), "found 1 × archive, such as M003/video.tar; unpack the archives"),
+        (("holiday.mp4",), "found 1 × video, such as holiday.mp4"),
+        (("1001_DFA_ANG_XX.flv", "Actor_01/01-01-03-02-02-01-01.mp4"), r"several data sets, crema-d .*, ravdess"),
+    ],
+)
+def test_a_refused_folder_says_what_was_looked_for_and_found(tmp_path, files, message):
+    touch(tmp_path, *files)
+    with pytest.raises(InputError, match=message):
+        read_dataset(tmp_path)
 
 
 def test_crema_d(sample):
@@ -96,7 +167,8 @@ empty.mp4,W011,happy,mead,1,,,
 
 def test_plain(tmp_path):
     (tmp_path / "clips.csv").write_text(PLAIN, encoding="utf-8-sig")
-    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
+    for name in "abcde":
+        (tmp_path / f"{name}.mp4").write_text(name)
     (tmp_path / "empty.mp4").touch()
     table = read_dataset(tmp_path)
     a, b, c, d, e = table.clips

@@ -61,6 +61,7 @@ def run(options: Options) -> int:
     for problem in table.problems:
         print(problem, file=sys.stderr)
     if table.problems:
-        print(f"broken or missing: {pluralize(len(table.problems), 'clip')}", file=sys.stderr)
+        count = sum(problem.count for problem in table.problems)
+        print(f"broken or missing: {pluralize(count, 'clip')}", file=sys.stderr)
         return InputError.exit_code
     return 0

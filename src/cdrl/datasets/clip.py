@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -56,9 +57,12 @@ class Problem:
     """Which, as a path relative to the data set."""
     reason: str
     """Why, in a few words."""
+    count: int = 1
+    """How many clips it stands for."""
 
     def __str__(self) -> str:
-        return f"{self.clip}: {self.reason}"
+        more = f"; {self.count - 1} more like it" if self.count > 1 else ""
+        return f"{self.clip}: {self.reason}{more}"
 
 
 @dataclass
@@ -98,6 +102,17 @@ class ClipTable:
         """A path as it is shown to users: relative to the data set."""
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else str(path)
 
+    def add_remark(self, what: str, items: Sequence[Path | str]) -> None:
+        """Remark how many items there are, if any, and name the first."""
+        names = [item if isinstance(item, str) else self.shorten(item) for item in items]
+        if names:
+            self.remarks[f"{what} (the first: {min(names)})"] = len(names)
+
     def add_problem(self, path: Path, reason: str) -> None:
         """Note why a file cannot be used."""
         self.problems.append(Problem(self.shorten(path), reason))
+
+    def add_problems(self, paths: Sequence[Path], reason: str) -> None:
+        """Note in one line why files cannot be used: the first by name, the others counted."""
+        if paths:
+            self.problems.append(Problem(self.shorten(min(paths)), reason, len(paths)))

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from cdrl.datasets.clip import Clip, ClipTable
-from cdrl.datasets.layouts import READERS, TABLE, detect_layout
+from cdrl.datasets.layouts import EXAMPLES, READERS, TABLE, FileTree, detect_layouts
 from cdrl.errors import CdrlError, InputError, InputNotFoundError, UsageError
+from cdrl.files import file_sha256
 from cdrl.media import probe
 
 LAYOUTS = ("auto", *READERS)
@@ -31,19 +32,36 @@ def read_dataset(folder: Path, layout: str = "auto") -> ClipTable:
         raise UsageError(f"unknown layout {layout!r}: choose from {', '.join(LAYOUTS)}")
     if not folder.is_dir():
         raise InputNotFoundError(f"{folder}: no such folder")
-    chosen = detect_layout(folder) if layout == "auto" else layout
-    if chosen is None:
-        raise InputError(
-            f"{folder}: in none of the layouts {', '.join(READERS)}; write a {TABLE} with path,actor,emotion"
-        )
+    tree = FileTree(folder) if (folder / TABLE).is_file() and layout in ("auto", "plain") else FileTree.scan(folder)
+    chosen = _choose_layout(tree) if layout == "auto" else layout
     if chosen == "plain" and not (folder / TABLE).is_file():
         raise InputNotFoundError(f"{folder}: holds no {TABLE}, which the plain layout needs")
     table = ClipTable(folder, chosen)
-    READERS[chosen](table)
+    READERS[chosen](table, tree)
     table.clips = [clip for clip in _remove_duplicates(table) if _check_file(table, clip)]
+    for path in tree.dangling:
+        table.add_problem(path, "a link to what is not there")
+    table.add_remark("archives that are not read: unpack them", tree.archives)
     if not table.clips and not table.problems:
-        raise InputError(f"{folder}: an empty data set, no clip in the layout {chosen}")
+        raise InputError(f"{folder}: an empty data set, no clip in the layout {chosen}; found {tree.describe()}")
     return table
+
+
+def _choose_layout(tree: FileTree) -> str:
+    """The layout that a folder is in. Raises InputError where it is in none of them, or in several."""
+    found = detect_layouts(tree)
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        sets = ", ".join(f"{layout} ({tree.shorten(path)})" for layout, path in found.items())
+        raise InputError(
+            f"{tree.folder}: holds several data sets, {sets}: give the folder of one, or name its --layout"
+        )
+    wanted = "; ".join(f"{layout}: {example}" for layout, example in EXAMPLES.items())
+    raise InputError(
+        f"{tree.folder}: in none of the layouts; looked for {wanted}; found {tree.describe()}. For any other set write "
+        f"a {TABLE} with path,actor,emotion"
+    )
 
 
 def probe_clips(table: ClipTable, watch: Callable[[Sequence[Clip]], Iterable[Clip]] = iter) -> ClipTable:
@@ -73,15 +91,38 @@ def probe_clips(table: ClipTable, watch: Callable[[Sequence[Clip]], Iterable[Cli
 
 
 def _remove_duplicates(table: ClipTable) -> list[Clip]:
-    """The clips, each once and with an id of its own."""
-    clips, ids = dict[Path, Clip](), Counter[str]()
+    """The clips, each once and with an id of its own.
+
+    A clip is the same as another by its path, by its name in a layout whose names tell clips apart ("001 (1).mp4", .flv
+    beside .mp4), or by its content. Where copies are labeled differently, the later one is a problem.
+    """
+    paths, ids, contents = set[Path](), Counter[str](), dict[bytes, Clip]()
+    clips, copies = list[Clip](), list[Path]()
+    sizes = Counter(_size(clip.path) for clip in table.clips)
     for clip in table.clips:
-        if clip.path in clips:
+        if clip.path in paths:
             table.remarks["rows that name a clip a second time, left out"] += 1
             continue
+        paths.add(clip.path)
+        digest = bytes.fromhex(file_sha256(clip.path)) if sizes[_size(clip.path)] > 1 and _size(clip.path) else b""
+        same = contents.get(digest) if digest else None
+        if same is not None and (same.actor, same.emotion) != (clip.actor, clip.emotion):
+            labels = f"{same.actor} {same.emotion}, {clip.actor} {clip.emotion}"
+            table.add_problem(clip.path, f"a copy of {table.shorten(same.path)} with other labels ({labels})")
+            continue
+        if same is not None or (table.layout != "plain" and ids[clip.id]):
+            copies.append(clip.path)
+            continue
         ids[clip.id] += 1
-        clips[clip.path] = clip if ids[clip.id] == 1 else replace(clip, id=f"{clip.id}-{ids[clip.id]}")
-    return list(clips.values())
+        clips.append(clip if ids[clip.id] == 1 else replace(clip, id=f"{clip.id}-{ids[clip.id]}"))
+        if digest:
+            contents[digest] = clips[-1]
+    table.add_remark("copies of other clips, counted once", copies)
+    return clips
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _check_file(table: ClipTable, clip: Clip) -> bool:
