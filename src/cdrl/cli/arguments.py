@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from contextlib import redirect_stderr
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from cdrl.emotions import parse_blend, suggest
 from cdrl.errors import UsageError
 
 RENAMED_OPTIONS = {
@@ -43,16 +44,6 @@ MOVED_OPTIONS = {
 """Options that left the package and where they went, for the error that says so."""
 
 
-@dataclass(frozen=True)
-class Flag:
-    """An option as it is written."""
-
-    names: tuple[str, ...]
-    """`--output`, `-o`, or `--audio`, `--no-audio`."""
-    switch: bool
-    """Whether it takes no value."""
-
-
 def parse_options(options: type[Any], words: list[str], program: str) -> Any:
     """Make an `options` dataclass of command line words.
 
@@ -65,80 +56,66 @@ def parse_options(options: type[Any], words: list[str], program: str) -> Any:
         UsageError: What is wrong, in one line.
         SystemExit: Code 0, after the help that was asked for.
     """
-    if not words and _takes_nothing(options):
+    optional = all(entry.default is not MISSING or entry.default_factory is not MISSING for entry in fields(options))
+    if optional and not words:
         return options()  # what the parser would come to, a tenth of a second earlier
-    flags = list(flags_of(options))
+    switches = find_switches(options)
     if not {"-h", "--help"} & set(words):
-        _check_flags(flags, words, program)
+        _check_names(switches, words, program)
     import tyro
 
     complaint, refused = io.StringIO(), list[str]()
     try:
         with redirect_stderr(complaint):
-            parsed: Any = tyro.cli(
-                options,
-                args=words,
-                prog=program,
-                config=(tyro.conf.OmitArgPrefixes,),
-                registry=_numbers(refused),
-            )
+            config, registry = (tyro.conf.OmitArgPrefixes,), _numbers(refused)
+            return tyro.cli(options, args=words, prog=program, config=config, registry=registry)
     except SystemExit as end:
         if not end.code:
             raise
-        said = _complaint(complaint.getvalue(), refused, {name for flag in flags for name in flag.names})
+        said = _complaint(complaint.getvalue(), refused, switches)
         raise UsageError(f"{said}; see {program} --help") from None
-    return parsed
 
 
-def _takes_nothing(options: type[Any]) -> bool:
-    """Whether every field has a default."""
-    return all(entry.default is not MISSING or entry.default_factory is not MISSING for entry in fields(options))
+def find_switches(options: type[Any]) -> dict[str, bool]:
+    """Every name of an option (`--output`, `-o`, `--no-audio`) of a dataclass and of those in it → is it a switch?
 
-
-def flags_of(options: type[Any]) -> Iterator[Flag]:
-    """Every option of an `options` dataclass and of the dataclasses in it; arguments without a name are left out."""
+    A switch takes no value. Arguments without a name are left out.
+    """
     from tyro.conf import FlagCreatePairsOff, Positional
 
     hints = get_type_hints(options, include_extras=True)
-    alone, positional = _marks(FlagCreatePairsOff), _marks(Positional)
+    forms: tuple[Any, ...] = (FlagCreatePairsOff, Positional)
+    alone, positional = (form[int].__metadata__[0] for form in forms)  # what they leave on a type
+    switches: dict[str, bool] = {}
     for entry in fields(options):
         hint = hints[entry.name]
         marks = list(hint.__metadata__) if get_origin(hint) is Annotated else []
         kind = get_args(hint)[0] if marks else hint
         if is_dataclass(kind) and isinstance(kind, type):
-            yield from flags_of(kind)
-        elif not any(mark in marks for mark in positional):
+            switches |= find_switches(kind)
+        elif positional not in marks:
             name = "--" + entry.name.replace("_", "-")
             aliases = [alias for mark in marks for alias in getattr(mark, "aliases", None) or ()]
             aliases += [mark for mark in marks if isinstance(mark, str)]
-            pair = [name.replace("--", "--no-", 1)] if kind is bool and not any(m in marks for m in alone) else []
-            yield Flag((name, *aliases, *pair), kind is bool)
+            pair = [name.replace("--", "--no-", 1)] if kind is bool and alone not in marks else []
+            switches |= dict.fromkeys((name, *aliases, *pair), kind is bool)
+    return switches
 
 
-def _marks(form: Any) -> tuple[Any, ...]:
-    """What a form such as `Positional[X]` leaves on a type."""
-    return tuple(form[int].__metadata__)
-
-
-def _check_flags(flags: list[Flag], words: list[str], program: str) -> None:
+def _check_names(switches: dict[str, bool], words: list[str], program: str) -> None:
     """Refuse options that do not exist, and values for those that take none, before the parser is built."""
-    from difflib import get_close_matches
-
-    named = {name: flag for flag in flags for name in flag.names}
     for word in words:
         name, equals, value = word.partition("=")
         if not re.fullmatch(r"--[A-Za-z][\w-]*", name):
             continue
-        flag = named.get(name) or named.get(name.replace("_", "-"))
-        if flag is None and (new := RENAMED_OPTIONS.get(name)) in named:
+        switch = switches.get(name, switches.get(name.replace("_", "-")))
+        if switch is None and (new := RENAMED_OPTIONS.get(name)) in switches:
             raise UsageError(f"{name} is now {new}; see {program} --help")
-        if flag is None and name in MOVED_OPTIONS:
+        if switch is None and name in MOVED_OPTIONS:
             raise UsageError(f"{name} left the package: run `{MOVED_OPTIONS[name]}` in a checkout of the repository")
-        if flag is None:
-            near = get_close_matches(name, named, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise UsageError(f"unknown option {name}{hint}; see {program} --help")
-        if equals and flag.switch:
+        if switch is None:
+            raise UsageError(f"unknown option {name}{suggest(name, switches)}; see {program} --help")
+        if equals and switch:
             raise UsageError(f"{name} takes no value, but {value!r} is given; see {program} --help")
 
 
@@ -176,7 +153,7 @@ def _numbers(refused: list[str]) -> Any:
     return registry
 
 
-def _complaint(panel: str, refused: list[str], known: set[str]) -> str:
+def _complaint(panel: str, refused: list[str], known: Collection[str]) -> str:
     """The parser's complaint in our words."""
     line = _one_line(panel)
     flag = re.match(r"Error parsing (-\S+?): (.*)", line)
@@ -192,16 +169,21 @@ def _complaint(panel: str, refused: list[str], known: set[str]) -> str:
     return line
 
 
-def _unexpected(text: str, known: set[str]) -> str:
+def _unexpected(text: str, known: Collection[str]) -> str:
     """What to say of words that are no option's value and no file that the command takes."""
-    from cdrl.emotions import parse_blend
-
     word = text.split(", ", maxsplit=1)[0]
+    if "-e" in known and is_blend(word):
+        return f"{word!r} looks like an emotion: write -e {word}"
+    return f"unexpected argument {word!r}"
+
+
+def is_blend(word: str) -> bool:
+    """Whether the word names an emotion or a blend."""
     try:
         parse_blend(word)
     except UsageError:
-        return f"unexpected argument {word!r}"
-    return f"{word!r} looks like an emotion: write -e {word}" if "-e" in known else f"unexpected argument {word!r}"
+        return False
+    return True
 
 
 def _one_line(panel: str) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from cdrl.cli.arguments import is_blend
 from cdrl.cli.consent import ConsentGiven, require_consent
 from cdrl.cli.edit_options import TimedEmotionOptions
-from cdrl.emotions import parse_blend
+from cdrl.cli.progress import progress_bar
 from cdrl.errors import OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write, sidecar_path
 from cdrl.media.encoding import EncoderOptions
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from cdrl.request import EditRequest
 
 BESIDE_SOURCE = "(default: beside SOURCE, as in talk_happy.mp4)"
-
-ProgressCallback = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -173,17 +170,9 @@ def _check_request(options: Options) -> None:
     if has_target:
         return
     name = str(options.source)
-    if not options.source.exists() and _is_emotion(name):
+    if not options.source.exists() and is_blend(name):
         raise UsageError(f"{name!r} looks like an emotion: write cdrl edit SOURCE -e {name}")
     raise UsageError(f"nothing is asked for: give {targets}; see cdrl edit --help")
-
-
-def _is_emotion(text: str) -> bool:
-    try:
-        parse_blend(text)
-    except UsageError:
-        return False
-    return True
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -223,18 +212,3 @@ def _write_report(path: Path, content: dict[str, Any]) -> None:
         atomic_write(path, [text.encode("utf-8", "replace")])
     except OutputError as error:
         raise type(error)(f"{error}; the video itself was written") from error
-
-
-@contextmanager
-def progress_bar(task_name: str) -> Iterator[ProgressCallback | None]:
-    """A bar on a terminal; None where nobody would see it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console  # 60 ms that a pipe need not wait for
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(task_name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -23,17 +23,13 @@ _SEGMENTS_HELP = (
 _INTENSITY_HELP = "How strong, 0 to 1.5 or 0% to 150%; 1 is how people usually show it."
 
 
-def _read_amount(words: list[str]) -> float:
-    return parse_amount(words[0])
-
-
 Intensity = Annotated[
     float,
     arg(help=_INTENSITY_HELP),
     PrimitiveConstructorSpec(
         nargs=1,
         metavar="X",
-        instance_from_str=_read_amount,
+        instance_from_str=lambda words: parse_amount(words[0]),
         is_instance=lambda value: isinstance(value, float),
         str_from_instance=lambda value: [f"{value:g}"],
     ),

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from cdrl.cli.consent import ConsentGiven, require_consent
-from cdrl.cli.edit import progress_bar
 from cdrl.cli.edit_options import TimedEmotionOptions
+from cdrl.cli.progress import progress_bar
 from cdrl.errors import UsageError, one_line
 from cdrl.media.limits import Limits
 

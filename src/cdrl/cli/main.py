@@ -18,10 +18,10 @@ from typing import NoReturn
 
 from cdrl.cli.names import COMMANDS, MOVED_COMMANDS, import_command
 from cdrl.cli.streams import discard_output, native_messages_muted, open_closed_streams
+from cdrl.emotions import suggest
 from cdrl.errors import CdrlError, InterruptedByUser, OutputError, UsageError, one_line
 from cdrl.extras import missing_module
 
-_STOPPED = "interrupted: nothing half-written is left behind"
 HELP_WORDS = {"-h", "--help", "help"}
 
 
@@ -56,35 +56,29 @@ def _run(words: list[str], debug: bool, own: bool) -> int:
     """Carry out a command; every error becomes one line and an exit code."""
     try:
         return _dispatch(words)
-    except CdrlError as error:
-        return _report(error, str(error), error.exit_code, debug)
-    except KeyboardInterrupt as error:
-        return _report(error, _STOPPED, InterruptedByUser.exit_code, debug)
     except BrokenPipeError:  # whoever read our output has left (`| head`)
         if own:
             discard_output()
         return 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            return _unexpected(error, words, debug)
-        said = "no space is left where something is written: free some, or choose another place"
-        return _report(error, said, OutputError.exit_code, debug)
-    except MemoryError as error:
-        return _report(error, "out of memory: close other programs, or edit a smaller video", 1, debug)
-    except Exception as error:  # noqa: BLE001  the last line of defence: a user gets a sentence, not a traceback
-        return _unexpected(error, words, debug)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last line of defence: a sentence, no traceback
+        return _report(error, *_explain(error, words), debug)
 
 
-def _unexpected(error: Exception, words: list[str], debug: bool) -> int:
-    """Say what nobody planned; for a package that an extra brings and that is missing, how to install it."""
+def _explain(error: BaseException, words: list[str]) -> tuple[str, int]:
+    """What an error means to a user, and the exit code; for a missing package of an extra, how to install it."""
+    if isinstance(error, CdrlError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "no space is left where something is written: free some, or choose another place", OutputError.exit_code
+    if isinstance(error, MemoryError):
+        return "out of memory: close other programs, or edit a smaller video", 1
     if (stop := _interruption(error)) is not None:
-        return _report(error, str(stop) or _STOPPED, InterruptedByUser.exit_code, debug)
+        return str(stop) or "interrupted: nothing half-written is left behind", InterruptedByUser.exit_code
     if isinstance(error, ModuleNotFoundError):
         name, _ = _find_command(words)
         if (needed := missing_module(error.name, f"cdrl {name}")) is not None:
-            return _report(error, str(needed), needed.exit_code, debug)
-    what = f"unexpected {type(error).__name__}: {error}; run again with --debug to see where, and report it"
-    return _report(error, what, 1, debug)
+            return str(needed), needed.exit_code
+    return f"unexpected {type(error).__name__}: {error}; run again with --debug to see where, and report it", 1
 
 
 def _interruption(error: BaseException) -> KeyboardInterrupt | None:
@@ -137,9 +131,8 @@ def _dispatch(words: list[str]) -> int:
         return 0
     from cdrl.cli.arguments import parse_options
 
-    module = import_command(name)
-    options = parse_options(module.Options, rest, f"cdrl {name}")
-    code: int = module.run(options)
+    command = import_command(name)
+    code: int = command.run(parse_options(command.Options, rest, f"cdrl {name}"))
     return code
 
 
@@ -164,32 +157,25 @@ def _find_command(words: list[str]) -> tuple[str, list[str]]:
 
 def _unknown(said: str, word: str, known: Sequence[str], where: str) -> str:
     """That a command is unknown, with the nearest one."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, known, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"unknown command {said!r}{hint}: choose from {', '.join(known)}, or see {where}"
+    return f"unknown command {said!r}{suggest(word, known)}: choose from {', '.join(known)}, or see {where}"
 
 
 def _help(prefix: str = "") -> str:
     shown = {name: summary for name, (_, summary) in COMMANDS.items() if name.startswith(prefix)}
     width = max(map(len, shown))
-    return "\n".join(
-        [
-            f"usage: cdrl {prefix}COMMAND ...",
-            "",
-            "Change the emotion of a talking-head video and keep its speech.",
-            "",
-            "commands:",
-            *(f"  {name:<{width}}  {summary}" for name, summary in shown.items()),
-            "",
-            "  cdrl COMMAND --help  a command's options",
-            "  cdrl --version       the version",
-            "  --debug              with any command: show where an error came from",
-            "",
-            "  cdrl edit talk.mp4 -e happy",
-        ]
-    )
+    lines = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in shown.items())
+    return f"""usage: cdrl {prefix}COMMAND ...
+
+Change the emotion of a talking-head video and keep its speech.
+
+commands:
+{lines}
+
+  cdrl COMMAND --help  a command's options
+  cdrl --version       the version
+  --debug              with any command: show where an error came from
+
+  cdrl edit talk.mp4 -e happy"""
 
 
 def _report(error: BaseException, message: str, code: int, debug: bool) -> int:
