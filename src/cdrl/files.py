@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import mmap
 import os
 import re
 import stat
@@ -188,6 +189,15 @@ def small_bytes(path: Path, most: int, what: str) -> bytes:
     if len(content) > most:
         raise LimitError(f"{path} is too large for a {what}: at most {most:,} bytes are read")
     return content
+
+
+def find_all(content: mmap.mmap, wanted: bytes, begin: int = 0, end: int | None = None) -> Iterator[int]:
+    """Where `wanted` stands in a file, between `begin` and `end`: the place of each, none of which overlap."""
+    end = len(content) if end is None else end
+    place = content.find(wanted, begin, end)
+    while place >= 0:
+        yield place
+        place = content.find(wanted, place + len(wanted), end)
 
 
 def loads_untrusted(text: str | bytes) -> Any:

@@ -153,7 +153,7 @@ def test_a_name_that_leaves_no_room_for_the_sidecars_is_refused_at_once(clip, se
     assert [path.name for path in tmp_path.iterdir()] == ["talk.mp4"]
 
 
-@pytest.mark.parametrize("full", ["append_box", "encoded"])
+@pytest.mark.parametrize("full", ["append_box", "encode_sidecar"])
 def test_a_disk_that_fills_up_at_the_end_leaves_nothing(clip, sealed, tmp_path, monkeypatch, full):
     def no_space(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -7,7 +7,7 @@ import pytest
 
 from cdrl.cli.main import main
 from cdrl.provenance import sidecar_path
-from cdrl.provenance.sidecar import FORMAT
+from cdrl.provenance.record import FORMAT
 
 
 @pytest.fixture

@@ -31,19 +31,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ColorTags": "probing",
+    **dict.fromkeys(("ColorTags", "Track", "VideoInfo", "probe"), "probing"),
+    **dict.fromkeys(("Frame", "PixelFormat"), "frames"),
+    **dict.fromkeys(("FrameReader", "read"), "reading"),
+    **dict.fromkeys(("prefetch", "run_stages"), "prefetching"),
     "EncoderOptions": "encoding",
-    "Frame": "frames",
-    "FrameReader": "reading",
     "Limits": "limits",
-    "PixelFormat": "frames",
-    "Track": "probing",
-    "VideoInfo": "probing",
     "Writer": "writing",
-    "prefetch": "prefetching",
-    "probe": "probing",
-    "read": "reading",
-    "run_stages": "prefetching",
 }
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from cdrl.errors import InputError, LimitError
+from cdrl.files import find_all
 from cdrl.media.decoding import error_text
 
 FEWEST = 1 << 21  # samples that any file may tell of: a cut one still has the whole one's tables
@@ -36,13 +36,14 @@ def check_sample_tables(path: Path) -> None:
         if not any(data.find(name, begin, end) >= 0 for begin, end in boxes for name in _FILM):
             return  # raw pictures hold every word there is
         for begin, end in boxes:
-            for table, place in _found(data, begin, end):
+            places = ((table, place + 4) for table in _TABLES for place in find_all(data, table, begin, end))
+            for table, place in places:  # wherever they are nested, after their names
                 samples, length = _samples(data, table, place, end)
                 told[table] += samples
                 looked_at += length
                 if told[table] > most or looked_at > len(data):  # tables that lie over each other are none
                     raise LimitError(f"{path}: its index tells of more samples than the file can hold: export it again")
-            if _compressed(data, begin, end):
+            if any(data[place + 8 : place + 12] == b"dcom" for place in find_all(data, b"cmov", begin, end)):
                 raise InputError(f"{path}: its index is compressed, which is not read: export it again")
 
 
@@ -75,15 +76,6 @@ def _outside_of_samples(path: Path, data: mmap.mmap) -> list[tuple[int, int]]:
     return found
 
 
-def _found(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[bytes, int]]:
-    """The tables, wherever they are nested, each with the place after its name."""
-    for table in _TABLES:
-        place = data.find(table, begin, end)
-        while place >= 0:
-            yield table, place + 4
-            place = data.find(table, place + 4, end)
-
-
 def _samples(data: mmap.mmap, table: bytes, place: int, end: int) -> tuple[int, int]:
     """How many samples a table tells of in fewer bytes than it has samples, and the bytes that had to be read."""
     if place + 12 > end:
@@ -96,12 +88,3 @@ def _samples(data: mmap.mmap, table: bytes, place: int, end: int) -> tuple[int, 
     length = min(8 * first, (end - place - 8) // 8 * 8)
     pairs = np.frombuffer(data[place + 8 : place + 8 + length], ">u4")
     return int(pairs[::2].sum(dtype=np.int64)), length
-
-
-def _compressed(data: mmap.mmap, begin: int, end: int) -> bool:
-    place = data.find(b"cmov", begin, end)
-    while place >= 0:
-        if data[place + 8 : place + 12] == b"dcom":
-            return True
-        place = data.find(b"cmov", place + 4, end)
-    return False

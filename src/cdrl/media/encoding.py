@@ -87,38 +87,22 @@ class Container:
 
 
 PCM = {f"pcm_{kind}" for kind in ("s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be", "u8", "s8")}
+_MPEG_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "mp2"})
+_MPEG_TEXT = frozenset({"mov_text"})
 MP4 = Container(
-    "MP4",
-    "mp4",
-    ("h264", "hevc", "av1", "vp9"),
-    frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac", "mp2"}),
-    frozenset({"mov_text"}),
-    "aac",
-    "mov_text",
+    "MP4", "mp4", ("h264", "hevc", "av1", "vp9"), _MPEG_AUDIO | {"opus", "flac"}, _MPEG_TEXT, "aac", "mov_text",
     covers=True,
-)
+)  # fmt: skip
 MOV = Container(
-    "MOV",
-    "mov",
-    ("h264", "hevc"),
-    frozenset({"aac", "mp3", "ac3", "eac3", "alac", "mp2", "pcm_alaw", "pcm_mulaw"} | PCM),
-    frozenset({"mov_text"}),
-    "aac",
-    "mov_text",
+    "MOV", "mov", ("h264", "hevc"), _MPEG_AUDIO | {"pcm_alaw", "pcm_mulaw"} | PCM, _MPEG_TEXT, "aac", "mov_text"
 )
 MKV = Container(
     "MKV", "matroska", ("h264", "hevc", "av1", "vp9"), None, None, "flac", "subrip", attachments=True, milliseconds=True
 )
 WEBM = Container(
-    "WebM",
-    "webm",
-    ("vp9", "av1"),
-    frozenset({"opus", "vorbis"}),
-    frozenset({"webvtt"}),
-    "libopus",
-    "webvtt",
+    "WebM", "webm", ("vp9", "av1"), frozenset({"opus", "vorbis"}), frozenset({"webvtt"}), "libopus", "webvtt",
     milliseconds=True,
-)
+)  # fmt: skip
 CONTAINERS = {".mp4": MP4, ".m4v": MP4, ".mov": MOV, ".mkv": MKV, ".webm": WEBM}
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 
@@ -147,29 +131,20 @@ def encoder_settings(codec: str, options: EncoderOptions) -> dict[str, str]:
     threads = str(options.threads or available_cores())
     speed = PRESETS.index(options.preset)
     quality = own_quality(codec, options)
+    crf = f"{quality:.4g}"
     if codec == "h264":
-        settings = {"preset": options.preset, "crf": f"{quality:.4g}", "threads": threads, "rc-lookahead": LOOKAHEAD}
+        settings = {"preset": options.preset, "crf": crf, "threads": threads, "rc-lookahead": LOOKAHEAD}
         if options.preset == "ultrafast":  # with these two, half a millisecond a frame buys 10 % of size and no blocks
             settings["x264-params"] = "cabac=1:no-deblock=0:deblock=0,0"
         return settings
     if codec == "hevc":
-        return {
-            "preset": options.preset,
-            "crf": f"{quality:.4g}",
-            "x265-params": f"log-level=none:pools={threads}:frame-threads=2",
-        }
+        own = f"log-level=none:pools={threads}:frame-threads=2"
+        return {"preset": options.preset, "crf": crf, "x265-params": own}
     if codec == "vp9":
-        cpu_used = str(max(0, 8 - speed))
-        return {
-            "crf": str(round(quality)),
-            "b": "0",
-            "deadline": "realtime",
-            "cpu-used": cpu_used,
-            "row-mt": "1",
-            "threads": threads,
-        }
+        steady = {"b": "0", "deadline": "realtime", "row-mt": "1"}
+        return {**steady, "crf": str(round(quality)), "cpu-used": str(max(0, 8 - speed)), "threads": threads}
     # SVT-AV1's presets count down; above 10 nothing is gained, and the best pictures come out damaged.
-    return {"preset": str(min(10, 12 - speed)), "crf": f"{quality:.4g}", "svtav1-params": f"lp={threads}"}
+    return {"preset": str(min(10, 12 - speed)), "crf": crf, "svtav1-params": f"lp={threads}"}
 
 
 def own_quality(codec: str, options: EncoderOptions) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import av
 import numpy as np
@@ -102,7 +103,7 @@ class Orientation:
         if not self.transpose or stored.gray or stored.sx == stored.sy:
             return stored
         sx, sy = stored.sy, stored.sx
-        return PixelFormat(layout_name((sx, sy), stored.depth), stored.depth, sx, sy, stored.full_range, stored.matrix)
+        return replace(stored, name=layout_name((sx, sy), stored.depth), sx=sx, sy=sy)
 
     def apply(self, plane: Plane) -> Plane:
         """`plane` upright, in memory of its own."""
@@ -142,7 +143,5 @@ def convert_format(picture: av.VideoFrame, target: PixelFormat, size: tuple[int,
 
 def view(plane: av.video.plane.VideoPlane, form: PixelFormat) -> Plane:
     """A plane's own memory as [rows, columns], the padding at each line's end left off."""
-    lines: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    if form.depth > 8:
-        return lines.view(np.uint16)[:, : plane.width]
+    lines: NDArray[Any] = np.frombuffer(memoryview(plane), form.dtype).reshape(plane.height, -1)
     return lines[:, : plane.width]

@@ -87,7 +87,11 @@ def open_container(path: Path, limits: Limits) -> Iterator[InputContainer]:
     files with other limits are open at the same time.
     Raises InputError for what is no video file, LimitError for too many streams, and for an index that is too large.
     """
-    head = _first_bytes(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error_text(error)}); check its permissions") from None
     if PLAYLIST.match(head):
         raise InputError(f"{path} is a playlist, not a video: name the video file it points to")
     check_sample_tables(path)
@@ -106,14 +110,9 @@ def _container(path: Path, demuxer: str | None, limits: Limits) -> InputContaine
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels)}
     options["export_xmp"] = "1"  # MP4 and MOV: the XMP packet is among the labels
     options["max_streams"] = str(limits.max_streams + 1)  # each is looked into before we can count them
+    wait = float(limits.max_wait)
     try:
-        return av.open(
-            f"file:{path}",
-            format=demuxer,
-            options=options,
-            metadata_errors="replace",
-            timeout=(float(limits.max_wait), float(limits.max_wait)),
-        )
+        return av.open(f"file:{path}", format=demuxer, options=options, metadata_errors="replace", timeout=(wait, wait))
     except (av.FFmpegError, OSError, ValueError) as error:
         if getattr(error, "errno", None) == errno.ENOMEM:
             bounds = f"{limits.max_streams} streams (max_streams) and {LARGEST_BLOCK:,} bytes for any part of it"
@@ -121,11 +120,3 @@ def _container(path: Path, demuxer: str | None, limits: Limits) -> InputContaine
         raise InputError(
             f"{path}: not a video that can be read ({error_text(error)}); play it to see whether it is whole"
         ) from error
-
-
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(4096)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error_text(error)}); check its permissions") from None

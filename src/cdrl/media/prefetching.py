@@ -87,24 +87,21 @@ def _produce(
     iterable: Iterable[Item], ready: queue.Queue[Item | _Sentinel], stopping: threading.Event, lock: threading.RLock
 ) -> None:
     with lock:
-        if not stopping.is_set():
-            _run_ahead(iterable, ready, stopping)
-
-
-def _run_ahead(iterable: Iterable[Item], ready: queue.Queue[Item | _Sentinel], stopping: threading.Event) -> None:
-    error: BaseException | None = None
-    iterator = iter(iterable)
-    try:
-        for item in iterator:
-            if not _put(item, ready, stopping):
-                break
-    except BaseException as caught:  # noqa: BLE001 - whatever it is, it is raised again in the consumer
-        error = caught
-    finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
-        _put(_Sentinel(error), ready, stopping)
+        if stopping.is_set():
+            return
+        error: BaseException | None = None
+        iterator = iter(iterable)
+        try:
+            for item in iterator:
+                if not _put(item, ready, stopping):
+                    break
+        except BaseException as caught:  # noqa: BLE001 - whatever it is, it is raised again in the consumer
+            error = caught
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+            _put(_Sentinel(error), ready, stopping)
 
 
 def _put(item: Item | _Sentinel, ready: queue.Queue[Item | _Sentinel], stopping: threading.Event) -> bool:

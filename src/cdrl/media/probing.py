@@ -154,8 +154,7 @@ def configure_decoder(stream: VideoStream, limits: Limits, threads: int) -> None
     context = stream.codec_context
     context.options = {"max_pixels": str(limits.max_pixels)}
     if threads > 1:
-        context.thread_type = ThreadType.AUTO
-        context.thread_count = threads
+        context.thread_type, context.thread_count = ThreadType.AUTO, threads
 
 
 def check_pixels(width: int, height: int, path: Path, limits: Limits) -> None:
@@ -174,14 +173,15 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     readable = [stream for stream in candidates if stream.codec_context is not None]
     if not readable:
         raise InputError(f"{path}: there is no decoder for its video; convert it to H.264 first")
-    best = max(readable, key=lambda stream: (bool(stream.disposition & Disposition.default), _area(stream)))
+    best = max(readable, key=_precedence)
     if best.codec_tag in ("dvh1", "dvhe", "dva1", "dvav", "dav1"):
         raise InputError(f"{path} is Dolby Vision without a standard base picture: export it as HDR10 or SDR first")
     return best
 
 
-def _area(stream: VideoStream) -> int:
-    return stream.codec_context.width * stream.codec_context.height
+def _precedence(stream: VideoStream) -> tuple[bool, int]:
+    context = stream.codec_context
+    return bool(stream.disposition & Disposition.default), context.width * context.height
 
 
 def _describe(

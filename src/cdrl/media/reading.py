@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import av
 from av.container import InputContainer
@@ -64,9 +63,7 @@ class FrameReader(Iterator[Frame]):
     def __enter__(self) -> FrameReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -121,20 +118,16 @@ class FrameReader(Iterator[Frame]):
         if pts is None:  # the first frame, without a time: it is what a player begins with
             self._n_retimed += 1
             pts = round(info.start / info.time_base)
+        duration = picture.duration or 0
         return Frame(
             planes=extract_planes(picture, stored, info.orientation),
             format=info.format,
             pts=pts,
             time_base=info.time_base,
             index=0 if last is None else last.index + 1,
-            duration=self._duration(picture),
+            duration=duration if 0 < duration * info.time_base <= self._limits.max_seconds else None,
             time=pts * info.time_base - info.start,
         )
-
-    def _duration(self, picture: av.VideoFrame) -> int | None:
-        """Ticks that a picture is shown; None where the file does not say, or cannot mean what it says."""
-        ticks = picture.duration or 0
-        return ticks if 0 < ticks * self.info.time_base <= self._limits.max_seconds else None
 
     def _conclude(self, damage: DecodeErrors, last: Frame) -> None:
         count, end, length = last.index + 1, last.time, self.info.duration

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, TypeAlias
 
 import av
 from av.audio.stream import AudioStream
@@ -23,27 +24,15 @@ TEXT_SUBTITLES = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text"}
 FORMAT_LABELS = {"encoder", "vendor_id", "rotate", "duration", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS"}
 AUDIO_BITS = 96_000  # per second and channel, where audio must be encoded again
 EMPTY_TEXT = b"\0\0"  # MP4 text of length 0
-LAYOUTS = (
-    "mono",
-    "stereo",
-    "2.1",
-    "4.0",
-    "5.0",
-    "5.1",
-    "6.1",
-    "7.1",
-)  # by number of channels, where the file tells no more
+# By number of channels, where the file tells no more.
+LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 # QuickTime knows some languages only by their older codes.
 QUICKTIME_LANGUAGES = {"deu": "ger", "fra": "fre", "nld": "dut", "zho": "chi", "ell": "gre", "isl": "ice", "sqi": "alb"}
 MP3_LOWEST_RATE = 16_000  # Hz: MP4 defines no MP3 below it
 
 
-class Route(Protocol):
-    """Where the packets of one source stream go."""
-
-    def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """Packets ready for the output, for a packet of the source; an empty packet flushes."""
-        ...
+Route: TypeAlias = "Callable[[Packet[Any]], list[Packet[Any]]]"
+"""Where the packets of one source stream go: packets ready for the output, for one of it; an empty one flushes."""
 
 
 @dataclass
@@ -60,7 +49,7 @@ class Copy:
     last: int | None = None
     length: int = 0
 
-    def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
+    def __call__(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """Pass the packet on with times of the output."""
         if (packet.size == 0 and packet.pts is None) or (self.gaps and bytes(packet) == EMPTY_TEXT):
             return []
@@ -77,47 +66,29 @@ class Copy:
         return [packet]
 
 
-@dataclass
-class EncodeAudio:
+def encode_audio(source: AudioStream, target: AudioStream, shift: Fraction, packet: Packet[Any]) -> list[Packet[Any]]:
     """Sound decoded and encoded again."""
-
-    source: AudioStream
-    target: AudioStream
-    shift: Fraction
-
-    def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """Decode the packet and encode its sound anew."""
-        ready: list[Packet[Any]] = []
-        for frame in self.source.codec_context.decode(packet):
-            if frame.pts is not None and frame.time_base:
-                frame.pts -= round(self.shift / frame.time_base)
-            ready += self.target.encode(frame)
-        if packet.size == 0:
-            ready += self.target.encode(None)
-        return ready
+    ready: list[Packet[Any]] = []
+    for frame in source.codec_context.decode(packet):
+        if frame.pts is not None and frame.time_base:
+            frame.pts -= round(shift / frame.time_base)
+        ready += target.encode(frame)
+    return ready if packet.size else ready + target.encode(None)
 
 
-@dataclass
-class EncodeText:
+def encode_text(
+    source: SubtitleStream, target: SubtitleStream, shift: Fraction, packet: Packet[Any]
+) -> list[Packet[Any]]:
     """Text subtitles written in the output's own way; the words and times stay, styling may not."""
-
-    source: SubtitleStream
-    target: SubtitleStream
-    shift: Fraction
-
-    def send(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        """Decode the packet and encode its text anew."""
-        if packet.size == 0 or packet.pts is None:
-            return []
-        subtitle = self.source.codec_context.decode2(packet)
-        if subtitle is None:
-            return []
-        encoded = self.target.codec_context.encode_subtitle(subtitle)
-        encoded.time_base = packet.time_base
-        encoded.pts = encoded.dts = packet.pts - round(self.shift / packet.time_base)
-        encoded.duration = packet.duration
-        encoded.stream = self.target
-        return [encoded]
+    subtitle = None if packet.size == 0 or packet.pts is None else source.codec_context.decode2(packet)
+    if subtitle is None or packet.pts is None:
+        return []
+    encoded = target.codec_context.encode_subtitle(subtitle)
+    encoded.time_base = packet.time_base
+    encoded.pts = encoded.dts = packet.pts - round(shift / packet.time_base)
+    encoded.duration = packet.duration
+    encoded.stream = target
+    return [encoded]
 
 
 @dataclass
@@ -133,13 +104,13 @@ class TrackCopier:
     latest: Fraction
     """Seconds on the source's clock after which a time can only be damage."""
     notes: list[str]
-    routes: dict[int, Route] = field(default_factory=dict)
-    damage: DecodeErrors = field(default_factory=DecodeErrors)
-    _packets: Iterator[Packet[Any]] = field(default_factory=lambda: iter(()))
-    _held: Packet[Any] | None = None
 
-    def plan(self) -> None:
-        """Add the output's streams. Call after the picture's stream is added and before the first packet."""
+    def __post_init__(self) -> None:
+        """Add the output's streams. To be made after the picture's stream is added and before the first packet."""
+        self.routes: dict[int, Route] = {}
+        self.damage = DecodeErrors()
+        self._packets: Iterator[Packet[Any]] = iter(())
+        self._held: Packet[Any] | None = None
         for track in self.info.tracks:
             stream = self.source.streams[track.index]
             route = self._route(track, stream)
@@ -164,7 +135,11 @@ class TrackCopier:
             if until is not None and time is not None and time > until:
                 self._held = packet
                 return
-            self._send(packet)
+            try:
+                for ready in self.routes[packet.stream.index](packet):
+                    self.output.mux(ready)
+            except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError, ValueError):
+                self.damage.packets += 1  # a damaged packet costs its own sound or text, not the clip
 
     def finish(self) -> None:
         """Write what is left, and say what was damaged."""
@@ -176,14 +151,6 @@ class TrackCopier:
             )
         if text := str(self.damage):
             self.notes.append(f"audio or subtitles are damaged: {text}")
-
-    def _send(self, packet: Packet[Any]) -> None:
-        """Pass one packet on. A damaged one is counted and costs its own sound or text, not the clip."""
-        try:
-            for ready in self.routes[packet.stream.index].send(packet):
-                self.output.mux(ready)
-        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError, ValueError):
-            self.damage.packets += 1
 
     def _route(self, track: Track, stream: Stream) -> Route | None:
         if track.kind == "audio" and isinstance(stream, AudioStream):
@@ -202,18 +169,18 @@ class TrackCopier:
     def _copy(self, track: Track, stream: Stream, allowed: frozenset[str] | None) -> Copy | None:
         """A route that copies, or None where the output format cannot hold the stream."""
         context: Any = stream.codec_context
-        if context is None or (allowed is not None and context.codec.canonical_name not in allowed):
-            return None
-        if allowed is not None and context.codec.canonical_name == "mp3" and context.sample_rate < MP3_LOWEST_RATE:
+        codec = "" if context is None else context.codec.canonical_name
+        too_slow = codec == "mp3" and allowed is not None and context.sample_rate < MP3_LOWEST_RATE
+        if not codec or too_slow or (allowed is not None and codec not in allowed):
             return None
         try:
             target = self.output.add_stream_from_template(stream, opaque=True)
         except (ValueError, av.FFmpegError):
             return None
         self._label(stream, target)
-        return Copy(target, self.shift, gaps=context.codec.canonical_name == "mov_text")
+        return Copy(target, self.shift, gaps=codec == "mov_text")
 
-    def _encode_audio(self, track: Track, stream: AudioStream) -> EncodeAudio | None:
+    def _encode_audio(self, track: Track, stream: AudioStream) -> Route | None:
         context = stream.codec_context
         if context is None:
             self._left_out(track, "its codec is unknown")
@@ -230,9 +197,9 @@ class TrackCopier:
         self._label(stream, target)
         name = target.codec_context.codec.canonical_name
         self.notes.append(f"{track} is encoded again as {name}: {self.format.name} cannot hold it as it is")
-        return EncodeAudio(stream, target, self.shift)
+        return partial(encode_audio, stream, target, self.shift)
 
-    def _encode_text(self, track: Track, stream: SubtitleStream) -> EncodeText | None:
+    def _encode_text(self, track: Track, stream: SubtitleStream) -> Route | None:
         context, codec = stream.codec_context, self.format.text_subtitles
         if context is None or context.codec.canonical_name not in TEXT_SUBTITLES or not codec:
             self._left_out(track)
@@ -244,7 +211,7 @@ class TrackCopier:
         target.time_base = stream.time_base
         self._label(stream, target)
         self.notes.append(f"{track} is rewritten as {codec}: the words and times stay, styling may not")
-        return EncodeText(stream, target, self.shift)
+        return partial(encode_text, stream, target, self.shift)
 
     def _label(self, source: Stream, target: Stream) -> None:
         carry_labels(source, target)

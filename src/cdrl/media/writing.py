@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import av
@@ -134,9 +133,7 @@ class Writer:
             self._pending_duration = frame.duration
             self._tracks.advance(frame.pts * frame.time_base)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
         with self._stack:  # whatever happens: source closed, temporary file gone
             if kind is None:
                 self._finish()
@@ -159,12 +156,7 @@ class Writer:
             self._check_picture()
             content = None if self.finalizer is None else self.finalizer.finalize(self._temporary)
             sync(self._temporary)
-            with (
-                nullcontext()
-                if content is None or self.finalizer is None
-                else self._write_sidecar(self.finalizer.sidecar, content)
-            ):
-                take_name(self._temporary, self._final, overwrite=self.overwrite)
+            self._take_names(content)
 
     def _check_picture(self) -> None:
         """Raises OutputError where the muxer has left the picture out without a word: damaged times may not fit."""
@@ -177,21 +169,23 @@ class Writer:
                 "ending, or repair the source first"
             ) from None
 
-    @contextmanager
-    def _write_sidecar(self, sidecar: Path, content: bytes) -> Iterator[None]:
-        """Write the sidecar, then do what is inside, which gives the clip its name: where that fails, neither is.
+    def _take_names(self, content: bytes | None) -> None:
+        """Write the sidecar, where there is one, then give the clip its name: where that fails, neither is.
 
         In this order a clip under its name always has its sidecar, also after a crash.
         """
-        existed, ours = sidecar.exists(), False
+        ours: Path | None = None
         try:
-            with atomic_path(sidecar, overwrite=self.overwrite) as temporary:
-                temporary.write_bytes(content)
-            ours = not existed
-            yield
+            if self.finalizer is not None and content is not None:
+                sidecar = self.finalizer.sidecar
+                existed = sidecar.exists()
+                with atomic_path(sidecar, overwrite=self.overwrite) as temporary:
+                    temporary.write_bytes(content)
+                ours = None if existed else sidecar
+            take_name(self._temporary, self._final, overwrite=self.overwrite)
         except BaseException:
-            if ours and self._temporary.exists():  # else a signal came when the clip had its name already
-                sidecar.unlink(missing_ok=True)
+            if ours is not None and self._temporary.exists():  # else a signal came when the clip had its name already
+                ours.unlink(missing_ok=True)
             raise
 
     def _encode(self, picture: av.VideoFrame, duration: int) -> None:
@@ -214,7 +208,6 @@ class Writer:
         shift = self._shift * self.info.time_base
         latest = self.info.start + self._limits.max_seconds
         self._tracks = TrackCopier(self._source, self._output, self._format, self.info, shift, latest, self.notes)
-        self._tracks.plan()
         if chapters := self._source.chapters():
             self._output.set_chapters(chapters)
 

@@ -15,8 +15,7 @@ from cdrl.media import VideoInfo
 from cdrl.media.encoding import container_of
 from cdrl.plan import EditPlan
 from cdrl.provenance import xmp
-from cdrl.provenance.filling import HeldLabels
-from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, labels_for, parse_labels
+from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, HeldLabels, labels_for, parse_labels
 from cdrl.provenance.record import (
     DIGITAL_SOURCE_TYPE,
     TOLD_SEGMENTS,
@@ -24,8 +23,8 @@ from cdrl.provenance.record import (
     ModelFile,
     describe_edit,
     edit_record,
+    encode_sidecar,
 )
-from cdrl.provenance.sidecar import encoded
 from cdrl.provenance.signing import Credentials, Signing
 from cdrl.tally import EditTally
 
@@ -71,21 +70,17 @@ class ProvenanceFinalizer:
         self.source, self.models = source.path, tuple(models)
         self.sidecar = sidecar_path(os.path.realpath(output))
         self._output = output.name
-        reference = plan.reference
-        self._reference = (
-            {} if reference is None else {"reference": {"name": reference.name, "sha256": file_sha256(reference)}}
-        )
+        self._reference = {} if plan.reference is None else {"reference": _describe_file(plan.reference)}
         self._plan, self._tally, self._enrolled, self._beside = plan, tally, tuple(enrolled), beside
         self._muxer = container_of(output).muxer
         self._signing = None if credentials is None else Signing(credentials, output)
         self._before = _identity(source.path)
         self._mark = parse_labels(source.labels)
-        longest = labels_for(self._muxer, self._mark, self._record_of_all(), DIGITAL_SOURCE_TYPE)
-        segments = {name: len(plan.segments) if name == EDITS_LABEL else TOLD_SEGMENTS for name in longest}
-        growth = {
-            name: _GROWTH + _GROWTH_PER_SEGMENT * min(count, len(plan.segments)) for name, count in segments.items()
-        }
-        self._held = HeldLabels({name: len(text.encode()) + growth[name] for name, text in longest.items()})
+        rooms = {}
+        for name, text in labels_for(self._muxer, self._mark, self._record_of_all(), DIGITAL_SOURCE_TYPE).items():
+            told = len(plan.segments) if name == EDITS_LABEL else min(TOLD_SEGMENTS, len(plan.segments))
+            rooms[name] = len(text.encode()) + _GROWTH + _GROWTH_PER_SEGMENT * told
+        self._held = HeldLabels(rooms)
         self.labels = self._held.texts
 
     def finalize(self, whole: Path) -> bytes:
@@ -102,7 +97,9 @@ class ProvenanceFinalizer:
         if self._muxer in XMP_CONTAINERS:
             packet = xmp.packet(self._mark.labels.get("xmp", ""), record, description, source_type)
             xmp.append_box(whole, packet)
-        digest = self._source_sha256()
+        digest = file_sha256(self.source) if _identity(self.source) == self._before else ""
+        if _identity(self.source) != self._before:
+            raise InputError(f"{self.source} was changed while it was edited: edit it again once it is finished")
         if self._signing is not None:
             signed = whole.with_name(f"{whole.stem}.signed{whole.suffix}")
             try:
@@ -124,7 +121,7 @@ class ProvenanceFinalizer:
             "c2pa": self._signing is not None,
             **self._reference,
         }
-        return encoded(content)
+        return encode_sidecar(content)
 
     def _record_of_all(self) -> dict[str, Any]:
         """The record of an edit that changes every segment: the longest there can be."""
@@ -132,12 +129,6 @@ class ProvenanceFinalizer:
         for span in tally.spans:
             span.edited, span.start, span.end = 1, span.segment.start, span.segment.end or span.segment.start
         return edit_record(self._plan, tally, self._enrolled, self._beside)
-
-    def _source_sha256(self) -> str:
-        digest = file_sha256(self.source) if _identity(self.source) == self._before else ""
-        if _identity(self.source) != self._before:
-            raise InputError(f"{self.source} was changed while it was edited: edit it again once it is finished")
-        return digest
 
 
 def remove_sidecar(output: Path) -> None:
@@ -147,6 +138,10 @@ def remove_sidecar(output: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be removed ({error.strerror}), and speaks of a video that is gone") from error
+
+
+def _describe_file(path: Path) -> dict[str, str]:
+    return {"name": path.name, "sha256": file_sha256(path)}
 
 
 def _identity(path: Path) -> tuple[int, ...]:

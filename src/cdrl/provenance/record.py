@@ -1,7 +1,12 @@
-"""What is said about one edit: a record for machines, and the same in plain words."""
+"""What is said about one edit: a record for machines, the same in plain words, and the sidecar beside the video.
+
+The sidecar is a JSON file with what was done to the video and the SHA-256 of what went in and came out.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -9,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cdrl import assets
-from cdrl.files import file_sha256
+from cdrl.errors import CdrlError, ProvenanceError
+from cdrl.files import file_sha256, loads_untrusted, small_text
 from cdrl.plan import REGIONS, EditPlan
 from cdrl.tally import EditTally
 
@@ -90,3 +96,39 @@ def describe_edit(record: Mapping[str, Any]) -> str:
     where = "the face" if set(regions) == set(REGIONS) else f"the {' and '.join(map(str, regions))}"
     count = f"in {int(frames['edited'])} of {int(frames['total'])} frames"
     return f"{BEGINNING}{record['version']}: {where} made to show {', '.join(moments)}, {count}"
+
+
+FORMAT = "cdrl-provenance/1"
+LARGEST_SIDECAR = 1 << 20  # bytes; one of a thousand segments has a tenth of it
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def encode_sidecar(content: dict[str, Any]) -> bytes:
+    """The bytes of a sidecar."""
+    return (json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=False) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """The content of a sidecar, its hashes and its edit in place. Raises ProvenanceError for a damaged one."""
+    try:
+        content = loads_untrusted(small_text(path, LARGEST_SIDECAR, "sidecar"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r:.40}, not {FORMAT}")
+        for part in ("input", "output"):
+            if not _SHA256.fullmatch(content[part]["sha256"]):
+                raise ValueError(f"the SHA-256 of the {part} is none")
+        if not isinstance(content["edit"], dict):
+            raise ValueError("it tells no edit")
+    except KeyError as error:
+        raise _damaged(path, f"{error} is missing") from None
+    except TypeError:
+        raise _damaged(path, "its parts are not what they should be") from None
+    except (CdrlError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+    return dict(content)
+
+
+def _damaged(path: Path, why: str) -> ProvenanceError:
+    return ProvenanceError(f"{path} is damaged ({why}): the video beside it cannot be checked; fetch both again")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 from uuid import UUID
 
 import cv2
@@ -27,7 +27,6 @@ TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime"}  #
 BOX = UUID("d8fec3d6-1b0e-483c-9297-5828877ec481")  # of a manifest in MP4 and MOV, near the beginning
 OFFLINE = {"remote_manifest_fetch": False, "ocsp_fetch": False}
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
-_INSTALL = "C2PA needs the package c2pa-python: pip install 'cdrl[provenance]'"
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Signing:
         """Raises UsageError for credentials or an output that cannot be used, and where c2pa-python is missing."""
         self._library = _library()
         if self._library is None:
-            raise UsageError(_INSTALL)
+            raise UsageError("C2PA needs the package c2pa-python: pip install 'cdrl[provenance]'")
         if output.suffix.lower() not in TYPES:
             raise UsageError(f"{output}: C2PA cannot be put into {output.suffix}; end the name in {', '.join(TYPES)}")
         self._type = TYPES[output.suffix.lower()]
@@ -85,23 +84,20 @@ class Signing:
             "softwareAgent": {"name": TOOL, "version": edit["version"]},
             "parameters": {"description": description, "com.cdrl.edit": dict(edit)},
         } | ({} if source_type is None else {"digitalSourceType": source_type})
-        parent = {"title": source.name, "relationship": "parentOf"}
-        with whole.open("rb") as unsigned, signed.open("w+b") as target, source.open("rb") as ingredient:
-            self._sign(self._type, unsigned, target, action, (parent, source, ingredient), self._credentials.tsa)
+        with whole.open("rb") as unsigned, signed.open("w+b") as target, source.open("rb") as parent:
+            self._sign(self._type, unsigned, target, action, source.name, parent, self._credentials.tsa)
 
     def _try(self) -> None:
         """Sign a tiny picture in memory."""
         picture = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
         action = {"action": "c2pa.edited"}
-        parent = {"title": "", "relationship": "parentOf"}
         try:
-            ingredient = (parent, Path("x.png"), BytesIO(picture))
-            self._sign("image/png", BytesIO(picture), BytesIO(), action, ingredient, None)
+            self._sign("image/png", BytesIO(picture), BytesIO(), action, "", BytesIO(picture), None)
         except OutputError as error:
             raise UsageError(f"--c2pa-certificate: {error}") from error
 
     def _sign(
-        self, media: str, unsigned: Any, target: Any, action: Any, parent: tuple[Any, Path, Any], tsa: str | None
+        self, media: str, unsigned: Any, target: Any, action: Any, title: str, parent: BinaryIO, tsa: str | None
     ) -> None:
         c2pa = self._library
         settings = {"verify": {**OFFLINE, "verify_after_sign": False}, "builder": {"thumbnail": {"enabled": False}}}
@@ -110,19 +106,31 @@ class Signing:
             "format": media,
             "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
         }
-        described, source, content = parent
         try:
             signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(self._algorithm, self._chain, self._key, tsa))
             context = c2pa.Context(c2pa.Settings.from_dict(settings))
             with signer, context, c2pa.Builder(manifest, context) as builder:
                 builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
-                _add_parent(builder, described, source, content)
+                self._add_parent(builder, title, parent)
                 builder.sign(signer, media, unsigned, target)
         except c2pa.C2paError as error:
             raise OutputError(
                 f"{self._credentials.certificate} cannot sign ({' '.join(str(error).split())}); C2PA wants an X.509 v3 "
                 "chain, not expired, whose key may sign (digitalSignature, and emailProtection or documentSigning)"
             ) from error
+
+    def _add_parent(self, builder: Any, title: str, content: BinaryIO) -> None:
+        """The source as an ingredient; one that C2PA does not know, or cannot read, is taken as mere bytes."""
+        described = json.dumps({"title": title, "relationship": "parentOf"})
+        media = _media_type(content.read(12))
+        content.seek(0)
+        if media is not None:
+            try:
+                builder.add_ingredient(described, media, content)
+                return
+            except self._library.C2paError:
+                content.seek(0)
+        builder.add_ingredient(described, "application/octet-stream", content)
 
 
 def read_manifest(path: Path, anchors: Path | None = None) -> Manifest | None:
@@ -131,7 +139,10 @@ def read_manifest(path: Path, anchors: Path | None = None) -> Manifest | None:
     `anchors`: a PEM file of certificates whose word is taken for who the signer is. Raises InputError for a PEM file
     that is none.
     """
-    c2pa, media = _library(), _media_type(path)
+    c2pa = _library()
+    with path.open("rb") as file:
+        head = file.read(1 << 20)
+    media = _media_type(head)
     if c2pa is None or media is None:
         return None
     settings: dict[str, Any] = {"verify": dict(OFFLINE)}
@@ -141,16 +152,13 @@ def read_manifest(path: Path, anchors: Path | None = None) -> Manifest | None:
         with path.open("rb") as file:
             context = c2pa.Context(c2pa.Settings.from_dict(settings))
             with context, c2pa.Reader(media, file, context=context) as reader:
-                state, told, results = (
-                    reader.get_validation_state(),
-                    reader.get_active_manifest() or {},
-                    reader.get_validation_results() or {},
-                )
+                state, told = reader.get_validation_state(), reader.get_active_manifest() or {}
+                results = reader.get_validation_results() or {}
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError as error:
         # A damaged file without a manifest ends here, too.
-        return Manifest("invalid", "", "", (" ".join(str(error).split()),)) if BOX.bytes in _head(path) else None
+        return Manifest("invalid", "", "", (" ".join(str(error).split()),)) if BOX.bytes in head else None
     signature, generators = told.get("signature_info", {}), told.get("claim_generator_info") or [{}]
     failures = [str(one.get("code")) for one in results.get("activeManifest", {}).get("failure", [])]
     return Manifest(
@@ -161,26 +169,8 @@ def read_manifest(path: Path, anchors: Path | None = None) -> Manifest | None:
     )
 
 
-def _add_parent(builder: Any, described: Any, source: Path, content: Any) -> None:
-    """The source as an ingredient. One of a kind that C2PA does not know, or cannot read, is taken as mere bytes."""
-    media = _media_type(source)
-    if media is not None:
-        try:
-            builder.add_ingredient(json.dumps(described), media, content)
-            return
-        except _library().C2paError:
-            content.seek(0)
-    builder.add_ingredient(json.dumps(described), "application/octet-stream", content)
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(1 << 20)
-
-
-def _media_type(path: Path) -> str | None:
-    """MIME type of an MP4 or MOV, whatever its name; None for everything else."""
-    head = _head(path)[:12] if path.is_file() else b""
+def _media_type(head: bytes) -> str | None:
+    """MIME type of an MP4 or MOV that begins with `head`, whatever its name; None for everything else."""
     if head[4:8] != b"ftyp":
         return None
     return "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"

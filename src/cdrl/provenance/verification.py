@@ -12,8 +12,7 @@ from cdrl.files import file_sha256, sidecar_path
 from cdrl.media import Limits
 from cdrl.media.opening import check_path
 from cdrl.provenance.marks import Mark, read_mark
-from cdrl.provenance.record import describe_edit
-from cdrl.provenance.sidecar import read_sidecar
+from cdrl.provenance.record import describe_edit, read_sidecar
 from cdrl.provenance.signing import Manifest, available, read_manifest
 
 Status = Literal["verified", "unmarked", "unproven", "changed", "damaged"]
