@@ -154,14 +154,12 @@ def _request(texts: Mapping[str, str], folder: Path, defaults: BatchDefaults) ->
         return request if source is None else request.with_source(source)
     if source is None:
         raise UsageError("no source is named")
-    return EditRequest(source, **{**inherited, **{name: _read_text(name, row[name], folder) for name in row}})
+    own = {name: locate(name, _read_text(name, text), folder) for name, text in row.items()}
+    return EditRequest(source, **{**inherited, **own})
 
 
-def _read_text(name: str, text: str, folder: Path) -> Any:
+def _read_text(name: str, text: str) -> Any:
     """The value of a column as the request's field of that name takes it."""
-    if name in ("reference", "prior") or (name == "model" and text not in MODELS):
-        path = local_path(text, folder)
-        return str(path) if name == "model" else path
     if name == "intensity":
         try:
             return parse_amount(text)
@@ -170,9 +168,17 @@ def _read_text(name: str, text: str, folder: Path) -> Any:
     if name == "regions":
         return tuple(word for word in re.split(r"[,;\s]+", text) if word)
     if name == "enroll":
-        pairs = parse_enrollment(pair for pair in text.split(";") if pair.strip())
-        return {emotion: local_path(str(path), folder) for emotion, path in pairs.items()}
+        return parse_enrollment(pair for pair in text.split(";") if pair.strip())
     return text
+
+
+def locate(name: str, value: Any, folder: Path, *, stays: bool = True) -> Any:
+    """The value of a request's field, with the files that it names in `folder`; see `cdrl.project.local_path`."""
+    if name in ("reference", "prior") or (name == "model" and value not in MODELS):
+        return str(local_path(str(value), folder, stays=stays))
+    if name == "enroll":
+        return {emotion: local_path(str(path), folder, stays=stays) for emotion, path in value.items()}
+    return value
 
 
 def _check_jobs(jobs: list[BatchJob], otherwise: str, defaults: BatchDefaults) -> list[BatchJob]:

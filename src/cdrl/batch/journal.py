@@ -10,10 +10,10 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from cdrl.batch.work import Task
 from cdrl.errors import InputError, OutputError
 from cdrl.files import file_sha256
 
@@ -28,16 +28,6 @@ CREATE TABLE jobs (
 CREATE TABLE results (output TEXT, sha256 TEXT, PRIMARY KEY (output, sha256)) WITHOUT ROWID;
 CREATE TABLE folders (path TEXT PRIMARY KEY, key TEXT) WITHOUT ROWID;
 """
-
-
-@dataclass(frozen=True)
-class QueuedJob:
-    """A job that is about to be done: its `key`, `name` for people, `output`, and the `folder` of its work."""
-
-    key: str
-    name: str
-    output: Path
-    folder: Path
 
 
 class Journal:
@@ -89,15 +79,15 @@ class Journal:
             self._database.execute("REPLACE INTO files VALUES (?, ?, ?, ?)", (_stored(name), size, changed, sha256))
         return sha256
 
-    def queue(self, jobs: Iterable[QueuedJob]) -> None:
+    def queue(self, tasks: Iterable[Task]) -> None:
         """Note that jobs are about to be done, all of them or none."""
         with self._told(), self._database:
-            for job in jobs:
+            for task in tasks:
                 self._database.execute(
                     "REPLACE INTO jobs VALUES (?, ?, ?, 'queued', NULL, NULL, NULL)",
-                    (job.key, _stored(job.name), _stored(job.output)),
+                    (task.key, _stored(task.name), _stored(task.output)),
                 )
-                self._database.execute("REPLACE INTO folders VALUES (?, ?)", (_stored(job.folder), job.key))
+                self._database.execute("REPLACE INTO folders VALUES (?, ?)", (_stored(task.staging), task.key))
 
     def note_done(self, key: str, output: Path, sha256: str, seconds: float) -> None:
         """Note that a job is done and what its output holds, before the output gets its name."""

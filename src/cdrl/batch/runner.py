@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from cdrl.batch.jobs import BatchJob, identity
-from cdrl.batch.journal import Journal, QueuedJob
+from cdrl.batch.journal import Journal
 from cdrl.batch.work import STAGING, RenderSettings, Result, Task, discard, run_job
 from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
 from cdrl.parallel import Executor
@@ -80,10 +80,12 @@ class Batch:
             progress(self._ended, len(self._tasks), "", "")
             if todo:
                 self._make_folders(todo)
-                journal.queue(_queued(self._tasks[index]) for index in todo)
+                journal.queue(self._tasks[index] for index in todo)
                 with self._cleaned(todo):
                     self._work(todo, executor(len(todo)))
-            self._forget_folders()
+            for folder, _ in journal.folders():
+                if not folder.exists():
+                    journal.forget_folder(folder)
         return self.summary
 
     def _make_tasks(self) -> None:
@@ -101,14 +103,8 @@ class Batch:
         for folder in {folder for folder, _ in known} - {task.staging for task in self._tasks}:
             discard(folder)  # of a run that was killed
 
-    def _forget_folders(self) -> None:
-        for folder, _ in self._journal.folders():
-            if not folder.exists():
-                self._journal.forget_folder(folder)
-
     def _work(self, todo: list[int], executor: Executor) -> None:
-        work = partial(run_job, settings=self._settings)
-        outcomes = executor.run(work, [self._tasks[index] for index in todo])
+        outcomes = executor.run(partial(run_job, settings=self._settings), [self._tasks[index] for index in todo])
         with closing(outcomes):  # type: ignore[type-var]  # a generator, whatever it is declared as
             for outcome in outcomes:
                 self._conclude(todo[outcome.index], outcome.result or Result(outcome.error))
@@ -130,15 +126,12 @@ class Batch:
         except CdrlError as error:
             result = Result(str(error), seconds=result.seconds)
         task.discard()
-        self._journal_failure(task, result.error)
-        self._record(index, FAILED, result)
-
-    def _journal_failure(self, task: Task, reason: str) -> None:
         try:
-            self._journal.note_failed(task.key, reason)
+            self._journal.note_failed(task.key, result.error)
         except CdrlError as error:  # that a job failed may be forgotten: it is tried again either way
             if str(error) not in self.summary.notes:
                 self.summary.notes.append(str(error))
+        self._record(index, FAILED, result)
 
     def _settle(self, index: int) -> bool:
         """Whether a job needs no work: its result is there, or is whole and can be put in place now."""
@@ -226,7 +219,3 @@ def job_key(job: BatchJob, settings: RenderSettings, sha256: Callable[[Path], st
         "output": str(job.output),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "replace")).hexdigest()
-
-
-def _queued(task: Task) -> QueuedJob:
-    return QueuedJob(task.key, task.name, task.output, task.staging)

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from cdrl.batch.jobs import BatchDefaults, BatchJob, jobs_from_csv, jobs_from_folder
+from cdrl.batch.jobs import BatchDefaults, BatchJob, jobs_from_csv, jobs_from_folder, locate
 from cdrl.batch.memory import available_memory
 from cdrl.cli.consent import ConsentGiven, require_consent
 from cdrl.cli.edit import Provenance, make_credentials
@@ -21,8 +21,7 @@ from cdrl.files import atomic_write
 from cdrl.media.encoding import CONTAINERS, EncoderOptions
 from cdrl.media.limits import Limits
 from cdrl.media.threads import available_cores
-from cdrl.project import local_path
-from cdrl.request import MODELS, TARGET_FIELDS
+from cdrl.request import TARGET_FIELDS
 
 if TYPE_CHECKING:
     from cdrl.batch.runner import Summary
@@ -106,7 +105,8 @@ def run(options: Options) -> int:
 def _read_jobs(options: Options) -> list[BatchJob]:
     if options.ending.lower() not in CONTAINERS:
         raise UsageError(f"--ending {options.ending}: choose of {', '.join(CONTAINERS)}")
-    given = {name: _absolute(name, value) for name, value in options.shown.given.items()}
+    # Absolute, for processes elsewhere may work in another folder.
+    given = {name: locate(name, value, Path.cwd(), stays=False) for name, value in options.shown.given.items()}
     targets = [name for name in TARGET_FIELDS if name in given] + ["project"] * (options.project is not None)
     if len(targets) > 1 and targets != ["reference", "segments"]:
         raise UsageError(f"--{targets[0]} and --{targets[1]} are both given: choose one")
@@ -116,15 +116,6 @@ def _read_jobs(options: Options) -> list[BatchJob]:
     if not targets:
         raise UsageError("nothing is asked for: give --emotion, --reference, --segments or --project")
     return jobs_from_folder(options.jobs_from, defaults)
-
-
-def _absolute(name: str, value: Any) -> Any:
-    """A field's value with absolute paths: processes elsewhere may work in another folder."""
-    if name in ("reference", "prior") or (name == "model" and value not in MODELS):
-        return type(value)(local_path(str(value), Path.cwd(), stays=False))
-    if name == "enroll":
-        return {emotion: local_path(str(path), Path.cwd(), stays=False) for emotion, path in value.items()}
-    return value
 
 
 def _journal(options: Options) -> Path:

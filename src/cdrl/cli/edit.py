@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ from cdrl.cli.edit_options import TimedEmotionOptions
 from cdrl.cli.progress import progress_bar
 from cdrl.errors import OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write, sidecar_path
-from cdrl.media.encoding import EncoderOptions
+from cdrl.media.encoding import CONTAINERS, EncoderOptions
 from cdrl.media.limits import Limits
 
 if TYPE_CHECKING:
@@ -124,18 +125,29 @@ def run(options: Options) -> int:
 
 
 def _free_output(request: EditRequest, options: Options) -> Path:
-    """A name beside the source for a result that was given none; one that is taken is left alone, which is said."""
-    from cdrl.cli.naming import default_output, numbered
+    """A name beside the source for a result that was given none, in its container where that can be written.
+
+    talk.mp4 → talk_happy.mp4, talk_happy-sad.mp4, talk_like_NAME.mp4 (a reference), talk_edited.mp4 (segments). One
+    that is taken is left alone, which is said: then it is the first free one of talk_happy_2.mp4, talk_happy_3.mp4, ...
+    """
     from cdrl.media.opening import check_path
 
-    check_path(request.source, options.limits)
-    wanted = default_output(request)
+    source = request.source
+    check_path(source, options.limits)
+    ending = source.suffix if source.suffix.lower() in CONTAINERS else ".mp4"
+    wanted = source.with_name(f"{source.stem}_{request.label}{ending}")
     if not os.access(wanted.absolute().parent, os.W_OK):
         raise OutputError(f"{wanted}: its folder cannot be written to; say with -o where the result goes")
-    output = wanted if options.overwrite else numbered(wanted)
-    if output != wanted:
-        print("cdrl: note:", one_line(f"{wanted} exists already, so the result is {output}"), file=sys.stderr)
+    if options.overwrite or not _is_taken(wanted):
+        return wanted
+    others = (wanted.with_name(f"{wanted.stem}_{number}{ending}") for number in count(2))
+    output = next(other for other in others if not _is_taken(other))
+    print("cdrl: note:", one_line(f"{wanted} exists already, so the result is {output}"), file=sys.stderr)
     return output
+
+
+def _is_taken(path: Path) -> bool:
+    return path.exists() or path.is_symlink() or sidecar_path(path).exists()
 
 
 def make_credentials(options: Provenance) -> Credentials | None:

@@ -49,7 +49,10 @@ def run(options: Options) -> int:
         request = options.shown.request(options.source)  # before the networks load: a slip is told at once
     elif options.shown != TimedEmotionOptions(face=options.shown.face):
         raise UsageError("--intensity, --regions and the like change an edit: say which, with --emotion or --reference")
-    form, beside = _format(options), source_path(options.output)
+    form = options.format or ENDINGS.get(options.output.suffix.lower())
+    if form is None:
+        raise UsageError(f"{options.output}: end the name in .csv or .json, or give --format livelink-csv or json")
+    beside = options.output.with_name(f"{options.output.stem}.source{options.output.suffix}")
     require_consent(options.i_have_consent)
     # These load the networks' runtime.
     from cdrl import export, load
@@ -66,24 +69,10 @@ def run(options: Options) -> int:
         if edited is not None:
             export.write_livelink(beside, source, options.overwrite)
         export.write_livelink(options.output, edited or source, options.overwrite)
-    _tell(options, len(source.times), source.missing, "null" if form == "json" else "a row of zeros each")
-    return 0
-
-
-def source_path(output: Path) -> Path:
-    """Where the source's performance goes when the edited one goes to `output`: out.csv → out.source.csv."""
-    return output.with_name(f"{output.stem}.source{output.suffix}")
-
-
-def _format(options: Options) -> str:
-    form = options.format or ENDINGS.get(options.output.suffix.lower())
-    if form is None:
-        raise UsageError(f"{options.output}: end the name in .csv or .json, or give --format livelink-csv or json")
-    return form
-
-
-def _tell(options: Options, total: int, missing: int, as_what: str) -> None:
+    total, missing = len(source.times), source.missing
     if missing:
+        as_what = "null" if form == "json" else "a row of zeros each"
         said = f"{options.source}: no face in {missing} of {total} frames; those are {as_what}"
         print("cdrl: warning:", one_line(said), file=sys.stderr)
     print(one_line(f"{options.output}: {total - missing} of {total} frames with a face"))
+    return 0
