@@ -8,8 +8,8 @@ from cdrl.arrays import Array, array_namespace, scale
 from cdrl.face.apertures import lips, remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.manipulation.expression_change import MIN_OPENING
+from cdrl.manipulation.personalization import encode_offset
 from cdrl.manipulation.prior import EmotionPrior
-from cdrl.manipulation.translator_features import encode_offset
 
 OPENING_UNIT = 0.4
 """cm of lip opening that count as one in a code."""

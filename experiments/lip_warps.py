@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cdrl.datasets.pairs import measure_mouth_opening
 from cdrl.errors import FaceError
 from cdrl.face.apertures import lips
-from cdrl.face.landmarks import LandmarkDetector, Region, StillImage
+from cdrl.face.landmarks import BundleDetector, Region, StillImage
 from cdrl.face.mesh import region_weights
 from cdrl.rendering.flow import Flow, compute_backward_flow
 from cdrl.rendering.warp import Plane, warp_plane
@@ -87,7 +87,7 @@ def compute_opening_shifts(shape: tuple[int, ...], points: Floats, widest: float
     return shifts
 
 
-def detect_opening(detector: LandmarkDetector, picture: Picture, points: Floats) -> float:
+def detect_opening(detector: BundleDetector, picture: Picture, points: Floats) -> float:
     """Detect how far a mouth is open: the inner lips' distance over the eyes', looking where landmarks [478, 3] are."""
     landmarks = detector.estimate_landmarks(StillImage(picture), Region.of_landmarks(points))
     return float(measure_mouth_opening(landmarks.points))

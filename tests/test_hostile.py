@@ -17,7 +17,7 @@ from cdrl.errors import CdrlError, InputError, ModelFileError, one_line
 from cdrl.manipulation import personalization
 from cdrl.manipulation.personalization import OnnxTranslator
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names
-from cdrl.manipulation.translator_features import N_EXTRA_OUTPUTS
+from cdrl.manipulation.personalization import N_EXTRA_OUTPUTS
 
 
 def packed(path, **members):

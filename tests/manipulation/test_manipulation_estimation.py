@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cdrl.manipulation.emotion_estimation import estimate_emotions
+from cdrl.manipulation.person import estimate_emotions
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 
 

@@ -7,10 +7,9 @@ import pytest
 
 from cdrl.face.apertures import lids, lips
 from cdrl.face.mesh import region_weights
-from cdrl.manipulation.manipulator import Manipulator
+from cdrl.manipulation.manipulator import Manipulator, reference_expression
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_matrix
-from cdrl.manipulation.reference import reference_expression
 from cdrl.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.rendering.texture import SIZE, texture_coverage
 

@@ -11,11 +11,11 @@ from cdrl.face.apertures import lids, lips, remove_apertures  # noqa: E402
 from cdrl.manipulation.expression_change import ExpressionChange, apply_shading  # noqa: E402
 from cdrl.manipulation.manipulator import Manipulator, shown_expression  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names  # noqa: E402
-from cdrl.manipulation.translator_features import (  # noqa: E402
+from cdrl.manipulation.personalization import (  # noqa: E402
     N_EXTRA_OUTPUTS,
     split_outputs,
 )
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names  # noqa: E402
 from cdrl.plan import EditPlan  # noqa: E402
 from cdrl.training.differentiable_rendering import prior_to_tensors, stack_changes  # noqa: E402
 

@@ -37,13 +37,19 @@ def test_a_face_that_moves_as_a_whole_moves_every_node_of_it(points):
 
 def test_the_flow_at_a_landmark_leads_back_to_where_it_was(points):
     flow = compute_backward_flow(points, smile(), WIDTH, HEIGHT)
-    x, y = np.round(flow.to_grid(points + smile())[[1, 4, 50, 280, 9, 152]]).astype(int).T
+    x, y = (
+        np.round(
+            flow.window.to_grid(points + smile(), flow.coverage.width, flow.coverage.height)[[1, 4, 50, 280, 9, 152]]
+        )
+        .astype(int)
+        .T
+    )
     assert -flow.shift[y, x] == pytest.approx(smile()[[1, 4, 50, 280, 9, 152]], abs=0.25)
 
 
 def test_the_flow_never_jumps(points):
     flow = compute_backward_flow(points, smile(), WIDTH, HEIGHT)
-    cell = flow.window.width / flow.size[0]
+    cell = flow.window.width / flow.coverage.width
     for axis in (0, 1):
         assert np.abs(np.diff(flow.shift, axis=axis)).max() < cell  # a fold would draw the same pixel twice
 

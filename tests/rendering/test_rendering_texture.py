@@ -34,7 +34,7 @@ def test_unwrapping_and_projecting_gives_the_map_back(points):
 
 def test_outside_the_face_nothing_is_projected(points):
     flow = compute_backward_flow(points, NONE, WIDTH, HEIGHT)
-    outside = np.ones(flow.size[0] * flow.size[1], bool)
+    outside = np.ones(flow.coverage.width * flow.coverage.height, bool)
     outside[flow.coverage.nodes] = False
     assert not project_texture(np.ones((SIZE, SIZE), np.float32), flow).ravel()[outside].any()
 
@@ -65,6 +65,6 @@ def test_a_shading_lands_on_its_place_in_the_face(points):
     texture[y - 3 : y + 4, x - 3 : x + 4] = 1
     lit = project_texture(texture, flow)
     row, column = np.unravel_index(lit.argmax(), lit.shape)
-    centre = (np.argwhere(lit > 0.5).mean(0)[::-1] - flow.to_grid(points[50])).tolist()
+    centre = (np.argwhere(lit > 0.5).mean(0)[::-1] - flow.window.to_grid(points[50], *lit.shape[::-1])).tolist()
     assert lit[row, column] == pytest.approx(1, abs=0.01)
     assert centre == pytest.approx([0, 0], abs=2)

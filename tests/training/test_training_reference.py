@@ -5,7 +5,7 @@ import pytest
 
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EmotionPrior, region_matrix
-from cdrl.manipulation.reference import reference_expression, reference_parts
+from cdrl.manipulation.manipulator import reference_expression, reference_parts
 from cdrl.training.reference_fitting import DEFAULT_WEIGHTS, ReferenceSample, fit_reference_weights, tabulate_references
 
 RANDOM = np.random.default_rng(0)

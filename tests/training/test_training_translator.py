@@ -14,7 +14,7 @@ from cdrl.errors import InputError, ModelFileError, UsageError  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
 from cdrl.manipulation.personalization import OnnxTranslator, PersonalPrior  # noqa: E402
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
-from cdrl.manipulation.translator_features import N_EXTRA_OUTPUTS, person_features, split_outputs  # noqa: E402
+from cdrl.manipulation.personalization import N_EXTRA_OUTPUTS, person_features, split_outputs  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.options import SupervisionOptions  # noqa: E402
 from cdrl.training.translator import TranslatorTask  # noqa: E402

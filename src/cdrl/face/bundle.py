@@ -57,8 +57,7 @@ class CanonicalMesh:
 
     vertices: Floats
     """[468, 3] cm: x to the face's left, y up, z to the viewer."""
-    uv: Floats
-    """[468, 2] in [0, 1]: place in the bundle's own texture."""
+
     triangles: NDArray[np.int32]
     """[n, 3] vertex numbers."""
 
@@ -97,8 +96,8 @@ def canonical_mesh() -> CanonicalMesh:
     """Return the mesh in the bundle's geometry metadata (`Mesh3d`: vertex buffer in field 3, index buffer in 4)."""
     metadata = _parse_protobuf(_members()["geometry_pipeline_metadata_landmarks.binarypb"])
     mesh = _parse_protobuf(metadata[1][0])
-    vertices = np.frombuffer(b"".join(mesh[3]), "<f4").reshape(-1, 5)
-    return CanonicalMesh(vertices[:, :3].copy(), vertices[:, 3:].copy(), np.array(mesh[4], np.int32).reshape(-1, 3))
+    vertices = np.frombuffer(b"".join(mesh[3]), "<f4").reshape(-1, 5)  # the last two are places in a texture
+    return CanonicalMesh(vertices[:, :3].copy(), np.array(mesh[4], np.int32).reshape(-1, 3))
 
 
 @dataclass(frozen=True)

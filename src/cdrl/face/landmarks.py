@@ -1,4 +1,4 @@
-"""Landmarks [478, 3] and ARKit blendshapes [52] of a face, behind one protocol.
+"""Landmarks [478, 3] and ARKit blendshapes [52] of a face.
 
 Regions of interest follow the bundle's own graph: a detection gives a square turned upright along the eyes and
 enlarged 1.5 times; landmarks of one frame give the region of the next the same way.
@@ -6,13 +6,14 @@ enlarged 1.5 times; landmarks of one frame give the region of the next the same 
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, Protocol
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.face.bundle import Floats, TFLiteModel
+from cdrl.media import Frame
 
 CROP = 256
 """Pixels, side of the landmark network's input."""
@@ -49,38 +50,9 @@ BLENDSHAPES = (
 # fmt: on
 
 
-class CroppableImage(Protocol):
-    """What faces are looked for in: `cdrl.media.Frame` is one."""
-
-    @property
-    def width(self) -> int:
-        """Pixels."""
-        ...
-
-    @property
-    def height(self) -> int:
-        """Pixels."""
-        ...
-
-    def rgb_crop(
-        self, matrix: NDArray[np.floating], size: tuple[int, int], border: Literal["replicate", "black"] = "replicate"
-    ) -> NDArray[np.uint8]:
-        """Crop the picture.
-
-        Args:
-            matrix: [2, 3], maps crop pixels to picture pixels.
-            size: (w, h) of the crop.
-            border: What lies beyond the picture.
-
-        Returns:
-            RGB [h, w, 3].
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class StillImage:
-    """A picture in memory that faces can be looked for in."""
+    """A picture in memory that faces can be looked for in, as in a `Frame`."""
 
     rgb: NDArray[np.uint8]
     """[h, w, 3]."""
@@ -98,7 +70,7 @@ class StillImage:
     def rgb_crop(
         self, matrix: NDArray[np.floating], size: tuple[int, int], border: Literal["replicate", "black"] = "replicate"
     ) -> NDArray[np.uint8]:
-        """Crop as `CroppableImage` says, with bilinear interpolation."""
+        """Crop as `Frame.rgb_crop` does, with bilinear interpolation."""
         beyond = cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_CONSTANT
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         crop = cv2.warpAffine(self.rgb, np.asarray(matrix, np.float64), size, flags=flags, borderMode=beyond)
@@ -124,10 +96,7 @@ class Region:
         cosine, sine = np.cos(self.angle) * scale, np.sin(self.angle) * scale
         half = crop / 2
         return np.array(
-            [
-                [cosine, -sine, self.x - half * (cosine - sine)],
-                [sine, cosine, self.y - half * (sine + cosine)],
-            ],
+            [[cosine, -sine, self.x - half * (cosine - sine)], [sine, cosine, self.y - half * (sine + cosine)]],
             np.float32,
         )
 
@@ -155,22 +124,6 @@ class Landmarks:
     """Probability, in [0, 1], that there is a face."""
 
 
-class LandmarkDetector(Protocol):
-    """Finds faces in a picture and their 478 points in a region."""
-
-    def detect_faces(self, picture: CroppableImage) -> list[Region]:
-        """Return the regions of all faces found, most certain first."""
-        ...
-
-    def estimate_landmarks(self, picture: CroppableImage, region: Region) -> Landmarks:
-        """Return the points of the face in a region, whether or not there is one: see `Landmarks.presence`."""
-        ...
-
-    def estimate_blendshapes(self, points: Floats) -> Floats:
-        """Return ARKit coefficients [52] in [0, 1], in the order of `BLENDSHAPES`, of landmarks [478, 3] in pixels."""
-        ...
-
-
 @cache
 def _anchors() -> Floats:
     """Return anchor centers [896, 2] in [0, 1]: two on each cell of a 16x16 grid, six on each of an 8x8 grid."""
@@ -183,14 +136,14 @@ def _anchors() -> Floats:
 
 
 class BundleDetector:
-    """`LandmarkDetector` with the shipped bundle in LiteRT, on one thread; make one object a thread."""
+    """Finds faces in a picture and their 478 points in a region, with the shipped bundle; make one object a thread."""
 
     def __init__(self) -> None:
         self._detector = TFLiteModel("face_detector.tflite")
         self._landmarks = TFLiteModel("face_landmarks_detector.tflite")
         self._blendshapes = TFLiteModel("face_blendshapes.tflite")
 
-    def detect_faces(self, picture: CroppableImage) -> list[Region]:
+    def detect_faces(self, picture: Frame | StillImage) -> list[Region]:
         """Return the regions of all faces found, most certain first; small ones are found by a closer look."""
         side = float(max(picture.width, picture.height))
         regions = self._detect_in_square(picture, picture.width / 2, picture.height / 2, side)
@@ -202,7 +155,7 @@ class BundleDetector:
         closer = [region for x, y in centers for region in self._detect_in_square(picture, x, y, near)]
         return _drop_duplicates(closer)
 
-    def _detect_in_square(self, picture: CroppableImage, x: float, y: float, side: float) -> list[Region]:
+    def _detect_in_square(self, picture: Frame | StillImage, x: float, y: float, side: float) -> list[Region]:
         """Return the faces in the square of that center and side."""
         matrix = Region(x, y, side, 0.0).matrix(DETECTOR_CROP)
         crop = picture.rgb_crop(matrix, (DETECTOR_CROP, DETECTOR_CROP), "black").astype(np.float32)
@@ -219,7 +172,7 @@ class BundleDetector:
             regions.append(Region.around(center - half, center + half, *eyes))
         return regions
 
-    def estimate_landmarks(self, picture: CroppableImage, region: Region) -> Landmarks:
+    def estimate_landmarks(self, picture: Frame | StillImage, region: Region) -> Landmarks:
         """Return the points of the face in a region, whether or not there is one: see `Landmarks.presence`."""
         matrix = region.matrix(CROP)
         crop = picture.rgb_crop(matrix, (CROP, CROP)).astype(np.float32)

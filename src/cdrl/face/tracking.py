@@ -1,33 +1,17 @@
 """Follows one person's face through a clip: cuts, losses, several people."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cdrl.face.bundle import Floats
-from cdrl.face.landmarks import PRESENCE, CroppableImage, LandmarkDetector, Region
+from cdrl.face.landmarks import PRESENCE, BundleDetector, Region
 from cdrl.face.selection import parse_face
-from cdrl.media import PixelFormat
+from cdrl.media import Frame
 
 _CUT_CHANGE = 0.11  # mean change of luma between two frames (of its range) that only a cut makes
 _DETECTION_INTERVAL = 5  # frames between two searches while there is no face
 _THUMBNAIL = 24  # rows and columns of the picture that cuts are looked for in
-
-
-class TrackableImage(CroppableImage, Protocol):
-    """A picture whose first plane is its luma."""
-
-    @property
-    def planes(self) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], ...]:
-        """Samples of each plane, [h, w]."""
-        ...
-
-    @property
-    def format(self) -> PixelFormat:
-        """What the samples mean."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +31,7 @@ class Track:
 class FaceTracker:
     """Follows a face through a clip's frames, given in order; after each cut and each loss it is detected again."""
 
-    def __init__(self, detector: LandmarkDetector, face: str = "largest") -> None:
+    def __init__(self, detector: BundleDetector, face: str = "largest") -> None:
         """Prepare.
 
         Args:
@@ -67,14 +51,14 @@ class FaceTracker:
         self.most_faces = 0
         """The most faces that were detected in one frame."""
 
-    def skip(self, frame: TrackableImage) -> None:
+    def skip(self, frame: Frame) -> None:
         """Pass over the next frame, looking for a cut only, so that shots count alike whatever is skipped."""
         if self._is_scene_cut(frame):
             self.shot += 1
             self._region = None
             self._wait = 0
 
-    def step(self, frame: TrackableImage) -> Track | None:
+    def step(self, frame: Frame) -> Track | None:
         """Return the face in the next frame; None where it is not seen."""
         self.skip(frame)
         if self._region is not None:
@@ -85,7 +69,7 @@ class FaceTracker:
             self._wait = 0
         return self._detect(frame)
 
-    def _follow(self, frame: TrackableImage, region: Region, *, redetected: bool) -> Track | None:
+    def _follow(self, frame: Frame, region: Region, *, redetected: bool) -> Track | None:
         """Return the face in a region, and remember where to look for it in the next frame."""
         face = self.detector.estimate_landmarks(frame, region)
         if face.presence < PRESENCE or not _is_plausible(face.points, frame):
@@ -93,7 +77,7 @@ class FaceTracker:
         self._region = Region.of_landmarks(face.points)
         return Track(face.points, face.presence, self.shot, redetected)
 
-    def _detect(self, frame: TrackableImage) -> Track | None:
+    def _detect(self, frame: Frame) -> Track | None:
         if self._wait > 0:
             self._wait -= 1
             return None
@@ -112,17 +96,15 @@ class FaceTracker:
 
     def _select(self, regions: list[Region]) -> list[Region]:
         """Return the wanted face first; only it where a place was asked for."""
-        across = sorted(regions, key=lambda region: region.x)
         if self._face == "largest":
             return sorted(regions, key=lambda region: -region.side)
-        if self._face == "left":
-            return across[:1]
+        across = sorted(regions, key=lambda region: region.x)
         if self._face == "right":
             return across[-1:]
-        number = int(self._face)
+        number = 1 if self._face == "left" else int(self._face)
         return across[number - 1 : number]
 
-    def _is_scene_cut(self, frame: TrackableImage) -> bool:
+    def _is_scene_cut(self, frame: Frame) -> bool:
         luma = frame.planes[0]
         rows, columns = (np.linspace(0, n - 1, _THUMBNAIL).astype(int) for n in luma.shape[:2])
         # Blocks of a few pixels, not single ones: noise and fine texture must not look like a cut.
@@ -132,7 +114,7 @@ class FaceTracker:
         return before is not None and float(np.abs(thumbnail - before).mean()) > _CUT_CHANGE
 
 
-def _is_plausible(points: Floats, frame: TrackableImage) -> bool:
+def _is_plausible(points: Floats, frame: Frame) -> bool:
     """Return whether most of the face lies in the picture."""
     inside = (points[:, 0] >= 0) & (points[:, 0] < frame.width) & (points[:, 1] >= 0) & (points[:, 1] < frame.height)
     return float(inside.mean()) > 0.5

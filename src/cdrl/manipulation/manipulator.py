@@ -1,4 +1,4 @@
-"""From a plan's amounts at a moment to the change of one face's expression."""
+"""From a plan's amounts at a moment to the change of one face's expression, and the expression of a reference."""
 
 from __future__ import annotations
 
@@ -11,14 +11,9 @@ import numpy as np
 from cdrl.face.apertures import lids, remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
-from cdrl.manipulation.expression_change import (
-    REFERENCE_RELIEF,
-    ExpressionChange,
-    apply_shading,
-    mouth_component,
-)
+from cdrl.manipulation.expression_change import REFERENCE_RELIEF, ExpressionChange, apply_shading, mouth_component
 from cdrl.manipulation.person import Person, with_neutral
-from cdrl.manipulation.prior import EmotionPrior
+from cdrl.manipulation.prior import EmotionPrior, region_matrix
 from cdrl.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.rendering.texture import texture_coverage
 
@@ -30,6 +25,8 @@ _SHADING_REMOVED = 0.35  # share of the shading of an emotion that is taken out 
 # than the warp asks for. Chosen on W009 and W011; at twice the difference mouths look squeezed.
 _MOUTH_REMOVED = 1.3
 _MIN_LID_OPENING, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink
+_MAX_TOTAL = 1.0  # largest sum of amounts of a reference's emotions
+_MAX_SIZE = 1.3  # times what others show of the emotions: one clip is no reason for a grimace
 
 
 class Manipulator:
@@ -147,3 +144,42 @@ def _measured_expression(person: Person, prior: EmotionPrior, blend: ExpressionC
     ratio = float(np.clip(now / max(neutral, _MIN_LID_OPENING), *_LID_RATIOS))
     reduction = closed_lip_reduction(own, person, prior)
     return ExpressionChange(own, reduction, blend.lip_opening, ratio, _SHADING_REMOVED * blend.gain)
+
+
+def reference_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:
+    """Return the expression of a reference at full strength.
+
+    The estimate of one clip or photo shrinks: it takes half of an expression for the person's own face. That is made up
+    for, up to what people usually show. The offset is the sum of `reference_parts`, weighted region by region;
+    apertures and shading, which a photo or other words can't give, are those of the emotions it is read as.
+    """
+    blend = prior.blend_emotions(_amounts(person))
+    weights = prior.reference_weights @ region_matrix()
+    offset = (weights[:, :, None] * reference_parts(person, prior)).sum(0)
+    size = float(np.linalg.norm(offset))
+    offset *= min(1.0, _MAX_SIZE * float(np.linalg.norm(blend.offset)) / max(size, 1e-6))
+    offset = offset.astype(np.float32)
+    reduction = closed_lip_reduction(offset, person, prior)
+    return ExpressionChange(offset, reduction, blend.lip_opening, blend.lid_ratio, blend.gain)
+
+
+def reference_parts(person: Person, prior: EmotionPrior) -> Floats:
+    """Return the three candidates for a reference's offset, all as strong as their emotions are rendered.
+
+    Returns:
+        [3, 478, 3] cm, without apertures: how the person differs from their own estimated neutral shape; the offset of
+        the emotions they are read as; how they differ from a mean neutral face, as far as they show any emotion.
+    """
+    own = _strength(person) * remove_apertures(person.mean_shape - person.neutral_shape)
+    unlike = min(sum(person.emotions.values()), 1.0) * remove_apertures(person.mean_shape - prior.mean)
+    own, unlike = (prior.apply_emphasis(person.emotions, part) for part in (own, unlike))
+    return np.array([own, prior.blend_emotions(_amounts(person)).offset, unlike])
+
+
+def _strength(person: Person) -> float:
+    total = sum(person.emotions.values())
+    return min(SHRINKAGE_GAIN, _MAX_TOTAL / total) if total > 0 else 1.0
+
+
+def _amounts(person: Person) -> dict[str, float]:
+    return {name: _strength(person) * amount for name, amount in person.emotions.items()}

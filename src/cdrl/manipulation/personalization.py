@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from cdrl.arrays import Array
 from cdrl.assets import TRANSLATOR, user_bytes, verified_bytes
 from cdrl.errors import ModelFileError
+from cdrl.face.bundle import Floats
+from cdrl.face.mesh import region_weights
+from cdrl.manipulation.expression_change import REFERENCE_RELIEF
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EXPRESSIVE, Adaptation, EmotionPrior, EnrollmentExample
-from cdrl.manipulation.translator_features import N_EXTRA_OUTPUTS, person_features, split_outputs
 
 MAX_BYTES = 1 << 24
 """Most bytes of a translator; ours has a little over a hundred thousand."""
@@ -23,6 +26,10 @@ MAX_MEMORY = 1 << 28
 MAX_SECONDS = 10
 """Most seconds that it may take for one person; ours takes a thousandth."""
 _EXTERNAL_DATA_KEY = b"location"  # a key that ONNX files have only where they name other files
+N_REGIONS = len(region_weights())
+N_EXTRA_OUTPUTS = N_REGIONS + 3
+"""Numbers of an emotion's adaptation beside its code: strengths by region, lip opening, lids, shading."""
+_MAX_DEVIATIONS = 3.0  # beyond it a feature says no more
 
 
 class PersonalPrior:
@@ -133,3 +140,30 @@ def _limit_memory() -> None:
     kind = (onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
     arena = onnxruntime.OrtArenaCfg({"max_mem": MAX_MEMORY})
     onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kind), arena)
+
+
+def person_features(person: Person, prior: EmotionPrior) -> Floats:
+    """Return what a person looks like.
+
+    Returns:
+        [i + e + 2]: the identity code in deviations, the amounts of emotion shown already, the opening of closed lips
+        in cm, and the relief over the reference relief.
+    """
+    modes = prior.identity.reshape(len(prior.identity), -1)
+    code = modes @ (person.neutral_shape - prior.mean).ravel() / np.maximum(np.square(modes).sum(1), 1e-9)
+    emotions = [person.emotions.get(name, 0.0) for name in EXPRESSIVE]
+    further = [person.closed_opening, person.relief / REFERENCE_RELIEF]
+    return np.concatenate([np.clip(code, -_MAX_DEVIATIONS, _MAX_DEVIATIONS), emotions, further]).astype(np.float32)
+
+
+def encode_offset(offset: Floats, prior: EmotionPrior) -> Floats:
+    """Return the code [..., c] of an offset [..., 478, 3], in deviations of the expression modes."""
+    modes = prior.expression.reshape(len(prior.expression), -1)
+    code: Floats = offset.reshape(*offset.shape[:-2], -1) @ modes.T / np.maximum(prior.expression_deviation, 1e-6)
+    return code.astype(np.float32)
+
+
+def split_outputs(outputs: Array) -> Adaptation:
+    """Return the translator's outputs [..., e, c + N_EXTRA_OUTPUTS] as an adaptation of the prior."""
+    code, strength = outputs[..., :-N_EXTRA_OUTPUTS], outputs[..., -N_EXTRA_OUTPUTS:-3]
+    return Adaptation(code, strength, outputs[..., -3], outputs[..., -2], outputs[..., -1])

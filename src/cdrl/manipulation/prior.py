@@ -156,25 +156,29 @@ class EmotionPrior:
             name = path or PRIOR
             raise ModelFileError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
         emotions, people, modes = len(EXPRESSIVE), arrays["identity"].shape[:1], arrays["expression_deviation"].size
-        expected: dict[str, tuple[int, ...]] = {
-            "offset": (emotions, POINTS, 3),
-            "lip_opening": (emotions,),
-            "lid_ratio": (emotions,),
-            "gain": (emotions, SIZE, SIZE),
-            "mean": (POINTS, 3),
-            "identity": (*people, POINTS, 3),
-            "expression": (modes, POINTS, 3),
-            "expression_deviation": (modes,),
-            "blendshape_to_emotion": (len(BLENDSHAPES) + 1, emotions),
-            "emphasis": (emotions, len(region_weights())),
-            "enrollment_gain": (2, len(region_weights())),
-            "reference_weights": (3, len(region_weights())),
-            "closed_lip_fraction": (emotions,),
+        regions = len(region_weights())
+        # Shape, least and largest number: those of faces, many times over; beyond, results would not be finite.
+        expected: dict[str, tuple[tuple[int, ...], float, float]] = {
+            "offset": ((emotions, POINTS, 3), -20, 20),
+            "lip_opening": ((emotions,), -20, 20),
+            "lid_ratio": ((emotions,), 0.05, 20),
+            "gain": ((emotions, SIZE, SIZE), -5, 5),
+            "mean": ((POINTS, 3), -100, 100),
+            "identity": ((*people, POINTS, 3), -100, 100),
+            "expression": ((modes, POINTS, 3), -100, 100),
+            "expression_deviation": ((modes,), -100, 100),
+            "blendshape_to_emotion": ((len(BLENDSHAPES) + 1, emotions), -100, 100),
+            "emphasis": ((emotions, regions), -100, 100),
+            "enrollment_gain": ((2, regions), -100, 100),
+            "reference_weights": ((3, regions), -100, 100),
+            "closed_lip_fraction": ((emotions,), 0, 1),
         }
-        if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in expected.items()):
-            raise ModelFileError(f"{path or PRIOR}: a prior for another mesh; fit it again with `cdrl train prior`")
-        if not all(_plausible(name, array) for name, array in arrays.items()):
-            raise ModelFileError(f"{path or PRIOR}: its numbers are no face's; fit it again with `cdrl train prior`")
+        for name, (shape, low, high) in expected.items():
+            array, again = arrays[name], "fit it again with `cdrl train prior`"
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ModelFileError(f"{path or PRIOR}: a prior for another mesh; {again}")
+            if not array.size or array.min() < low or array.max() > high:
+                raise ModelFileError(f"{path or PRIOR}: its numbers are no face's; {again}")
         return cls(**arrays, sha256=hashlib.sha256(data).hexdigest())
 
     def adapt(self, change: Adaptation) -> EmotionPrior:
@@ -185,11 +189,10 @@ class EmotionPrior:
         xp = array_namespace(change.code)
         strength = xp.exp(change.strength) @ match_array(region_matrix(), change.strength)
         own = self.offset * strength[..., None]
+        added = xp.tensordot(change.code * self.expression_deviation, self.expression, axes=1)
         return replace(
             self,
-            offset=remove_apertures(
-                own + xp.tensordot(change.code * self.expression_deviation, self.expression, axes=1)
-            ),
+            offset=remove_apertures(own + added),
             lip_opening=self.lip_opening + change.lip_opening,
             lid_ratio=self.lid_ratio * xp.exp(change.lids),
             gain=self.gain * xp.exp(change.shading)[..., None, None],
@@ -286,17 +289,6 @@ def _unpack(data: bytes) -> dict[str, Floats]:
             with np.errstate(over="ignore"):  # what is too large is no number, and refused as such
                 arrays[name] = np.load(io.BytesIO(content), allow_pickle=False).astype(np.float32)
     return arrays
-
-
-def _plausible(name: str, array: Floats) -> bool:
-    """Return whether numbers are of the size that faces have, many times over: beyond, results would not be finite."""
-    if not array.size:
-        return False
-    if name == "lid_ratio":
-        return bool((array > 0.05).all() and (array < 20).all())
-    if name == "closed_lip_fraction":
-        return bool((array >= 0).all() and (array <= 1).all())
-    return bool((np.abs(array) < {"gain": 5, "offset": 20, "lip_opening": 20}.get(name, 100)).all())
 
 
 def region_matrix() -> Floats:

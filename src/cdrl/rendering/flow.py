@@ -44,6 +44,12 @@ class Window:
         """Height in pixels."""
         return self.y1 - self.y0
 
+    def to_grid(self, pixels: Array, width: int, height: int) -> Array:
+        """Convert picture positions [..., 2] to units of a grid of `width` x `height` nodes over the window."""
+        origin = match_array(np.array([self.x0, self.y0], np.float32), pixels)
+        cells = match_array(np.array([width / self.width, height / self.height], np.float32), pixels)
+        return (pixels - origin + 0.5) * cells - 0.5
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -57,21 +63,6 @@ class Flow:
     """[h, w]: 1 in the face, falling to 0 at the margin's outer edge."""
     coverage: Coverage
     """The face's nodes."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Grid size (w, h)."""
-        return self.coverage.width, self.coverage.height
-
-    def to_grid(self, pixels: Array) -> Array:
-        """Convert picture positions [..., 2] to grid units."""
-        return _to_grid(pixels, self.window, *self.size)
-
-
-def _to_grid(pixels: Array, window: Window, width: int, height: int) -> Array:
-    origin = match_array(np.array([window.x0, window.y0], np.float32), pixels)
-    cells = match_array(np.array([width / window.width, height / window.height], np.float32), pixels)
-    return (pixels - origin + 0.5) * cells - 0.5
 
 
 def falloff_window(source: Floats, target: Floats, width: int, height: int) -> tuple[Window, float] | None:
@@ -122,7 +113,7 @@ class WarpGrid:
 
         Which triangle covers a node, which node is nearest, and the falloff carry none.
         """
-        points = _to_grid(target, self.window, self.coverage.width, self.coverage.height)
+        points = self.window.to_grid(target, self.coverage.width, self.coverage.height)
         return replace(self, coverage=self.coverage.follow_points(points))
 
 
@@ -144,7 +135,7 @@ def build_warp_grid(source: Floats, target: Floats, width: int, height: int) -> 
     window, margin = placed
     cell = max(window.width, window.height) / GRID
     grid_w, grid_h = max(round(window.width / cell), 2), max(round(window.height / cell), 2)
-    points = _to_grid(target, window, grid_w, grid_h).astype(np.float32)
+    points = window.to_grid(target, grid_w, grid_h).astype(np.float32)
     coverage = rasterize(points, triangles(), grid_h, grid_w)
     if coverage.nodes.size == 0:
         return None

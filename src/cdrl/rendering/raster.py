@@ -87,12 +87,12 @@ def rasterize(points: Floats, triangles: NDArray[np.int32], height: int, width: 
     """
     a, b, c = (points[triangles[:, k]] for k in range(3))
     ab, ac = b - a, c - a
-    low = np.ceil(np.minimum(np.minimum(a, b), c)).astype(np.int32)
+    low = np.maximum(np.ceil(np.minimum(np.minimum(a, b), c)).astype(np.int32), 0)
     high = np.floor(np.maximum(np.maximum(a, b), c)).astype(np.int32)
-    low = np.maximum(low, 0)
-    high = np.minimum(high, np.array([width - 1, height - 1], np.int32))
-    span = np.maximum(high - low + 1, 0)
-    counts = span[:, 0] * span[:, 1] * _facing(ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
+    span = np.maximum(np.minimum(high, np.array([width - 1, height - 1], np.int32)) - low + 1, 0)
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    viewer = 1.0 if area.sum() > 0 else -1.0  # most of the mesh faces the viewer
+    counts = span[:, 0] * span[:, 1] * (area * viewer > 1e-9).astype(np.int64)
     which = np.repeat(np.arange(len(triangles), dtype=np.int32), counts)
     within = np.arange(which.size, dtype=np.int32) - np.repeat(np.cumsum(counts) - counts, counts).astype(np.int32)
     row, column = np.divmod(within, span[which, 0])
@@ -108,9 +108,3 @@ def rasterize(points: Floats, triangles: NDArray[np.int32], height: int, width: 
     chosen = owner[nodes]
     weights = np.stack([alpha[chosen], beta[chosen], gamma[chosen]], 1).astype(np.float32)
     return Coverage(height, width, nodes, triangles[which[chosen]], weights)
-
-
-def _facing(area: Floats) -> NDArray[np.int64]:
-    """Return 1 for triangles that face as most of the mesh does, else 0."""
-    sign = 1.0 if area.sum() > 0 else -1.0
-    return (area * sign > 1e-9).astype(np.int64)

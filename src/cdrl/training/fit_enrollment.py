@@ -14,7 +14,7 @@ from cdrl.evaluation.measures import frechet_distance
 from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_matrix
-from cdrl.manipulation.translator_features import encode_offset
+from cdrl.manipulation.personalization import encode_offset
 from cdrl.training.emotion_offsets import average_offsets, measure_offsets
 from cdrl.training.observations import ClipObservation
 

@@ -14,7 +14,7 @@ from cdrl.face.bundle import Floats
 from cdrl.manipulation.expression_change import REFERENCE_RELIEF
 from cdrl.manipulation.person import estimate_person
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_matrix
-from cdrl.manipulation.reference import reference_parts
+from cdrl.manipulation.manipulator import reference_parts
 from cdrl.training.emotion_offsets import emphasize_offset
 from cdrl.training.fit_enrollment import rms_millimeters
 from cdrl.training.observations import ClipObservation

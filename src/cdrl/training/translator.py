@@ -24,7 +24,7 @@ from cdrl.face.apertures import remove_apertures
 from cdrl.face.mesh import INNER_LIPS, OUTER_LIPS
 from cdrl.manipulation.expression_change import ExpressionChange
 from cdrl.manipulation.prior import EXPRESSIVE
-from cdrl.manipulation.translator_features import (
+from cdrl.manipulation.personalization import (
     N_EXTRA_OUTPUTS,
     N_REGIONS,
     encode_offset,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.manipulation.prior import EXPRESSIVE
-from cdrl.manipulation.translator_features import N_EXTRA_OUTPUTS, N_REGIONS
+from cdrl.manipulation.personalization import N_EXTRA_OUTPUTS, N_REGIONS
 from cdrl.representations.checkpoints import load_into, load_model, parse_config
 
 ARCHITECTURE = "translator"
