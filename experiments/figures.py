@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cdrl.emotions import EMOTIONS
 from cdrl.evaluation.representation.features import ContentFeatures
 from cdrl.evaluation.representation.frame_index import FrameIndex, pick_evenly
-from cdrl.evaluation.representation.retrieval import Queries
+from cdrl.evaluation.representation.similarity import Queries
 from experiments.attention import Attention
 from experiments.lip_closure import ClosurePair, Falls
 from experiments.mouth_gradient import Descent

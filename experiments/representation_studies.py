@@ -27,9 +27,8 @@ from cdrl.errors import OutputError, UsageError
 from cdrl.evaluation.estimates import balanced_accuracy
 from cdrl.evaluation.representation.features import OWN, choose_fixed_sound, compute_content_features
 from cdrl.evaluation.representation.frame_index import SYNTHETIC, TUNED, FrameIndex, index_blocks
-from cdrl.evaluation.representation.report import MODELS, Results, format_number
-from cdrl.evaluation.representation.report_builder import Step, check_speech, describe_data
-from cdrl.evaluation.representation.retrieval import draw_queries
+from cdrl.evaluation.representation.report import MODELS, Results, Step, check_speech, describe_data, format_number
+from cdrl.evaluation.representation.similarity import draw_queries
 from cdrl.files import atomic_write
 from cdrl.representations.content import ContentModel
 from experiments import attention, figures, lip_closure, mouth_gradient, sentences

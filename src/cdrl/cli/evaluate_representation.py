@@ -55,8 +55,8 @@ def run(options: Options) -> int:
     check(options)
     models, sources = load_models(options)
     from cdrl.datasets.prepared import PreparedDataset
-    from cdrl.evaluation.representation.recognition import read_fer_test
-    from cdrl.evaluation.representation.report_builder import ReportSettings, build_report
+    from cdrl.evaluation.representation.emotion import read_fer_test
+    from cdrl.evaluation.representation.report import ReportSettings, build_report
 
     prepared = PreparedDataset.open(options.data)
     fer = read_fer_test(options.fer) if options.fer else None

@@ -67,10 +67,6 @@ class Threshold:
             return None
         return {"at least": decisive >= self.at, "at most": decisive <= self.at}.get(self.relation, decisive > self.at)
 
-    def verdict(self, estimate: Estimate) -> str:
-        """Return "pass", "fail" or "not measured"."""
-        return {True: "pass", False: "fail", None: "not measured"}[self.passes(estimate)]
-
     def __str__(self) -> str:
         sign = {"at least": "≥", "at most": "≤", "interval above": "interval >"}[self.relation]
         return f"{sign} {self.at:.3g}"
@@ -100,6 +96,16 @@ class Measurement:
         """What is measured, of whichever model: measure, people and condition."""
         return self.measure, self.people, self.condition
 
+    @property
+    def passes(self) -> bool | None:
+        """Whether it reaches its threshold; None where there is none, or could not be measured."""
+        return self.threshold.passes(self.estimate) if self.threshold else None
+
+    @property
+    def verdict(self) -> str:
+        """Either "pass", "fail" or "not measured"; empty where nothing is asked."""
+        return {True: "pass", False: "fail", None: "not measured"}[self.passes] if self.threshold else ""
+
     def to_json(self) -> dict[str, Any]:
         """Return everything, with the verdict; numbers that are not finite become null."""
         estimate = self.estimate
@@ -109,13 +115,13 @@ class Measurement:
             "people": self.people,
             "condition": self.condition,
             "value": finite_or_none(estimate.value),
-            "interval": [finite_or_none(estimate.low), finite_or_none(estimate.high)],
+            "interval": [finite_or_none(end) for end in (estimate.low, estimate.high)],
             "interval over": estimate.unit,
             "count": estimate.count,
             "each person": {name: finite_or_none(value) for name, value in estimate.people.items()},
             "chance": finite_or_none(self.chance),
             "threshold": str(self.threshold) if self.threshold else None,
-            "passes": self.threshold.passes(estimate) if self.threshold else None,
+            "passes": self.passes,
             "reason": estimate.reason,
         }
 

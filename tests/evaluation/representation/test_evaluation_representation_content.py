@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_people import MadeContent, made_clip, made_people
 
-from cdrl.evaluation.representation import content, retrieval, similarity
+from cdrl.evaluation.representation import content, similarity
 from cdrl.evaluation.representation.features import (
     ALONE,
     FIXED,
@@ -74,7 +74,7 @@ def test_who_reads_the_emotion_fails_at_content_and_leaks(rows):
 
 
 def test_candidates_are_32_and_none_is_near_the_match_or_the_match_again(index):
-    queries = retrieval.draw_queries(index)
+    queries = similarity.draw_queries(index)
     assert queries.candidates.shape == (len(queries.table), 32)
     assert queries.skipped == 0
     assert queries.table["tolerance"].min() >= 0.2 - 1e-6
@@ -92,11 +92,11 @@ def test_candidates_are_32_and_none_is_near_the_match_or_the_match_again(index):
 
 def test_a_short_lone_clip_gives_few_queries_or_none_and_counts_those_left_out():
     short = index_frames("synthetic", [made_clip("P", name, 1, count=36) for name in ("happy", "sad")], 60)
-    queries = retrieval.draw_queries(short)
+    queries = similarity.draw_queries(short)
     assert len(queries.table) + queries.skipped == 24 and queries.skipped > 0
     assert (queries.table["tolerance"] >= 0.2 - 1e-6).all()
     shorter = index_frames("synthetic", [made_clip("P", name, 1, count=20) for name in ("happy", "sad")], 60)
-    none = retrieval.draw_queries(shorter)
+    none = similarity.draw_queries(shorter)
     assert (len(none.table), none.skipped) == (0, 24)
 
 

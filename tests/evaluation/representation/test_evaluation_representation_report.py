@@ -11,10 +11,10 @@ from made_people import MadeContent, MadeEmotion, made_people, made_prepared, qu
 
 from cdrl.emotions import EMOTIONS  # noqa: E402
 from cdrl.errors import InputError, InputNotFoundError, UsageError  # noqa: E402
-from cdrl.evaluation.representation import content, emotion, recognition, report  # noqa: E402
+from cdrl.evaluation.representation import content, emotion, report  # noqa: E402
 from cdrl.evaluation.representation.features import OWN, SILENT, represent_emotion  # noqa: E402
 from cdrl.evaluation.representation.frame_index import REAL, SYNTHETIC  # noqa: E402
-from cdrl.evaluation.representation.report_builder import ReportSettings, build_report  # noqa: E402
+from cdrl.evaluation.representation.report import ReportSettings, build_report  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -86,19 +86,19 @@ def test_fer_images_are_read_from_the_test_split_alone(tmp_path):
         images[number, 12:24, 7 * (number % 7) : 7 * (number % 7) + 6] = 255
     split = np.array(["test"] * 7 + ["train"] * 7)
     np.savez(path, image=images, emotion=np.array(list(EMOTIONS) * 2), split=split)
-    test = recognition.read_fer_test(path)
+    test = emotion.read_fer_test(path)
     assert len(test.images) == 7
     done = []
-    result = recognition.recognize_fer(MadeEmotion(), test, done.append)
+    result = emotion.recognize_fer(MadeEmotion(), test, done.append)
     assert result.estimate.value == 1 and sum(done) == 7 and result.estimate.unit == "pictures"
     with pytest.raises(InputNotFoundError):
-        recognition.read_fer_test(tmp_path / "other.npz")
+        emotion.read_fer_test(tmp_path / "other.npz")
     np.savez(path, image=images, emotion=np.array(list(EMOTIONS) * 2), split=np.full(14, "train"))
     with pytest.raises(InputError, match="no FER test images"):
-        recognition.read_fer_test(path)
+        emotion.read_fer_test(path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match=r"not an \.npz"):
-        recognition.read_fer_test(path)
+        emotion.read_fer_test(path)
 
 
 def test_another_speech_encoder_and_people_to_train_on_are_refused():

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cdrl.evaluation.estimates import Measurement, Threshold, mean_estimate, missing
 from cdrl.evaluation.json_numbers import finite_or_none
-from cdrl.evaluation.representation import leakage, retrieval, similarity
-from cdrl.evaluation.representation.features import ALONE, FIXED, OWN, SHUFFLED, SILENT, ContentFeatures
+from cdrl.evaluation.representation import leakage, similarity
+from cdrl.evaluation.representation.features import CONDITIONS, FIXED, OWN, SHUFFLED, SILENT, ContentFeatures
 from cdrl.evaluation.representation.frame_index import SYNTHETIC, FrameIndex
-from cdrl.evaluation.representation.probes import KINDS
 
 SAME, OTHER, OTHER_VISEME = (
     "same content, other emotion: cosine",
     "other content, same emotion: cosine",
     "other content and other viseme, same emotion: cosine",
 )
-RETRIEVAL = f"matching moment in another emotion, top-1 of {retrieval.CANDIDATES}"
+RETRIEVAL = f"matching moment in another emotion, top-1 of {similarity.CANDIDATES}"
 EMOTION_READ, RAW_EMOTION = "emotion read from content", "emotion read from the raw encoder"
 VISEME_READ = "viseme read from content"
 
@@ -33,7 +33,7 @@ THRESHOLDS = {
     (RETRIEVAL, SHUFFLED): Threshold("at least", 0.5),
 }
 """What is asked on synthetic people, by measure and sound."""
-ABOVE_CHANCE = Threshold("interval above", 1 / retrieval.CANDIDATES)
+ABOVE_CHANCE = Threshold("interval above", 1 / similarity.CANDIDATES)
 """What is asked of retrieval on real people, of whom no exact truth is known."""
 
 
@@ -41,13 +41,9 @@ ABOVE_CHANCE = Threshold("interval above", 1 / retrieval.CANDIDATES)
 class TestPairs:
     """What every content model is measured on in a block: the same pairs, queries and frames for all of them."""
 
-    same: pd.DataFrame
-    """Pairs of the same moment in two emotions, of `similarity.find_same_content`."""
-    other: pd.DataFrame
-    """Pairs of different moments, of `similarity.find_other_content`."""
-    other_viseme: pd.DataFrame
-    """Those of them whose visemes differ."""
-    queries: retrieval.Queries
+    frames: Mapping[str, pd.DataFrame]
+    """Measure (`SAME`, `OTHER`, `OTHER_VISEME`) → the pairs of frames whose cosines it is the mean of."""
+    queries: similarity.Queries
     """Queries of retrieval."""
     emotion: leakage.ProbeTask
     """Frames whose emotion a probe reads."""
@@ -58,20 +54,26 @@ class TestPairs:
     def draw(cls, index: FrameIndex, seed: int) -> TestPairs:
         """Draw what the frames of a block allow; the same for the same seed."""
         other = similarity.find_other_content(index, seed)
+        same, other_viseme = similarity.find_same_content(index), similarity.select_other_visemes(index, other)
         return cls(
-            similarity.find_same_content(index),
-            other,
-            similarity.select_other_visemes(index, other),
-            retrieval.draw_queries(index, seed),
+            {SAME: same, OTHER: other, OTHER_VISEME: other_viseme},
+            similarity.draw_queries(index, seed),
             leakage.make_emotion_task(index, seed=seed),
             leakage.make_viseme_task(index, seed=seed),
         )
 
+    def compute_values(self, measure: str, vectors: NDArray[np.float32]) -> pd.DataFrame:
+        """Compute the hits of retrieval, or the cosines of pairs, of unit vectors [N, D]: `person`, `clip`, `value`."""
+        if measure == RETRIEVAL:
+            return self.queries.hit_values(vectors)
+        pairs = self.frames[measure]
+        return pairs.assign(value=np.einsum("nd,nd->n", vectors[pairs["first"]], vectors[pairs["second"]]))
+
     def to_json(self) -> dict[str, Any]:
         """Return how many there are, and how near to the match the wrong candidates come."""
         return {
-            "pairs of the same moment": len(self.same),
-            "pairs of different moments": len(self.other),
+            "pairs of the same moment": len(self.frames[SAME]),
+            "pairs of different moments": len(self.frames[OTHER]),
             "queries": len(self.queries.table),
             "queries left out for want of 31 other moments": self.queries.skipped,
             "nearest wrong candidate of the same clip, seconds": finite_or_none(self.queries.table["tolerance"].min()),
@@ -87,25 +89,19 @@ def measure_similarity(
     """Measure the cosines of same and other content, and retrieval, with every sound; real people by data set."""
     datasets = sorted({clip.metadata.dataset for clip in index.clips})
     groups = {index.block: ""} if index.block == SYNTHETIC else {f"{index.block}: {d}": f"{d}/" for d in datasets}
-    cosines = {SAME: pairs.same, OTHER: pairs.other, OTHER_VISEME: pairs.other_viseme}
     for people, prefix in groups.items():
-        for measure in (*cosines, RETRIEVAL):
+        for measure in (*pairs.frames, RETRIEVAL):
             unit = "pairs of clips" if measure in (SAME, RETRIEVAL) else "clips"
-            for condition in (OWN, FIXED, SHUFFLED, SILENT, ALONE):
+            for condition in CONDITIONS:
                 threshold = _similarity_threshold(index.block, measure, condition)
                 if condition in features.vectors:
-                    vectors = features.vectors[condition]
-                    values = (
-                        pairs.queries.hit_values(vectors)
-                        if measure == RETRIEVAL
-                        else similarity.cosine_values(cosines[measure], vectors)
-                    )
+                    values = pairs.compute_values(measure, features.vectors[condition])
                     estimate = mean_estimate(values[values["person"].str.startswith(prefix)], unit)
                 if condition not in features.vectors or estimate.value is None:
                     if threshold is None or index.block != SYNTHETIC:
                         continue
                     estimate = missing("no clip with this sound that is said in two emotions")
-                chance = 1 / retrieval.CANDIDATES if measure == RETRIEVAL else None
+                chance = 1 / similarity.CANDIDATES if measure == RETRIEVAL else None
                 yield Measurement(name, measure, people, condition, estimate, threshold, chance)
 
 
@@ -122,7 +118,7 @@ def measure_leakage(
     emotion, viseme = pairs.emotion, pairs.viseme
     limit = Threshold("at most", emotion.chance + leakage.MARGIN)
     needed = Threshold("at least", emotion.chance + leakage.GAIN)
-    for kind in KINDS:
+    for kind in leakage.KINDS:
         for condition in (OWN, SILENT):
             vectors = features.vectors.get(condition)
             if vectors is None or np.isnan(vectors[emotion.rows]).any():

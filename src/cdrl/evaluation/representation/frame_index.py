@@ -70,6 +70,12 @@ class FrameIndex:
         names = {"person": list(map(name_person, clips)), "clip": [clip.metadata.id for clip in clips]}
         return pd.DataFrame({**names, **columns})
 
+    def visemes(self, rows: Ints) -> Ints:
+        """Read the viseme [n] of each row from the truth of synthetic clips; −1 where none is known."""
+        truths = [self.clips[number].ground_truth for number in self.clip[rows]]
+        frames = self.frame[rows]
+        return np.array([-1 if t is None else int(t.visemes[f]) for t, f in zip(truths, frames, strict=True)], np.intp)
+
     def content_groups(self) -> list[list[int]]:
         """Group the numbers of clips of one person and one sentence in different emotions."""
         number = {id(clip): index for index, clip in enumerate(self.clips)}
