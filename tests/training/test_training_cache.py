@@ -16,11 +16,9 @@ from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.media import read  # noqa: E402
 from cdrl.representations.content import ContentConfig, ContentModel  # noqa: E402
 from cdrl.training import feature_cache, sync  # noqa: E402
+from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.faces import load_faces  # noqa: E402
 from cdrl.training.options import FaceOptions  # noqa: E402
-
-QUIET = Console(quiet=True)
-CPU = torch.device("cpu")
 
 
 class Encoder(torch.nn.Module):
@@ -50,10 +48,10 @@ def model(seed: int = 0) -> ContentModel:
     return ContentModel(ContentConfig(width=16, dimensions=8), Encoder())
 
 
-def encoded(clips, network: ContentModel, folder: Path, console: Console = QUIET) -> np.ndarray:
+def encoded(clips, network: ContentModel, folder: Path) -> np.ndarray:
     """The maps of all frames."""
     requests = [feature_cache.FeatureRequest(clip, range(clip.count)) for clip in clips]
-    maps = feature_cache.cached_maps(requests, network, "data", folder, CPU, console)
+    maps = feature_cache.cached_maps(requests, network, "data", folder, World(0, 1, torch.device("cpu")))
     return np.concatenate([maps.read(maps.find_rows(clip, np.arange(clip.count), 0)).numpy() for clip in clips])
 
 
@@ -105,7 +103,7 @@ def test_two_runs_that_want_the_same_maps_compute_them_once(clips, tmp_path):
 
 def test_encoding_says_how_far_it_is_without_a_terminal(clips, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("time.monotonic", iter(range(0, 10**6, 31)).__next__)
-    encoded(clips, model(), tmp_path, Console(soft_wrap=True))
+    encoded(clips, model(), tmp_path)
     assert "encoding frames: 96 of 180" in capsys.readouterr().out
 
 
@@ -121,15 +119,15 @@ def test_lips_are_kept_when_a_run_is_stopped_and_read_again_when_damaged(clips, 
     monkeypatch.setattr(sync, "read_lip_clip", read_two)
     read.append("stop")
     with pytest.raises(KeyboardInterrupt):
-        sync.read_cached_lips(clips, "data", tmp_path, iter)
+        sync.read_cached_lips(clips, "data", tmp_path)
     assert read == ["stop", clips[0].metadata.id]
     read.clear()
-    assert len(sync.read_cached_lips(clips, "data", tmp_path, iter)) == 3
+    assert len(sync.read_cached_lips(clips, "data", tmp_path)) == 3
     assert read == [clip.metadata.id for clip in clips[1:]]
     damaged = min(tmp_path.glob("lips*"))
     damaged.write_bytes(damaged.read_bytes()[:40])
     read.clear()
-    assert len(sync.read_cached_lips(clips, "data", tmp_path, iter)) == 3
+    assert len(sync.read_cached_lips(clips, "data", tmp_path)) == 3
     assert len(read) == 1
 
 
@@ -139,5 +137,5 @@ def test_stills_are_known_by_their_pictures(tmp_path, repository):
     for number in (0, 40):
         frame = next(frame for frame in read(repository / "examples/1001_DFA_HAP_XX.flv") if frame.index == number)
         cv2.imwrite(str(tmp_path / "one.png"), frame.rgb())
-        digests.add(load_faces(FaceOptions(stills=tmp_path), QUIET)[1])
+        digests.add(load_faces(FaceOptions(stills=tmp_path), Console())[1])
     assert len(digests) == 2

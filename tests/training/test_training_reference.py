@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from cdrl.manipulation.manipulator import reference_expression, reference_parts
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EmotionPrior, region_matrix
-from cdrl.manipulation.manipulator import reference_expression, reference_parts
 from cdrl.training.reference_fitting import DEFAULT_WEIGHTS, ReferenceSample, fit_reference_weights, tabulate_references
 
 RANDOM = np.random.default_rng(0)

@@ -12,9 +12,14 @@ from recipes import RECIPES, replace_slow_models  # noqa: E402
 from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.errors import InputError, ModelFileError, UsageError  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
-from cdrl.manipulation.personalization import OnnxTranslator, PersonalPrior  # noqa: E402
+from cdrl.manipulation.personalization import (  # noqa: E402
+    N_EXTRA_OUTPUTS,
+    OnnxTranslator,
+    PersonalPrior,
+    person_features,
+    split_outputs,
+)
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
-from cdrl.manipulation.personalization import N_EXTRA_OUTPUTS, person_features, split_outputs  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.options import SupervisionOptions  # noqa: E402
 from cdrl.training.translator import TranslatorTask  # noqa: E402
@@ -80,10 +85,10 @@ def test_what_people_are_observed_to_show_is_learned(task):
     random = np.random.default_rng(0)
     happy, sad = EXPRESSIVE.index("happy"), EXPRESSIVE.index("sad")
     clip = next(item for item in task.dataset.train if item.person_name == "mead/anna")
-    moment = task.observe(task.dataset.make_moment(clip, happy, random))
-    assert moment.observed is not None
-    assert task.observe(task.dataset.make_moment(clip, sad, random)).observed is None
-    batch = task.dataset.load_batch([moment.moment])
+    moment = task.dataset.make_moment(clip, happy, random)
+    assert task.observe(moment) is not None
+    assert task.observe(task.dataset.make_moment(clip, sad, random)) is None
+    batch = task.dataset.load_batch([moment])
     generated = task.generate([moment], task.predict([moment]), batch)
     assert generated.shape == batch.images.shape == (1, 3, 3, 224, 224)
     assert (generated - batch.images).abs().mean() > 1e-3
@@ -91,7 +96,7 @@ def test_what_people_are_observed_to_show_is_learned(task):
 
 def test_growing_costs_and_shrinking_does_not(task):
     random = np.random.default_rng(0)
-    moment = task.observe(task.dataset.make_moment(task.dataset.train[0], EXPRESSIVE.index("angry"), random))
+    moment = task.dataset.make_moment(task.dataset.train[0], EXPRESSIVE.index("angry"), random)
     for strength, wanted in ((0.0, 0.0), (0.1, 0.2), (-0.1, 0.0)):
         change = torch.zeros(1, len(EXPRESSIVE), len(task.fitted.expression_deviation) + N_EXTRA_OUTPUTS)
         change[..., -N_EXTRA_OUTPUTS:-3] = strength  # of every region: the square of the size grows twice as fast

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +104,15 @@ def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
     except OSError as error:
         raise OutputError(f"{path.parent}: cannot be made ({error.strerror}): choose another --cache") from error
     atomic_write(path, [buffer.getvalue()])
+
+
+def read_npz(path: Path, *names: str) -> list[NDArray[Any]] | None:
+    """Read arrays of an .npz by name; None where it is missing or damaged, and what is in it is computed again."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [file[name] for name in names]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def _announce_wait(console: Console, path: Path) -> None:

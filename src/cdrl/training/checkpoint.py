@@ -21,7 +21,8 @@ from cdrl.training.distributed import trainable_parameters
 
 _FORMAT = "cdrl-run-2"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-_START_OVER = "choose another --output, or begin anew with --restart"
+START_OVER = "choose another --output, or begin anew with --restart"
+"""Ends the message about a folder whose run cannot be resumed."""
 _FACTS: dict[str, type | tuple[type, ...]] = {
     "step": int, "validated": int, "best": (float, int, type(None)), "settings": dict, "scaler": (dict, type(None)),
 }  # fmt: skip
@@ -94,15 +95,6 @@ def save_state(
     atomic_write(path, [serialize(whole, {**facts, "format": _FORMAT})])
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """Read the facts of a saved state.
-
-    Raises:
-        InputError: The file is damaged, or no state.
-    """
-    return _read(path)[1]
-
-
 def load_state(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: ExponentialMovingAverage
 ) -> dict[str, Any]:
@@ -111,13 +103,13 @@ def load_state(
     Raises:
         InputError: The file is damaged, or the state of another model.
     """
-    tensors, facts = _read(path)
+    tensors, facts = read_state(path)
     named = list(trainable_parameters(model))
     shapes = {f"{part}.{name}": p.shape for name, p in named for part in ("model", "average")}
     stored = {name: value.shape for name, value in tensors.items() if name.startswith(("model.", "average."))}
     moments = {f"optimizer.{key}.{name}" for name, _ in named for key in _MOMENTS}
     if shapes != stored or not tensors.keys() - stored.keys() <= moments:
-        raise InputError(f"{path}: the state of another model; {_START_OVER}")
+        raise InputError(f"{path}: the state of another model; {START_OVER}")
     _copy([tensors[f"model.{name}"] for name, _ in named], _trained(model))
     _copy([tensors[f"average.{name}"] for name, _ in named], average.module.parameters())
     average.n_averaged.fill_(facts["step"] + 1)
@@ -131,15 +123,20 @@ def load_state(
     return facts
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors and the facts of a saved state.
+
+    Raises:
+        InputError: The file is damaged, or no state.
+    """
     try:
         tensors, facts = read_tensors(path)
     except InputNotFoundError:
         raise
     except InputError as error:
-        raise InputError(f"{error}; {_START_OVER}") from error
+        raise InputError(f"{error}; {START_OVER}") from error
     if facts.get("format") != _FORMAT:
-        raise InputError(f"{path}: not the state of a run of this version of cdrl; {_START_OVER}")
+        raise InputError(f"{path}: not the state of a run of this version of cdrl; {START_OVER}")
     if wrong := [name for name, kind in _FACTS.items() if name not in facts or not isinstance(facts[name], kind)]:
-        raise InputError(f"{path}: damaged, or of another version of cdrl (no {wrong[0]}); {_START_OVER}")
+        raise InputError(f"{path}: damaged, or of another version of cdrl (no {wrong[0]}); {START_OVER}")
     return tensors, facts

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor
 
 from cdrl.datasets.prepared import PreparedClip, PreparedDataset
@@ -32,9 +31,8 @@ from cdrl.training.distributed import World
 from cdrl.training.feature_cache import UNAUGMENTED, FeatureMaps, FeatureRequest, cached_maps
 from cdrl.training.options import ContentOptions
 from cdrl.training.pair_sampling import ClipPair, FrameNumbers, draw_moments, find_pairs, self_pairs
-from cdrl.training.recipe import train_recipe
+from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
-from cdrl.training.settings import recipe_settings
 
 _MAX_VALIDATION_PAIRS = 60
 _CANDIDATES = 32  # moments among which one is retrieved in validation
@@ -49,12 +47,8 @@ def train_content(options: ContentOptions) -> None:
         CdrlError: An option, the data or the folder of the run is wrong.
     """
     check_target(options.release.publish, options.release.overwrite)
-    data = PreparedDataset.open(options.data)
-
-    def build(world: World) -> tuple[ContentTask, dict[str, Any]]:
-        return ContentTask(options, data, world), recipe_settings(options, data.digest)
-
-    train_recipe("content", options, build)
+    data = PreparedDataset.open(options.data, options.split)
+    train_recipe("content", options, lambda world: ContentTask(options, data, world))
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ class ContentTask:
         Raises:
             UsageError: An option is wrong, or the data do not suffice.
         """
-        self.options, self.world = options, world
+        self.options, self.world, self.settings = options, world, recipe_settings(options, data.digest)
         if 0 not in options.offsets:
             raise UsageError(f"--offsets {' '.join(map(str, options.offsets))}: the frame in question, 0, is missing")
         if options.variants < 1:
@@ -120,10 +114,8 @@ class ContentTask:
                 for variant in self.list_variants(pair, side):
                     item = FeatureRequest(clip, near if pair.is_self else range(clip.count), variant)
                     requests.setdefault(item.key, item)
-        world = self.world
-        console = Console(soft_wrap=True, quiet=not world.is_main)
-        with world.main_first():
-            return cached_maps(list(requests.values()), self.model, digest, self.options.cache, world.device, console)
+        with self.world.main_first():
+            return cached_maps(list(requests.values()), self.model, digest, self.options.cache, self.world)
 
     def list_variants(self, pair: ClipPair, side: int) -> range:
         """Return the augmentations in which a side of a pair is shown."""

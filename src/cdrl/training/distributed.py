@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import torch
 import torch.distributed as dist
+from rich.console import Console
 from torch import Tensor, nn
 
 from cdrl.errors import UsageError
@@ -38,6 +38,11 @@ class World:
         """Whether this process is the one that writes files and prints."""
         return self.rank == 0
 
+    @property
+    def console(self) -> Console:
+        """Where the main process prints; the others print nothing."""
+        return Console(soft_wrap=True, quiet=not self.is_main)
+
     def slice(self, count: int) -> slice:
         """Return this process's part of a global batch of `count` items.
 
@@ -57,8 +62,12 @@ class World:
         """
         if self.size == 1:
             return part
-        gathered: Tensor = _Gather.apply(part, self.rank, self.size)  # type: ignore[no-untyped-call]
-        return gathered
+        parts = [torch.empty_like(part) for _ in range(self.size)]
+        dist.all_gather(parts, part.detach().contiguous())
+        own = part.clone()
+        own.register_hook(lambda gradient: gradient * self.size)  # type: ignore[no-untyped-call]
+        parts[self.rank] = own
+        return torch.cat(parts)
 
     def average_gradients(self, module: nn.Module) -> None:
         """Replace every gradient by its mean over the processes; a missing one counts as zero."""
@@ -93,22 +102,6 @@ class World:
         yield
         if self.is_main:
             self.barrier()
-
-
-class _Gather(torch.autograd.Function):
-    """All-gather whose backward keeps this process's slice, scaled for gradients that are averaged afterwards."""
-
-    @staticmethod
-    def forward(ctx: Any, part: Tensor, rank: int, size: int) -> Tensor:
-        ctx.rank, ctx.size, ctx.count = rank, size, len(part)
-        parts = [torch.empty_like(part) for _ in range(size)]
-        dist.all_gather(parts, part.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        start = ctx.rank * ctx.count
-        return gradients[0][start : start + ctx.count] * ctx.size, None, None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ two moments of a clip, or two people. Only prompts and class networks are traine
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -28,8 +28,7 @@ from cdrl.representations.encoders import images_to_tensor
 from cdrl.representations.prompts import EmotionPrompts
 from cdrl.representations.vlm import VisionLanguageModel, embed_sentences, load_vision_language_model
 from cdrl.training.array_cache import ArrayRequest, cached_array
-from cdrl.training.augmentation import Augmentation, augment, resize
-from cdrl.training.content_augmentation import change_content
+from cdrl.training.augmentation import Augmentation, augment, change_content, resize
 from cdrl.training.distributed import World
 from cdrl.training.faces import (
     SIDE,
@@ -43,9 +42,8 @@ from cdrl.training.faces import (
 )
 from cdrl.training.linear_probe import linear_probe_accuracy
 from cdrl.training.options import EmotionOptions
-from cdrl.training.recipe import train_recipe
+from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
-from cdrl.training.settings import recipe_settings
 
 _BATCH = 64  # pictures encoded at once
 _VIEW = Augmentation(zoom=(0.92, 1.1), shift=0.03, turn=8, cutout=0.2)
@@ -59,78 +57,55 @@ def train_emotion(options: EmotionOptions) -> None:
         CdrlError: An option, the data or the folder of the run is wrong.
     """
     check_target(options.release.publish, options.release.overwrite)
-
-    def build(world: World) -> tuple[EmotionTask, dict[str, Any]]:
-        console = Console(soft_wrap=True, quiet=not world.is_main)
-        vlm: Any = load_vision_language_model(options.vlm)
-        with world.main_first():
-            faces, digest = load_faces(options.faces, console)
-            views = FaceViews.encode(vlm.to(world.device), faces, options, digest, console)
-        task = EmotionTask(options, faces, views, vlm, world)
-        return task, recipe_settings(options, digest, vlm_sha256=vlm.digest)
-
-    train_recipe("emotion", options, build)
+    train_recipe("emotion", options, lambda world: EmotionTask(options, world))
 
 
-@dataclass(frozen=True)
-class FaceViews:
-    """What the frozen model makes of faces."""
+def encode_views(
+    vlm: VisionLanguageModel, faces: FaceDataset, options: EmotionOptions, digest: str, console: Console
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Encode the views of faces, or read them from the cache.
 
-    changed: NDArray[np.float32]
-    """Features of the views of the faces to train on [faces, views, width]; view 0 is plain."""
-    plain: NDArray[np.float32]
-    """Features of the faces to validate on [faces, width]."""
+    Args:
+        vlm: The frozen model.
+        faces: All faces.
+        options: Options of the recipe.
+        digest: Digest of the faces.
+        console: Where progress is printed.
 
-    @classmethod
-    def encode(
-        cls, vlm: VisionLanguageModel, faces: FaceDataset, options: EmotionOptions, digest: str, console: Console
-    ) -> FaceViews:
-        """Encode the views, or read them from the cache.
+    Returns:
+        Features of the views of the faces to train on [faces, views, width], view 0 is plain; features of the faces to
+        validate on [faces, width].
+    """
+    train, validation = faces.of("train"), faces.of("validation")
+    seed, count = options.loop.seed, options.views
+    # Faces that share source and emotion may exchange their mouths.
+    labels = [f"{source} {number}" for source, number in zip(train.source, train.emotion, strict=True)]
+    donors = _group_rows(np.array(labels))
 
-        Args:
-            vlm: The frozen model.
-            faces: All faces.
-            options: Options of the recipe.
-            digest: Digest of the faces.
-            console: Where progress is printed.
-        """
-        train, validation = faces.of("train"), faces.of("validation")
-        seed, count = options.loop.seed, options.views
-        donors = _group_rows(_combine_labels(train))
+    def encode_changed(done: int) -> Iterator[NDArray[np.float32]]:
+        numbers = (divmod(number, count) for number in range(done, len(train) * count))
+        return _encode(vlm, (_draw_view(train, row, view, donors[labels[row]], seed) for row, view in numbers))
 
-        def encode_views(done: int) -> Iterator[NDArray[np.float32]]:
-            numbers = (divmod(number, count) for number in range(done, len(train) * count))
-            return _encode(vlm, (_draw_view(train, row, view, donors, seed) for row, view in numbers))
+    def encode_plain(done: int) -> Iterator[NDArray[np.float32]]:
+        return _encode(vlm, (resize(picture, SIDE) for picture in validation.pictures[done:]))
 
-        def encode_plain(done: int) -> Iterator[NDArray[np.float32]]:
-            return _encode(vlm, (resize(picture, SIDE) for picture in validation.pictures[done:]))
-
-        about = f"{_VERSION} {digest} {vlm.digest} {len(faces)}"
-        key, activity, cache = f"{about} {seed} {count}".encode(), "encoding faces", options.faces.cache
-        requests = (
-            ArrayRequest("views", activity, key, len(train) * count, encode_views, _BATCH),
-            ArrayRequest("plain", activity, about.encode(), len(validation), encode_plain, _BATCH),
-        )
-        changed, plain = (cached_array(cache, request, console) for request in requests)
-        return cls(changed.reshape(len(train), count, -1), plain)
+    about = f"{_VERSION} {digest} {vlm.digest} {len(faces)}"
+    key, activity, cache = f"{about} {seed} {count}".encode(), "encoding faces", options.faces.cache
+    changed = ArrayRequest("views", activity, key, len(train) * count, encode_changed, _BATCH)
+    plain = ArrayRequest("plain", activity, about.encode(), len(validation), encode_plain, _BATCH)
+    views = cached_array(cache, changed, console).reshape(len(train), count, -1)
+    return views, cached_array(cache, plain, console)
 
 
-def _combine_labels(faces: FaceDataset) -> NDArray[np.str_]:
-    """Source and emotion of each face: faces that share both may exchange their mouths."""
-    return np.array([f"{source} {number}" for source, number in zip(faces.source, faces.emotion, strict=True)])
-
-
-def _draw_view(
-    faces: FaceDataset, row: int, view: int, donors: Mapping[str, NDArray[np.int64]], seed: int
-) -> NDArray[np.uint8]:
-    """View 0 is plain; of the others two thirds have another mouth, where the emotion is known."""
+def _draw_view(faces: FaceDataset, row: int, view: int, donors: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
+    """View 0 is plain; of the others two thirds have the mouth of a donor, where the emotion is known."""
     random = np.random.default_rng((seed, row, view))
     picture = resize(faces.pictures[row], SIDE)
     if view == 0:
         return picture
     if faces.emotion[row] != UNKNOWN and random.random() < 2 / 3:
-        donor = int(random.choice(donors[f"{faces.source[row]} {faces.emotion[row]}"]))
-        picture = change_content(picture, resize(faces.pictures[donor], SIDE), random)
+        donor = resize(faces.pictures[int(random.choice(donors))], SIDE)
+        picture = change_content(picture, donor, random)
     return augment(picture, SIDE, _VIEW, random)
 
 
@@ -160,22 +135,25 @@ class EmotionTask:
 
     rate_factors: Mapping[str, float] = {"prompts.": 0.5}
 
-    def __init__(
-        self, options: EmotionOptions, faces: FaceDataset, views: FaceViews, vlm: VisionLanguageModel, world: World
-    ) -> None:
-        """Divide the faces, and embed the sentences about emotions.
+    def __init__(self, options: EmotionOptions, world: World) -> None:
+        """Load and encode the faces, and embed the sentences about emotions.
 
         Raises:
             UsageError: The faces do not suffice.
         """
-        self.options, self.vlm, self.views = options, vlm, views
+        vlm: Any = load_vision_language_model(options.vlm)
+        with world.main_first():
+            faces, digest = load_faces(options.faces, world.console)
+            views = encode_views(vlm.to(world.device), faces, options, digest, world.console)
+        self.settings = recipe_settings(options, digest, vlm_sha256=vlm.digest)
+        self.options, self.vlm = options, vlm
         self.train, self.validation = faces.of("train"), faces.of("validation")
         if not self.validation.labeled.any():
             raise UsageError("no labeled face of the people to validate on: see the split of people, or add --fer")
         if not self.train.informative.any():
             raise UsageError("no person to train on shows two emotions: label more clips, or add --fer")
         self.informative = self.train.informative
-        self.changed, self.plain = (torch.from_numpy(v).to(world.device) for v in (views.changed, views.plain))
+        self.changed, self.plain = (torch.from_numpy(features).to(world.device) for features in views)
         self.config = EmotionConfig(
             vlm.spec, vlm.digest, vlm.width, options.hidden, options.middle, options.temperature
         )
@@ -213,11 +191,8 @@ class EmotionTask:
                 self.sentences @ prompts.T / options.temperature, self.sentence_emotion
             ),
         }
-        loss = (
-            terms["contrast"]
-            + options.consistency_weight * terms["consistency"]
-            + options.prior_weight * terms["prior"]
-        )
+        loss = terms["contrast"] + options.consistency_weight * terms["consistency"]
+        loss = loss + options.prior_weight * terms["prior"]
         if options.prompts == "learned":
             loss = loss + options.language_weight * terms["language"]
         return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
@@ -271,8 +246,9 @@ class EmotionTask:
         score = float(np.mean(list(measures.values())))
         probe = linear_probe_accuracy(weighted.flatten(1), faces.viseme, faces.person)
         if probe is not None:
-            measures |= {"viseme_accuracy": probe.accuracy, "viseme_chance": probe.chance}
-            score -= max(0.0, probe.accuracy - probe.chance - 0.05)
+            accuracy, chance = probe
+            measures |= {"viseme_accuracy": accuracy, "viseme_chance": chance}
+            score -= max(0.0, accuracy - chance - 0.05)
         right = (self.sentences @ prompts.T).argmax(1) == self.sentence_emotion
         return {"score": score, **measures, "sentences": float(right.float().mean())}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
+from rich.table import Column, Table
 
 from cdrl.face.apertures import lids, lips, remove_apertures
 from cdrl.face.bundle import Floats
@@ -16,7 +16,7 @@ from cdrl.manipulation.expression_change import lip_openness, lip_reopening, mou
 from cdrl.manipulation.person import estimate_closed_opening
 from cdrl.manipulation.prior import EXPRESSIVE, region_matrix
 from cdrl.rendering.texture import low_pass
-from cdrl.training.observations import ClipObservation, LabeledClip
+from cdrl.training.observations import ClipObservation, LabeledClip, stack_shapes
 
 _TALK_PERCENTILES = (40, 50, 60, 70, 80)  # percentiles of lip opening that are compared: parted lips, not the widest
 _OPENING_EDGES = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.1)  # cm above closed lips, between which mouths are compared
@@ -156,8 +156,8 @@ def combine_offsets(offsets: list[Floats], emotion: str) -> Floats:
 
 def emphasize_offset(offset: Floats, emotion: str) -> Floats:
     """Scale a measured offset [478, 3] to the strength at which it is applied."""
-    result: Floats = offset * (np.array(EMPHASIS[emotion].regions, np.float32) @ region_matrix())[:, None]
-    return result
+    factors: Floats = np.array(EMPHASIS[emotion].regions, np.float32) @ region_matrix()
+    return offset * factors[:, None]
 
 
 def fit_closed_lip_attenuation(seen: Sequence[ClipObservation], emotion: str, exclude: Collection[str] = ()) -> float:
@@ -180,9 +180,10 @@ def fit_closed_lip_attenuation(seen: Sequence[ClipObservation], emotion: str, ex
     for talk in people:
         before, after = (_average_by_opening(shapes) for shapes in talk)
         if before and after:
-            offsets = (after.closed - before.closed, after.open - before.open)
+            (old_closed, old_open, _), (new_closed, new_open, reopening) = before, after
+            offsets = (new_closed - old_closed, new_open - old_open)
             lengths = (float((along * remove_apertures(offset)).sum()) for offset in offsets)
-            measured.append([*lengths, after.reopening])
+            measured.append([*lengths, reopening])
     if not measured:
         return 1.0
     closed, opened, reopening = np.mean(measured, 0)
@@ -196,9 +197,8 @@ def tabulate_mouths(seen: Sequence[ClipObservation]) -> Table:
     Cells are means over people, with the range that they take when any one person is left out.
     """
     edges = [f"to {edge}" for edge in _OPENING_EDGES]
-    table = Table(title="the mouth's change, share of what people share, by lip opening in cm")
-    for column in ("emotion", "closed", *edges, "more"):
-        table.add_column(column, justify="right")
+    columns = [Column(name, justify="right") for name in ("emotion", "closed", *edges, "more")]
+    table = Table(*columns, title="the mouth's change, share of what people share, by lip opening in cm")
     for emotion in EXPRESSIVE:
         along, people = _collect_mouths(seen, emotion)
         shares = np.array(
@@ -225,12 +225,7 @@ def _collect_mouths(
     if not result:
         return np.zeros((POINTS, 3), np.float32), []
     along = mouth_component(remove_apertures(average_offsets([change.offset for change in result.values()])))
-
-    def shapes(person: str, name: str) -> Floats:
-        mine = [item.shapes for item in seen if (item.person, item.emotion) == (person, name)]
-        return np.concatenate(mine).astype(np.float32)
-
-    return along, [(shapes(person, "neutral"), shapes(person, emotion)) for person in result]
+    return along, [(stack_shapes(seen, person, "neutral"), stack_shapes(seen, person, emotion)) for person in result]
 
 
 def _project_by_opening(shapes: Floats, along: Floats) -> NDArray[np.float64]:
@@ -245,17 +240,12 @@ def _project_by_opening(shapes: Floats, along: Floats) -> NDArray[np.float64]:
     return result
 
 
-@dataclass(frozen=True)
-class _MouthShapes:
-    """Mean shapes [478, 3] with closed and with open lips, and the mean `lip_reopening` of the latter."""
+def _average_by_opening(shapes: Floats) -> tuple[Floats, Floats, float] | None:
+    """Average pose-free shapes [n, 478, 3] by their lips; None where closed or open ones are rare.
 
-    closed: Floats
-    open: Floats
-    reopening: float
-
-
-def _average_by_opening(shapes: Floats) -> _MouthShapes | None:
-    """Average pose-free shapes [n, 478, 3] by their lips; None where either kind is rare."""
+    Returns:
+        Mean shapes [478, 3] with closed and with open lips, and the mean `lip_reopening` of the latter.
+    """
     closed = estimate_closed_opening(shapes)
     openings = [float(opening) for opening in lips().opening(shapes)]
     share = np.array([lip_openness(opening, closed) for opening in openings])
@@ -263,7 +253,7 @@ def _average_by_opening(shapes: Floats) -> _MouthShapes | None:
     if min(is_closed.sum(), is_open.sum()) < _MIN_FRAMES:
         return None
     reopening = np.mean([lip_reopening(opening, closed) for opening in np.array(openings)[is_open]])
-    return _MouthShapes(shapes[is_closed].mean(0), shapes[is_open].mean(0), float(reopening))
+    return shapes[is_closed].mean(0), shapes[is_open].mean(0), float(reopening)
 
 
 def _symmetrize(offset: Floats) -> Floats:

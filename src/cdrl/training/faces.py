@@ -21,7 +21,7 @@ from cdrl.assets import LANDMARKS, load_manifest
 from cdrl.datasets.face_crops import find_crops
 from cdrl.datasets.fer import read_fer
 from cdrl.datasets.prepared import PreparedClip, PreparedDataset
-from cdrl.datasets.splits import SYNTHETIC, assign_split
+from cdrl.datasets.splits import SYNTHETIC, PeopleSplit, load_split
 from cdrl.emotions import EMOTIONS, parse_emotion
 from cdrl.errors import InputError, UsageError
 from cdrl.face.bundle import Floats
@@ -158,11 +158,12 @@ def _label_alike(
     return FaceDataset(pictures, emotions, np.asarray(blendshapes, np.float32), visemes, *texts)
 
 
-def load_image_faces(folder: Path, console: Console) -> tuple[FaceDataset, str]:
+def load_image_faces(folder: Path, people: PeopleSplit, console: Console) -> tuple[FaceDataset, str]:
     """Load the faces of DIR/stills.csv (columns path, emotion, person), aligned as clips are.
 
     Args:
         folder: The folder DIR.
+        people: Who is in which split.
         console: Where progress, and the number of pictures without a face, are printed.
 
     Returns:
@@ -191,7 +192,7 @@ def load_image_faces(folder: Path, console: Console) -> tuple[FaceDataset, str]:
         crop = find_crops(points[None], np.zeros(1), np.zeros(1, np.int64))[0]
         picture = still.rgb_crop(crop.matrix(SIDE), (SIDE, SIDE))
         emotion, person = EMOTIONS.index(parse_emotion(row["emotion"])), row["person"]
-        texts = person, row["path"], "stills", assign_split(person, "stills")
+        texts = person, row["path"], "stills", people.assign(person, "stills")
         faces.append(_label_alike([picture], emotion, detector.estimate_blendshapes(points)[None], *texts))
     if lost:
         console.print(f"{table}: no face found in {lost} of {len(rows)} pictures, left out", highlight=False)
@@ -307,16 +308,17 @@ def load_faces(options: FaceOptions, console: Console) -> tuple[FaceDataset, str
     Raises:
         UsageError: No source is named, or none of the faces to train on has an emotion.
     """
-    datasets, digests = [], []
+    datasets, digests, people = [], [], load_split("shipped")
     if options.data:
-        prepared = PreparedDataset.open(options.data)
+        prepared = PreparedDataset.open(options.data, options.split)
+        people = prepared.people
         datasets.append(load_clip_faces(prepared, console))
         digests.append(prepared.digest)
     if options.fer is not None:
         datasets.append(load_gray_faces(options.fer, options.cache, console))
         digests.append(file_sha256(options.fer))
     if options.stills is not None:
-        stills, digest = load_image_faces(options.stills, console)
+        stills, digest = load_image_faces(options.stills, people, console)
         datasets.append(stills)
         digests.append(digest)
     if not datasets:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -26,6 +25,7 @@ from cdrl.representations.content import ContentModel
 from cdrl.representations.encoders import images_to_tensor
 from cdrl.training.array_cache import ArrayRequest, cache_array
 from cdrl.training.augmentation import Augmentation, augment
+from cdrl.training.distributed import World
 
 _BATCH, _LARGE_BATCH = 32, 256  # pictures encoded together, by a CPU and by an accelerator
 _MEMORY_FACTOR = 1.5  # times the maps' bytes that an accelerator must have free to hold them
@@ -79,8 +79,7 @@ def cached_maps(
     model: ContentModel,
     digest: str,
     folder: Path,
-    device: torch.device,
-    console: Console,
+    world: World,
 ) -> FeatureMaps:
     """Encode the requested frames, or read them from the cache; on an accelerator with room they lie in its memory.
 
@@ -89,12 +88,12 @@ def cached_maps(
         model: The model whose attended maps are computed.
         digest: Digest of the data.
         folder: The cache.
-        device: Where to encode.
-        console: Where progress is printed.
+        world: Where to encode, and to print progress.
 
     Raises:
         OutputError: The cache cannot be written.
     """
+    device = world.device
     asked = [(*item.key, item.frames.start, item.frames.stop) for item in requests]
     facts = [_VERSION, asdict(_CLIP_AUGMENTATION), digest, digest_weights(model.encoder), model.grid, asked]
     count = sum(len(item.frames) for item in requests)
@@ -110,7 +109,7 @@ def cached_maps(
             yield maps
 
     request = ArrayRequest("maps", "encoding frames", json.dumps(facts).encode(), count, encode, batch_size)
-    path = cache_array(folder, request, console)
+    path = cache_array(folder, request, world.console)
     # Copy-on-write: PyTorch takes no read-only arrays.
     values = torch.from_numpy(np.load(path, mmap_mode="c"))
     if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] > _MEMORY_FACTOR * values.nbytes:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
+from rich.table import Column, Table
 
 from cdrl.evaluation.measures import frechet_distance
 from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_matrix
 from cdrl.manipulation.personalization import encode_offset
+from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_matrix
 from cdrl.training.emotion_offsets import average_offsets, measure_offsets
-from cdrl.training.observations import ClipObservation
+from cdrl.training.observations import ClipObservation, stack_shapes
 
 _MAX_EXAMPLES = 6  # frames of a clip that are taken for photos
 
@@ -56,7 +56,7 @@ def collect_enrollment_samples(
                 continue
             guess = remove_apertures(average_offsets(others))
             mine = [item for item in seen if item.person == person]
-            neutral = np.concatenate([item.shapes for item in mine if item.emotion == "neutral"]).mean(0, np.float32)
+            neutral = stack_shapes(seen, person, "neutral").mean(0)
             clips = [item.shapes.astype(np.float32) for item in mine if item.emotion == emotion]
             for number, clip in enumerate(clips):
                 rest = [shapes for k, shapes in enumerate(clips) if k != number]
@@ -109,10 +109,11 @@ def tabulate_enrollment(seen: Sequence[ClipObservation], prior: EmotionPrior) ->
     Distances are to the person's own offset, and the Fréchet distance is that of the codes of neutral talk plus the
     offset to those of the person's emotional talk (codes in the prior's modes, deviations).
     """
-    table = Table(title="one photo enrolled, gain fitted on others: rms to the own offset (mm), Fréchet distance")
-    columns = "emotion", "person", "others, mm", "photo, mm", "no edit", "others", "photo", "own"
-    for column in columns:
-        table.add_column(column, justify="right")
+    names = "emotion", "person", "others, mm", "photo, mm", "no edit", "others", "photo", "own"
+    table = Table(
+        *(Column(name, justify="right") for name in names),
+        title="one photo enrolled, gain fitted on others: rms to the own offset (mm), Fréchet distance",
+    )
     examples, sums, nearer = collect_enrollment_samples(seen, photo=True), [], 0
     for person, emotion in sorted({(item.person, item.emotion) for item in examples}):
         mine = [item for item in examples if (item.person, item.emotion) == (person, emotion)]
@@ -120,7 +121,7 @@ def tabulate_enrollment(seen: Sequence[ClipObservation], prior: EmotionPrior) ->
             [rms_millimeters(offset - item.own) for offset in (item.others, predict_offset(examples, item))]
             for item in mine
         ]
-        neutral, shown = (_encode_frames(seen, person, name, prior) for name in ("neutral", emotion))
+        neutral, shown = (_encode_frames(stack_shapes(seen, person, name), prior) for name in ("neutral", emotion))
         none, own = np.zeros_like(mine[0].own), mine[0].own
         moved = [[none], [mine[0].others], [predict_offset(examples, item) for item in mine], [own]]
         frechet = [
@@ -140,10 +141,7 @@ def rms_millimeters(offset: Floats) -> float:
     return 10 * float(np.sqrt(np.square(offset).sum(1).mean()))
 
 
-def _encode_frames(
-    seen: Sequence[ClipObservation], person: str, emotion: str, prior: EmotionPrior
-) -> NDArray[np.float64]:
-    """Codes [n, c] of all frames of a person in an emotion, without apertures."""
-    result = [item.shapes for item in seen if (item.person, item.emotion) == (person, emotion)]
-    offsets = np.array([remove_apertures(shape - prior.mean) for shape in np.concatenate(result).astype(np.float32)])
+def _encode_frames(shapes: Floats, prior: EmotionPrior) -> NDArray[np.float64]:
+    """Codes [n, c] of pose-free shapes [n, 478, 3], without apertures."""
+    offsets = np.array([remove_apertures(shape - prior.mean) for shape in shapes])
     return encode_offset(offsets, prior).astype(np.float64)

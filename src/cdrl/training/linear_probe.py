@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,17 +11,9 @@ _MIN_ROWS = 20  # of a class
 _RIDGE = 0.1  # times the number of rows, of standardized features
 
 
-@dataclass(frozen=True)
-class ProbeResult:
-    """How well a label can be read."""
-
-    accuracy: float
-    """Balanced accuracy."""
-    chance: float
-    """Balanced accuracy of guessing."""
-
-
-def linear_probe_accuracy(features: Tensor, labels: NDArray[np.int64], people: NDArray[np.str_]) -> ProbeResult | None:
+def linear_probe_accuracy(
+    features: Tensor, labels: NDArray[np.int64], people: NDArray[np.str_]
+) -> tuple[float, float] | None:
     """Read labels from features by ridge regression, fitted on half of the people and read on the other, both ways.
 
     Args:
@@ -32,7 +22,7 @@ def linear_probe_accuracy(features: Tensor, labels: NDArray[np.int64], people: N
         people: Names [n].
 
     Returns:
-        The accuracy; None where there are fewer than two people or two classes.
+        The balanced accuracy, and that of guessing; None where there are fewer than two people or two classes.
     """
     known = labels >= 0
     for number in np.unique(labels[known]):
@@ -55,4 +45,4 @@ def linear_probe_accuracy(features: Tensor, labels: NDArray[np.int64], people: N
         slopes = x.T @ torch.linalg.solve(gram, y)
         right[test] = (values[torch.from_numpy(test)] @ slopes).argmax(1).numpy() == wanted[test]
     recalls = [right[wanted == number].mean() for number in range(len(classes))]
-    return ProbeResult(float(np.mean(recalls)), 1 / len(classes))
+    return float(np.mean(recalls)), 1 / len(classes)

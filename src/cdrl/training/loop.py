@@ -6,35 +6,33 @@ of processes or on when the run was interrupted, so a resumed run repeats the lo
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from cdrl.errors import OutputError, TrainingError, UsageError
 from cdrl.evaluation.json_numbers import replace_nonfinite
 from cdrl.locks import lock_folder
 from cdrl.representations.checkpoints import save_model
-from cdrl.training import log
 from cdrl.training.checkpoint import ExponentialMovingAverage, load_state, save_state
 from cdrl.training.distributed import World, join_world, trainable_parameters
-from cdrl.training.folder import RunFolder
-from cdrl.training.interrupts import InterruptDeferral
+from cdrl.training.folder import TRAIN, VALIDATION, RunFolder
+from cdrl.training.interrupts import defer_interrupts
 from cdrl.training.options import LoopOptions
-from cdrl.training.settings import loop_settings, to_json_types
 
 _MAX_GRADIENT_NORM = 1.0
 _SEED_STRIDE = 1_000_003  # steps between the seeds of two runs
 _CURVE_INTERVAL = 20  # steps between two points of the TensorBoard curves
+_NO_SETTINGS = ("output", "device", "restart")  # options of the loop that do not shape the result
 
 
 class TrainingTask(Protocol):
@@ -65,11 +63,12 @@ class _Run:
     task: TrainingTask
     options: LoopOptions
     world: World
+    precision: torch.dtype
     folder: RunFolder
     optimizer: torch.optim.Optimizer
     average: ExponentialMovingAverage
+    scaler: torch.amp.GradScaler
     console: Console
-    interrupts: InterruptDeferral
     step: int = 0
     validated: int = 0
     """Step of the last validation."""
@@ -77,9 +76,7 @@ class _Run:
     saved: int = 0
     consistent: bool = True
     """Whether weights, moments, average, step and log belong together: only then are they saved."""
-    schedule: LambdaLR | None = None
     curves: Any = None
-    scaler: torch.amp.GradScaler | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -137,17 +134,16 @@ def fit(task: TrainingTask, options: LoopOptions, world: World, settings: Mappin
         OutputError: The folder cannot be written.
         TrainingError: The loss is not finite, or no validation gave a number.
     """
-    with InterruptDeferral() as interrupts:
-        run = _prepare(task, options, world, settings, interrupts)
-        try:
-            _train(run)
-        except KeyboardInterrupt:
-            if run.consistent and run.step > run.saved and world.size == 1:
-                _save(run)
-            raise
-        finally:
-            if run.curves is not None:
-                run.curves.close()
+    run = _prepare(task, options, world, settings)
+    try:
+        _train(run)
+    except KeyboardInterrupt:
+        if run.consistent and run.step > run.saved and world.size == 1:
+            _save(run)
+        raise
+    finally:
+        if run.curves is not None:
+            run.curves.close()
     return run.folder.best
 
 
@@ -164,30 +160,28 @@ def _train(run: _Run) -> None:
         raise TrainingError("no validation gave a number, so there is no best checkpoint: see log.jsonl, and the data")
 
 
-def _prepare(
-    task: TrainingTask, options: LoopOptions, world: World, settings: Mapping[str, Any], interrupts: InterruptDeferral
-) -> _Run:
+def _prepare(task: TrainingTask, options: LoopOptions, world: World, settings: Mapping[str, Any]) -> _Run:
     for flag, number in (("--steps", options.steps), ("--validate-every", options.validate_every)):
         if number < 1:
             raise UsageError(f"{flag} {number}: at least one is needed")
     groups = _group_parameters(task, options)
-    precision = str(_choose_precision(options, world)).removeprefix("torch.")
+    precision = _choose_precision(options, world)
+    own = {name: value for name, value in asdict(options).items() if name not in _NO_SETTINGS}
+    shaping = {**own, "precision": str(precision).removeprefix("torch."), **settings}
     run = _Run(
         task,
         options,
         world,
-        RunFolder(options.output, to_json_types({**loop_settings(options, precision), **settings})),
-        torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.99)),
+        precision,
+        RunFolder(options.output, json.loads(json.dumps(shaping, default=str))),
+        torch.optim.AdamW(groups, betas=(0.9, 0.99)),
         ExponentialMovingAverage(task.model, options.average),
-        Console(soft_wrap=True, quiet=not world.is_main),
-        interrupts,
+        torch.amp.GradScaler("cuda", enabled=world.device.type == "cuda" and precision is torch.float16),
+        world.console,
     )
-    if world.device.type == "cuda" and precision == "float16":
-        run.scaler = torch.amp.GradScaler("cuda")
     _resume(run)
-    run.schedule = LambdaLR(run.optimizer, partial(_rate_factor, options), last_epoch=run.step - 1)
     if world.is_main:
-        run.curves = run.folder.open_tensorboard(run.step)
+        run.curves = run.folder.open_curves(run.step)
     return run
 
 
@@ -201,7 +195,7 @@ def _group_parameters(task: TrainingTask, options: LoopOptions) -> list[dict[str
     if not grouped:
         raise UsageError("nothing of this model is trained: every part of it is frozen")
     return [
-        {"params": parameters, "weight_decay": decay, "lr": rate, "initial_lr": rate}
+        {"params": parameters, "weight_decay": decay, "peak_rate": rate}
         for (rate, decay), parameters in grouped.items()
     ]
 
@@ -215,14 +209,12 @@ def _resume(run: _Run) -> None:
         facts = load_state(run.folder.last, run.task.model, run.optimizer, run.average)
         run.step, run.validated, run.saved = facts["step"], facts["validated"], facts["step"]
         run.best = -math.inf if facts["best"] is None else facts["best"]
-        if run.scaler is not None and facts["scaler"]:
+        if facts["scaler"]:
             run.scaler.load_state_dict(facts["scaler"])
         run.console.print(f"going on from step {run.step} of {run.options.steps}", highlight=False)
     run.world.barrier()  # no process reads what the main one changes
-    if run.world.is_main:
-        missing = log.truncate(run.folder.path, run.step, run.validated)
-        if missing:
-            run.console.print(f"{log.NAME} lacks {missing} of the {run.step} steps before", highlight=False)
+    if run.world.is_main and (missing := run.folder.truncate_log(run.step, run.validated)):
+        run.console.print(f"{run.folder.log.name} lacks {missing} of the {run.step} steps before", highlight=False)
 
 
 def _choose_precision(options: LoopOptions, world: World) -> torch.dtype:
@@ -234,11 +226,6 @@ def _choose_precision(options: LoopOptions, world: World) -> torch.dtype:
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
-def _autocast(options: LoopOptions, world: World) -> AbstractContextManager[Any]:
-    precision = _choose_precision(options, world)
-    return nullcontext() if precision is torch.float32 else torch.autocast(world.device.type, precision)
-
-
 def _rate_factor(options: LoopOptions, step: int) -> float:
     """Factor on the peak learning rate at a step, from 0: linear warmup, cosine decay."""
     warmup = min(1.0, (step + 1) / max(options.warmup, 1))
@@ -248,7 +235,7 @@ def _rate_factor(options: LoopOptions, step: int) -> float:
 def _advance(run: _Run) -> None:
     """Take one step. An interrupt comes before anything of it was applied, or after all of it was."""
     terms = _compute_gradients(run)
-    with run.interrupts.defer():
+    with defer_interrupts():
         run.consistent = False
         _update_weights(run)
         run.step += 1
@@ -261,50 +248,38 @@ def _compute_gradients(run: _Run) -> dict[str, float]:
     torch.manual_seed(_SEED_STRIDE * run.options.seed + run.step)  # for layers that draw, as dropout does
     run.task.model.train()
     run.optimizer.zero_grad(set_to_none=True)
-    with _autocast(run.options, run.world):
+    with torch.autocast(run.world.device.type, run.precision, enabled=run.precision is not torch.float32):
         terms = run.task.loss(run.step, run.world)
-    loss = terms["loss"]
     means = run.world.mean({name: float(value.detach()) for name, value in terms.items()})
     if not math.isfinite(means["loss"]):
         raise TrainingError(
             f"the loss is not a number at step {run.step + 1}: run again with a lower --learning-rate "
             f"(now {run.options.learning_rate:g}) and another --output; what was saved before stays as it is"
         )
-    torch.autograd.backward(loss if run.scaler is None else run.scaler.scale(loss))
+    torch.autograd.backward(run.scaler.scale(terms["loss"]))
     run.world.average_gradients(run.task.model)
     return means
 
 
 def _update_weights(run: _Run) -> None:
     """Move the weights along the gradients, and their average after them."""
-    scaler = run.scaler
-    if scaler is not None:
-        scaler.unscale_(run.optimizer)
+    run.scaler.unscale_(run.optimizer)
     nn.utils.clip_grad_norm_([parameter for _, parameter in trainable_parameters(run.task.model)], _MAX_GRADIENT_NORM)
-    if scaler is None:
-        run.optimizer.step()
-    else:
-        scaler.step(run.optimizer)
-        scaler.update()
-    if run.schedule is not None:
-        run.schedule.step()
+    factor = _rate_factor(run.options, run.step)
+    for group in run.optimizer.param_groups:
+        group["lr"] = group["peak_rate"] * factor
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
     run.average.update(run.task.model)
 
 
-def _log(run: _Run, terms: Mapping[str, float], kind: str = log.TRAIN) -> None:
+def _log(run: _Run, terms: Mapping[str, float], kind: str = TRAIN) -> None:
     if not run.world.is_main:
         return
     seconds = round(time.monotonic() - run.started, 2)
-    log.append(run.folder.path, {"step": run.step, "kind": kind, **terms, "seconds": seconds})
-    if kind == log.VALIDATION or run.step % _CURVE_INTERVAL == 0:
-        try:
-            for name, value in terms.items():
-                run.curves.add_scalar(f"{kind}/{name}", value, run.step)
-        except OSError as error:
-            raise OutputError(
-                f"{run.folder.curves}: the curves cannot be written ({error.strerror}): free space and run the "
-                "command again, it goes on from the last saved step"
-            ) from error
+    run.folder.append_log({"step": run.step, "kind": kind, **terms, "seconds": seconds})
+    if kind == VALIDATION or run.step % _CURVE_INTERVAL == 0:
+        run.folder.append_curves(run.curves, kind, terms, run.step)
 
 
 def _validate(run: _Run) -> None:
@@ -319,7 +294,7 @@ def _validate(run: _Run) -> None:
                 tensors, architecture, config = run.task.export()
                 training = {**run.folder.settings, "step": run.step, "validation": replace_nonfinite(measures)}
                 save_model(run.folder.best, tensors, architecture, {**config, "training": training})
-        _log(run, measures, log.VALIDATION)
+        _log(run, measures, VALIDATION)
         shown = ", ".join(f"{name} {value:.3f}" for name, value in measures.items())
         minutes = (time.monotonic() - run.started) / 60
         run.console.print(
@@ -339,8 +314,8 @@ def _save(run: _Run) -> None:
         "validated": run.validated,
         "best": run.best if math.isfinite(run.best) else None,
         "settings": run.folder.settings,
-        "scaler": run.scaler.state_dict() if run.scaler is not None else None,
+        "scaler": run.scaler.state_dict() or None,
     }
-    log.flush(run.folder.path)
+    run.folder.flush_log()
     save_state(run.folder.last, run.task.model, run.optimizer, run.average, facts)
     run.saved = run.step

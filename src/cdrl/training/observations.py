@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +19,7 @@ from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read
 from cdrl.rendering.texture import log_texture
-from cdrl.training.array_cache import write_npz
+from cdrl.training.array_cache import read_npz, write_npz
 from cdrl.training.tables import read_table
 
 RATE = Fraction(15)  # shapes per second: adjacent frames repeat one another
@@ -46,6 +44,12 @@ class ClipObservation:
     """Median log luma [SIZE, SIZE] in the space of the mean mesh."""
     blendshapes: Floats
     """Mean blendshapes [52]."""
+
+
+def stack_shapes(seen: Sequence[ClipObservation], person: str, emotion: str) -> Floats:
+    """Return the pose-free shapes [n, 478, 3] in cm of all frames in which a person shows an emotion."""
+    shapes = [item.shapes for item in seen if (item.person, item.emotion) == (person, emotion)]
+    return np.concatenate(shapes).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def observe_clips(clips: list[LabeledClip], cache: Path) -> Iterator[ClipObserva
     for clip in clips:
         try:
             stored = cache / f"{hashlib.sha256(key + clip.path.read_bytes()).hexdigest()[:24]}.npz"
-            arrays = _read_cached(stored)
+            arrays = read_npz(stored, "shapes", "texture", "blendshapes")
             if arrays is None:
                 arrays = _observe(clip.path, detector)
                 write_npz(stored, shapes=arrays[0], texture=arrays[1], blendshapes=arrays[2])
@@ -117,16 +121,8 @@ def observe_clips(clips: list[LabeledClip], cache: Path) -> Iterator[ClipObserva
             yield ClipObservation(clip.path.name, clip.person, clip.emotion, *arrays)
 
 
-def _read_cached(stored: Path) -> tuple[Floats, Floats, Floats] | None:
-    """What is stored; None where it is missing or damaged, and the clip is measured again."""
-    try:
-        with np.load(stored, allow_pickle=False) as file:
-            return file["shapes"], file["texture"], file["blendshapes"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-
-
-def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats, Floats]:
+def _observe(path: Path, detector: BundleDetector) -> list[Floats]:
+    """Measure shapes, texture and blendshapes, see `ClipObservation`."""
     tracker = FaceTracker(detector)
     shapes, textures, blendshapes, due = [], [], [], Fraction(-1)
     for frame in read(path):
@@ -147,4 +143,4 @@ def _observe(path: Path, detector: BundleDetector) -> tuple[Floats, Floats, Floa
             textures.append(log_texture(luma, track.points))
     if len(shapes) < 3:
         raise InputNotFoundError(f"a face seen from the front in {len(shapes)} frames only")
-    return np.array(shapes, np.float16), np.median(textures, 0).astype(np.float16), np.mean(blendshapes, 0)
+    return [np.array(shapes, np.float16), np.median(textures, 0).astype(np.float16), np.mean(blendshapes, 0)]

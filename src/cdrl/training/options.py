@@ -58,6 +58,8 @@ class ContentOptions:
 
     data: tuple[Path, ...]
     """Prepared folders."""
+    split: str = "auto"
+    """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
     loop: LoopOptions = field(default_factory=lambda: LoopOptions(Path("runs/content"), steps=800, learning_rate=2e-3))
     encoder: str = "landmarks"
     """Image encoder: landmarks, or iresnet50:FILE."""
@@ -100,6 +102,8 @@ class FaceOptions:
 
     data: tuple[Path, ...] = ()
     """Prepared folders (`cdrl data prepare`)."""
+    split: str = "auto"
+    """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
     fer: Path | None = None
     """An .npz of gray faces as in FER-2013: image [n, h, h], emotion [n], split [n]."""
     stills: Path | None = None
@@ -223,6 +227,8 @@ class TranslatorOptions:
 
     data: tuple[Path, ...]
     """Prepared folders."""
+    split: str = "auto"
+    """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
     loop: LoopOptions = field(
         default_factory=lambda: LoopOptions(
             Path("runs/translator"),
@@ -255,6 +261,8 @@ class SyncOptions:
 
     data: tuple[Path, ...]
     """Prepared folders; clips without sound are left out."""
+    split: str = "auto"
+    """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
     loop: LoopOptions = field(
         default_factory=lambda: LoopOptions(
             Path("runs/sync"), 600, learning_rate=2e-3, warmup=50, average=0.995, validate_every=200
@@ -283,6 +291,10 @@ class SyncOptions:
     cache: Path = _CACHE
     """Folder for the cache of lips."""
     release: ReleaseOptions = field(default_factory=ReleaseOptions)
+
+
+RecipeOptions = ContentOptions | EmotionOptions | VlmOptions | TranslatorOptions | SyncOptions
+"""Options of a recipe that trains a network."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from cdrl.assets import register_asset
 from cdrl.datasets.splits import check_people
@@ -30,7 +30,7 @@ from cdrl.training.emotion_offsets import (
     people_with_emotions,
     tabulate_mouths,
 )
-from cdrl.training.fit_enrollment import fit_enrollment_gain, fit_gain, tabulate_enrollment
+from cdrl.training.fit_enrollment import fit_enrollment_gain, fit_gain, rms_millimeters, tabulate_enrollment
 from cdrl.training.observations import ClipObservation, LabeledClip, observe_clips, read_clips
 from cdrl.training.options import DEFAULT_PRIOR_OUTPUT, PriorOptions
 from cdrl.training.progress import track
@@ -204,8 +204,7 @@ def fit_blendshape_regression(seen: Sequence[ClipObservation], exclude: Collecti
     ridge = _RIDGE * np.diag([*np.ones(given.shape[1]), 0.0])
     solved = np.linalg.solve(inputs.T * weight @ inputs + ridge, inputs.T * weight @ wanted)
     slopes = solved[:-1] / scale[:, None]
-    coefficients: Floats = np.vstack([slopes, solved[-1] - center @ slopes]).astype(np.float32)
-    return coefficients
+    return np.vstack([slopes, solved[-1] - center @ slopes]).astype(np.float32)
 
 
 def _fit_modes(
@@ -221,9 +220,8 @@ def _fit_modes(
         mean = shapes.mean(0)
         moving.append((shapes - mean).reshape(len(shapes), -1))
         shown = offsets[EXPRESSIVE.index(item.emotion)] if item.emotion in EXPRESSIVE else 0
-        if item.emotion in EXPRESSIVE and any(o.person == item.person and o.emotion == "neutral" for o in seen):
-            continue
-        neutral.setdefault(item.person, []).append(mean - shown)
+        if item.emotion not in EXPRESSIVE or not any(o.person == item.person and o.emotion == "neutral" for o in seen):
+            neutral.setdefault(item.person, []).append(mean - shown)
     if len(neutral) < _MIN_PEOPLE:
         raise UsageError(
             f"the clips show {len(neutral)} people: {_MIN_PEOPLE} at least are needed to tell people apart"
@@ -233,35 +231,29 @@ def _fit_modes(
     _, size, modes = np.linalg.svd((people - mean).reshape(len(people), -1), full_matrices=False)
     identity = modes[:_IDENTITY_MODES] * (size[:_IDENTITY_MODES, None] / np.sqrt(len(people) - 1))
     stacked = np.concatenate(moving)
-    _, size, modes = np.linalg.svd(stacked[:: max(len(stacked) // 3000, 1)], full_matrices=False)
-    deviation = size[:_EXPRESSION_MODES] / np.sqrt(len(stacked[:: max(len(stacked) // 3000, 1)]))
+    some = stacked[:: max(len(stacked) // 3000, 1)]
+    _, size, modes = np.linalg.svd(some, full_matrices=False)
+    deviation = size[:_EXPRESSION_MODES] / np.sqrt(len(some))
     shape = (-1, POINTS, 3)
     return mean, identity.reshape(shape), modes[:_EXPRESSION_MODES].reshape(shape), deviation
 
 
 def tabulate_offsets(seen: Sequence[ClipObservation]) -> Table:
     """Tabulate how near the others' mean offset comes to an excluded person's own, beside no edit at all."""
-    table = Table(title="leave one person out: rms distance to the person's own offset, mm")
-    for column in ("emotion", "person", "no edit", "mean of others", "cosine", "lip opening", "own"):
-        table.add_column(column, justify="right")
+    names = "emotion", "person", "no edit", "mean of others", "cosine", "lip opening", "own"
+    columns = [Column(name, justify="right") for name in names]
+    table = Table(*columns, title="leave one person out: rms distance to the person's own offset, mm")
     for emotion in EXPRESSIVE:
         for person, own in measure_offsets(seen, emotion).items():
             others = list(measure_offsets(seen, emotion, {person}).values())
             if not others:
                 continue
             guess = np.mean([change.offset for change in others], 0)
-            error, size = (10 * float(np.sqrt(np.square(o).sum(1).mean())) for o in (own.offset - guess, own.offset))
+            error, size = rms_millimeters(own.offset - guess), rms_millimeters(own.offset)
             cosine = float((own.offset * guess).sum() / np.linalg.norm(own.offset) / np.linalg.norm(guess))
             opening = float(np.mean([change.lip_opening for change in others]))
-            table.add_row(
-                emotion,
-                person,
-                f"{size:.2f}",
-                f"{error:.2f}",
-                f"{cosine:.2f}",
-                f"{opening:.2f}",
-                f"{own.lip_opening:.2f}",
-            )
+            row = size, error, cosine, opening, own.lip_opening
+            table.add_row(emotion, person, *(f"{value:.2f}" for value in row))
     return table
 
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+from cdrl.files import file_sha256
 from cdrl.training.distributed import World
 from cdrl.training.loop import TrainingTask, fit, open_run
-from cdrl.training.options import LoopOptions, ReleaseOptions
-from cdrl.training.release import publish, read_best
+from cdrl.training.options import RecipeOptions
+from cdrl.training.release import publish
 
-
-class RecipeOptions(Protocol):
-    """Options that every recipe has."""
-
-    @property
-    def loop(self) -> LoopOptions:
-        """Options of the training loop."""
-
-    @property
-    def release(self) -> ReleaseOptions:
-        """Where the result goes."""
+# Not compared between runs: the loop's own, which `fit` compares, places of results, and places of folders (a digest of
+# what is in them is).
+_IGNORED = frozenset({"loop", "release", "publish", "overwrite", "data", "stills", "cache"})
 
 
 class RecipeTask(TrainingTask, Protocol):
@@ -31,28 +25,62 @@ class RecipeTask(TrainingTask, Protocol):
     def data_summary(self) -> str:
         """Number of clips, faces or people, in words."""
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the run, see `recipe_settings`."""
+
 
 def train_recipe(
     name: str,
     options: RecipeOptions,
-    build: Callable[[World], tuple[RecipeTask, Mapping[str, Any]]],
-    export: Callable[[Path], bytes] = read_best,
+    build: Callable[[World], RecipeTask],
+    export: Callable[[Path], bytes] = Path.read_bytes,
 ) -> None:
     """Train a task in its own folder and publish the result where that is asked for.
 
     Args:
         name: Name of the recipe, as in `cdrl train NAME`.
         options: Options of the recipe.
-        build: Builds the task in this process's world; returns it with the settings of the run, see `fit`.
+        build: Builds the task in this process's world.
         export: Makes the published file of the best checkpoint.
 
     Raises:
         CdrlError: What `fit` and `publish` raise.
     """
     with open_run(options.loop, f"cdrl train {name}") as world:
-        task, settings = build(world)
-        best = fit(task, options.loop, world, settings)
+        task = build(world)
+        best = fit(task, options.loop, world, task.settings)
         target = options.release.publish
         if target is not None and world.is_main:
             origin = f"cdrl train {name} on {task.data_summary}"
             publish(export(best), target, origin, overwrite=options.release.overwrite)
+
+
+def recipe_settings(options: Any, digest: str, **further: Any) -> dict[str, Any]:
+    """Describe a run by every option that shapes its result, so that a folder's run is resumed only as the run it was.
+
+    A file is described by the SHA-256 of its bytes: the name alone does not tell what is in it.
+
+    Args:
+        options: The recipe's options, a dataclass; groups of options inside it are flattened.
+        digest: Digest of the data.
+        further: More settings by name.
+    """
+    chosen: dict[str, Any] = {}
+    for name, value in asdict(options).items():
+        if name not in _IGNORED:
+            chosen |= value if isinstance(value, dict) else {name: value}
+    compared = {name: _replace_files(value) for name, value in chosen.items() if name not in _IGNORED}
+    return {**compared, "data": digest, **further}
+
+
+def _replace_files(value: Any) -> Any:
+    """Replace files, as in `Path("own.npz")` or "iresnet50:arcface.safetensors", by their digests."""
+    if isinstance(value, list | tuple):
+        return [_replace_files(inside) for inside in value]
+    if isinstance(value, Path):
+        return f"SHA-256 {file_sha256(value)}" if value.is_file() else str(value)
+    if isinstance(value, str):
+        kind, colon, name = value.rpartition(":")
+        return f"{kind}{colon}{_replace_files(Path(name))}" if Path(name).suffix else value
+    return value

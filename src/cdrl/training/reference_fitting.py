@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.table import Table
+from rich.table import Column, Table
 
 from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.manipulation.expression_change import REFERENCE_RELIEF
+from cdrl.manipulation.manipulator import reference_parts
 from cdrl.manipulation.person import estimate_person
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_matrix
-from cdrl.manipulation.manipulator import reference_parts
 from cdrl.training.emotion_offsets import emphasize_offset
 from cdrl.training.fit_enrollment import rms_millimeters
-from cdrl.training.observations import ClipObservation
+from cdrl.training.observations import ClipObservation, stack_shapes
 
 DEFAULT_WEIGHTS: Floats = np.tile(np.array([[0.5], [0.5], [0.0]], np.float32), (1, len(region_matrix())))
 """Weights [3, regions] without any sample: half of the person's own expression, half of the emotions'."""
@@ -45,7 +45,7 @@ def collect_reference_samples(
 ) -> list[ReferenceSample]:
     """Make a sample of every labeled clip of a person whom the prior does not know."""
     mine = [item for item in seen if item.person == person]
-    neutral = np.concatenate([item.shapes for item in mine if item.emotion == "neutral"]).mean(0, np.float32)
+    neutral = stack_shapes(seen, person, "neutral").mean(0)
     samples = []
     for item in mine:
         if item.emotion not in {*EXPRESSIVE, "neutral"}:
@@ -90,20 +90,19 @@ def tabulate_references(clips: Sequence[ReferenceSample]) -> Table:
 
     The weights are fitted on the other people.
     """
-    table = Table(title="reference or label: rms_millimeters distance to what the reference's person really shows, mm")
-    for column in ("person", "clips", "label", "reference", "nearer by reference"):
-        table.add_column(column, justify="right")
+    names = "person", "clips", "label", "reference", "nearer by reference"
+    table = Table(
+        *(Column(name, justify="right") for name in names),
+        title="reference or label: rms distance to what the reference's person really shows, mm",
+    )
     all_rows = []
     for person in sorted({item.person for item in clips}):
         weights = fit_reference_weights([item for item in clips if item.person != person]) @ region_matrix()
-        rows = [
-            (
-                rms_millimeters(item.label - item.own),
-                rms_millimeters((weights[:, :, None] * item.parts).sum(0) - item.own),
-            )
-            for item in clips
-            if item.person == person and item.emotion != "neutral"
-        ]
+        rows = []
+        for item in clips:
+            if item.person == person and item.emotion != "neutral":
+                composed = (weights[:, :, None] * item.parts).sum(0)
+                rows.append((rms_millimeters(item.label - item.own), rms_millimeters(composed - item.own)))
         all_rows += rows
         table.add_row(person, *_format_means(rows))
     table.add_row("all", *_format_means(all_rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cdrl.assets import MANIFEST, MAX_BYTES, load_manifest, register_asset
-from cdrl.errors import InputNotFoundError, ModelFileError, OutputError, OutputExistsError, UsageError
+from cdrl.errors import ModelFileError, OutputError, OutputExistsError, UsageError
 from cdrl.files import EXISTS, atomic_write
 from cdrl.training.options import RESEARCH_LICENSE
 
@@ -39,17 +39,6 @@ def check_target(target: Path | None, overwrite: bool, flag: str = "--publish") 
         raise OutputExistsError(f"{flag} {target} {EXISTS}")
     if not overwrite and target.name in known:
         raise OutputExistsError(f"{flag} {target}: in the list {manifest} it {EXISTS}")
-
-
-def read_best(best: Path) -> bytes:
-    """Read the best checkpoint of a run.
-
-    Raises:
-        InputNotFoundError: No validation has written one yet.
-    """
-    if not best.is_file():
-        raise InputNotFoundError(f"{best}: training has written no checkpoint; let it run to a validation first")
-    return best.read_bytes()
 
 
 def publish(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ from cdrl.datasets.prepared import SIZE, PreparedDataset
 from cdrl.datasets.splits import check_people, list_people
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
-from cdrl.manipulation.expression_change import ExpressionChange, apply_shading
+from cdrl.manipulation.expression_change import apply_shading
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.representations.content import load_content
 from cdrl.representations.emotion import load_emotion
 from cdrl.representations.encoders import images_to_tensor
 from cdrl.training.array_cache import ArrayRequest, cached_array
 from cdrl.training.augmentation import resize
-from cdrl.training.differentiable_rendering import prior_to_tensors, render_images, stack_changes
+from cdrl.training.differentiable_rendering import prior_to_tensors, render_images
 from cdrl.training.faces import FaceDataset, concat, load_clip_faces, load_gray_faces
 from cdrl.training.feature_cache import digest_weights
 from cdrl.training.options import SupervisionOptions
@@ -115,17 +115,14 @@ class SupervisedDataset:
                 f"{len(self.train)} clips to train on and {len(self.validation)} to validate show a face from the "
                 f"front for {options.length} frames: one of each at least is needed; prepare more clips"
             )
-        self._clips_of_people = [self._group_by_person(synthetic) for synthetic in (True, False)]
+        # Clips of each person, of synthetic people and of real ones.
+        self._clips_of_people: dict[bool, dict[str, list[FrontalClip]]] = {True: {}, False: {}}
+        for item in self.train:
+            people = self._clips_of_people[item.clip.metadata.synthetic]
+            people.setdefault(item.person_name, []).append(item)
         if options.supervised:
             self.supervision = CDRLSupervision(load_content(options.content), load_emotion(options.emotion)).to(device)
             self._evidence, self._reference_rows = self._load_references(data, cache, console)
-
-    def _group_by_person(self, synthetic: bool) -> dict[str, list[FrontalClip]]:
-        grouped: dict[str, list[FrontalClip]] = defaultdict(list)
-        for item in self.train:
-            if item.clip.metadata.synthetic == synthetic:
-                grouped[item.person_name].append(item)
-        return dict(grouped)
 
     def _load_references(
         self, data: PreparedDataset, cache: Path, console: Console
@@ -141,10 +138,7 @@ class SupervisedDataset:
             digest.update(picture.tobytes())
         emotion_model: Any = self.supervision.emotion
         digest.update(digest_weights(emotion_model).encode())
-
-        def encode(done: int) -> Iterator[NDArray[np.float32]]:
-            return self._encode_references(faces, done)
-
+        encode = partial(self._encode_references, faces)
         request = ArrayRequest("references", "encoding faces", digest.digest(), len(faces), encode, _BATCH)
         evidence = torch.from_numpy(cached_array(cache, request, console)).to(self.device)
         people = [f"{source}/{person}" for source, person in zip(faces.source, faces.person, strict=True)]
@@ -168,7 +162,7 @@ class SupervisedDataset:
 
     def draw_moment(self, random: np.random.Generator) -> TrainingMoment:
         """Draw a moment of a person to train on, with a target emotion."""
-        synthetic, real = self._clips_of_people
+        synthetic, real = self._clips_of_people[True], self._clips_of_people[False]
         use_synthetic = random.random() < self.options.synthetic_fraction and synthetic
         people = (synthetic if use_synthetic else real) or synthetic
         clips = people[sorted(people)[random.integers(len(people))]]
@@ -199,10 +193,6 @@ class SupervisedDataset:
             torch.tensor([[person.closed_opening] for person in people], device=device),
             torch.tensor([person.relief for person in people], device=device),
         )
-
-    def source_emotion(self, moments: list[TrainingMoment]) -> ExpressionChange:
-        """Return the emotion that the people of moments show already, which is to be removed."""
-        return stack_changes([moment.clip.shown for moment in moments], self.device)
 
     def supervise(
         self, moments: list[TrainingMoment], generate: Callable[[ClipBatch], Tensor]

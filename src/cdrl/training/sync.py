@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,13 +27,12 @@ from cdrl.evaluation import sync_auc
 from cdrl.evaluation.lip_clips import LipClip, read_lip_clip
 from cdrl.pretrained import MODELS
 from cdrl.representations.lip_sync import ARCHITECTURE, LIP_FEATURES, LipSyncConfig, LipSyncNetwork
-from cdrl.training.array_cache import write_npz
+from cdrl.training.array_cache import read_npz, write_npz
 from cdrl.training.distributed import World
 from cdrl.training.options import SyncOptions
 from cdrl.training.progress import track
-from cdrl.training.recipe import train_recipe
+from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
-from cdrl.training.settings import recipe_settings
 
 Array32 = NDArray[np.float32]
 _MIN_SPREAD = 0.1  # of the mean spread: lip features that move less are not scaled up
@@ -50,12 +46,8 @@ def train_sync(options: SyncOptions) -> None:
         CdrlError: An option, the data or the folder of the run is wrong.
     """
     check_target(options.release.publish, options.release.overwrite)
-    data = PreparedDataset.open(options.data)
-
-    def build(world: World) -> tuple[SyncTask, dict[str, Any]]:
-        return SyncTask(options, data, world), recipe_settings(options, data.digest)
-
-    train_recipe("sync", options, build)
+    data = PreparedDataset.open(options.data, options.split)
+    train_recipe("sync", options, lambda world: SyncTask(options, data, world))
 
 
 class SyncTask:
@@ -64,7 +56,7 @@ class SyncTask:
     rate_factors: Mapping[str, float] = {}
 
     def __init__(self, options: SyncOptions, data: PreparedDataset, world: World) -> None:
-        self.options, self.world = options, world
+        self.options, self.world, self.settings = options, world, recipe_settings(options, data.digest)
         train, self.validation = (self._read_lips(data, split) for split in ("train", "validation"))
         self.trained_on = [clip for clip in train if len(clip.visible) >= options.moments]
         self._real, self._synthetic = (
@@ -83,14 +75,10 @@ class SyncTask:
         self.data_summary = f"{len(self.trained_on)} clips, {people} people"
 
     def _read_lips(self, data: PreparedDataset, split: Any) -> list[LipClip]:
-        console = Console(soft_wrap=True, quiet=not self.world.is_main)
+        clips = [clip for clip in data.select(split) if clip.speech is not None]
+        watched = track(clips, f"looking at lips ({split})", self.world.console)
         with self.world.main_first():
-            return read_cached_lips(
-                data.select(split),
-                data.digest,
-                self.options.cache,
-                lambda clips: track(clips, f"looking at lips ({split})", console),
-            )
+            return read_cached_lips(watched, data.digest, self.options.cache)
 
     def _fit_scales(self) -> None:
         """Scale what is trained on to unit spread; lip features that hardly move are not blown up."""
@@ -162,26 +150,20 @@ class SyncTask:
         return self.model.state_dict(), ARCHITECTURE, asdict(self.model.config)
 
 
-def read_cached_lips(
-    clips: Sequence[PreparedClip],
-    digest: str,
-    folder: Path,
-    watch: Callable[[Sequence[PreparedClip]], Iterable[PreparedClip]],
-) -> list[LipClip]:
-    """Read the lips of those clips that have sound, from a cache where they were looked at before.
+def read_cached_lips(clips: Iterable[PreparedClip], digest: str, folder: Path) -> list[LipClip]:
+    """Read the lips of clips, from a cache where they were looked at before.
 
     Args:
-        clips: Clips of prepared data.
+        clips: Clips of prepared data that have sound.
         digest: Digest of that data.
         folder: Folder of the cache.
-        watch: Wraps what is iterated over, as `rich.progress.track` does.
 
     Raises:
         OutputError: The cache cannot be written.
     """
     finders = [model.sha256 for model in MODELS.values() if model.purpose == "judging"]
     read = []
-    for clip in watch([clip for clip in clips if clip.speech is not None]):
+    for clip in clips:
         facts = [_CACHE_VERSION, LIP_FEATURES, digest, finders, clip.metadata.id]
         path = folder / f"lips_{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]}.npz"
         cached = _read_cache(path, clip)
@@ -194,8 +176,5 @@ def read_cached_lips(
 
 def _read_cache(path: Path, clip: PreparedClip) -> LipClip | None:
     """The cached lips of a clip; None where there are none, or they are damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return LipClip.from_prepared(clip, file["curves"].astype(np.float32), file["seen"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
+    arrays = read_npz(path, "curves", "seen")
+    return None if arrays is None else LipClip.from_prepared(clip, arrays[0].astype(np.float32), arrays[1])

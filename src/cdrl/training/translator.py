@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from cdrl.datasets.prepared import PreparedDataset
 from cdrl.face.apertures import remove_apertures
 from cdrl.face.mesh import INNER_LIPS, OUTER_LIPS
 from cdrl.manipulation.expression_change import ExpressionChange
-from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.manipulation.personalization import (
     N_EXTRA_OUTPUTS,
     N_REGIONS,
@@ -31,11 +29,12 @@ from cdrl.manipulation.personalization import (
     person_features,
     split_outputs,
 )
+from cdrl.manipulation.prior import EXPRESSIVE
+from cdrl.training.differentiable_rendering import stack_changes
 from cdrl.training.distributed import World
 from cdrl.training.options import TranslatorOptions
-from cdrl.training.recipe import train_recipe
+from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
-from cdrl.training.settings import recipe_settings
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
 from cdrl.training.training_clips import FrontalClip
 from cdrl.training.translator_model import (
@@ -61,25 +60,13 @@ def train_translator(options: TranslatorOptions) -> None:
         CdrlError: An option, the data or the folder of the run is wrong.
     """
     check_target(options.release.publish, options.release.overwrite)
-    data = PreparedDataset.open(options.data)
-
-    def build(world: World) -> tuple[TranslatorTask, dict[str, Any]]:
-        task = TranslatorTask(options, data, world)
-        return task, recipe_settings(options, data.digest, prior=task.dataset.fitted.sha256)
-
-    def export(best: Path) -> bytes:
-        return export_onnx(load_translator(best))
-
-    train_recipe("translator", options, build, export)
-
-
-@dataclass(frozen=True)
-class PersonMoment:
-    """A moment, and what its person is observed to show of the target emotion."""
-
-    moment: TrainingMoment
-    observed: NDArray[np.float32] | None
-    """The code of what the person shows of the emotion; None where no clip shows it."""
+    data = PreparedDataset.open(options.data, options.split)
+    train_recipe(
+        "translator",
+        options,
+        lambda world: TranslatorTask(options, data, world),
+        lambda best: export_onnx(load_translator(best)),
+    )
 
 
 class TranslatorTask:
@@ -98,6 +85,7 @@ class TranslatorTask:
             options.supervision, data, options.cache, world.device, quiet=not world.is_main
         )
         self.fitted = self.dataset.fitted
+        self.settings = recipe_settings(options, data.digest, prior=self.fitted.sha256)
         modes, people = len(self.fitted.expression_deviation), len(self.fitted.identity)
         config = TranslatorConfig(people + len(EXPRESSIVE) + 2, modes, prior_sha256=self.fitted.sha256)
         self.model = Translator(config).to(world.device)
@@ -111,59 +99,54 @@ class TranslatorTask:
     def loss(self, step: int, world: World) -> dict[str, Tensor]:
         """Compute the terms of a step; every process draws the whole batch and computes its slice of it."""
         random = np.random.default_rng((self.options.loop.seed, step))
-        moments = [self.observe(self.dataset.draw_moment(random)) for _ in range(self.options.supervision.clips)]
+        moments = [self.dataset.draw_moment(random) for _ in range(self.options.supervision.clips)]
         return self._compute_terms(moments[world.slice(len(moments))])
 
-    def observe(self, moment: TrainingMoment) -> PersonMoment:
-        """Add what a moment's person is observed to show of the target emotion."""
+    def observe(self, moment: TrainingMoment) -> NDArray[np.float32] | None:
+        """Return the code of what a moment's person shows of the target emotion; None where no clip shows it."""
         name = EXPRESSIVE[moment.emotion]
-        clips = self._examples.get((moment.clip.person_name, name), [])
-        if not clips:
-            return PersonMoment(moment, None)
+        clips = self._examples.get((moment.clip.person_name, name))
+        if clips is None:
+            return None
         shown = np.mean([remove_apertures(item.person.mean_shape - item.person.neutral_shape) for item in clips], 0)
         offset = self.fitted.apply_emphasis({name: 1.0}, shown) - self.fitted.offset[moment.emotion]
-        return PersonMoment(moment, encode_offset(offset, self.fitted))
+        return encode_offset(offset, self.fitted)
 
-    def predict(self, moments: list[PersonMoment]) -> Tensor:
+    def predict(self, moments: list[TrainingMoment]) -> Tensor:
         """Predict the changes to the prior for the people of moments, [B, e, c + N_EXTRA_OUTPUTS]."""
-        features = np.array([person_features(item.moment.clip.person, self.fitted) for item in moments])
+        features = np.array([person_features(moment.clip.person, self.fitted) for moment in moments])
         changes: Tensor = self.model(torch.from_numpy(features).to(self.world.device))
         return changes
 
-    def generate(self, moments: list[PersonMoment], changes: Tensor, batch: ClipBatch) -> Tensor:
+    def generate(self, moments: list[TrainingMoment], changes: Tensor, batch: ClipBatch) -> Tensor:
         """Render the predicted emotions into the frames of a batch, [B, T, 3, 224, 224]."""
-        source = self.dataset.source_emotion([item.moment for item in moments])
+        source = stack_changes([moment.clip.shown for moment in moments], self.world.device)  # shown already
         expression = self._predict_expression(moments, changes).add(source, -1.0)
         displacement = expression[:, None].compute_displacement(batch.shapes, batch.closed_opening)
         return batch.render(displacement, expression.gain)
 
-    def _predict_expression(self, moments: list[PersonMoment], changes: Tensor) -> ExpressionChange:
+    def _predict_expression(self, moments: list[TrainingMoment], changes: Tensor) -> ExpressionChange:
         """What the target emotions [B] do to the faces, by the adapted prior."""
-        numbers = torch.tensor([item.moment.emotion for item in moments], device=changes.device)
+        numbers = torch.tensor([moment.emotion for moment in moments], device=changes.device)
         amounts = functional.one_hot(numbers, len(EXPRESSIVE)).float()
         return self.dataset.prior.adapt(split_outputs(changes.float())).blend_weights(amounts)
 
-    def _compute_terms(self, moments: list[PersonMoment]) -> dict[str, Tensor]:
+    def _compute_terms(self, moments: list[TrainingMoment]) -> dict[str, Tensor]:
         options = self.options
         changes = self.predict(moments)
-        answers = changes[torch.arange(len(moments)), [item.moment.emotion for item in moments]]
+        answers = changes[torch.arange(len(moments)), [moment.emotion for moment in moments]]
         terms = {
             "prior": _measure_deviation(answers),
             "lips": self._measure_lip_growth(answers),
-            "own": _compare_with_observed(answers, moments),
+            "own": _compare_with_observed(answers, [self.observe(moment) for moment in moments]),
         }
-        loss = (
-            options.prior_weight * terms["prior"]
-            + options.lip_weight * terms["lips"]
-            + options.own_weight * terms["own"]
-        )
+        loss = options.prior_weight * terms["prior"] + options.lip_weight * terms["lips"]
+        loss = loss + options.own_weight * terms["own"]
         if options.magnitude_weight:
             terms["magnitude"] = self.measure_growth(changes, moments)
             loss = loss + options.magnitude_weight * terms["magnitude"]
         if options.supervision.supervised:
-            supervised, more = self.dataset.supervise(
-                [item.moment for item in moments], lambda batch: self.generate(moments, changes, batch)
-            )
+            supervised, more = self.dataset.supervise(moments, lambda batch: self.generate(moments, changes, batch))
             loss, terms = loss + supervised, terms | more
         return {"loss": loss, **terms}
 
@@ -175,7 +158,7 @@ class TranslatorTask:
         thickness = torch.einsum("bc,cpk->bpk", answers[:, :-N_EXTRA_OUTPUTS], modes[:, outer] - modes[:, inner])
         return (10 * thickness).square().sum(2).mean()
 
-    def measure_growth(self, changes: Tensor, moments: list[PersonMoment]) -> Tensor:
+    def measure_growth(self, changes: Tensor, moments: list[TrainingMoment]) -> Tensor:
         """Measure by how much the predicted offsets are larger than the prior's.
 
         Args:
@@ -187,7 +170,7 @@ class TranslatorTask:
         """
         prior: Any = self.dataset.prior
         size = self._predict_expression(moments, changes).offset.square().sum((1, 2))
-        fitted = prior.offset[[item.moment.emotion for item in moments]].square().sum((1, 2))
+        fitted = prior.offset[[moment.emotion for moment in moments]].square().sum((1, 2))
         growth: Tensor = (size / fitted).log().clamp(min=0).mean()
         return growth
 
@@ -199,7 +182,7 @@ class TranslatorTask:
         for number in range(_VALIDATION_MOMENTS):
             clip = clips[number * len(clips) // _VALIDATION_MOMENTS]
             for emotion in range(len(EXPRESSIVE)):
-                terms = self._compute_terms([self.observe(self.dataset.make_moment(clip, emotion, random))])
+                terms = self._compute_terms([self.dataset.make_moment(clip, emotion, random)])
                 for name, value in terms.items():
                     measures[name].append(float(value))
         means = {name: float(np.mean(values)) for name, values in measures.items()}
@@ -216,11 +199,11 @@ def _measure_deviation(answers: Tensor) -> Tensor:
     return (answers / answers.new_tensor(clear)).square().sum(1).mean()
 
 
-def _compare_with_observed(answers: Tensor, moments: list[PersonMoment]) -> Tensor:
+def _compare_with_observed(answers: Tensor, observed: list[NDArray[np.float32] | None]) -> Tensor:
     """Distance to what people are observed to show, mean over the batch (0 for those who are not)."""
     total = answers.new_zeros(())
-    for answer, item in zip(answers, moments, strict=True):
-        if item.observed is not None:
-            observed = torch.from_numpy(item.observed).to(answer.device)
-            total = total + functional.smooth_l1_loss(answer[: len(observed)], observed) / len(moments)
+    for answer, code in zip(answers, observed, strict=True):
+        if code is not None:
+            target = torch.from_numpy(code).to(answer.device)
+            total = total + functional.smooth_l1_loss(answer[: len(target)], target) / len(observed)
     return total

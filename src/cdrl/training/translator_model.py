@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.manipulation.personalization import N_EXTRA_OUTPUTS, N_REGIONS
+from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.representations.checkpoints import load_into, load_model, parse_config
 
 ARCHITECTURE = "translator"

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,7 +27,7 @@ from cdrl.representations.checkpoints import load_into, read_tensors
 from cdrl.representations.emotion_losses import person_aware_entropy, sentence_contrast
 from cdrl.representations.encoders import images_to_tensor
 from cdrl.representations.pickles import convert_to_safetensors
-from cdrl.representations.text import MINILM, TextEncoder, embed
+from cdrl.representations.text import MINILM, embed
 from cdrl.representations.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
 from cdrl.training.augmentation import Augmentation, augment, resize
 from cdrl.training.distributed import World
@@ -42,9 +41,8 @@ from cdrl.training.faces import (
     summarize,
 )
 from cdrl.training.options import VlmOptions
-from cdrl.training.recipe import train_recipe
+from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
-from cdrl.training.settings import recipe_settings
 
 TOWER = "efficientnet-lite0.pth"
 _MAX_VALIDATION_FACES = 1400  # of a source
@@ -58,14 +56,7 @@ def train_vlm(options: VlmOptions) -> None:
         CdrlError: An option, the data or the folder of the run is wrong.
     """
     check_target(options.release.publish, options.release.overwrite)
-
-    def build(world: World) -> tuple[VlmTask, dict[str, Any]]:
-        console = Console(soft_wrap=True, quiet=not world.is_main)
-        with world.main_first():
-            faces, digest = load_faces(options.faces, console)
-        return VlmTask(options, faces, world), recipe_settings(options, digest)
-
-    train_recipe("vlm", options, build)
+    train_recipe("vlm", options, lambda world: VlmTask(options, world))
 
 
 class FaceSentences:
@@ -104,17 +95,19 @@ class VlmTask:
 
     rate_factors: Mapping[str, float] = {"project.": 3.0}
 
-    def __init__(self, options: VlmOptions, faces: FaceDataset, world: World, text: TextEncoder | None = None) -> None:
-        """Build the model and embed the sentences.
+    def __init__(self, options: VlmOptions, world: World) -> None:
+        """Load the faces, build the model and embed the sentences.
 
         Raises:
             UsageError: No face to validate on is labeled.
         """
-        self.options, self.world = options, world
+        with world.main_first():
+            faces, digest = load_faces(options.faces, world.console)
+        self.options, self.world, self.settings = options, world, recipe_settings(options, digest)
         self.train, self.validation = faces.of("train"), faces.of("validation")
         if not self.validation.labeled.any():
             raise UsageError("no labeled face of the people to validate on: see the split of people, or add --fer")
-        self.model = FaceLanguageModel(VlmConfig(options.side), text)
+        self.model = FaceLanguageModel(VlmConfig(options.side))
         if options.pretrained:
             path = convert_to_safetensors(TOWER)
             tensors = {name: value for name, value in read_tensors(path)[0].items() if not name.startswith("_fc.")}
