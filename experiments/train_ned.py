@@ -27,7 +27,7 @@ from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.training.distributed import World
 from cdrl.training.loop import fit, open_run
 from cdrl.training.options import LoopOptions, SupervisionOptions
-from cdrl.training.settings import recipe_settings
+from cdrl.training.recipe import recipe_settings
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
 from cdrl.training.training_clips import FrontalClip
 from experiments.commands import run_command
@@ -65,7 +65,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Train, and write checkpoints and the log into the run's folder."""
-    data = PreparedDataset.open(options.data)
+    data = PreparedDataset.open(options.data, options.split)
     with open_run(options.loop, PROGRAM) as world:
         task = NedTask(options, data, world)
         fit(task, options.loop, world, recipe_settings(options, data.digest, prior=task.dataset.fitted.sha256))
