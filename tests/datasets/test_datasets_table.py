@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from cdrl.cli.main import main
 from cdrl.datasets.clip import ClipTable
-from cdrl.datasets.splits import assign_split, list_people
+from cdrl.datasets.splits import load_split
 from cdrl.datasets.table import probe_clips, read_dataset
 from cdrl.errors import InputError, InputNotFoundError, UsageError
 
@@ -218,12 +220,53 @@ def test_check_names_broken_clips_and_says_so_in_its_exit_code(tmp_path, sample,
     assert total == "broken or missing: 1 clip"
 
 
-def test_people_keep_their_split(sample):
-    assert assign_split("M003", "mead") == assign_split("1001", "crema_d") == "test"
-    assert assign_split("W009", "mead") == assign_split("demo1_video", "wild") == "validation"
-    assert assign_split("W023", "mead") == "train"
-    splits = [assign_split(f"S{number:04d}", "synthetic") for number in range(1, 61)]
-    assert abs(splits.count("train") - 42) <= 1 and abs(splits.count("test") - 9) <= 1
-    assert assign_split("somebody", "synthetic") == assign_split("somebody", "synthetic")
-    clips = read_dataset(sample.parent).clips
-    assert list_people(clips) == list_people(clips, "test") == ("crema_d/1001",)
+def test_people_keep_their_split():
+    shipped = load_split("shipped")
+    assert shipped.assign("M003", "mead") == shipped.assign("1001", "crema_d") == "test"
+    assert shipped.assign("W009", "mead") == shipped.assign("demo1_video", "wild") == "validation"
+    assert shipped.assign("W023", "mead") == "train"
+    paper = load_split("mead")
+    assert [paper.assign(f"{actor}", "mead") for actor in ("M012", "W029", "M005")] == ["test", "test", "train"]
+    synthetic = [shipped.assign(f"S{number:04d}", "synthetic") for number in range(1, 61)]
+    assert abs(synthetic.count("train") - 42) <= 1 and abs(synthetic.count("test") - 9) <= 1
+
+
+def test_any_data_set_gets_a_split_of_its_own():
+    ravdess = [("ravdess", f"Actor_{number:02d}") for number in range(1, 25)]
+    split = load_split("auto", [*ravdess, ("synthetic", "S0001")])
+    assert split == load_split("seeded", ravdess) != load_split("seeded:1", ravdess)
+    parts = Counter(split.assign(actor, dataset) for dataset, actor in ravdess)
+    assert parts == {"train": 16, "validation": 4, "test": 4}
+    # The people whom this project reports on stay there, and a name keeps its place in every data set.
+    crema = [("crema_d", str(number)) for number in range(1001, 1092)]
+    assert load_split("auto", crema).assign("1001") == "test"
+    both = load_split("seeded", [*ravdess, *(("copy", actor) for _, actor in ravdess)])
+    assert all(both.assign(actor, "copy") == split.assign(actor, "ravdess") for _, actor in ravdess)
+    assert len({load_split("seeded", crema[:3]).assign(actor) for _, actor in crema[:3]}) == 3
+    # With people for all three parts, the shipped split stays.
+    assert load_split("auto", [("mead", "M003"), ("mead", "W009"), *ravdess]) == load_split("shipped")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        ('{"test": ["anna"], "validation": ["ben"]}', None, ""),
+        ('{"test": ["ana"]}', UsageError, "did you mean anna"),
+        ('{"test": ["anna"], "validation": ["anna"]}', InputError, "anna stands in test and in validation"),
+        ('{"tests": ["anna"]}', InputError, "no split"),
+        ('{"test": "anna"}', InputError, "no list of names"),
+        ("[", InputError, "no JSON"),
+        (None, UsageError, "no such file; or choose auto"),
+    ],
+)
+def test_a_split_of_ones_own(tmp_path, content, kind, message):
+    path = tmp_path / "split.json"
+    if content is not None:
+        path.write_text(content)
+    people = [("own", name) for name in ("anna", "ben", "carl")]
+    if kind is None:
+        split = load_split(str(path), people)
+        assert [split.assign(name, "own") for _, name in people] == ["test", "validation", "train"]
+    else:
+        with pytest.raises(kind, match=message):
+            load_split(str(path), people)

@@ -25,6 +25,9 @@ class Options:
     """The data set's folder."""
     layout: Literal["auto", "plain", "mead", "ravdess", "crema-d"] = "auto"
     """plain is a clips.csv with the columns path, actor and emotion."""
+    split: str = "auto"
+    """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file with the lists of names test
+    and validation."""
     probe: FlagCreatePairsOff[bool] = False
     """Open every clip and decode its first frame, too."""
 
@@ -35,7 +38,7 @@ def run(options: Options) -> int:
     from rich.progress import track
     from rich.table import Table as Grid
 
-    from cdrl.datasets.splits import SPLITS, assign_split, list_people
+    from cdrl.datasets.splits import SPLITS, load_split
     from cdrl.datasets.table import probe_clips, read_dataset
     from cdrl.media.decoding import pluralize
 
@@ -45,9 +48,10 @@ def run(options: Options) -> int:
         shown = Console(stderr=True)
         table = probe_clips(table, lambda clips: track(clips, "opening", console=shown, transient=True))
     grid = Grid("", *SPLITS, "all", title=f"{options.folder} ({table.layout})", title_justify="left")
-    by_split = [[clip for clip in table.clips if assign_split(clip.actor, clip.dataset) == name] for name in SPLITS]
+    people = load_split(options.split, {(clip.dataset, clip.actor) for clip in table.clips})
+    by_split = [[clip for clip in table.clips if people.assign(clip.actor, clip.dataset) == name] for name in SPLITS]
     columns = [*by_split, list(table.clips)]
-    grid.add_row("people", *(str(len(list_people(clips))) for clips in columns))
+    grid.add_row("people", *(str(len({clip.actor for clip in clips})) for clips in columns))
     grid.add_row("clips", *(str(len(clips)) for clips in columns), end_section=True)
     for emotion in (*EMOTIONS, ""):
         counts = (sum(clip.emotion == emotion for clip in clips) for clips in columns)

@@ -34,6 +34,8 @@ class Options:
     """A content checkpoint; the one that ships where none is given."""
     emotion: Annotated[Path | None, arg(metavar="FILE")] = None
     """An emotion checkpoint; the one that ships where none is given."""
+    split: str = "auto"
+    """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
     only: Literal["both", "content", "emotion"] = "both"
     """Measure one of the two alone."""
     fer: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -58,7 +60,7 @@ def run(options: Options) -> int:
     from cdrl.evaluation.representation.emotion import read_fer_test
     from cdrl.evaluation.representation.report import ReportSettings, build_report
 
-    prepared = PreparedDataset.open(options.data)
+    prepared = PreparedDataset.open(options.data, options.split)
     fer = read_fer_test(options.fer) if options.fer else None
     settings = ReportSettings(options.frames, options.moments, seed=options.seed)
     console = Console()

@@ -23,6 +23,8 @@ class Options:
 
     data: Annotated[tuple[Path, ...], arg(metavar="PREPARED...")]
     """Folders that `cdrl data prepare` made; real and synthetic ones together."""
+    split: str = "auto"
+    """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """File for all numbers."""
     sync: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
@@ -41,7 +43,7 @@ def run(options: Options) -> int:
     from cdrl.representations.lip_sync import load_lip_sync
 
     network = load_lip_sync(options.sync)
-    prepared = PreparedDataset.open(options.data)
+    prepared = PreparedDataset.open(options.data, options.split)
     if prepared.speech != network.config.speech:
         raise UsageError(
             f"the data holds speech features {prepared.speech!r} and the network was trained on "

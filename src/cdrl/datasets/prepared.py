@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cdrl.datasets.clip import LABELS
 from cdrl.datasets.shards import ClipEntry, ShardManifest, list_members, read_manifest, read_metadata
-from cdrl.datasets.splits import SYNTHETIC, Split, assign_split
+from cdrl.datasets.splits import SYNTHETIC, PeopleSplit, Split, load_split
 from cdrl.errors import InputError, UsageError
 
 SIZE = 224
@@ -67,6 +67,8 @@ class PreparedClip:
     def __init__(self, shard: Path, entry: ClipEntry) -> None:
         self._shard = shard
         self._entry = entry
+        self.people = PeopleSplit()
+        """Who is in which split; set by the data set that the clip is part of."""
 
     def __repr__(self) -> str:
         return f"PreparedClip({self._entry.id!r}, {self.count} frames)"
@@ -77,13 +79,18 @@ class PreparedClip:
         return self._entry.frames
 
     @cached_property
-    def metadata(self) -> ClipMetadata:
-        """Who is seen, saying what, with which emotion."""
+    def labels(self) -> dict[str, Any]:
+        """The fields `cdrl.datasets.clip.LABELS` of the clip."""
         with self._open() as file:
             raw = read_metadata(file, self._entry.id, self._entry.offset, self._entry.bytes)["clip"]
-            labels = {name: raw[name] for name in LABELS}
-            split = assign_split(raw["actor"], raw["dataset"])
-        return ClipMetadata(self._entry.id, **labels, synthetic=raw["dataset"] == SYNTHETIC, split=split)
+            return {name: raw[name] for name in LABELS}
+
+    @cached_property
+    def metadata(self) -> ClipMetadata:
+        """Who is seen, saying what, with which emotion."""
+        actor, dataset = self.labels["actor"], self.labels["dataset"]
+        split = self.people.assign(actor, dataset)
+        return ClipMetadata(self._entry.id, **self.labels, synthetic=dataset == SYNTHETIC, split=split)
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
@@ -193,9 +200,11 @@ class PreparedDataset:
     """SHA-256 that changes with any byte of the clips."""
     speech: str
     """Name of the speech encoder whose features the clips have."""
+    people: PeopleSplit
+    """Who is in which split."""
 
     @classmethod
-    def open(cls, folders: Sequence[Path]) -> PreparedDataset:
+    def open(cls, folders: Sequence[Path], split: str = "auto") -> PreparedDataset:
         """Open prepared folders.
 
         The size of every shard is compared with the manifest, and its SHA-256 too unless the folder is larger than
@@ -203,6 +212,7 @@ class PreparedDataset:
 
         Args:
             folders: Folders that `cdrl data prepare` made.
+            split: The split by person, as `cdrl.datasets.splits.load_split` takes it.
 
         Returns:
             Their clips, in the order of the folders' manifests.
@@ -210,7 +220,8 @@ class PreparedDataset:
         Raises:
             InputNotFoundError: A folder has no manifest.
             InputError: A shard is missing, cut or changed; a folder holds no clip or is not finished.
-            UsageError: No folder is given, or they were prepared with different speech encoders.
+            UsageError: No folder is given, they were prepared with different speech encoders, or there is no such
+                split.
         """
         manifests = {folder: _verify_folder(folder) for folder in dict.fromkeys(map(Path, folders))}
         if not manifests:
@@ -221,7 +232,10 @@ class PreparedDataset:
             raise UsageError(f"the folders hold different speech features ({named}): prepare them with one --speech")
         clips = tuple(PreparedClip(f / e.shard, e) for f, manifest in manifests.items() for e in manifest.clips)
         digests = sorted(hashlib.sha256(manifest.to_json().encode()).hexdigest() for manifest in manifests.values())
-        return cls(clips, hashlib.sha256("".join(digests).encode()).hexdigest(), next(iter(encoders)))
+        people = load_split(split, {(clip.labels["dataset"], clip.labels["actor"]) for clip in clips})
+        for clip in clips:
+            clip.people = people
+        return cls(clips, hashlib.sha256("".join(digests).encode()).hexdigest(), next(iter(encoders)), people)
 
     def select(self, split: Split, synthetic: bool | None = None) -> tuple[PreparedClip, ...]:
         """Select the clips of a split.

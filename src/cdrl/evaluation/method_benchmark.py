@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cdrl.datasets.splits import load_held_out_people
+from cdrl.datasets.splits import load_split
 from cdrl.errors import UsageError
 from cdrl.evaluation.benchmark import BenchmarkRun
 from cdrl.evaluation.benchmark_config import TableConfig
@@ -146,7 +146,7 @@ def parse_folders(flag: str, texts: Sequence[str]) -> Iterator[tuple[str, Path]]
 
 
 def _list_tasks(config: TableConfig, clips: Sequence[ClipRecord], folder: Path) -> Iterator[BenchmarkTask]:
-    people = load_held_out_people()
+    people = load_split("shipped")
     chosen = people.test if config.set == "report" else people.validation
     shown: set[tuple[str, str]] = set()
     for video in read_comparison_videos(config.data):
