@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
 from cdrl.files import atomic_write, loads_untrusted, small_bytes, small_text
 from cdrl.media import Limits, VideoInfo, read
-from cdrl.pipeline.job import EditJob
+from cdrl.pipeline.job import EditJob, ProgressCallback
 
 # fmt: off
 ARKIT = (
@@ -62,8 +61,6 @@ _TIMECODE = re.compile(r"(\d{2,9}):([0-5]\d):([0-5]\d):([0-5]\d)(?:\.(\d{3}))?")
 _FRACTION = re.compile(r"-?\d{1,30}(?:/\d{1,30})?")
 _MAX_BYTES = 1 << 29  # of a performance; one of an hour has some fifty million
 _JSON_FORMAT = "cdrl performance 2"  # 1 had head and eyes turn the other way
-
-ProgressCallback = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -142,16 +139,10 @@ def clip_rate(info: VideoInfo) -> Fraction:
     return next((standard for standard in meant if abs(rate / standard - 1) < Fraction(1, 10_000)), rate)
 
 
-@cache
-def _sources() -> tuple[int | None, ...]:
-    """For each of `ARKIT`, its place in `BLENDSHAPES`; None for the tongue, which the bundle does not tell."""
-    places = {name.lower(): place for place, name in enumerate(BLENDSHAPES)}
-    return tuple(places.get(name.lower()) for name in ARKIT)
-
-
 def arkit(blendshapes: Floats) -> Floats:
-    """The bundle's coefficients [52] in the order of `ARKIT`; `TongueOut` is 0."""
-    return np.array([0.0 if place is None else blendshapes[place] for place in _sources()], np.float32)
+    """The bundle's coefficients [52] in the order of `ARKIT`; `TongueOut`, which the bundle does not tell, is 0."""
+    known = {name.lower(): value for name, value in zip(BLENDSHAPES, blendshapes, strict=True)}
+    return np.array([known.get(name.lower(), 0.0) for name in ARKIT], np.float32)
 
 
 def head_and_eyes(points: Floats, coefficients: Floats) -> Floats:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Generic, Protocol, TypeVar
@@ -87,7 +87,7 @@ class ProcessExecutor:
         waiting = deque(indices)
         if not waiting:
             return
-        with _team(function, min(size, len(waiting)), self.stall_limit) as team:
+        with _Team(function, min(size, len(waiting)), self.stall_limit) as team:
             while waiting or team.busy:
                 for index, error in team.assign(waiting, items):
                     yield Outcome(index, None, error)
@@ -111,11 +111,11 @@ class _Worker:
         self.stalled = False
         self._changing = threading.Lock()
         self._progress = context.RawValue("d", 0.0)
-        self._process = context.Process(
+        self.process = context.Process(
             target=serve, args=(theirs, stop, self._progress, pickle.dumps(function)), daemon=True
         )
         try:
-            self._process.start()
+            self.process.start()
         except OSError as error:
             raise OutputError(f"no process can be started ({error.strerror}): give fewer workers") from error
         finally:
@@ -144,7 +144,7 @@ class _Worker:
         with self._changing:
             if self.index >= 0 and time.monotonic() - self._progress.value > limit:
                 self.stalled = True
-                self._process.kill()
+                self.process.kill()
 
     def tell_to_stop(self) -> None:
         """Interrupt what is at work; an idle process ends."""
@@ -153,15 +153,11 @@ class _Worker:
         self._stop.close()
         self.connection.close()
 
-    def join(self, deadline: float) -> None:
-        """Wait for the process to end, until that time of `time.monotonic`."""
-        self._process.join(max(0.0, deadline - time.monotonic()))
-
     def kill(self) -> None:
         """End the process, at once, and leave nothing of it."""
-        self._process.kill()
-        self._process.join()
-        self._process.close()
+        self.process.kill()
+        self.process.join()
+        self.process.close()
         self.connection.close()
         self._stop.close()
 
@@ -172,6 +168,28 @@ class _Team:
     def __init__(self, function: Callable[[Any], Any], size: int, stall_limit: float | None) -> None:
         self._function, self._size, self._stall_limit = function, size, stall_limit
         self.workers: list[_Worker] = []
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="stall watcher", daemon=True)
+
+    def __enter__(self) -> _Team:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Interrupt and end all workers."""
+        try:
+            for worker in self.workers:
+                worker.tell_to_stop()
+            deadline = time.monotonic() + UNWINDING + 1
+            for worker in self.workers:
+                worker.process.join(max(0.0, deadline - time.monotonic()))
+        finally:
+            try:
+                for worker in self.workers:
+                    worker.kill()
+            finally:
+                self._over.set()
+                self._watcher.join()
 
     @property
     def busy(self) -> bool:
@@ -216,25 +234,13 @@ class _Team:
             return None, describe_unexpected(failure)
         return result, error
 
-    def watch(self, over: threading.Event) -> None:
-        """Until it is over, end workers that hang."""
+    def _watch(self) -> None:
+        """Until the run is over, end workers that hang."""
         limit = self._stall_limit
-        while limit is not None and not over.wait(min(_WATCH_EVERY, limit / 4)):
+        while limit is not None and not self._over.wait(min(_WATCH_EVERY, limit / 4)):
             for worker in list(self.workers):
                 with suppress(ValueError):  # it was closed meanwhile
                     worker.end_if_stalled(limit)
-
-    def stop(self) -> None:
-        """Interrupt and end all workers."""
-        try:
-            for worker in self.workers:
-                worker.tell_to_stop()
-            deadline = time.monotonic() + UNWINDING + 1
-            for worker in self.workers:
-                worker.join(deadline)
-        finally:
-            for worker in self.workers:
-                worker.kill()
 
     def _find_idle(self) -> _Worker:
         for worker in self.workers:
@@ -246,18 +252,3 @@ class _Team:
     def _remove(self, worker: _Worker) -> None:
         self.workers.remove(worker)
         worker.kill()
-
-
-@contextmanager
-def _team(function: Callable[[Any], Any], size: int, stall_limit: float | None) -> Iterator[_Team]:
-    team, over = _Team(function, size, stall_limit), threading.Event()
-    watcher = threading.Thread(target=team.watch, args=(over,), name="stall watcher", daemon=True)
-    watcher.start()
-    try:
-        yield team
-    finally:
-        try:
-            team.stop()
-        finally:
-            over.set()
-            watcher.join()

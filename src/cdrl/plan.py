@@ -244,11 +244,9 @@ def _parse_segment(text: str, extra: tuple[str, ...]) -> Segment:
     blend = match["blend"]
     if REFERENCE in blend.lower() and not extra:
         raise UsageError(f"the segment {text!r} shows a reference but none is given: add --reference PATH")
-    codes = (_timecode(start), _timecode(end))
-    amounts = parse_blend(blend, extra)
-    return _checked_order(
-        Segment(_provisional(start), None if end is None else _provisional(end), amounts, text, codes)
-    )
+    begin, begin_code = _provisional(start)
+    until, until_code = (None, None) if end is None else _provisional(end)
+    return _checked_order(Segment(begin, until, parse_blend(blend, extra), text, (begin_code, until_code)))
 
 
 def _checked_order(segment: Segment) -> Segment:
@@ -265,13 +263,9 @@ def _counting(timecode: Timecode | None) -> str:
     return "seconds" if timecode is None else "drop-frame" if timecode.drop_frame else "frames"
 
 
-def _timecode(time: Fraction | Timecode | None) -> Timecode | None:
-    return time if isinstance(time, Timecode) else None
-
-
-def _provisional(time: Fraction | Timecode) -> Fraction:
-    """Seconds, or what stands for a timecode before the rate is known."""
-    return time.seconds + Fraction(time.frames, 1000) if isinstance(time, Timecode) else time
+def _provisional(time: Fraction | Timecode) -> tuple[Fraction, Timecode | None]:
+    """Seconds, or what stands for a timecode before the rate is known, and that timecode."""
+    return (time.seconds + Fraction(time.frames, 1000), time) if isinstance(time, Timecode) else (time, None)
 
 
 def _segment_at_rate(segment: Segment, rate: Fraction | None) -> Segment:
@@ -291,8 +285,7 @@ def _scaled(segment: Segment, intensity: float) -> Segment:
         )
     # Rounding must not lift the promised bound.
     shrink = min(1.0, MAX_INTENSITY / total) if total > 0 else 1.0
-    amounts = {name: amount * shrink for name, amount in amounts.items()}
-    return replace(segment, amounts=amounts)
+    return replace(segment, amounts={name: amount * shrink for name, amount in amounts.items()})
 
 
 def _shared_fade(first: Segment, second: Segment) -> tuple[Fraction, Fraction]:
@@ -316,3 +309,49 @@ def smoothstep(time: Fraction | float, begin: Fraction, end: Fraction) -> float:
     if math.isnan(x) or x <= 0:
         return 0.0
     return 1.0 if x >= 1 else x * x * (3 - 2 * x)
+
+
+@dataclass
+class EditedSpan:
+    """A segment of a plan and what became of it."""
+
+    segment: Segment
+    total: int = 0
+    """Frames of the clip that lie in the segment."""
+    edited: int = 0
+    """Of these, frames with at least one changed sample."""
+    start: Fraction = Fraction(0)
+    """Time of the first changed frame, in seconds from the clip's first frame."""
+    end: Fraction = Fraction(0)
+    """When the last changed frame ends, in the same seconds."""
+
+
+class EditTally:
+    """Counts the frames that an edit changes, segment by segment."""
+
+    def __init__(self, plan: EditPlan) -> None:
+        self._plan = plan
+        self.spans = [EditedSpan(segment) for segment in plan.segments]
+        self.total = 0
+        """Frames of the clip."""
+        self.end = Fraction(0)
+        """When the last frame so far ends, in seconds from the clip's first frame."""
+
+    @property
+    def edited(self) -> int:
+        """Changed frames; each lies in one segment."""
+        return sum(span.edited for span in self.spans)
+
+    def add(self, start: Fraction, end: Fraction, changed: bool) -> None:
+        """Count a frame that is shown from `start` to `end`, seconds from the clip's first frame."""
+        self.total += 1
+        self.end = end
+        index = self._plan.segment_at(start)
+        if index is None:
+            return
+        span = self.spans[index]
+        span.total += 1
+        if changed:
+            span.start = span.start if span.edited else start
+            span.end = end
+            span.edited += 1

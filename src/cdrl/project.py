@@ -45,7 +45,7 @@ def read_project(path: str | Path, within: Path | None = None) -> EditRequest:
     try:
         content = json.loads(text, object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no project: {_first_line(error)}; write one with --save-project") from None
+        raise InputError(f"{path} is no project: {error}; write one with --save-project") from None
     try:
         return request_from_json(content, path.parent, within)
     except CdrlError as error:
@@ -187,7 +187,3 @@ def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number in JSON")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

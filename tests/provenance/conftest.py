@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from cdrl.media import EncoderOptions, Writer, probe, read
-from cdrl.plan import EditPlan
+from cdrl.plan import EditPlan, EditTally
 from cdrl.provenance import ModelFile, ProvenanceFinalizer
-from cdrl.tally import EditTally
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "media"))  # clips are made as the media tests make them
 

@@ -13,11 +13,10 @@ from cdrl.errors import FaceError, UsageError
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.expression_change import ExpressionChange
-from cdrl.manipulation.manipulator import Manipulator
+from cdrl.manipulation.manipulator import Manipulator, reference_expression
 from cdrl.manipulation.person import OBSERVED_SECONDS, SPEAKING_NEUTRAL_NOTE, Person, estimate_people, is_speaking
 from cdrl.manipulation.personalization import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.prior import EmotionPrior, EnrollmentExample
-from cdrl.manipulation.manipulator import reference_expression
 from cdrl.media import Limits, VideoInfo, probe, read
 from cdrl.pipeline.job import EditJob
 from cdrl.plan import EditPlan

@@ -18,10 +18,9 @@ from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, VideoInfo, Wr
 from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.pipeline.report import ESTIMATED, Report, check_result, lip_opening
 from cdrl.pipeline.stages import EditedFrame, EditStages, TrackedFrame
-from cdrl.plan import EditPlan
+from cdrl.plan import EditPlan, EditTally
 from cdrl.provenance import Credentials, ModelFile, ProvenanceFinalizer, remove_sidecar
 from cdrl.request import EditRequest
-from cdrl.tally import EditTally
 
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the number of frames done, and of all frames where that is known."""

@@ -15,8 +15,7 @@ from cdrl.errors import FaceError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.selection import explain_no_face
 from cdrl.media import Frame
-from cdrl.plan import EditPlan
-from cdrl.tally import EditedSpan, EditTally
+from cdrl.plan import EditedSpan, EditPlan, EditTally
 
 Item = TypeVar("Item")
 

@@ -13,7 +13,7 @@ from cdrl.errors import InputError, OutputError
 from cdrl.files import file_sha256, sidecar_path
 from cdrl.media import VideoInfo
 from cdrl.media.encoding import container_of
-from cdrl.plan import EditPlan
+from cdrl.plan import EditPlan, EditTally
 from cdrl.provenance import xmp
 from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, HeldLabels, labels_for, parse_labels
 from cdrl.provenance.record import (
@@ -26,7 +26,6 @@ from cdrl.provenance.record import (
     encode_sidecar,
 )
 from cdrl.provenance.signing import Credentials, Signing
-from cdrl.tally import EditTally
 
 # Bytes by which a description and a record may grow once frames are counted: their numbers get more digits.
 _GROWTH, _GROWTH_PER_SEGMENT = 30, 50

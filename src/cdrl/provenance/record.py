@@ -16,8 +16,7 @@ from typing import Any
 from cdrl import assets
 from cdrl.errors import CdrlError, ProvenanceError
 from cdrl.files import file_sha256, loads_untrusted, small_text
-from cdrl.plan import REGIONS, EditPlan
-from cdrl.tally import EditTally
+from cdrl.plan import REGIONS, EditPlan, EditTally
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's term for a recording of which a part was made by a trained model."""
