@@ -30,7 +30,7 @@ def address(service):
     pytest.importorskip("gradio", reason="the extra app is not installed")
     from cdrl.app.serving import serve
 
-    with serve(service, "127.0.0.1", 0, 1) as where:
+    with serve(service, "127.0.0.1", 0) as where:
         yield where
 
 

@@ -77,7 +77,7 @@ def test_an_edit_that_is_cancelled_while_it_waits_does_not_begin(service, sessio
 
 
 def test_those_who_wait_are_edited_in_the_order_in_which_they_came():
-    from cdrl.app.turns import Turns
+    from cdrl.app.service import Turns
 
     turns = Turns(1)
     with turns.stand_in_line() as first:

@@ -117,15 +117,13 @@ def _percent(part: float, whole: float) -> str:
 
 def progress(done: int, total: int | None) -> str:
     """A bar, and in words how far an edit is."""
+    place, said = "", f"{done} frames"
     if not done:
-        return '<div class="cdrl-progress" role="status"><progress></progress><span>Looking at the face …</span></div>'
-    if total is None:
-        return f'<div class="cdrl-progress" role="status"><progress></progress><span>{done} frames</span></div>'
-    share = min(done, total)
-    return (
-        f'<div class="cdrl-progress" role="status"><progress max="{total}" value="{share}"></progress>'
-        f"<span>{share} of {total} frames</span></div>"
-    )
+        said = "Looking at the face …"
+    elif total is not None:
+        share = min(done, total)
+        place, said = f' max="{total}" value="{share}"', f"{share} of {total} frames"
+    return f'<div class="cdrl-progress" role="status"><progress{place}></progress><span>{said}</span></div>'
 
 
 def sentence(text: str, alarm: bool = False) -> str:

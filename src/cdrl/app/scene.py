@@ -47,7 +47,7 @@ class Scene:
     moments: list[Moment]
     faces: list[NDArray[np.uint8]]
     """Pictures [n, n, 3] of the faces in the first moment, from the left."""
-    _tracked: dict[int, EditedFrame] = field(default_factory=dict)
+    _tracks: dict[int, Track | None] = field(default_factory=dict)
 
     @classmethod
     def look(
@@ -65,34 +65,28 @@ class Scene:
         first = next((moment for moment in seen if _track(moment, detector, face)), None)
         if first is None:
             first = _look_on(path, detector, face, limits, wanted)
-        faces = [_portrait(first.frame, region) for region in _across(detector.detect_faces(first.frame))]
+        regions = sorted(detector.detect_faces(first.frame), key=lambda region: region.x)
+        faces = [_portrait(first.frame, region) for region in regions]
         return cls(face, detector, people, first, [first], faces)
-
-    def track(self, moment: Moment) -> EditedFrame:
-        """The moment as it is, with its face, looked for once."""
-        key = moment.frame.index
-        if key not in self._tracked:
-            track = _track(moment, self.detector, self.face)
-            self._tracked[key] = EditedFrame(moment.frame, moment.frame, track, NO_FACE if track is None else None)
-        return self._tracked[key]
 
     def add(self, moments: Iterable[Moment]) -> None:
         """Further moments to preview."""
         known = {moment.frame.index: moment for moment in (*moments, self.first)}
         self.moments = [known[index] for index in sorted(known)]
 
-    def nearest(self, time: float) -> Moment:
-        """The moment kept that is nearest to `time`, in seconds."""
-        return min(self.moments, key=lambda moment: abs(float(moment.frame.time) - time))
-
     def preview(self, time: float | None, plan: EditPlan, manipulator: Manipulator) -> EditedFrame:
         """The kept moment nearest to `time` (None: the first that shows the face) as the whole clip's edit shows it."""
-        moment = self.first if time is None else self.nearest(time)
-        found = self.track(moment)
-        if found.track is None:
-            return found
-        weights, person = plan.weights(moment.frame.time), self.people.get(moment.shot)
-        return FrameEditor(manipulator).edit(TrackedFrame(moment.frame, found.track, weights, person))
+        moment = self.first
+        if time is not None:
+            moment = min(self.moments, key=lambda kept: abs(float(kept.frame.time) - time))
+        frame = moment.frame
+        if frame.index not in self._tracks:  # the face is looked for once
+            self._tracks[frame.index] = _track(moment, self.detector, self.face)
+        track = self._tracks[frame.index]
+        if track is None:
+            return EditedFrame(frame, frame, None, NO_FACE)
+        tracked = TrackedFrame(frame, track, plan.weights(frame.time), self.people.get(moment.shot))
+        return FrameEditor(manipulator).edit(tracked)
 
 
 def _track(moment: Moment, detector: BundleDetector, face: str) -> Track | None:
@@ -128,10 +122,6 @@ def _first_of(frames: Iterable[Frame], tracker: FaceTracker, seen: list[Moment])
         if frame.time >= due:  # after the tracker has looked at it, so that it knows the shot
             due = frame.time + _EVERY
             seen.append(Moment(frame, tracker.shot))
-
-
-def _across(regions: list[Region]) -> list[Region]:
-    return sorted(regions, key=lambda region: region.x)
 
 
 def _portrait(frame: Frame, region: Region) -> NDArray[np.uint8]:

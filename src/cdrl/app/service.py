@@ -9,14 +9,14 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cdrl.app.scene import Scene
 from cdrl.app.sessions import Session, in_use
 from cdrl.app.timeline import look_through, plays_in_browsers
-from cdrl.app.turns import Turns
 from cdrl.errors import InputError, InterruptedByUser, UsageError
 from cdrl.files import atomic_write
 from cdrl.manipulation.manipulator import Manipulator
@@ -66,6 +66,31 @@ class EditProgress:
 
     done: int
     total: int | None
+
+
+class Turns:
+    """Who edits now, and who waits: `limit` edits run at the same time, first come, first served."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._line: list[object] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def stand_in_line(self) -> Iterator[Callable[[], bool]]:
+        """A place at the end of the line until the block ends; what it gives says whether its turn has come."""
+        place = object()
+        with self._lock:
+            self._line.append(place)
+        try:
+            yield lambda: self._has_come(place)
+        finally:
+            with self._lock:
+                self._line.remove(place)
+
+    def _has_come(self, place: object) -> bool:
+        with self._lock:
+            return self._line.index(place) < self.limit
 
 
 class EditService:

@@ -11,7 +11,6 @@ from typing import Any
 
 from cdrl.app.service import EditService
 from cdrl.app.sessions import Sessions
-from cdrl.app.turns import Turns
 from cdrl.errors import OutputError, UsageError
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -24,28 +23,23 @@ _HEARTBEAT = re.compile(r"/gradio_api/heartbeat/(\w+)")
 _WAITING = 32  # calls in the queue; more are told to come back
 
 
-def environment(folder: Path) -> None:
-    """Settings that Gradio reads when it is imported and when a page is made."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["HF_HUB_OFFLINE"] = "1"
-
-
 @contextmanager
-def serve(service: EditService, host: str, port: int, edits: int) -> Iterator[str]:
+def serve(service: EditService, host: str, port: int) -> Iterator[str]:
     """Serves the app until the block ends; gives its address. Port 0 takes a free one.
 
     Raises UsageError where the extra is not installed, OutputError where the port is taken.
     """
     sessions = Sessions()
     try:
-        environment(sessions.root)
+        # Gradio reads these when it is imported and when a page is made.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["GRADIO_TEMP_DIR"] = str(sessions.root)
+        os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_OFFLINE"] = "1"
         try:
             import gradio  # noqa: F401, PLC0415 - it reads the environment when it is imported
         except ImportError as error:
             raise UsageError(f"cdrl app needs Gradio ({error.name} is missing): pip install 'cdrl[app]'") from None
-        blocks = _build(service, sessions, edits)
+        blocks = _build(service, sessions)
         try:
             yield _launch(blocks, service, sessions, host, port)
         finally:
@@ -54,14 +48,13 @@ def serve(service: EditService, host: str, port: int, edits: int) -> Iterator[st
         sessions.close_all()
 
 
-def _build(service: EditService, sessions: Sessions, edits: int) -> Any:
+def _build(service: EditService, sessions: Sessions) -> Any:
     """The page with its events."""
     from cdrl.app.api import Api  # noqa: PLC0415
     from cdrl.app.events import Events  # noqa: PLC0415
     from cdrl.app.page import layout  # noqa: PLC0415
 
     with layout(service.limits) as (blocks, page):
-        service.turns = Turns(edits)
         Api(service, sessions).connect()  # first, so that its endpoints get the plain names
         events = Events(page, service, sessions)
         events.connect()

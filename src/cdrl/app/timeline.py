@@ -54,8 +54,7 @@ def look_through(
 
     `wanted` is asked at each frame; once it says no, the look ends early and no copy is left. Raises as `read` does.
     """
-    size = sum(plane_bytes(info))
-    count = int(np.clip(_KEPT_BYTES // max(size, 1), 1, MOMENTS))
+    count = int(np.clip(_KEPT_BYTES // max(frame_bytes(info), 1), 1, MOMENTS))
     tracker, keep = FaceTracker(BundleDetector()), Spread(count)
     end = Fraction(0)
     with ExitStack() as stack:
@@ -73,10 +72,10 @@ def look_through(
     return Timeline(float(seconds), tuple(keep.kept), envelope(info, limits, float(seconds)))
 
 
-def plane_bytes(info: VideoInfo) -> list[int]:
-    """About how many bytes each plane of a frame takes."""
+def frame_bytes(info: VideoInfo) -> int:
+    """About how many bytes a frame takes."""
     luma = info.width * info.height * (1 if info.format.depth == 8 else 2)
-    return [luma] if info.format.gray else [luma, *2 * [luma // (info.format.sx * info.format.sy)]]
+    return luma if info.format.gray else luma + 2 * (luma // (info.format.sx * info.format.sy))
 
 
 class Spread:

@@ -53,8 +53,8 @@ def run(options: Options) -> int:
     from cdrl.app.service import EditService
     from cdrl.app.serving import serve
 
-    service = EditService(cdrl.load(model=options.model), options.limits, options.model)
-    with serve(service, options.host, options.port, options.edits) as address:
+    service = EditService(cdrl.load(model=options.model), options.limits, options.model, options.edits)
+    with serve(service, options.host, options.port) as address:
         print(f"cdrl app: {address} (Ctrl-C ends it)", flush=True)
         if not options.no_browser:
             webbrowser.open(address)

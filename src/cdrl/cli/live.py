@@ -27,7 +27,7 @@ from cdrl.request import EditRequest
 if TYPE_CHECKING:
     from cdrl.live.controls import EmotionControl
     from cdrl.live.sinks import FrameSink
-    from cdrl.live.sources import CameraMode, Capture
+    from cdrl.live.sources import Capture
 
 PIPE, NOWHERE = "-", "none"
 
@@ -61,17 +61,22 @@ class Options:
     shown: EmotionOptions = field(default_factory=EmotionOptions)
     limits: Limits = field(default_factory=Limits)
 
+    def __post_init__(self) -> None:
+        if self.camera is not None and self.input is not None:
+            raise UsageError("--camera and --input are both given: choose one")
+        if not re.fullmatch(r"[1-9]\d{1,4}x[1-9]\d{1,4}", self.size):
+            raise UsageError(f"--size {self.size!r}: write WIDTHxHEIGHT, as in 640x480")
+        if not 1 <= self.rate <= 240:
+            raise UsageError(f"--rate {self.rate}: give frames a second from 1 to 240")
+
 
 def run(options: Options) -> int:
     """Open the camera and the sink, then the networks, and show frames until somebody has enough."""
-    if options.camera is not None and options.input is not None:
-        raise UsageError("--camera and --input are both given: choose one")
     idle = not options.shown.has_target
     # A plan needs some emotion; without one the face stays as it is until something is asked for.
     fields = {"emotion": "neutral"} | options.shown.given if idle else options.shown.given
     request = EditRequest(Path(options.input or options.camera or "0"), **fields)
     amounts = EditPlan.parse(request.emotion, request.reference).segments[0].amounts
-    mode = _mode(options)
     require_consent(options.i_have_consent)
 
     from cdrl import load  # loads the networks' runtime
@@ -79,7 +84,7 @@ def run(options: Options) -> int:
     from cdrl.live.editing import LiveEditor
     from cdrl.live.session import run_live
 
-    capture = _capture(options, mode)
+    capture = _capture(options)
     try:
         sink = _sink(options)
         editor = load(request.prior, request.model)
@@ -103,22 +108,11 @@ def run(options: Options) -> int:
     return 0
 
 
-def _mode(options: Options) -> CameraMode:
-    size = re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", options.size)
-    if size is None:
-        raise UsageError(f"--size {options.size!r}: write WIDTHxHEIGHT, as in 640x480")
-    if not 1 <= options.rate <= 240:
-        raise UsageError(f"--rate {options.rate}: give frames a second from 1 to 240")
-    from cdrl.live.sources import CameraMode
-
-    return CameraMode(int(size[1]), int(size[2]), options.rate)
-
-
-def _capture(options: Options, mode: CameraMode) -> Capture:
+def _capture(options: Options) -> Capture:
     from cdrl.live import sources
 
     if options.input is None:
-        return sources.camera(options.camera or "0", mode, options.limits)
+        return sources.camera(options.camera or "0", options.size, options.rate, options.limits)
     if options.input == PIPE:
         return sources.standard_input(options.limits, options.rate)
     return sources.file_as_camera(Path(options.input), options.limits)

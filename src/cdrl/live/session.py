@@ -5,20 +5,83 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from cdrl.live.latest_frame import LatestValueQueue
 from cdrl.live.sinks import FrameSink
 from cdrl.live.sources import Capture, TimedFrame
 from cdrl.media import Frame
 from cdrl.pipeline.stages import EditedFrame
 
+Item = TypeVar("Item")
+
 _REMEMBERED = 100_000  # latencies: an hour at 30 frames a second
 _GOODBYE = 1.0  # seconds that a camera gets to close
+_IDLE = 0.05  # seconds without an item after which the consumer asks whether to go on
+
+
+class LatestValueQueue(Generic[Item]):
+    """A queue of one item between two threads: what is not fetched in time is dropped, or waits; it counts them."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.dropped = 0
+        self._changed = threading.Condition()
+        self._item: Item | None = None
+        self._ended = False
+        self._error: BaseException | None = None
+        self._left = False
+
+    def put(self, item: Item, wait: bool = False) -> bool:
+        """Put an item in the place of the one that is still there; with `wait`, once that one is taken.
+
+        Returns:
+            False when the queue is closed.
+        """
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._item is None or self._left)
+            if self._left:
+                return False
+            self.received += 1
+            self.dropped += self._item is not None
+            self._item = item
+            self._changed.notify_all()
+            return True
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Announce that no more items come; `error` is raised in the consumer, after the last item."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Announce that no more items are taken; what is left counts as dropped."""
+        with self._changed:
+            self._left = True
+            self.dropped += self._item is not None
+            self._item = None
+            self._changed.notify_all()
+
+    def iter_latest(self, over: Callable[[], bool] = lambda: False) -> Iterator[Item]:
+        """Take the latest item again and again, until the end, or until `over`, which is asked while there is none."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._item is not None or self._ended, _IDLE)
+                item, self._item = self._item, None
+                self._changed.notify_all()
+                through = item is None and self._ended
+            if item is not None:
+                yield item
+            elif through:
+                if self._error is not None:
+                    raise self._error
+                return
+            elif over():
+                return
 
 
 @dataclass

@@ -27,7 +27,6 @@ from cdrl.media.layout import Orientation, extract_planes, pixel_format
 from cdrl.media.opening import DEMUXERS
 from cdrl.media.probing import check_pixels
 
-STDIN = "-"
 _BEHIND = 0.1  # seconds that decoding a file may lag before the pretended camera is taken to be slower than the file
 # FFmpeg would look at seconds of a stream before it gives the first frame; its first bytes say what it is.
 LOW_LATENCY_OPTIONS = {"formatprobesize": "32768", "probesize": "32768", "fpsprobesize": "0"}
@@ -47,17 +46,10 @@ class TimedFrame:
 Capture = Generator[TimedFrame, None, None]
 
 
-@dataclass(frozen=True)
-class CameraMode:
-    """What a camera is asked for; it may give something near it."""
-
-    width: int = 640
-    height: int = 480
-    rate: int = 30
-
-
-def camera(name: str, mode: CameraMode, limits: Limits) -> Capture:
+def camera(name: str, size: str, rate: int, limits: Limits) -> Capture:
     """Frames of a camera: its number; on Linux also its device /dev/videoN, on Windows its name.
+
+    It is asked for a `size` such as 640x480 and for `rate` frames a second, and may give something near it.
 
     Raises UsageError, InputError.
     """
@@ -67,7 +59,7 @@ def camera(name: str, mode: CameraMode, limits: Limits) -> Capture:
             f"the camera {name} cannot be used: PyAV comes without {form} here; let FFmpeg read the camera and send "
             "Y4M to --input -"
         )
-    options = {"video_size": f"{mode.width}x{mode.height}", "framerate": str(mode.rate)}
+    options = {"video_size": size, "framerate": str(rate)}
     with _as_input_error(
         f"the camera {name} cannot be used", "close other programs that use it, or try another --size"
     ):
@@ -109,7 +101,7 @@ def _video_device(name: str) -> Path:
     return path
 
 
-def standard_input(limits: Limits, rate: int = CameraMode.rate) -> Capture:
+def standard_input(limits: Limits, rate: int) -> Capture:
     """Frames of a stream on standard input: Y4M, MJPEG, Matroska, whatever says itself what it is.
 
     Their times are the stream's own; `rate`: frames a second of one that has none. It is opened with the first frame,
