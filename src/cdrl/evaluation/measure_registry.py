@@ -6,7 +6,9 @@ Also how reports write numbers, and over which emotions they average.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 EMOTIONS = ("angry", "disgusted", "happy", "sad", "surprised")
 """What means are taken over."""
@@ -63,6 +65,12 @@ FAILURE_SCORES = {name: column.failure for name, column in COLUMNS.items() if co
 def get_column(measure: str) -> Column:
     """Return a measure's column; one made of its key where it is not entered above."""
     return COLUMNS.get(measure) or Column(measure.replace("_", " "), paired=True)
+
+
+def list_measures(cells: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return every measure of the cells: the known ones in order, then whatever else there is."""
+    present = dict.fromkeys(measure for cell in cells for measure in cell)
+    return [*(measure for measure in COLUMNS if measure in present), *(m for m in present if m not in COLUMNS)]
 
 
 def format_number(value: float | None, digits: int = 2) -> str:

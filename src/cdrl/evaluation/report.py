@@ -5,7 +5,7 @@ The HTML fetches nothing and holds no script. Needs jinja2 and, for HTML, matplo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 import jinja2
 
 from cdrl.errors import ModelFileError, OutputError
-from cdrl.evaluation import report_tables
 from cdrl.evaluation.contact_sheets import SIDE, ContactSheets, SheetRow
 from cdrl.evaluation.measure_registry import (
     ALL_EMOTIONS,
@@ -23,10 +22,15 @@ from cdrl.evaluation.measure_registry import (
     PAIRED,
     format_number,
     format_signed,
+    get_column,
+    list_measures,
 )
+from cdrl.evaluation.summary import average_real, make_real_table, make_table
 from cdrl.files import atomic_write
 
 Row = dict[str, Any]
+Table = tuple[list[str], list[list[str]]]
+"""Headings, and a list of cells a line."""
 
 
 def _render(name: str, undefined: type[jinja2.Undefined], **values: Any) -> str:
@@ -35,13 +39,14 @@ def _render(name: str, undefined: type[jinja2.Undefined], **values: Any) -> str:
         autoescape="html" in name, undefined=undefined, trim_blocks=True, lstrip_blocks=True
     )
     source = files("cdrl.evaluation").joinpath(name).read_text(encoding="utf-8")
-    return environment.from_string(source).render(number=format_number, **vars(report_tables), **values)
+    return environment.from_string(source).render(number=format_number, tabulate_methods=tabulate_methods, **values)
 
 
 def render_markdown(result: Row) -> str:
     """Return the whole report of `BenchmarkRun.finish` as Markdown."""
-    names = {"signed": format_signed, "columns": COLUMNS, "paired": PAIRED, "emotions": ALL_EMOTIONS}
-    return _render("report.md.jinja", jinja2.Undefined, result=result, **names).rstrip() + "\n"
+    names = {"columns": COLUMNS, "paired": PAIRED, "emotions": ALL_EMOTIONS}
+    functions = {"signed": format_signed, "format_interval": format_interval, "tabulate_groups": tabulate_groups}
+    return _render("report.md.jinja", jinja2.Undefined, result=result, **names, **functions).rstrip() + "\n"
 
 
 def check_place(path: Path) -> None:
@@ -73,7 +78,7 @@ def write_html(result: Row, sheets: ContactSheets | Path | None, path: Path) -> 
 
 def render_html(result: Row, sheets: ContactSheets) -> str:
     """Return the report as a page."""
-    from cdrl.evaluation import report_figures  # noqa: PLC0415  matplotlib
+    from cdrl.evaluation import plots  # noqa: PLC0415  matplotlib
 
     blocks = result["summary"]["blocks"]
     if len(blocks) == 2:  # a single block is all there is
@@ -89,7 +94,7 @@ def render_html(result: Row, sheets: ContactSheets) -> str:
         failed=[row for row in result["rows"] if row["failed"]],
         excluded=" and ".join(EXCLUDED_FROM_MEAN),
         side=SIDE,
-        **{name: value for name, value in vars(report_figures).items() if name.startswith("draw_")},
+        **{name: value for name, value in vars(plots).items() if name.startswith("draw_")},
     )
 
 
@@ -102,3 +107,49 @@ def _list_sheets(
         keys = {(row.person, emotion, row.source) for row in lines}
         if lines:
             yield emotion, list(dict.fromkeys(key[3] for key in evaluated if key[:3] in keys)), lines
+
+
+def format_interval(cell: Row, digits: int, write: Callable[[float, int], str] = format_number) -> str:
+    """Write the interval of a cell in brackets; a dash in them where there is none."""
+    ends = cell["low"], cell["high"]
+    return f"[{'–' if None in ends else ', '.join(write(end, digits) for end in ends)}]"
+
+
+def tabulate_methods(methods: dict[str, Row], all_intervals: bool = False) -> Table:
+    """Return a line a method: means over people with intervals, shares of real clips.
+
+    Args:
+        methods: Method → its summary.
+        all_intervals: Whether measures that are not compared in pairs have intervals, too.
+    """
+    measures = list(dict.fromkeys([*COLUMNS, *list_measures(summary["measures"] for summary in methods.values())]))
+    lines = []
+    for method, summary in methods.items():
+        cells = [_format_mean(measure, summary["measures"].get(measure), all_intervals) for measure in measures]
+        count = len(summary["measures"].get("p_target", {"people": ()})["people"])
+        shares = [format_number(summary["share"]), format_number(summary["share_capped"])]
+        margin = format_number(summary["identity_margin"], 3)
+        lines.append([method, str(count), str(summary["clips"]), str(summary["failed"]), *cells, *shares, margin])
+    headings = [get_column(measure).heading for measure in measures]
+    return ["method", "people", "clips", "failed", *headings, "p / real", "capped", "identity − real"], lines
+
+
+def _format_mean(measure: str, cell: Row | None, interval: bool) -> str:
+    column = get_column(measure)
+    if cell is None:
+        return "–"
+    mean = format_number(cell["mean"], column.digits)
+    return f"{mean} {format_interval(cell, column.digits)}" if column.paired or interval else mean
+
+
+def tabulate_groups(rows: Sequence[Row], real: Sequence[Row]) -> Table:
+    """Return a line a method, person and emotion: means over the clips."""
+    table, real_table = make_table(rows), make_real_table(real)
+    lines = []
+    for (method, person, emotion), group in table.groupby(["method", "person", "emotion"]):
+        own = average_real(real_table, emotion)
+        target = format_number(own[person]) if person in own else f"{format_number(own.mean())} (all)"
+        means = group[list(COLUMNS)].mean()
+        values = [format_number(means[measure], column.digits) for measure, column in COLUMNS.items()]
+        lines.append([method, person, emotion, str(len(group)), *values, target])
+    return ["method", "person", "emotion", "clips", *(column.heading for column in COLUMNS.values()), "real p"], lines
