@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -27,7 +26,7 @@ def prefetch(iterable: Iterable[Item], depth: int) -> Generator[Item, None, None
     """
     if depth < 1:
         raise ValueError(f"prefetch depth is {depth}: it must be at least 1")
-    return _prefetched(iterable, depth)
+    return _prefetched(iterable, depth, None)
 
 
 def run_stages(source: Iterable[Any], *stages: Callable[[Any], Any], depth: int) -> Generator[Any, None, None]:
@@ -44,20 +43,14 @@ def run_stages(source: Iterable[Any], *stages: Callable[[Any], Any], depth: int)
     """
     items = prefetch(source, depth)
     for stage in stages:
-        items = prefetch(_apply(stage, items), depth)
+        items = _prefetched(items, depth, stage)
     return items
 
 
-def _apply(stage: Callable[[Any], Any], items: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    with closing(items):
-        for item in items:
-            yield stage(item)
-
-
-def _prefetched(iterable: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    ready: queue.Queue[Item | _Sentinel] = queue.Queue(depth)
+def _prefetched(iterable: Iterable[Any], depth: int, stage: Callable[[Any], Any] | None) -> Generator[Any, None, None]:
+    ready: queue.Queue[Any] = queue.Queue(depth)
     stopping, lock = threading.Event(), threading.RLock()
-    arguments = (iterable, ready, stopping, lock)
+    arguments = (iterable, stage, ready, stopping, lock)
     thread = threading.Thread(target=_produce, args=arguments, name="prefetch", daemon=True)
     interruption: KeyboardInterrupt | None = None
     try:
@@ -84,7 +77,11 @@ def _prefetched(iterable: Iterable[Item], depth: int) -> Generator[Item, None, N
 
 
 def _produce(
-    iterable: Iterable[Item], ready: queue.Queue[Item | _Sentinel], stopping: threading.Event, lock: threading.RLock
+    iterable: Iterable[Any],
+    stage: Callable[[Any], Any] | None,
+    ready: queue.Queue[Any],
+    stopping: threading.Event,
+    lock: threading.RLock,
 ) -> None:
     with lock:
         if stopping.is_set():
@@ -93,7 +90,7 @@ def _produce(
         iterator = iter(iterable)
         try:
             for item in iterator:
-                if not _put(item, ready, stopping):
+                if not _put(item if stage is None else stage(item), ready, stopping):
                     break
         except BaseException as caught:  # noqa: BLE001 - whatever it is, it is raised again in the consumer
             error = caught
@@ -104,7 +101,7 @@ def _produce(
             _put(_Sentinel(error), ready, stopping)
 
 
-def _put(item: Item | _Sentinel, ready: queue.Queue[Item | _Sentinel], stopping: threading.Event) -> bool:
+def _put(item: Any, ready: queue.Queue[Any], stopping: threading.Event) -> bool:
     """Wait for a place in the queue; False when the consumer has gone."""
     while not stopping.is_set():
         try:

@@ -55,6 +55,7 @@ class FrameReader(Iterator[Frame]):
         self._pictures: Iterator[av.VideoFrame] | None = None
         self.info = source if isinstance(source, VideoInfo) else self._open_and_describe(source)
         self.notes: list[str] = list(self.info.notes)
+        self._stored = self.info.orientation.format(self.info.format)  # turning twice gives back the format as stored
         self._frames = self._generate()
 
     def __next__(self) -> Frame:
@@ -106,11 +107,10 @@ class FrameReader(Iterator[Frame]):
     def _frame(self, picture: av.VideoFrame, last: Frame | None) -> Frame:
         """`picture` upright, in the clip's own format and size, with a time after the last frame's."""
         info = self.info
-        stored = info.orientation.format(info.format)  # turning twice gives back the format as stored
         size = (info.height, info.width) if info.orientation.transpose else (info.width, info.height)
         if (picture.width, picture.height) != size:
             self._n_resized += 1
-            picture = convert_format(picture, stored, size)
+            picture = convert_format(picture, self._stored, size)
         pts = picture.pts
         if last is not None and (pts is None or pts <= last.pts):
             self._n_retimed += 1
@@ -120,7 +120,7 @@ class FrameReader(Iterator[Frame]):
             pts = round(info.start / info.time_base)
         duration = picture.duration or 0
         return Frame(
-            planes=extract_planes(picture, stored, info.orientation),
+            planes=extract_planes(picture, self._stored, info.orientation),
             format=info.format,
             pts=pts,
             time_base=info.time_base,

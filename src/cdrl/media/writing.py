@@ -37,15 +37,10 @@ FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brand
 class OutputFinalizer(Protocol):
     """What is put on a whole clip before it gets its name, and what is said beside it."""
 
-    @property
-    def sidecar(self) -> Path:
-        """A file that appears with the clip, or not at all."""
-        ...
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """Labels of the clip, written before its first frame."""
-        ...
+    sidecar: Path
+    """A file that appears with the clip, or not at all."""
+    labels: Mapping[str, str]
+    """Labels of the clip, written before its first frame."""
 
     def finalize(self, whole: Path) -> bytes:
         """Complete the clip in `whole`; returns the sidecar's content."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,7 +80,7 @@ class ProvenanceFinalizer:
             told = len(plan.segments) if name == EDITS_LABEL else min(TOLD_SEGMENTS, len(plan.segments))
             rooms[name] = len(text.encode()) + _GROWTH + _GROWTH_PER_SEGMENT * told
         self._held = HeldLabels(rooms)
-        self.labels = self._held.texts
+        self.labels: Mapping[str, str] = self._held.texts
 
     def finalize(self, whole: Path) -> bytes:
         """Label and sign the finished video in `whole`; returns the sidecar's content.
