@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 
 from cdrl.media import EncoderOptions, FrameReader, VideoInfo, Writer, probe, read
 
@@ -72,9 +74,8 @@ def make_clip(path: Path, recipe: Recipe = Recipe()) -> Path:
         for index, pts in enumerate(times):
             frame = av.VideoFrame.from_ndarray(picture(index, recipe.size), "rgb24").reformat(format=recipe.layout)
             frame.pts, frame.time_base = pts, time_base
-            frame.duration = (
-                times[index + 1] if index + 1 < len(times) else pts + round(1 / recipe.rate / time_base)
-            ) - pts
+            following = [*times[index + 1 :], pts + round(1 / recipe.rate / time_base)]
+            frame.duration = following[0] - pts
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
         length = float((times[-1] - times[0]) * time_base) + 0.1
@@ -94,6 +95,19 @@ def add_tone(output, stream, pitch: float, seconds: float, start: Fraction) -> N
         frame.pts = first + round(start * rate)
         output.mux(stream.encode(frame))
     output.mux(stream.encode(None))
+
+
+@contextmanager
+def remuxed(source: Path, target: Path, **options) -> Iterator[OutputContainer]:
+    """`target` with all that `source` holds, copied after the block, in which more can be added to it."""
+    with av.open(str(source)) as inner, av.open(str(target), "w", **options) as output:
+        output.metadata.update(inner.metadata)
+        streams = {stream.index: output.add_stream_from_template(stream, opaque=True) for stream in inner.streams}
+        yield output
+        for packet in inner.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                output.mux(packet)
 
 
 @dataclass(frozen=True)

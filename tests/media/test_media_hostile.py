@@ -5,6 +5,7 @@ import time
 import zlib
 
 import pytest
+from made_clips import remuxed
 
 from cdrl.errors import CdrlError, InputError, LimitError, OutputError
 from cdrl.media import Limits, Writer, opening, probe, read
@@ -55,15 +56,8 @@ def test_an_index_of_more_samples_than_bytes(clip, tmp_path, bomb):
 def test_a_fragment_of_more_samples_than_bytes(tmp_path, clip):
     whole = clip("whole.mp4")
     fragmented = tmp_path / "bomb.mp4"
-    with (
-        opening.av.open(str(whole)) as source,
-        opening.av.open(str(fragmented), "w", options={"movflags": "frag_keyframe+empty_moov"}) as target,
-    ):
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
+    with remuxed(whole, fragmented, options={"movflags": "frag_keyframe+empty_moov"}):
+        pass
     assert probe(fragmented).width == 64
     fragmented.write_bytes(with_numbers(fragmented.read_bytes(), b"trun", 0, 1, MANY))
     with pytest.raises(LimitError, match="more samples than the file can hold"):

@@ -197,8 +197,6 @@ def test_an_interlaced_clip_is_named(clip, tmp_path):
 
 
 def test_a_photo_is_a_clip_of_one_frame(tmp_path):
-    import cv2
-
     image = picture(3, (90, 61))
     for suffix in ("png", "jpg", "webp", "bmp"):
         path = tmp_path / f"photo%03d.{suffix}"  # a name that FFmpeg would take for a numbered series
