@@ -186,7 +186,7 @@ def test_truth_goes_along_frame_by_frame(run, source, tmp_path):
 
 def test_processes_give_the_same_bytes_by_the_command(source, finished, tmp_path, capsys):
     words = ["data", "prepare", str(source), "-o", str(tmp_path / "out"), "--workers", "2"]
-    assert main([*words, "--speech", "mel", "--every", "8"]) == 0
+    assert main([*words, "--speech", "mel", "--every", "8"]) == 3  # one of them shows no face
     assert digests(tmp_path / "out") == digests(finished[0])
     said = capsys.readouterr()
     assert "4 clips, 1 without sound" in said.out and "1 clip failed" in said.out
@@ -200,3 +200,19 @@ def test_ray_gives_the_same_bytes(run, source, finished, tmp_path):
     assert digests(tmp_path / "out") == digests(finished[0])
     with pytest.raises(UsageError, match=r"--ray 127\.0\.0\.1:1: no Ray cluster"):
         run(source, tmp_path / "out", workers=make_executor(2, "127.0.0.1:1"))
+
+
+def test_damaged_sound_is_named_with_its_clip(source, tmp_path, capsys):
+    place = "M003{}/happy/level_1/001"
+    for kind, suffix, content in (
+        ("/video/front", ".mp4", (source / "1003_IEO_SAD_LO.mp4").read_bytes()),
+        ("/audio", ".m4a", b"damaged"),
+    ):
+        path = tmp_path / "mead" / (place.format(kind) + suffix)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    words = ["data", "prepare", str(tmp_path / "mead"), "-o", str(tmp_path / "out"), "--speech", "mel", "--every", "8"]
+    assert main(words) == 3
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "sound" in line)
+    assert line.startswith("M003_front_happy_level_1_001: prepared without its sound, 001.m4a: ")
+    assert PreparedDataset.open([tmp_path / "out"]).clips[0].speech is None

@@ -10,13 +10,15 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from cdrl.errors import InputError
+
 
 @dataclass(frozen=True)
 class Options:
     """Find the face in every clip of a data set, align it, read off the speech, and pack it all for training.
 
     The result is WebDataset shards with a manifest. A run that was stopped goes on when the same command is given
-    again. A clip that fails is reported and left out.
+    again. A clip that fails is reported and left out; the exit code is 3 then.
     """
 
     folder: Annotated[Positional[Path], arg(metavar="DIR")]
@@ -66,14 +68,13 @@ def run(options: Options) -> int:
     seconds = time.monotonic() - begin
     for remark, count in summary.remarks.items():
         print(f"{remark}: {count}")
-    if summary.failures:
-        print(f"could not be prepared: {pluralize(len(summary.failures), 'clip')}", file=sys.stderr)
-        for clip, reason in summary.failures.items():
-            print(f"  {clip}: {reason}", file=sys.stderr)
+    missing = {problem.clip: str(problem) for problem in table.problems}
+    for line in (*missing.values(), *(f"{clip}: {reason}" for clip, reason in summary.faults.items())):
+        print(line, file=sys.stderr)
     already = f" ({summary.already} were there already)" if summary.already else ""
     print(
         f"{options.output}: {pluralize(summary.clips, 'clip')}{already}, {summary.silent} without sound; a face in "
         f"{summary.frames:,} of {summary.frames_seen:,} frames; {pluralize(len(summary.failures), 'clip')} failed; "
         f"{seconds:.0f} s"
     )
-    return 0
+    return InputError.exit_code if summary.failures or summary.faults else 0

@@ -60,6 +60,8 @@ class PreparationSummary:
     """Clips that an earlier run had prepared."""
     failures: dict[str, str] = field(default_factory=dict)
     """Clip to reason."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """Clip that this run prepared without its damaged sound, to reason."""
     remarks: Counter[str] = field(default_factory=Counter)
     """What is true of clips, and of how many."""
 
@@ -217,6 +219,8 @@ def _prepare_clips(
             if isinstance(result, Sample):
                 atomic_write(_sample_path(output, clip.id), [result.data])
                 summary.remarks.update(result.remarks)
+                if result.fault:
+                    summary.faults[clip.id] = result.fault
             else:
                 summary.failures[clip.id] = failure
             progress(done, len(clips), f"{clip.id}: {failure}" if failure else "")

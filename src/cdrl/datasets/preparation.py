@@ -76,6 +76,8 @@ class Sample:
     """The clip's tar members; see `cdrl.datasets.shards`."""
     remarks: tuple[str, ...] = ()
     """What a user should know about the clip, in words that are counted over clips."""
+    fault: str = ""
+    """Why it was prepared without its sound, which is damaged; empty where nothing is wrong."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def prepare_clip(clip: Clip, settings: PreparationSettings) -> Sample | Failure:
     try:
         return _prepare(clip, settings)
     except CdrlError as error:
-        return Failure(" ".join(str(error).split()).removeprefix(f"{clip.path}").lstrip(": "))
+        return Failure(_strip_path(error, clip.path))
 
 
 def clip_metadata(clip: Clip) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _prepare(clip: Clip, settings: PreparationSettings) -> Sample:
         "blendshapes": np.stack([detector.estimate_blendshapes(face.points) for face in faces]).astype(np.float16),
         "shots": np.array([face.shot for face in faces], np.int64),
     }
-    speech = _encode_speech(clip, info, settings, times, remarks)
+    speech, fault = _encode_speech(clip, info, settings, times, remarks)
     if speech is not None:
         arrays["speech"] = speech.astype(np.float16)
     if clip.truth is not None:
@@ -144,7 +146,7 @@ def _prepare(clip: Clip, settings: PreparationSettings) -> Sample:
         "frames_seen": tracked,
         "sound": speech is not None,
     }
-    return Sample(encode_sample(clip.id, metadata, images, arrays), tuple(remarks))
+    return Sample(encode_sample(clip.id, metadata, images, arrays), tuple(remarks), fault)
 
 
 def _track_face(
@@ -172,20 +174,25 @@ def _track_face(
 
 def _encode_speech(
     clip: Clip, info: VideoInfo, settings: PreparationSettings, times: NDArray[np.float64], remarks: list[str]
-) -> NDArray[np.float32] | None:
-    """Speech features at the frames' times; None, with a remark, where there is nothing to hear."""
+) -> tuple[NDArray[np.float32] | None, str]:
+    """Speech features at the frames' times, None where there is nothing to hear; and what is wrong with the sound."""
     if clip.sound is None and not info.audio:
-        return None
+        return None, ""
+    path = clip.sound or clip.path
     try:
-        samples = read_samples(clip.sound or clip.path)
+        samples = read_samples(path)
     except InputError as error:
-        remarks.append(f"clips without speech ({' '.join(str(error).split()).split(': ', 1)[-1]})")
-        return None
+        return None, f"prepared without its sound, {path.name}: {_strip_path(error, path)}"
     samples = samples[: int((times[-1] + 1) * 16000)]
     if not len(samples) or float(np.abs(samples).max()) < _SILENCE:
         remarks.append("clips without speech (its sound is silence)")
-        return None
-    return _load_encoder(settings.speech)(samples).resample(times)
+        return None, ""
+    return _load_encoder(settings.speech)(samples).resample(times), ""
+
+
+def _strip_path(error: CdrlError, path: Path) -> str:
+    """What an error says of a file, in one line, without its name."""
+    return " ".join(str(error).split()).removeprefix(f"{path}").lstrip(": ")
 
 
 def _read_ground_truth(path: Path, indices: Sequence[int], total: int, ended: bool) -> dict[str, NDArray[Any]]:
