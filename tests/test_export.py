@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import islice
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -128,17 +129,20 @@ def test_coefficients_are_matched_by_name():
     assert len(set(ARKIT)) == 52
 
 
-@pytest.mark.parametrize(("axis", "sign"), [(0, 1), (1, -1), (2, 1)])
-def test_the_head_turns_as_it_is_documented(axis, sign):
-    """A canonical face turned by 0.3 about an axis of the picture (x right, y down, z away from the viewer)."""
-    sine, cosine = np.sin(0.3), np.cos(0.3)
-    yaw = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])  # towards the picture's left
-    pitch = np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])  # up
-    roll = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])  # clockwise on the screen
-    points = 20 * canonical_points() @ (yaw, pitch, roll)[axis].T + 100
-    wanted = np.zeros(3)
-    wanted[axis] = sign * 0.3
-    np.testing.assert_allclose(head_and_eyes(points, np.zeros(52))[:3], wanted, atol=1e-4)
+def head(x=0.0, y=0.0, z=0.0):
+    """Yaw, pitch, roll of a canonical face turned about axes of the picture (x right, y down, z away from the viewer).
+
+    So `y` turns it towards the picture's left, `x` down, and `z` clockwise on the screen.
+    """
+    turn, _ = cv2.Rodrigues(np.array([x, y, z]))
+    return head_and_eyes(20 * canonical_points() @ turn.T + 100, np.zeros(52))[:3]
+
+
+@pytest.mark.parametrize(
+    ("turn", "angles"), [({"y": 0.3}, (0.3, 0, 0)), ({"x": -0.3}, (0, -0.3, 0)), ({"z": 0.3}, (0, 0, 0.3))]
+)
+def test_the_head_turns_as_it_is_documented(turn, angles):
+    np.testing.assert_allclose(head(**turn), angles, atol=1e-4)
 
 
 def eyes(**look):
@@ -168,13 +172,9 @@ def test_an_eye_that_looks_aside_and_up_rolls_as_in_recordings():
 
 def test_head_and_eyes_turn_alike():
     """A face that turns to the person's left and up by 0.3 has the signs of eyes that look there."""
-    sine, cosine = np.sin(0.3), np.cos(0.3)
-    left = np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])  # towards the picture's right
-    up = np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
     angles = eyes(EyeLookOutLeft=0.8, EyeLookInRight=0.8, EyeLookUpLeft=0.8, EyeLookUpRight=0.8)
-    for place, turn in enumerate((left, up)):
-        head = head_and_eyes(20 * canonical_points() @ turn.T + 100, np.zeros(52))[place]
-        assert np.sign([angles[place], angles[3 + place]]).tolist() == [np.sign(head)] * 2
+    for place, turn in enumerate(({"y": -0.3}, {"x": -0.3})):
+        assert np.sign([angles[place], angles[3 + place]]).tolist() == [np.sign(head(**turn)[place])] * 2
 
 
 def test_a_take_that_appears_meanwhile_is_not_replaced(sample, tmp_path, monkeypatch, capsys):
