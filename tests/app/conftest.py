@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 import cdrl
@@ -62,28 +63,53 @@ def sessions():
 
 
 @pytest.fixture
+def session(sessions, service, upload):
+    """That of a page with the sample opened."""
+    opened = sessions.get("a")
+    service.open_clip(opened, upload())
+    return opened
+
+
+@pytest.fixture
 def upload(sample, tmp_path):
     """A file as the server keeps an upload: in a folder of its own."""
 
-    def made(name="talk.flv"):
+    def made(name="talk.flv", content=sample):
         path = tmp_path / f"{time.monotonic_ns()}" / name
         path.parent.mkdir()
-        path.write_bytes(sample.read_bytes())
+        path.write_bytes(content.read_bytes())
         return path
 
     return made
 
 
-@pytest.fixture(scope="session")
-def long_clip(sample, tmp_path_factory):
-    """The sample twice over: an edit that takes long enough to be cancelled."""
-    path = tmp_path_factory.mktemp("clips") / "long.mp4"
-    with av.open(str(sample)) as source, av.open(str(path), "w") as out:
-        pictures = [frame.reformat(format="yuv420p") for frame in source.decode(video=0)]
-        stream = out.add_stream("libx264", rate=30, options={"preset": "ultrafast"})
+def write_clip(path, pictures, rate):
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"
-        for number, picture in enumerate(2 * pictures):
-            picture.pts, picture.time_base = number, Fraction(1, 30)
+        for number, picture in enumerate(pictures):
+            picture.pts, picture.time_base = number, Fraction(1, rate)
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
     return path
+
+
+@pytest.fixture(scope="session")
+def pictures(sample):
+    """Those of the sample."""
+    with av.open(str(sample)) as source:
+        return [frame.reformat(format="yuv420p") for frame in source.decode(video=0)]
+
+
+@pytest.fixture(scope="session")
+def long_clip(pictures, tmp_path_factory):
+    """The sample twice over: an edit that takes long enough to be cancelled."""
+    return write_clip(tmp_path_factory.mktemp("clips") / "long.mp4", 2 * pictures, 30)
+
+
+@pytest.fixture(scope="session")
+def late(pictures, tmp_path_factory):
+    """A clip of 7 s whose face comes after 5 s."""
+    gray = np.full((pictures[0].height * 3 // 2, pictures[0].width), 128, np.uint8)
+    empty = av.VideoFrame.from_ndarray(gray, "yuv420p")
+    return write_clip(tmp_path_factory.mktemp("clips") / "late.mp4", [empty] * 50 + pictures[:20], 10)

@@ -14,32 +14,36 @@ import pytest
 from cdrl.app.sessions import SESSION
 from cdrl.project import read_project
 
+gradio_client = pytest.importorskip("gradio_client", reason="the extra app is not installed")
+
 
 @pytest.fixture
 def client(address, tmp_path):
     """A user of their own, who leaves at the end: a client that is kept alive keeps its session, too."""
-    gradio_client = pytest.importorskip("gradio_client", reason="the extra app is not installed")
     made = gradio_client.Client(address, verbose=False, download_files=str(tmp_path / "downloads"))
     yield made
     made.close()
 
 
 @pytest.fixture
-def file():
-    gradio_client = pytest.importorskip("gradio_client", reason="the extra app is not installed")
-    return lambda path: gradio_client.handle_file(str(path))
+def opened(client, sample):
+    """A user whose clip is the sample."""
+    client.predict(file(sample), api_name="/open")
+    return client
+
+
+def file(path):
+    return gradio_client.handle_file(str(path))
 
 
 def refused(client, *values, **how):
     """The sentence with which a call is refused."""
-    from gradio_client.exceptions import AppError
-
-    with pytest.raises(AppError) as caught:
+    with pytest.raises(gradio_client.exceptions.AppError) as caught:
         client.predict(*values, **how)
     return str(caught.value)
 
 
-def test_open_preview_edit(client, file, sample):
+def test_open_preview_edit(client, sample):
     assert client.predict(file(sample), api_name="/open") == {
         "name": sample.name, "width": 480, "height": 360, "seconds": pytest.approx(2.0, abs=0.1), "faces": 1,
     }  # fmt: skip
@@ -55,14 +59,13 @@ def test_open_preview_edit(client, file, sample):
     assert (found.emotion, found.intensity, found.regions) == ("sad", 0.8, ("brows", "eyes"))
 
 
-def test_reference_and_segments(client, file, sample):
-    client.predict(file(sample), api_name="/open")
+def test_reference_and_segments(opened, sample):
     reference = file(sample.with_name("1001_DFA_ANG_XX.flv"))
     wish = {"segments": "0-1:reference, 1-:happy", "reference": reference}
-    assert Path(client.predict(**wish, moment=0.5, api_name="/preview")).stat().st_size > 0
+    assert Path(opened.predict(**wish, moment=0.5, api_name="/preview")).stat().st_size > 0
 
 
-def test_cancel(client, file, long_clip, uploads):
+def test_cancel(client, long_clip, uploads):
     client.predict(file(long_clip), api_name="/open")
     running = client.submit(emotion="happy", consent=True, api_name="/edit")
     next(iter(running))  # it has begun
@@ -72,7 +75,7 @@ def test_cancel(client, file, long_clip, uploads):
     assert list(uploads.glob(f"{SESSION}*/*/*happy*")) == []
 
 
-def test_cancel_stops_the_edit_that_waits_as_well(client, file, long_clip):
+def test_cancel_stops_the_edit_that_waits_as_well(client, long_clip):
     client.predict(file(long_clip), api_name="/open")
     edits = [client.submit(emotion=emotion, consent=True, api_name="/edit") for emotion in ("happy", "sad")]
     for edit in edits:
@@ -83,13 +86,12 @@ def test_cancel_stops_the_edit_that_waits_as_well(client, file, long_clip):
             edit.result(timeout=60)
 
 
-def test_a_neutral_face_is_a_parameter(client, file, sample, tmp_path):
-    client.predict(file(sample), api_name="/open")
+def test_a_neutral_face_is_a_parameter(opened, tmp_path):
     text = tmp_path / "neutral.png"
     text.write_bytes(_png())
     wish = {"emotion": "happy", "neutral": file(text)}
     for name, more in (("/preview", {}), ("/edit", {"consent": True})):
-        sentence = refused(client, **wish, **more, api_name=name)
+        sentence = refused(opened, **wish, **more, api_name=name)
         assert "neutral.png: no face" in sentence, sentence
         assert "/tmp" not in sentence
 
@@ -103,9 +105,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("wish", "said"), WRONG)
-def test_what_makes_no_sense_is_one_sentence(client, file, sample, wish, said):
-    client.predict(file(sample), api_name="/open")
-    sentence = refused(client, **wish, api_name="/preview")
+def test_what_makes_no_sense_is_one_sentence(opened, wish, said):
+    sentence = refused(opened, **wish, api_name="/preview")
     assert any(part in sentence for part in said.split("|")), sentence
     assert "\n" not in sentence
     assert "/tmp" not in sentence
@@ -115,7 +116,7 @@ def test_nothing_is_open_at_first(client):
     assert "no clip is open" in refused(client, emotion="happy", consent=True, api_name="/edit")
 
 
-def test_bad_uploads_leave_nothing(client, file, tmp_path, uploads):
+def test_bad_uploads_leave_nothing(client, tmp_path, uploads):
     def kept():
         return {path for path in uploads.rglob("*") if path.is_file() and path.parent != uploads}
 

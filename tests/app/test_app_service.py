@@ -3,18 +3,16 @@
 import json
 import time
 from dataclasses import replace
-from fractions import Fraction
 from itertools import islice
 from types import SimpleNamespace
 
-import av
 import cv2
 import numpy as np
 import pytest
 
 from cdrl.app import scene
 from cdrl.app.form import BLEND, EMOTION, OVER_TIME, REFERENCE, Form, blend_of, segments_of
-from cdrl.app.service import EditProgress, EditResult
+from cdrl.app.service import EditProgress, EditResult, Turns, Waiting
 from cdrl.app.timeline import MOMENTS, Spread, plays_in_browsers
 from cdrl.cli.main import main
 from cdrl.emotions import parse_blend
@@ -26,18 +24,14 @@ from cdrl.plan import REGIONS
 FORM = Form(EMOTION, "happy", "happy", "surprised", 0.4, [["0", "1", "sad", ""]], 1.0, ["brows", "mouth"], "largest")
 
 
-def test_the_preview_is_the_edit_s_own_frame(service, sessions, upload, sample):
-    session = sessions.get("a")
-    service.open_clip(session, upload())
+def test_the_preview_is_the_edit_s_own_frame(service, session, sample):
     wish = FORM.request(session)
     shown = service.preview(session, wish).frame
     edited = next(service.editor.edit(wish).frames()).frame
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(shown.planes, edited.planes, strict=True))
 
 
-def test_a_slider_costs_a_frame_and_no_survey(service, sessions, upload, monkeypatch):
-    session = sessions.get("a")
-    service.open_clip(session, upload())
+def test_a_slider_costs_a_frame_and_no_survey(service, session, monkeypatch):
     service.look_through(session)
     monkeypatch.setattr(scene, "estimate_people", None)
     monkeypatch.setattr(scene, "read", None)
@@ -49,9 +43,7 @@ def test_a_slider_costs_a_frame_and_no_survey(service, sessions, upload, monkeyp
     monkeypatch.setattr(session.scene.detector, "estimate_landmarks", estimate)
 
 
-def test_a_clip_that_browsers_cannot_play_is_copied(service, sessions, upload):
-    session = sessions.get("a")
-    service.open_clip(session, upload())
+def test_a_clip_that_browsers_cannot_play_is_copied(service, session):
     assert not plays_in_browsers(session.info)
     service.look_through(session)
     copy = probe(session.played)
@@ -61,11 +53,7 @@ def test_a_clip_that_browsers_cannot_play_is_copied(service, sessions, upload):
     assert session.timeline.envelope.max() == 1
 
 
-def test_an_edit_that_is_cancelled_while_it_waits_does_not_begin(service, sessions, upload):
-    from cdrl.app.service import Waiting
-
-    session = sessions.get("a")
-    service.open_clip(session, upload())
+def test_an_edit_that_is_cancelled_while_it_waits_does_not_begin(service, session):
     with service.turns.stand_in_line() as other_has_come:
         steps = service.edit(session, FORM.request(session), consent=True)
         assert isinstance(next(steps), Waiting)
@@ -77,8 +65,6 @@ def test_an_edit_that_is_cancelled_while_it_waits_does_not_begin(service, sessio
 
 
 def test_those_who_wait_are_edited_in_the_order_in_which_they_came():
-    from cdrl.app.service import Turns
-
     turns = Turns(1)
     with turns.stand_in_line() as first:
         with turns.stand_in_line() as second, turns.stand_in_line() as third:
@@ -95,8 +81,12 @@ def asked(key):
     return SimpleNamespace(session_hash=key)
 
 
-def test_cancel_stops_every_edit_of_the_session_and_no_other(service, sessions, upload, monkeypatch):
-    api_module = pytest.importorskip("cdrl.app.api", reason="the extra app is not installed")
+@pytest.fixture
+def api(service, sessions):
+    return pytest.importorskip("cdrl.app.api", reason="the extra app is not installed").Api(service, sessions)
+
+
+def test_cancel_stops_every_edit_of_the_session_and_no_other(service, api, upload, monkeypatch):
     import gradio as gr
 
     def endless(wish, folder, told):
@@ -105,7 +95,6 @@ def test_cancel_stops_every_edit_of_the_session_and_no_other(service, sessions, 
             time.sleep(0.01)
 
     monkeypatch.setattr(service, "_save", endless)
-    api = api_module.Api(service, sessions)
     for key in "ab":
         api.open(asked(key), str(upload()))
     edits = [api.edit(asked(key), {"emotion": emotion, "consent": True}) for key, emotion in ASKED]
@@ -120,9 +109,7 @@ def test_cancel_stops_every_edit_of_the_session_and_no_other(service, sessions, 
     edits[2].close()
 
 
-def test_a_user_who_leaves_stops_the_edit(service, sessions, upload):
-    session = sessions.get("a")
-    service.open_clip(session, upload())
+def test_a_user_who_leaves_stops_the_edit(service, session, sessions):
     steps = service.edit(session, FORM.request(session), consent=True)
     assert isinstance(next(steps), EditProgress)
     sessions.close("a")
@@ -132,9 +119,7 @@ def test_a_user_who_leaves_stops_the_edit(service, sessions, upload):
     assert not session.folder.exists()
 
 
-def test_an_edit_tells_how_far_it_is_and_ends_in_files(service, sessions, upload):
-    session = sessions.get("a")
-    service.open_clip(session, upload())
+def test_an_edit_tells_how_far_it_is_and_ends_in_files(service, session):
     with pytest.raises(UsageError, match="consent"):
         list(service.edit(session, FORM.request(session)))
     *steps, result = service.edit(session, FORM.request(session), consent=True)
@@ -150,12 +135,8 @@ def test_an_edit_tells_how_far_it_is_and_ends_in_files(service, sessions, upload
     assert again.video.exists()
 
 
-def test_a_reference_that_is_replaced_while_it_is_edited_stays_for_that_edit(service, sessions, upload, sample):
-    session = sessions.get("a")
-    service.open_clip(session, upload())
-    given = upload()
-    given.write_bytes(sample.with_name("1001_DFA_ANG_XX.flv").read_bytes())
-    service.set_reference(session, given)
+def test_a_reference_that_is_replaced_while_it_is_edited_stays_for_that_edit(service, session, upload, sample):
+    service.set_reference(session, upload("angry.flv", sample.with_name("1001_DFA_ANG_XX.flv")))
     steps = service.edit(session, replace(FORM, mode=REFERENCE).request(session), consent=True)
     reference = session.reference
     next(steps)
@@ -165,31 +146,9 @@ def test_a_reference_that_is_replaced_while_it_is_edited_stays_for_that_edit(ser
     assert not reference.exists()
 
 
-@pytest.fixture(scope="module")
-def late(sample, tmp_path_factory):
-    """A clip of 7 s whose face comes after 5 s."""
-    path = tmp_path_factory.mktemp("late") / "late.mp4"
-    with av.open(str(sample)) as source, av.open(str(path), "w") as out:
-        faces = [frame.reformat(format="yuv420p") for frame in islice(source.decode(video=0), 20)]
-        stream = out.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = faces[0].width, faces[0].height, "yuv420p"
-        empty = av.VideoFrame.from_ndarray(
-            np.full((faces[0].height * 3 // 2, faces[0].width), 128, np.uint8), "yuv420p"
-        )
-        for number, picture in enumerate([empty] * 50 + faces):
-            picture.pts, picture.time_base = number, Fraction(1, 10)
-            out.mux(stream.encode(picture))
-        out.mux(stream.encode(None))
-    return path
-
-
 def test_a_clip_whose_face_comes_late_opens_at_that_moment(service, sessions, late, upload):
-    session, given = sessions.get("a"), upload("late.mp4")
-    given.write_bytes(late.read_bytes())
-    try:
-        service.open_clip(session, given)
-    except FaceError as error:
-        pytest.fail(str(error))
+    session = sessions.get("a")
+    service.open_clip(session, upload("late.mp4", late))
     service.look_through(session)
     assert service.preview(session, FORM.request(session)).skipped is None
     at_first = service.preview(session, FORM.request(session), 0.0)
@@ -197,30 +156,24 @@ def test_a_clip_whose_face_comes_late_opens_at_that_moment(service, sessions, la
     assert 5 <= float(session.scene.first.frame.time) < 5.6
 
 
-def test_a_program_is_told_where_a_face_is_seen(service, sessions, late, upload):
-    api_module = pytest.importorskip("cdrl.app.api", reason="the extra app is not installed")
+def test_a_program_is_told_where_a_face_is_seen(api, late, upload):
     import gradio as gr
 
-    given = upload("late.mp4")
-    given.write_bytes(late.read_bytes())
-    api = api_module.Api(service, sessions)
-    assert api.open(asked("a"), str(given))["faces"] == 1
+    assert api.open(asked("a"), str(upload("late.mp4", late)))["faces"] == 1
     assert api.preview(asked("a"), {"emotion": "happy"}).shape == (360, 480, 3)
     with pytest.raises(gr.Error, match=r"no face is seen at 0\.0 s.*one is seen at 5\.\d s"):
         api.preview(asked("a"), {"emotion": "happy", "moment": 0})
 
 
-def test_previews_of_two_faces_at_once_do_not_mix(service, sessions, upload):
-    session = sessions.get("a")
-    service.open_clip(session, upload())
+def test_previews_of_two_faces_at_once_do_not_mix(service, session):
     first = session.scene
     shown = service.preview(session, replace(FORM, face="1").request(session))
     assert session.scene is first, "the largest face is looked at by others meanwhile"
     assert shown.skipped is None
 
 
-def test_of_two_clips_that_are_opened_at_once_the_later_stays(service, sessions, upload, monkeypatch):
-    session, look = sessions.get("a"), scene.Scene.look
+def test_of_two_clips_that_are_opened_at_once_the_later_stays(service, session, upload, monkeypatch):
+    look = scene.Scene.look
 
     def overtaken(*given):
         monkeypatch.setattr(scene.Scene, "look", look)
@@ -235,15 +188,14 @@ def test_of_two_clips_that_are_opened_at_once_the_later_stays(service, sessions,
     assert list(session.folder.rglob("first.flv")) == []
 
 
-def test_a_neutral_face_reaches_preview_edit_and_project(service, sessions, upload, monkeypatch):
-    session, given = sessions.get("a"), []
-    service.open_clip(session, upload())
-    manipulator = service.editor.manipulator
-    monkeypatch.setattr(
-        service.editor,
-        "manipulator",
-        lambda plan, enroll=None, *more, **how: given.append(enroll) or manipulator(plan, {}, *more, **how),
-    )
+def test_a_neutral_face_reaches_preview_edit_and_project(service, session, upload, monkeypatch):
+    given, manipulator = [], service.editor.manipulator
+
+    def remembered(plan, enroll=None, *more, **how):
+        given.append(enroll)
+        return manipulator(plan, {}, *more, **how)
+
+    monkeypatch.setattr(service.editor, "manipulator", remembered)
     service.set_neutral(session, upload("neutral.flv"))
     wish = FORM.request(session)
     assert wish.enroll == {"neutral": session.neutral}
@@ -256,10 +208,9 @@ def test_a_neutral_face_reaches_preview_edit_and_project(service, sessions, uplo
     assert FORM.request(session).enroll == {}
 
 
-def test_a_neutral_face_that_shows_none_is_refused_and_not_kept(service, sessions, upload):
-    session, photo = sessions.get("a"), upload("neutral.png")
+def test_a_neutral_face_that_shows_none_is_refused_and_not_kept(service, session, upload):
+    photo = upload("neutral.png")
     photo.write_bytes(cv2.imencode(".png", np.full((64, 64, 3), 128, np.uint8))[1].tobytes())
-    service.open_clip(session, upload())
     with pytest.raises(FaceError, match=r"neutral\.png"):
         service.set_neutral(session, photo)
     assert session.neutral is None
@@ -280,13 +231,11 @@ def test_forms_say_what_a_project_says(sessions, upload, service):
     with pytest.raises(UsageError, match="no clip"):
         FORM.request(session)
     service.open_clip(session, upload())
-    said = {mode: replace(FORM, mode=mode) for mode in (EMOTION, BLEND, OVER_TIME)}
-    assert said[EMOTION].request(session).emotion == "happy"
-    assert said[EMOTION].request(session).regions == ("brows", "mouth")
+    said = {mode: replace(FORM, mode=mode).request(session) for mode in (EMOTION, BLEND, OVER_TIME)}
+    assert (said[EMOTION].emotion, said[EMOTION].regions) == ("happy", ("brows", "mouth"))
     assert replace(FORM, regions=list(REGIONS)).request(session).regions == ()
-    assert parse_blend(said[BLEND].request(session).emotion) == {"happy": 0.6, "surprised": 0.4}
-    assert said[OVER_TIME].request(session).segments == "0-1:sad"
-    assert said[EMOTION].request(session).emotion == "happy"
+    assert parse_blend(said[BLEND].emotion) == {"happy": 0.6, "surprised": 0.4}
+    assert said[OVER_TIME].segments == "0-1:sad"
     for wrong, why in ((replace(FORM, mode=REFERENCE), "no reference"), (replace(FORM, regions=[]), "no part")):
         with pytest.raises(UsageError, match=why):
             wrong.request(session)

@@ -57,18 +57,20 @@ def temporary(tmp_path, monkeypatch):
     return tmp_path
 
 
-def ended():
-    """The number of a process that is no more."""
+@pytest.fixture
+def left(temporary):
+    """The folder there of a process that is no more."""
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    return int(done.stdout)
+    folder = temporary / f"cdrl-app-{int(done.stdout)}-test"
+    folder.mkdir()
+    return folder
 
 
-def test_what_killed_apps_left_is_removed_and_nothing_else(temporary):
-    number = ended()
-    left, ours = temporary / f"cdrl-app-{number}-test", temporary / f"cdrl-app-{os.getpid()}-test"
+def test_what_killed_apps_left_is_removed_and_nothing_else(temporary, left):
+    number, ours = left.name.split("-")[2], temporary / f"cdrl-app-{os.getpid()}-test"
     others = [temporary / f"cdrl-app-{number}", temporary / "cdrl-app-mine-x", temporary / f"app-{number}-test"]
     link, file = temporary / f"cdrl-app-{number}-link", temporary / f"cdrl-app-{number}-file"
-    for folder in (left, ours, *others):
+    for folder in (ours, *others):
         folder.mkdir()
     link.symlink_to(ours)
     file.touch()
@@ -76,9 +78,7 @@ def test_what_killed_apps_left_is_removed_and_nothing_else(temporary):
     assert sorted(temporary.iterdir()) == sorted([ours, *others, link, file])
 
 
-def test_an_app_starts_while_another_removes_the_same_leftovers(temporary, monkeypatch):
-    left = temporary / f"cdrl-app-{ended()}-test"
-    left.mkdir()
+def test_an_app_starts_while_another_removes_the_same_leftovers(temporary, left, monkeypatch):
     glob = Path.glob
 
     def gone_meanwhile(folder, pattern):
@@ -87,17 +87,11 @@ def test_an_app_starts_while_another_removes_the_same_leftovers(temporary, monke
         return iter(found)
 
     monkeypatch.setattr(Path, "glob", gone_meanwhile)
-    try:
-        Sessions().close_all()
-    except OSError as error:
-        pytest.fail(f"it does not start: {error}")
+    Sessions().close_all()
     assert list(temporary.iterdir()) == []
 
 
-def test_an_app_starts_beside_leftovers_that_it_may_not_remove(temporary, monkeypatch):
-    left = temporary / f"cdrl-app-{ended()}-test"
-    left.mkdir()
-
+def test_an_app_starts_beside_leftovers_that_it_may_not_remove(left, monkeypatch):
     def refuse(path, *more, **how):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -106,15 +100,10 @@ def test_an_app_starts_beside_leftovers_that_it_may_not_remove(temporary, monkey
     assert left.exists()
 
 
-def test_an_app_starts_where_processes_have_no_owner_and_no_signals(temporary, monkeypatch):
-    left = temporary / f"cdrl-app-{ended()}-test"
-    left.mkdir()
+def test_an_app_starts_where_processes_have_no_owner_and_no_signals(left, monkeypatch):
     for name in ("getuid", "kill"):  # as on Windows, where os.kill(number, 0) would end the process
         monkeypatch.delattr(os, name)
-    try:
-        Sessions().close_all()
-    except AttributeError as error:
-        pytest.fail(str(error))
+    Sessions().close_all()
     assert not left.exists()
 
 
