@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,24 +19,11 @@ from cdrl.cli.main import COMMANDS, main
 from cdrl.request import REQUEST_FIELDS
 
 
-class Report:
-    """What saving returns."""
-
-    def __init__(self, warnings=()):
-        self.warnings = list(warnings)
-
-    def to_json(self):
-        return {"frames": 3}
-
-    def summary(self):
-        return "3 frames edited"
-
-
 class Editor:
     """Remembers what it was asked for, and raises what the test wants."""
 
-    def __init__(self, failure=None, warnings=()):
-        self.failure, self.warnings, self.asked = failure, warnings, {}
+    def __init__(self):
+        self.failure, self.warnings, self.asked = None, [], {}
 
     def edit(self, request, limits):
         self.asked = {"limits": limits, **{name: getattr(request, name) for name in REQUEST_FIELDS}}
@@ -45,7 +33,8 @@ class Editor:
         self.asked |= {"path": path, "progress": progress, **vars(options)}
         if self.failure is not None:
             raise self.failure
-        return Report(self.warnings)
+        said = {"to_json": lambda: {"frames": 3}, "summary": lambda: "3 frames edited"}
+        return SimpleNamespace(warnings=self.warnings, **said)
 
 
 @pytest.fixture
@@ -125,6 +114,9 @@ def test_debug_shows_where_it_came_from(editor, capsys):
 
 EDIT = ["edit", "a.mp4", "-o", "b.mp4"]
 WRONG = [
+    (["app", "--port", "70000"], "--port 70000 is out of range"),
+    (["app", "--edits", "0"], "--edits 0"),
+    (["completion", "ksh"], "choose one of bash, zsh, fish"),
     ([], "no command is given"),
     (["edti"], r"unknown command 'edti' \(did you mean edit\?\)"),
     (["train"], "needs one of: prior"),
@@ -188,19 +180,8 @@ def test_report_and_preview_are_refused_before_the_work(editor, capsys, tmp_path
 def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
     report = tmp_path / "report.json"
     words = "edit a.flv --emotion=happy:0.6+sad:0.4 --intensity .8 --regions brows,eyes --face left -o b.mp4"
-    more = [
-        "--enroll",
-        "anger=c.jpg",
-        "--overwrite",
-        "--side-by-side",
-        "--quality",
-        "20",
-        "--max-seconds",
-        "9",
-        "--report",
-        str(report),
-    ]
-    assert main([*words.split(), *more]) == 0
+    words += f" --enroll anger=c.jpg --overwrite --side-by-side --quality 20 --max-seconds 9 --report {report}"
+    assert main(words.split()) == 0
     assert capsys.readouterr() == ("3 frames edited\n", "")
     asked = editor.asked
     assert (str(asked["source"]), str(asked["path"])) == ("a.flv", "b.mp4")

@@ -1,4 +1,4 @@
-"""`cdrl edit` on what it must refuse, with the real editor: one line, the right exit code, nothing left behind."""
+"""`cdrl edit` and `live` on what they must refuse, with the real editor: one line, its exit code, nothing left."""
 
 import resource
 import signal
@@ -99,12 +99,36 @@ REFUSED = [
     ("talk.mp4 --emotion happy -o out.mp4 --max-bytes 1000", 6, "max_bytes"),
     ("talk.mp4 --emotion happy -o out.mp4 --prior nowhere.npz", 7, "nowhere.npz"),
     ("talk.mp4 --emotion happy -o out.mp4 --prior taken.mp4", 7, "taken.mp4"),
+    # A rehearsal refuses what the edit would.
+    ("nowhere.mp4 -e happy --dry-run", 3, "no such file"),
+    ("https://example.org/talk.mp4 -e happy --dry-run", 3, "https://example.org/talk.mp4 is an address"),
+    ("talk.mp4 --reference nowhere.jpg --dry-run", 3, "nowhere.jpg"),
+    ("talk.mp4 -e happy --enroll angry=nowhere.jpg --dry-run", 3, "nowhere.jpg"),
+    ("talk.mp4 -e happy -o taken.mp4 --dry-run", 5, "--overwrite"),
+    ("talk.mp4 -e happy -o out.webm --codec h264 --dry-run", 2, "vp9 or av1"),
+    ("talk.mp4 --segments 00:00:01:30-:happy --dry-run", 2, "no such frame"),
+    ("talk.mp4 --segments 0:50-1:00:happy --dry-run", 2, "2.0"),
+    ("talk.mp4 -e happy --max-seconds 1 --dry-run", 6, "max_seconds"),
+]
+LIVE_REFUSED = [
+    ("--camera 987", 3, "there is no camera /dev/video987"),
+    ("--camera /etc/passwd", 2, "--camera"),
+    ("--camera 0 --input talk.mp4", 2, "choose one"),
+    ("--input nowhere.mp4 --output none", 3, "nowhere.mp4"),
+    ("--input https://example.org/talk.mp4 --output none", 3, "address"),
+    ("--emotion hapy", 2, "hapy"),
+    ("--emotion happy --intensity 2", 2, "intensity"),
+    ("--size big", 2, "WIDTHxHEIGHT"),
+    ("--rate 0", 2, "--rate"),
 ]
 
 
-@pytest.mark.parametrize(("line", "code", "said"), REFUSED)
-def test_refused(line, code, said, capsys):
-    assert main(["edit", *line.split()]) == code
+@pytest.mark.parametrize(
+    ("command", "line", "code", "said"),
+    [*(("edit", *row) for row in REFUSED), *(("live", *row) for row in LIVE_REFUSED)],
+)
+def test_refused(command, line, code, said, capsys):
+    assert main([command, *line.split()]) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("cdrl: error: ")

@@ -47,10 +47,3 @@ def test_tab_completes_commands_options_values_and_files(desk, line, found):
         ["bash", "--norc", "-c", TAB, "tab", *line.split(" ")], capture_output=True, text=True, cwd=desk, check=True
     )
     assert set(done.stdout.split()) == found, done.stderr
-
-
-def test_an_unknown_shell_is_told_the_known_ones(capsys):
-    from cdrl.cli.main import main
-
-    assert main(["completion", "ksh"]) == 2
-    assert "choose one of bash, zsh, fish" in capsys.readouterr().err

@@ -58,22 +58,3 @@ def test_a_reference_names_the_result(desk, capsys):
     out = capsys.readouterr().out
     assert "result   talk_like_Mona Lisa.mp4" in out
     assert "480x360, 29.97 frames/s" in out
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        ("nowhere.mp4 -e happy", 3, "no such file"),
-        ("https://example.org/talk.mp4 -e happy", 3, "https://example.org/talk.mp4 is an address"),
-        ("talk.flv --reference nowhere.jpg", 3, "nowhere.jpg"),
-        ("talk.flv -e happy --enroll angry=nowhere.jpg", 3, "nowhere.jpg"),
-        ("talk.flv -e happy -o talk.mov", 5, "--overwrite"),
-        ("talk.flv -e happy -o out.webm --codec h264", 2, "vp9 or av1"),
-        ("talk.flv --segments 00:00:01:30-:happy", 2, "no such frame"),
-        ("talk.flv --segments 0:50-1:00:happy", 2, "2.0"),
-        ("talk.flv -e happy --max-seconds 1", 6, "max_seconds"),
-    ],
-)
-def test_a_rehearsal_refuses_what_the_edit_would(desk, capsys, words, code, said):
-    assert main(["edit", *words.split(), "--dry-run"]) == code
-    assert said in capsys.readouterr().err

@@ -425,26 +425,3 @@ def test_control_c_while_nothing_has_come_yet_is_no_error():
     assert (process.returncode, err) in {(0, b""), (130, err)}, err  # 130: a slow machine was still loading
     assert b"Traceback" not in err
     assert process.returncode or json.loads(out)["frames"]["in"] == 0
-
-
-REFUSED = [
-    ("--camera 987", 3, "there is no camera /dev/video987"),
-    ("--camera /etc/passwd", 2, "--camera"),
-    ("--camera 0 --input talk.mp4", 2, "choose one"),
-    ("--input nowhere.mp4 --output none", 3, "nowhere.mp4"),
-    ("--input https://example.org/talk.mp4 --output none", 3, "address"),
-    ("--emotion hapy", 2, "hapy"),
-    ("--emotion happy --intensity 2", 2, "intensity"),
-    ("--size big", 2, "WIDTHxHEIGHT"),
-    ("--rate 0", 2, "--rate"),
-]
-
-
-@pytest.mark.parametrize(("line", "code", "said"), REFUSED)
-def test_refused_in_one_line(line, code, said, capsys):
-    assert main(["live", *line.split()]) == code
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("cdrl: error: ")
-    assert err.count("\n") == 1, err
-    assert said in err

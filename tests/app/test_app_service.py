@@ -267,9 +267,3 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "cdrl: error: cdrl app needs gradio, which is not installed: pip install 'cdrl[app]'\n"
     )
-
-
-@pytest.mark.parametrize("words", [["--port", "70000"], ["--edits", "0"]])
-def test_wrong_options(words, capsys):
-    assert main(["app", *words]) == 2
-    assert words[0] in capsys.readouterr().err
