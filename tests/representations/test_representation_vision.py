@@ -12,8 +12,6 @@ from cdrl.errors import ModelFileError  # noqa: E402
 from cdrl.representations.checkpoints import load_into, read_tensors  # noqa: E402
 from cdrl.representations.pickles import convert_to_safetensors  # noqa: E402
 from cdrl.representations.vision import (  # noqa: E402
-    DEVIATION,
-    MEAN,
     EfficientNet,
     FrozenBatchNorm2d,
     SameConv2d,
@@ -21,6 +19,7 @@ from cdrl.representations.vision import (  # noqa: E402
     same_padding,
 )
 
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
 torch.set_num_threads(1)
 
 

@@ -99,8 +99,7 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
 
 def parse_config(kind: type[Config], stored: Mapping[str, Any], path: Path) -> Config:
     """A configuration dataclass from what stands in a checkpoint; raises InputError where something is missing."""
-    fields = vars(kind)["__dataclass_fields__"]
-    if not fields.keys() <= stored.keys():
+    names = vars(kind)["__dataclass_fields__"].keys()
+    if not names <= stored.keys():
         raise InputError(f"{path}: its configuration is incomplete; train it again with this version of cdrl")
-    values = {name: tuple(v) if isinstance(v := stored[name], list) else v for name in fields}
-    return kind(**values)
+    return kind(**{name: tuple(v) if isinstance(v := stored[name], list) else v for name in names})

@@ -33,10 +33,9 @@ def clip_input(images: Tensor, side: int) -> Tensor:
 
 
 class ClipText:
-    """CLIP's text tower; see `cdrl.representations.text.TextEncoder`."""
+    """CLIP's text tower, with the methods of `cdrl.representations.text.MiniLM`."""
 
-    def __init__(self, name: str, model: Any, tokenizer: Path) -> None:
-        self.name = name
+    def __init__(self, model: Any, tokenizer: Path) -> None:
         self._model = model
         config = model.config.text_config
         self._longest = int(config.max_position_embeddings)
@@ -45,10 +44,8 @@ class ClipText:
         self.word_width = int(config.hidden_size)
 
     def words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Split sentences into tokens; see `TextEncoder`."""
-        numbers, there = self._tokenize(sentences)
-        table = self._model.text_model.embeddings.token_embedding
-        return table(numbers.to(table.weight.device)), there.to(table.weight.device)
+        """Vectors of words and which are there; see `MiniLM.words`."""
+        return self._tokenize.look_up(sentences, self._model.text_model.embeddings.token_embedding)
 
     def encode(self, words: Tensor, there: Tensor) -> Tensor:
         """Causal attention; the state at the end mark, the last that is there, speaks for the sentence."""
@@ -68,24 +65,22 @@ class ClipText:
 
 def _truncate(words: Tensor, there: Tensor, longest: int) -> tuple[Tensor, Tensor]:
     """At most `longest` words, the end mark kept as the last."""
-    end = there.sum(1) - 1
     rows = torch.arange(len(words), device=words.device)
-    marks = words[rows, end]
+    marks = words[rows, there.sum(1) - 1]
     words, there = words[:, :longest].clone(), there[:, :longest]
-    last = there.sum(1) - 1
-    words[rows, last] = marks
+    words[rows, there.sum(1) - 1] = marks
     return words, there
 
 
 class ClipModel(nn.Module):
     """A CLIP model, frozen; see `cdrl.representations.vlm.VisionLanguageModel`."""
 
-    def __init__(self, model: Any, tokenizer: Path, digest: str = "", spec: str = "clip") -> None:
+    def __init__(self, model: Any, tokenizer: Path, digest: str, spec: str) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
-        self.digest, self.spec, self.name = digest, spec, "clip"
-        self.width = int(model.config.projection_dim)
-        self.text = ClipText("clip", model, tokenizer)
+        self.digest, self.spec = digest, spec
+        self.text = ClipText(model, tokenizer)
+        self.width = self.text.width
         self._side = int(model.config.vision_config.image_size)
 
     def train(self, mode: bool = True) -> ClipModel:
@@ -93,12 +88,12 @@ class ClipModel(nn.Module):
         return super().train(False)
 
     def image(self, images: Tensor) -> Tensor:
-        """Embed images; see `VisionLanguageModel`."""
+        """Embed images; see `FaceLanguageModel`."""
         pooled = self.model.vision_model(pixel_values=clip_input(images, self._side)).pooler_output
         return functional.normalize(self.model.visual_projection(pooled).float(), dim=1)
 
     def words(self, words: Tensor, there: Tensor) -> Tensor:
-        """Embed tokens; see `VisionLanguageModel`."""
+        """Embed tokens; see `FaceLanguageModel`."""
         return self.text.encode(words, there)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,10 +62,9 @@ class ClassHeads(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """Compute class vectors [B, 7, width], unit, of features [B, width], unit."""
         values = (feature * feature.shape[1] ** 0.5).expand(len(EMOTIONS), -1, -1)
-        last = len(self.weights) - 1
         for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            values = functional.gelu(values) if place else values
             values = torch.baddbmm(bias.to(values.dtype), values, weight.to(values.dtype))
-            values = values if place == last else functional.gelu(values)
         return functional.normalize(values.float(), dim=2).transpose(0, 1)
 
 
@@ -156,7 +154,10 @@ def load_emotion(path: Path | None = None, vlm: VisionLanguageModel | None = Non
     path = path or verified_path(EMOTION)
     tensors, stored = load_model(path, ARCHITECTURE)
     config = parse_config(EmotionConfig, stored, path)
-    beneath: Any = vlm or load_vision_language_model(_beneath(config))
+    shipped = load_manifest().get(VLM)
+    # The one that ships where it is the very same file: the place it was trained in may be gone.
+    is_shipped = shipped is not None and shipped.sha256 == config.vlm_sha256
+    beneath = vlm or load_vision_language_model("embedded" if is_shipped else config.vlm)
     if beneath.digest != config.vlm_sha256:
         raise InputError(
             f"{path}: was trained on another vision-language model than {config.vlm} (SHA-256 "
@@ -165,9 +166,3 @@ def load_emotion(path: Path | None = None, vlm: VisionLanguageModel | None = Non
     model = EmotionModel(config, beneath)
     load_into(model.head, tensors, path)
     return model.eval().requires_grad_(False)
-
-
-def _beneath(config: EmotionConfig) -> str:
-    """The one that ships where it is the very same file: the place it was trained in may be gone."""
-    shipped = load_manifest().get(VLM)
-    return "embedded" if shipped is not None and shipped.sha256 == config.vlm_sha256 else config.vlm

@@ -26,6 +26,8 @@ class EmotionPrompts(nn.Module):
     """The prompts of all classes. `learned`: else the written words alone speak, and nothing here is trained."""
 
     context: Tensor
+    words: Tensor
+    there: Tensor
 
     def __init__(self, model: VisionLanguageModel, learned: bool = True) -> None:
         super().__init__()
@@ -40,9 +42,6 @@ class EmotionPrompts(nn.Module):
 
     def forward(self, model: VisionLanguageModel) -> Tensor:
         """Unit vectors [7, width]."""
-        words, there = self.words, self.there
-        if not isinstance(words, Tensor) or not isinstance(there, Tensor):
-            raise TypeError("prompts are tensors")
         if self.learned:
-            words, there = prepend_context(self.context, words, there)
-        return model.words(words, there)
+            return model.words(*prepend_context(self.context, self.words, self.there))
+        return model.words(self.words, self.there)

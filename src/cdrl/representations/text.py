@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,35 +22,6 @@ from cdrl.representations.checkpoints import load_into, read_tensors
 MINILM, TOKENIZER = "minilm-l6-v2.safetensors", "minilm-l6-v2-tokenizer.json"
 _LONGEST = 128  # tokens
 _NOT_USED = ("embeddings.position_ids", "pooler.")
-
-
-class TextEncoder(Protocol):
-    """Words to vectors; frozen, and differentiable in the vectors of words."""
-
-    @property
-    def name(self) -> str:
-        """Which encoder it is, for checkpoints."""
-
-    @property
-    def width(self) -> int:
-        """Of what comes out."""
-
-    @property
-    def word_width(self) -> int:
-        """Of the vectors of words."""
-
-    def words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Vectors of words [n, L, word_width], first the beginning mark, and which of them are there [n, L] bool."""
-
-    def encode(self, words: Tensor, there: Tensor) -> Tensor:
-        """Vectors of words, as `words` gives them → [n, width], unit."""
-
-
-def embed(encoder: TextEncoder, sentences: Sequence[str]) -> Tensor:
-    """Unit vectors [n, width] of sentences."""
-    if not sentences:
-        return torch.zeros(0, encoder.width)
-    return encoder.encode(*encoder.words(sentences))
 
 
 def prepend_context(context: Tensor, words: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,9 +53,17 @@ class SentenceTokenizer:
         numbers = torch.tensor([ids + [0] * (longest - len(ids)) for ids in result])
         return numbers, torch.arange(longest)[None] < torch.tensor([[len(ids)] for ids in result])
 
+    def look_up(self, sentences: Sequence[str], table: Any) -> tuple[Tensor, Tensor]:
+        """Vectors of words [n, L, width] by an encoder's embedding `table`, and which are there [n, L] bool."""
+        numbers, there = (part.to(table.weight.device) for part in self(sentences))
+        return table(numbers), there
+
 
 class MiniLM(nn.Module):
-    """all-MiniLM-L6-v2: six transformer layers, mean over the words, unit length. Frozen."""
+    """all-MiniLM-L6-v2: six transformer layers, mean over the words, unit length.
+
+    Frozen, and differentiable in the vectors of words.
+    """
 
     name = "all-MiniLM-L6-v2"
     width = word_width = 384
@@ -108,16 +87,21 @@ class MiniLM(nn.Module):
         return super().train(False)
 
     def words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Split sentences into tokens; see `TextEncoder`."""
-        numbers, there = self._tokenize(sentences)
-        table = self.model.embeddings.word_embeddings
-        return table(numbers.to(table.weight.device)), there.to(table.weight.device)
+        """Vectors of words [n, L, word_width], first the beginning mark, and which of them are there [n, L] bool."""
+        return self._tokenize.look_up(sentences, self.model.embeddings.word_embeddings)
 
     def encode(self, words: Tensor, there: Tensor) -> Tensor:
-        """Embed tokens; see `TextEncoder`."""
+        """Vectors of words, as `words` gives them → [n, width], unit."""
         states = self.model(inputs_embeds=words, attention_mask=there.long()).last_hidden_state
         weight = there[..., None].to(states.dtype)
         return normalize((states * weight).sum(1) / weight.sum(1), dim=1)
+
+
+def embed(encoder: MiniLM, sentences: Sequence[str]) -> Tensor:
+    """Unit vectors [n, width] of sentences."""
+    if not sentences:
+        return torch.zeros(0, encoder.width)
+    return encoder.encode(*encoder.words(sentences))
 
 
 @cache

@@ -35,8 +35,6 @@ LITE0 = (
     BlockStage(1, 3, 1, 6, 320),
 )
 STEM, HEAD = 32, 1280  # channels
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
-DEVIATION = (0.229, 0.224, 0.225)
 
 
 def same_padding(length: int, kernel: int, stride: int) -> tuple[int, int]:

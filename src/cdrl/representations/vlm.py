@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,37 +19,18 @@ from cdrl.assets import VLM, verified_path
 from cdrl.errors import UsageError
 from cdrl.files import file_sha256
 from cdrl.representations.checkpoints import load_into, load_model, parse_config
-from cdrl.representations.text import TextEncoder, embed, load_minilm
+from cdrl.representations.text import MiniLM, embed, load_minilm
 from cdrl.representations.vision import LITE0, BlockStage, EfficientNet
+
+if TYPE_CHECKING:
+    from cdrl.representations.clip import ClipModel
 
 ARCHITECTURE = "vlm"
 LUMA = (0.299, 0.587, 0.114)
 
 
-class VisionLanguageModel(Protocol):
-    """Frozen: pictures and sentences → unit vectors that are near each other where they say the same."""
-
-    @property
-    def spec(self) -> str:
-        """How it is asked for, see `load_vision_language_model`."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of its weights."""
-
-    @property
-    def width(self) -> int:
-        """Of the vectors."""
-
-    @property
-    def text(self) -> TextEncoder:
-        """The text encoder; loaded when it is first asked for."""
-
-    def image(self, images: Tensor) -> Tensor:
-        """RGB in [0, 1], [B, 3, 224, 224] → [B, width], unit; gradients reach the images."""
-
-    def words(self, words: Tensor, there: Tensor) -> Tensor:
-        """Vectors of words (`text.words`, with a learned context or not) → [n, width], unit."""
+VisionLanguageModel: TypeAlias = "FaceLanguageModel | ClipModel"
+"""Frozen: pictures and sentences → unit vectors that are near each other where they say the same."""
 
 
 def embed_sentences(model: VisionLanguageModel, texts: Sequence[str]) -> Tensor:
@@ -87,38 +68,34 @@ class FaceLanguageModel(nn.Module):
     """The embedded vision-language model. Trained: `tower` and `project`; the text encoder is frozen and apart."""
 
     spec = "embedded"
+    """How it is asked for, see `load_vision_language_model`."""
     digest = ""
+    """SHA-256 of its weights."""
     center: Tensor
 
-    def __init__(self, config: VlmConfig | None = None, text: TextEncoder | None = None) -> None:
+    def __init__(self, config: VlmConfig) -> None:
         super().__init__()
-        self.config = config or VlmConfig()
-        stages = tuple(BlockStage(*row) for row in self.config.stages)
-        self.tower = EfficientNet(stages, self.config.stem, self.config.head)
-        self.project = nn.Linear(self.tower.width, self.config.width)
+        self.config, self.width = config, config.width
+        stages = tuple(BlockStage(*row) for row in config.stages)
+        self.tower = EfficientNet(stages, config.stem, config.head)
+        self.project = nn.Linear(self.tower.width, config.width)
         # Sentences about faces are all alike to a text encoder; what they share is taken off.
-        self.register_buffer("center", torch.zeros(self.config.width))
-        self._text = text
+        self.register_buffer("center", torch.zeros(config.width))
 
     @property
-    def width(self) -> int:
-        """Numbers of an embedding."""
-        return self.config.width
-
-    @property
-    def text(self) -> TextEncoder:
-        """The encoder of sentences."""
-        return self._text or load_minilm()
+    def text(self) -> MiniLM:
+        """The text encoder; loaded when it is first asked for."""
+        return load_minilm()
 
     def image(self, images: Tensor) -> Tensor:
-        """Embed images; see `VisionLanguageModel`."""
+        """Embed RGB in [0, 1], [B, 3, 224, 224], as unit vectors [B, width]; gradients reach the images."""
         side = self.config.side
         if images.shape[-1] != side or images.shape[-2] != side:
             images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
         return functional.normalize(self.project(self.tower(normalize_luma(images))).float(), dim=1)
 
     def words(self, words: Tensor, there: Tensor) -> Tensor:
-        """Embed tokens; see `VisionLanguageModel`."""
+        """Embed vectors of words (`text.words`, with a learned context or not) as unit vectors [n, width]."""
         return self.center_vectors(self.text.encode(words, there))
 
     def center_vectors(self, vectors: Tensor) -> Tensor:
@@ -131,12 +108,12 @@ class FaceLanguageModel(nn.Module):
             self.center.copy_(embed(self.text, texts).mean(0))
 
 
-def load_vlm(path: Path | None = None, text: TextEncoder | None = None) -> FaceLanguageModel:
+def load_vlm(path: Path | None = None) -> FaceLanguageModel:
     """The embedded model at `path`, or the one that ships; frozen. Raises InputError for another checkpoint."""
     spec = "embedded" if path is None else str(path)
     path = path or verified_path(VLM)
     tensors, stored = load_model(path, ARCHITECTURE)
-    model = FaceLanguageModel(parse_config(VlmConfig, stored, path), text)
+    model = FaceLanguageModel(parse_config(VlmConfig, stored, path))
     load_into(model, tensors, path)
     model.digest, model.spec = file_sha256(path), spec
     model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

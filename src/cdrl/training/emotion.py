@@ -23,8 +23,8 @@ from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.representations.captions import list_descriptions
 from cdrl.representations.emotion import ARCHITECTURE, ClassHeads, EmotionConfig
-from cdrl.representations.emotion_losses import emotion_augmented_contrast
 from cdrl.representations.encoders import images_to_tensor
+from cdrl.representations.losses import emotion_augmented_contrast
 from cdrl.representations.prompts import EmotionPrompts
 from cdrl.representations.vlm import VisionLanguageModel, embed_sentences, load_vision_language_model
 from cdrl.training.array_cache import ArrayRequest, cached_array
@@ -109,7 +109,7 @@ def _draw_view(faces: FaceDataset, row: int, view: int, donors: NDArray[np.int64
     return augment(picture, SIDE, _VIEW, random)
 
 
-def _encode(vlm: Any, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
+def _encode(vlm: VisionLanguageModel, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
     """Features of pictures, [k, width] at a time; a batch of none last."""
     device = next((parameter.device for parameter in vlm.parameters()), torch.device("cpu"))
     remaining = iter(pictures)
@@ -141,7 +141,7 @@ class EmotionTask:
         Raises:
             UsageError: The faces do not suffice.
         """
-        vlm: Any = load_vision_language_model(options.vlm)
+        vlm = load_vision_language_model(options.vlm)
         with world.main_first():
             faces, digest = load_faces(options.faces, world.console)
             views = encode_views(vlm.to(world.device), faces, options, digest, world.console)

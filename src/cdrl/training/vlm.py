@@ -24,8 +24,8 @@ from cdrl.files import file_sha256
 from cdrl.pretrained import find_model
 from cdrl.representations.captions import Captioner, list_descriptions
 from cdrl.representations.checkpoints import load_into, read_tensors
-from cdrl.representations.emotion_losses import person_aware_entropy, sentence_contrast
 from cdrl.representations.encoders import images_to_tensor
+from cdrl.representations.losses import person_aware_entropy, sentence_contrast
 from cdrl.representations.pickles import convert_to_safetensors
 from cdrl.representations.text import MINILM, embed
 from cdrl.representations.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
@@ -178,9 +178,7 @@ class VlmTask:
 
     def export(self) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
         """Return the tower and the projection, with the name of the text encoder."""
-        text = {"text": self.model.text.name}
-        if self.model.text.name == "all-MiniLM-L6-v2":
-            text["text_sha256"] = file_sha256(find_model(MINILM))
+        text = {"text": self.model.text.name, "text_sha256": file_sha256(find_model(MINILM))}
         return self.model.state_dict(), ARCHITECTURE, {**asdict(self.model.config), **text}
 
 
