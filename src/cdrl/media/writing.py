@@ -85,7 +85,6 @@ class Writer:
         self._pending: av.VideoFrame | None = None
         """The last frame given: it is encoded once the next one tells how long it is shown."""
         self._pending_pts = 0
-        self._pending_duration: int | None = None
         self._rounded = False
         self._stack = ExitStack()
 
@@ -118,14 +117,13 @@ class Writer:
             raise UsageError(f"frame {frame.index} is not after the frame before it: write frames in order of time")
         self._rounded = self._rounded or (1000 * pts * self.info.time_base).denominator != 1
         with self._reported():
-            if self._output is None:
-                self._begin(frame.format)
+            output = self._output or self._begin(frame.format)
             if self._pending is not None:
-                self._encode(self._pending, pts - self._pending_pts)
-            self._pending = self._picture(frame)
+                self._pending.duration = pts - self._pending_pts
+                output.mux(self._stream.encode(self._pending))
+            self._pending, self._pending_pts = self._picture(frame), pts
             self._pending.pts, self._pending.time_base = pts, self.info.time_base
-            self._pending_pts = pts
-            self._pending_duration = frame.duration
+            self._pending.duration = frame.duration or 0
             self._tracks.advance(frame.pts * frame.time_base)
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
@@ -143,7 +141,8 @@ class Writer:
             raise OutputError(f"{self.path}: no frame was written, so there is nothing to save")
         with self._reported():
             try:
-                self._encode(self._pending, self._pending_duration or mean_duration(self.info))
+                self._pending.duration = self._pending.duration or mean_duration(self.info)
+                self._output.mux(self._stream.encode(self._pending))
                 self._output.mux(self._stream.encode(None))
                 self._tracks.finish()
             finally:
@@ -183,12 +182,7 @@ class Writer:
                 ours.unlink(missing_ok=True)
             raise
 
-    def _encode(self, picture: av.VideoFrame, duration: int) -> None:
-        assert self._output is not None
-        picture.duration = duration
-        self._output.mux(self._stream.encode(picture))
-
-    def _begin(self, source: PixelFormat) -> None:
+    def _begin(self, source: PixelFormat) -> OutputContainer:
         """Open the encoder and the output for frames of format `source`."""
         self._target, note = target_format(source, self._encoder, self.options)
         self._padded = self._even_size()
@@ -205,6 +199,7 @@ class Writer:
         self._tracks = TrackCopier(self._source, self._output, self._format, self.info, shift, latest, self.notes)
         if chapters := self._source.chapters():
             self._output.set_chapters(chapters)
+        return self._output
 
     def _video_stream(self, output: OutputContainer) -> VideoStream:
         info, color = self.info, self.info.color

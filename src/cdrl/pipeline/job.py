@@ -105,7 +105,7 @@ class EditJob:
         options = options or OutputOptions(**fields)  # type: ignore[arg-type]
         output, report, info = Path(path), self._new_report(str(path)), self.info
         if options.preview is not None:
-            check_picture(options.preview, (self.request.source, output), options.overwrite)
+            check_picture(options.preview, self.request.source, output, options.overwrite)
         sheet = None if options.preview is None else ContactSheet(options.preview)
         finalizer = None
         if options.provenance:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.errors import OutputError, UsageError
 from cdrl.face.bundle import Floats
-from cdrl.files import EXISTS, atomic_write
+from cdrl.files import atomic_write
 from cdrl.media import Frame
+from cdrl.media.writing import check_output
 
 _THUMBNAIL = 320  # pixels, side of a picture on the sheet
 _HEAD = 2.0  # side of what is shown, over the face's own height
@@ -77,14 +77,10 @@ def _thumbnail(frame: Frame, points: Floats | None) -> NDArray[np.uint8]:
     return small
 
 
-def check_picture(path: Path, taken: Iterable[Path], overwrite: bool) -> None:
+def check_picture(path: Path, source: Path, output: Path, overwrite: bool) -> None:
     """Refuses, before any work is done, a name for a picture that could not be written or would hit another file."""
     if not cv2.haveImageWriter(str(path)):
         raise OutputError(f"{path}: no picture format has this ending; name it .png or .jpg")
-    for other in taken:
-        if path.resolve() == other.resolve():
-            raise UsageError(f"the preview {path} is the name of a video: give it a name of its own")
-    if path.is_dir() or not path.parent.is_dir():
-        raise OutputError(f"{path}: not a place for a picture; give the name of a file in a folder that exists")
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} {EXISTS}")
+    if path.resolve() in (source.resolve(), output.resolve()):
+        raise UsageError(f"the preview {path} is the name of a video: give it a name of its own")
+    check_output(path, path.resolve(), source, overwrite)
