@@ -22,9 +22,9 @@ from cdrl_synthetic.expression import (
     sample_time_course,
 )
 from cdrl_synthetic.forced_alignment import load_samples
-from cdrl_synthetic.head import UNITS, Floats, Head, compute_normals
+from cdrl_synthetic.head import UNITS, Floats, compute_normals
 from cdrl_synthetic.identity import SyntheticPerson, pose_eyes
-from cdrl_synthetic.planning import ClipPlan, compute_frame_times, place_phones
+from cdrl_synthetic.planning import ClipPlan, SyntheticSettings, compute_frame_times, place_phones
 from cdrl_synthetic.rendering import Renderer
 from cdrl_synthetic.scene import compose_frame, sample_head_motion, sample_scene
 from cdrl_synthetic.visemes import VISEMES, Phones, classify_visemes, compute_closure, compute_mouth_weights
@@ -126,14 +126,13 @@ def compute_curves(
 
 
 def render_frames(
-    plan: ClipPlan, person: SyntheticPerson, head: Head, curves: FaceCurves, renderer: Renderer, size: int
+    plan: ClipPlan, person: SyntheticPerson, curves: FaceCurves, renderer: Renderer, size: int
 ) -> Iterator[NDArray[np.uint8]]:
     """Render a clip's frames.
 
     Args:
         plan: The clip.
         person: Who is seen; loaded into the renderer.
-        head: Their head model.
         curves: How the face moves.
         renderer: What draws.
         size: Side of the picture in pixels.
@@ -143,30 +142,25 @@ def render_frames(
     """
     rng = np.random.default_rng([*plan.seed, 13])
     scene = sample_scene(size, rng)
-    motion = sample_head_motion(curves.times, curves.loudness, plan.emotion, rng)
+    rotations, translations = sample_head_motion(curves.times, curves.loudness, plan.emotion, rng)
     exposure = 0.8 + 0.35 * person.appearance.tone  # a camera exposes for the face
     for name, value in scene.uniforms.items():
         renderer.set_uniform(name, value if name.endswith("direction") else exposure * value)
     meshes = person.deform(curves.weights)
-    for index, mesh in enumerate(meshes):
-        weights = curves.weights[index]
-        facing = compute_normals(mesh, head.triangles)
+    for mesh, weights, rotation, translation in zip(meshes, curves.weights, rotations, translations, strict=True):
+        facing = compute_normals(mesh, person.head.triangles)
         _set_wrinkles(renderer, weights, person.appearance.age)
         positions, sides = person.assemble(mesh, facing, *pose_eyes(person.eyes, weights))
-        drawn = renderer.draw(positions, sides, motion.rotations[index], motion.translations[index], scene.camera)
-        yield compose_frame(drawn, scene, rng)
+        yield compose_frame(renderer.draw(positions, sides, rotation, translation, scene.camera), scene, rng)
 
 
 def _set_wrinkles(renderer: Renderer, weights: Floats, age: float) -> None:
     """Folds of the skin where units press it together; stronger in older people."""
-    value = {name: float(weights[UNITS.index(name)]) for name in UNITS}
+    value = dict(zip(UNITS, weights.tolist(), strict=True))
     depth = 0.5 + 0.7 * age
-    brow = max(value["browInnerUp"], (value["browOuterUpLeft"] + value["browOuterUpRight"]) / 2)
-    frown = (value["browDownLeft"] + value["browDownRight"]) / 2
-    nose = (value["noseSneerLeft"] + value["noseSneerRight"]) / 2
-    smile = (value["mouthSmileLeft"] + value["mouthSmileRight"]) / 2
-    squint = (value["cheekSquintLeft"] + value["cheekSquintRight"]) / 2
-    renderer.set_uniform("wrinkle_forehead", depth * (0.06 * age + 0.75 * brow))
+    pairs = ("browOuterUp", "browDown", "noseSneer", "mouthSmile", "cheekSquint")
+    outer, frown, nose, smile, squint = ((value[f"{name}Left"] + value[f"{name}Right"]) / 2 for name in pairs)
+    renderer.set_uniform("wrinkle_forehead", depth * (0.06 * age + 0.75 * max(value["browInnerUp"], outer)))
     renderer.set_uniform("wrinkle_frown", depth * (0.05 * age + 0.9 * frown))
     renderer.set_uniform("wrinkle_nose", depth * 0.7 * nose)
     renderer.set_uniform("wrinkle_smile", depth * (0.15 * age + 0.6 * smile + 0.25 * squint + 0.25 * nose))
@@ -210,11 +204,9 @@ def make_clip(
     plan: ClipPlan,
     person: SyntheticPerson,
     style: ExpressionStyle,
-    head: Head,
     renderer: Renderer,
     folder: Path,
-    seconds: float,
-    size: int,
+    settings: SyntheticSettings,
 ) -> None:
     """Write NAME.mp4 and then NAME.npz; where the second is there, the clip is finished.
 
@@ -222,27 +214,25 @@ def make_clip(
         plan: The clip.
         person: Who is seen; loaded into the renderer.
         style: How they show emotions.
-        head: Their head model.
         renderer: What draws.
         folder: Where the files go.
-        seconds: Length of the clip.
-        size: Side of the picture in pixels.
+        settings: Length and size of the clip.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    samples, phones = cut_sound(plan, seconds)
-    curves = compute_curves(plan, style, phones, samples, seconds)
+    samples, phones = cut_sound(plan, settings.seconds)
+    curves = compute_curves(plan, style, phones, samples, settings.seconds)
     quality = int(np.random.default_rng([*plan.seed, 14]).integers(17, 27))
-    images = render_frames(plan, person, head, curves, renderer, size)
-    write_video(folder / f"{plan.name}.mp4", images, samples, quality, size)
+    images = render_frames(plan, person, curves, renderer, settings.size)
+    write_video(folder / f"{plan.name}.mp4", images, samples, quality, settings.size)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         position=curves.position,
         visemes=curves.visemes.astype(np.int16),
         speaking=curves.visemes != VISEMES.index("silence"),
-        weights=curves.weights.astype(np.float32),
+        weights=curves.weights,
         weight_names=np.array(UNITS),
         viseme_names=np.array(VISEMES),
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cdrl.emotions import EMOTIONS
 from cdrl_synthetic.head import UNITS, Floats
-from cdrl_synthetic.visemes import OPENERS, close_lips, expand_sides
+from cdrl_synthetic.visemes import OPENERS, close_lips, expand_sides, find_units
 
 STRENGTH = {1: 0.5, 2: 0.75, 3: 1.0}
 """Of an emotion at MEAD's three levels."""
@@ -80,6 +80,7 @@ _MOUTH: dict[str, tuple[dict[str, float], ...]] = {
 }
 _LEFT = np.array([UNITS.index(name) for name in UNITS if name.endswith("Left") and name[:-4] + "Right" in UNITS])
 _RIGHT = np.array([UNITS.index(UNITS[index][:-4] + "Right") for index in _LEFT])
+_RESTING = find_units("brow", "eyeSquint", "mouthFrown", "mouthSmile", "mouthPress", "cheekSquint", "noseSneer")
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,8 @@ class ExpressionStyle:
 def sample_style(rng: np.random.Generator) -> ExpressionStyle:
     """Sample how a person shows emotions: ways of brow and mouth, gains of single units, asymmetry."""
     shapes = {emotion: _sample_shape(emotion, rng) for emotion in EMOTIONS}
-    return ExpressionStyle(
-        shapes,
-        float(np.clip(rng.normal(1, 0.15), 0.7, 1.3)),
-        float(rng.uniform(0.8, 1.25)),
-        float(rng.uniform(0.1, 0.5)),
-    )
+    strength = float(np.clip(rng.normal(1, 0.15), 0.7, 1.3))
+    return ExpressionStyle(shapes, strength, float(rng.uniform(0.8, 1.25)), float(rng.uniform(0.1, 0.5)))
 
 
 def _sample_shape(emotion: str, rng: np.random.Generator) -> Floats:
@@ -117,17 +114,8 @@ def _sample_shape(emotion: str, rng: np.random.Generator) -> Floats:
     gains[_LEFT] *= tilt
     gains[_RIGHT] /= tilt
     result = np.clip((upper + mouth) * gains, 0, 1.05)
-    result += np.abs(rng.normal(0, 0.03, len(UNITS))) * _RESTING
+    result[_RESTING] += np.abs(rng.normal(0, 0.03, len(UNITS)))[_RESTING]  # nobody is quite at rest
     return result.astype(np.float32)
-
-
-_RESTING = expand_sides(
-    dict.fromkeys(
-        ("browDown", "browInnerUp", "browOuterUp", "eyeSquint", "mouthFrown", "mouthSmile", "mouthPress")
-        + ("cheekSquint", "noseSneer"),
-        1.0,
-    )
-)
 
 
 def sample_time_course(times: NDArray[np.float64], rng: np.random.Generator) -> Floats:
@@ -142,8 +130,7 @@ def sample_time_course(times: NDArray[np.float64], rng: np.random.Generator) -> 
     """
     end = float(times[-1])
     begin, rise = rng.uniform(0.25, 1.0), rng.uniform(0.15, 0.5)
-    start = rng.uniform(-0.3, 0.25)
-    up = _smoothstep((times - start) / rise)
+    up = _smoothstep((times - rng.uniform(-0.3, 0.25)) / rise)
     fall_from = end * rng.uniform(0.6, 1.3)
     down = rng.uniform(0.0, 0.45) * _smoothstep((times - fall_from) / rng.uniform(0.3, 0.8))
     waver = 0.06 * np.sin(2 * np.pi * (times * rng.uniform(0.4, 1.3) + rng.uniform()))
@@ -169,17 +156,13 @@ def combine_weights(speech: Floats, emotion: Floats, closed: Floats, tucked: Flo
         Unit weights [T, 52] in [0, 1].
     """
     result = speech + emotion
-    for index in OPENERS:
-        # Two openings do not add up: the wider one, and a part of the other.
-        wide, narrow = np.maximum(speech[:, index], emotion[:, index]), np.minimum(speech[:, index], emotion[:, index])
-        result[:, index] = wide + 0.35 * narrow
-    rounding = np.maximum(speech[:, UNITS.index("mouthPucker")], speech[:, UNITS.index("mouthFunnel")])
-    for name in ("mouthSmile", "mouthStretch"):
-        for index in [i for i, unit in enumerate(UNITS) if unit.startswith(name)]:
-            result[:, index] *= 1 - 0.5 * rounding  # rounded lips cannot be wide
-    for name in ("mouthRoll", "mouthPress", "mouthShrug"):
-        for index in [i for i, unit in enumerate(UNITS) if unit.startswith(name)]:
-            result[:, index] *= 1 - 0.7 * np.clip(speech[:, UNITS.index("jawOpen")] * 2.5, 0, 1)
+    # Two openings do not add up: the wider one, and a part of the other.
+    one, other = speech[:, OPENERS], emotion[:, OPENERS]
+    result[:, OPENERS] = np.maximum(one, other) + 0.35 * np.minimum(one, other)
+    rounding = speech[:, [UNITS.index("mouthPucker"), UNITS.index("mouthFunnel")]].max(1, keepdims=True)
+    result[:, find_units("mouthSmile", "mouthStretch")] *= 1 - 0.5 * rounding  # rounded lips cannot be wide
+    parted = np.clip(speech[:, [UNITS.index("jawOpen")]] * 2.5, 0, 1)
+    result[:, find_units("mouthRoll", "mouthPress", "mouthShrug")] *= 1 - 0.7 * parted
     return np.clip(close_lips(result, closed, tucked), 0, 1.0)
 
 
@@ -196,8 +179,7 @@ def sample_blinks(times: NDArray[np.float64], rate: float, rng: np.random.Genera
     """
     result = np.zeros(len(times))
     for _ in range(rng.poisson(rate * float(times[-1] - times[0]))):
-        middle = rng.uniform(times[0], times[-1])
-        away = times - middle
+        away = times - rng.uniform(times[0], times[-1])
         result = np.maximum(result, np.exp(-((away / np.where(away < 0, 0.05, 0.09)) ** 2)))
     return result.astype(np.float32)
 

@@ -92,12 +92,11 @@ def read_recordings(folder: Path, flag: str) -> list[Recording]:
 def _parse_row(folder: Path, row: dict[str, str], number: int, table: Path) -> Recording:
     if not row.get("path") or not row.get("sentence"):
         raise InputError(f"{table}: line {number}: needs a path and a sentence")
-    emotion, intensity = row.get("emotion", ""), row.get("intensity", "")
     try:
-        emotion = parse_emotion(emotion) if emotion else ""
+        emotion = parse_emotion(row["emotion"]) if row.get("emotion") else ""
     except UsageError as error:
         raise InputError(f"{table}: line {number}: {error}") from None
-    level = {"strong": 3, "normal": 2}.get(intensity)
+    level = {"strong": 3, "normal": 2}.get(row.get("intensity", ""))
     voice = row.get("actor") or row.get("voice") or "voice"
     sentence = " ".join(row["sentence"].lower().strip(" .!?").split())
     return Recording(folder / row["path"], sentence, voice, emotion, level)
@@ -131,7 +130,7 @@ def look_up_phones(sentence: str) -> list[list[str]] | None:
 
 
 def align_recording(recording: Recording) -> AlignedRecording | None:
-    """Find when each phone is said; None where the words cannot be found in the recording."""
+    """Find when each phone is said; None where the words cannot be found in the recording, or not believably."""
     words, phones = recording.sentence.split(), look_up_phones(recording.sentence)
     if phones is None:
         return None
@@ -150,7 +149,8 @@ def align_recording(recording: Recording) -> AlignedRecording | None:
         return None
     if [item.name for item in aligned] != words:
         return None
-    return _place_phones(recording, words, phones, aligned)
+    spoken = _place_phones(recording, words, phones, aligned)
+    return spoken if is_plausible(spoken) else None
 
 
 @dataclass(frozen=True)
@@ -198,9 +198,8 @@ def _place_phones(
         bounds += (starts[index] + np.cumsum(lengths) * (ends[index] - starts[index])).tolist()
         symbols += own
         word += [index] * len(own)
-    return AlignedRecording(
-        recording, tuple(words), tuple(symbols), tuple(word), tuple(round(bound, 5) for bound in bounds)
-    )
+    rounded = tuple(round(bound, 5) for bound in bounds)
+    return AlignedRecording(recording, tuple(words), tuple(symbols), tuple(word), rounded)
 
 
 def is_plausible(spoken: AlignedRecording) -> bool:
@@ -240,7 +239,4 @@ def align_recordings(
 
 
 def _align_chunk(recordings: Sequence[Recording]) -> list[AlignedRecording | None]:
-    return [
-        spoken if (spoken := align_recording(recording)) is not None and is_plausible(spoken) else None
-        for recording in recordings
-    ]
+    return [align_recording(recording) for recording in recordings]

@@ -56,6 +56,23 @@ class Head:
             result.append([*(low + high) / 2, float((high - low)[:2].mean()) / 2])
         return np.array(result, np.float32)
 
+    def trimmed(self) -> Head:
+        """Leave out vertices that nothing uses, and put the origin midway between the eyes."""
+        used = np.zeros(len(self.vertices), bool)
+        for indices in (self.triangles, *self.eyes):
+            used[indices] = True
+        place = (np.cumsum(used) - 1).astype(np.int32)
+        return Head(
+            self.name,
+            self.vertices[used] - self.eyeballs(self.vertices)[:, :3].mean(0),
+            place[self.triangles],
+            self.kind[used],
+            self.lips[used],
+            np.ascontiguousarray(self.units[:, used]),
+            {name: delta[used] for name, delta in self.modes.items()},
+            (place[self.eyes[0]], place[self.eyes[1]]),
+        )
+
 
 def load_ict(path: Path) -> Head:
     """Load ICT-FaceKit (MIT).
@@ -91,57 +108,10 @@ def load_ict(path: Path) -> Head:
         if plain in UNITS:  # the pupil's dilation is no ARKit unit
             units[UNITS.index(plain)] += delta
     modes = {f"mode{index:03d}": delta for index, delta in enumerate(identity)}
-    lips = _estimate_lips(vertices, units)
-    return assemble_head("ict", vertices, triangles[drawn], kind, lips, units, modes, (eyes[0], eyes[1]))
-
-
-def _estimate_lips(vertices: Floats, units: Floats) -> Floats:
-    """How much of a lip each vertex is: lips are what rolls in."""
-    rolled = np.linalg.norm(units[UNITS.index("mouthRollLower")], axis=1) / 1.0
-    rolled = np.maximum(rolled, np.linalg.norm(units[UNITS.index("mouthRollUpper")], axis=1))
-    result: Floats = np.clip((rolled / rolled.max() - 0.42) / 0.25, 0, 1)
-    return result
-
-
-def assemble_head(
-    name: str,
-    vertices: Floats,
-    triangles: Ints,
-    kind: NDArray[np.uint8],
-    lips: Floats,
-    units: Floats,
-    modes: Mapping[str, Floats],
-    eyes: tuple[Ints, Ints],
-) -> Head:
-    """Assemble a head model without vertices that nothing uses, its origin midway between the eyes.
-
-    Args:
-        name: The model's name.
-        vertices: Neutral positions [n, 3], cm.
-        triangles: [m, 3].
-        kind: [n] what each vertex belongs to.
-        lips: [n] in [0, 1], how much of a lip each vertex is.
-        units: Displacements [52, n, 3] of the face units.
-        modes: Displacements [n, 3] of identity, by name.
-        eyes: Indices of the vertices around the left and the right eyeball.
-    """
-    used = np.zeros(len(vertices), bool)
-    for indices in (triangles, *eyes):
-        used[indices] = True
-    place = np.cumsum(used) - 1
-    new_eyes = (place[eyes[0]].astype(np.int32), place[eyes[1]].astype(np.int32))
-    head = Head(
-        name,
-        vertices[used],
-        np.ascontiguousarray(place[triangles], np.int32),
-        kind[used],
-        lips[used].astype(np.float32),
-        np.ascontiguousarray(units[:, used]),
-        {key: np.ascontiguousarray(delta[used]) for key, delta in modes.items()},
-        new_eyes,
-    )
-    head.vertices[:] -= head.eyeballs(head.vertices)[:, :3].mean(0)
-    return head
+    rolls = [units[UNITS.index(name)] for name in ("mouthRollLower", "mouthRollUpper")]
+    rolled = np.linalg.norm(rolls, axis=2).max(0)  # lips are what rolls in
+    lips = np.clip((rolled / rolled.max() - 0.42) / 0.25, 0, 1).astype(np.float32)
+    return Head("ict", vertices, triangles[drawn], kind, lips, units, modes, (eyes[0], eyes[1])).trimmed()
 
 
 def compute_normals(vertices: Floats, triangles: Ints) -> Floats:

@@ -20,14 +20,12 @@ _TURN = {"Up": 22.0, "Down": 25.0, "In": 28.0, "Out": 28.0}  # degrees an eye tu
 class SyntheticPerson:
     """A person: a head of n vertices, its surface, eyes and hair."""
 
-    head: str
-    """The head model's name."""
+    head: Head
+    """The head model."""
     appearance: Appearance
     """The surface."""
     vertices: Floats
     """[n, 3] neutral, without eyeballs and hair."""
-    units: Floats
-    """[52, n, 3] displacements of the face units."""
     eyes: Floats
     """[2, 4] centers and radii of the eyeballs."""
     figure: Figure
@@ -39,7 +37,7 @@ class SyntheticPerson:
 
     def deform(self, weights: Floats) -> Floats:
         """Compute positions [T, n, 3] of the mesh under unit weights [T, 52]."""
-        flat = self.units.reshape(len(UNITS), -1)
+        flat = self.head.units.reshape(len(UNITS), -1)
         result: Floats = (weights.astype(np.float32) @ flat).reshape(len(weights), -1, 3) + self.vertices
         return result
 
@@ -82,8 +80,7 @@ def sample_shape(head: Head, rng: np.random.Generator) -> tuple[Floats, bool, fl
             shape += np.float32(amount) * head.modes[name]
     eyes = head.eyeballs(shape)
     shape -= eyes[:, :3].mean(0)
-    apart = eyes[0, 0] - eyes[1, 0]
-    shape *= np.float32(6.2 / apart)
+    shape *= np.float32(6.2 / (eyes[0, 0] - eyes[1, 0]))  # cm apart
     return shape.astype(np.float32), male, age
 
 
@@ -117,27 +114,25 @@ def sample_person(head: Head, rng: np.random.Generator) -> SyntheticPerson:
     vertices, male, age = sample_shape(head, rng)
     appearance = sample_appearance(male, age, rng)
     scalp, height, above = _sample_hair_cap(head, male, rng)
-    long_hair, long_hair_triangles = (
-        _sample_long_hair(rng) if len(scalp) and rng.uniform() < (0.12 if male else 0.6) else _empty_mesh()
-    )
-    canonical, kind, tint, triangles = _assemble_parts(head, scalp, above, long_hair, long_hair_triangles)
+    long_hair, sheet = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
+    if len(scalp) and rng.uniform() < (0.12 if male else 0.6):
+        long_hair, sheet = _sample_long_hair(rng)
+    canonical, kind, tint, triangles = _assemble_parts(head, scalp, above, long_hair, sheet)
     figure = Figure(triangles, canonical, kind, tint, appearance.skin, _sample_uniforms(head, appearance, rng))
-    return SyntheticPerson(
-        head.name, appearance, vertices, head.units, head.eyeballs(vertices), figure, (scalp, height), long_hair
-    )
+    eyes = head.eyeballs(vertices)
+    return SyntheticPerson(head, appearance, vertices, eyes, figure, (scalp, height), long_hair)
 
 
 def _sample_uniforms(head: Head, appearance: Appearance, rng: np.random.Generator) -> dict[str, Any]:
     teeth = np.array([0.93, 0.89, 0.80]) * rng.uniform(0.8, 1.0) * np.array([1, 1, rng.uniform(0.88, 1.04)])
-    cloth = rng.uniform(0.05, 0.85, 3) * 0.6 + rng.uniform(0.05, 0.85) * 0.4
     return {
+        "cloth_color": rng.uniform(0.05, 0.85, 3) * 0.6 + rng.uniform(0.05, 0.85) * 0.4,
         "lip_color": appearance.lips,
         "lash_color": appearance.lash,
         "hair_color": appearance.hair,
         "iris_color": appearance.iris,
         "sclera_color": np.array([0.86, 0.83, 0.80]) * rng.uniform(0.9, 1.03),
         "tooth_color": teeth,
-        "cloth_color": cloth,
         "shine": float(rng.uniform(0.12, 0.4)),
         "roughness": float(rng.uniform(9, 22)),
         "lip_shine": float(rng.uniform(0.15, 0.6)),
@@ -204,39 +199,27 @@ def build_rotation(yaw: float, pitch: float, roll: float) -> Floats:
     return result
 
 
-def _find_hairline(angle: Floats, forehead: float) -> Floats:
-    """Height (cm) above which hair grows, at an angle (degrees, 0 in front) around the head."""
-    angles = [0, 30, 48, 62, 78, 84, 112, 122, 180]
-    heights = [forehead, forehead - 0.2, forehead - 2.2, 2.5, 1.5, 2.6, 2.6, -5, -8]
-    result: Floats = np.interp(angle, angles, heights).astype(np.float32)
-    return result
-
-
 def _sample_hair_cap(head: Head, male: bool, rng: np.random.Generator) -> tuple[Ints, Floats, Floats]:
     """Indices of the skin that hair grows on, how far it stands off there, and how high above the hairline (cm)."""
     x, y, z = head.vertices.T
     angle = np.abs(np.rad2deg(np.arctan2(x, z + 7.0))).astype(np.float32)
     bald = male and rng.uniform() < 0.15
     thick = 0.0 if bald else rng.uniform(0.15, 0.8) if male else rng.uniform(0.4, 1.6)
-    above = y - _find_hairline(angle, rng.uniform(5.6, 7.2) - (0.0 if thick < 0.8 else 0.3))
+    forehead = rng.uniform(5.6, 7.2) - (0.0 if thick < 0.8 else 0.3)
+    heights = [forehead, forehead - 0.2, forehead - 2.2, 2.5, 1.5, 2.6, 2.6, -5, -8]  # of the hairline, cm
+    above = y - np.interp(angle, [0, 30, 48, 62, 78, 84, 112, 122, 180], heights).astype(np.float32)
     height = thick * np.clip(above / 1.8, 0, 1) ** 0.6 * (1 + 0.15 * np.sin(7 * angle / 20 + y))
     # A little more than grows hair: the shader lets it end in an uneven line.
     grown = (above > -1.2) & (head.kind == SKIN) & (not bald)
     return np.flatnonzero(grown).astype(np.int32), 0.06 + height[grown], above[grown]
 
 
-def _empty_mesh() -> tuple[Floats, Ints]:
-    return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
-
-
 def _sample_long_hair(rng: np.random.Generator) -> tuple[Floats, Ints]:
     """Long hair: a sheet around the sides and the back of the head, from above the ears down. [k, 3], [m, 3]."""
     rows, columns = 12, 40
     start = np.deg2rad(rng.uniform(68, 88))
-    angle = np.linspace(start, 2 * np.pi - start, columns)
     low, bulge = rng.uniform(-16, -7), rng.uniform(0.2, 1.4)
-    down = np.linspace(0, 1, rows)
-    a, d = np.meshgrid(angle, down, indexing="xy")
+    a, d = np.meshgrid(np.linspace(start, 2 * np.pi - start, columns), np.linspace(0, 1, rows))  # around, down
     radius = 7.9 + bulge * np.sin(np.pi * np.clip(d * 1.1, 0, 1)) + 0.25 * np.sin(a * 23 + 2 * d)
     y = 4.5 + (low - 4.5) * d
     points = np.stack([radius * np.sin(a), y, radius * 1.15 * np.cos(a) - 6.5], -1)
@@ -244,9 +227,9 @@ def _sample_long_hair(rng: np.random.Generator) -> tuple[Floats, Ints]:
 
 
 def _assemble_parts(
-    head: Head, scalp: Ints, above: Floats, long_hair: Floats, long_hair_triangles: Ints
+    head: Head, scalp: Ints, above: Floats, long_hair: Floats, sheet: Ints
 ) -> tuple[Floats, Any, Floats, Ints]:
-    """Canonical places, kinds, tints and triangles of mesh, eyeballs, hair cap and long_hair, in this order."""
+    """Canonical places, kinds, tints and triangles of mesh, eyeballs, hair cap and long hair, in this order."""
     sphere, ring = build_eye_mesh()
     count, each = len(head.vertices), len(sphere)
     inside = np.full(count, -1, np.int32)
@@ -254,7 +237,7 @@ def _assemble_parts(
     cap = inside[head.triangles]
     cap = cap[(cap >= 0).all(1)]
     first = count + 2 * each + len(scalp)
-    triangles = np.concatenate([head.triangles, ring + count, ring + count + each, cap, long_hair_triangles + first])
+    triangles = np.concatenate([head.triangles, ring + count, ring + count + each, cap, sheet + first])
     canonical = np.concatenate([head.vertices, sphere, sphere, head.vertices[scalp], long_hair])
     kinds = [head.kind, np.full(2 * each, EYE), np.full(len(scalp) + len(long_hair), HAIR)]
     eye_tint = np.tile(np.array([0, 0, 1], np.float32), (2 * each, 1))

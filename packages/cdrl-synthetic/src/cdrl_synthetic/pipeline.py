@@ -59,9 +59,7 @@ def _load_head(name: str, heads: HeadModels) -> Head:
     return load_makehuman(heads.makehuman) if name == "makehuman" or heads.ict is None else load_ict(heads.ict)
 
 
-@cache
-def _load_renderer(size: int) -> Renderer:
-    return Renderer(size)
+_load_renderer = cache(Renderer)
 
 
 def check_models(heads: HeadModels, size: int) -> None:
@@ -90,13 +88,12 @@ def make_person_clips(plan: PersonPlan, heads: HeadModels, settings: SyntheticSe
     left = [clip for clip in plan.clips if not (folder / f"{clip.name}.npz").is_file()]
     if left:
         _limit_threads()
-        head = _load_head(plan.head, heads)
-        person = sample_person(head, np.random.default_rng([*plan.seed, 1]))
+        person = sample_person(_load_head(plan.head, heads), np.random.default_rng([*plan.seed, 1]))
         style = sample_style(np.random.default_rng([*plan.seed, 2]))
         renderer = _load_renderer(settings.size)
         renderer.load(person.figure)
         for clip in left:
-            make_clip(clip, person, style, head, renderer, folder, settings.seconds, settings.size)
+            make_clip(clip, person, style, renderer, folder, settings)
     return len(plan.clips)
 
 
@@ -169,19 +166,14 @@ def make_contact_sheet(clips: Sequence[ClipPlan], folder: Path, columns: int = 1
     """
     rows = []
     for emotion in EMOTIONS:
-        own = {clip.actor: clip for clip in clips if clip.emotion == emotion}
-        chosen = list(own.values())
+        chosen = list({clip.actor: clip for clip in clips if clip.emotion == emotion}.values())
         chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, min(columns, len(chosen))).astype(int)]
-        tiles: list[NDArray[np.uint8]] = [
-            _resize(_read_middle_frame(folder / f"{clip.name}.mp4"), _TILE) for clip in chosen
-        ]
-        tiles += [np.zeros((_TILE, _TILE, 3), np.uint8)] * (columns - len(tiles))
-        rows.append(np.concatenate(tiles, 1))
+        row = np.zeros((_TILE, columns, _TILE, 3), np.uint8)
+        for place, clip in enumerate(chosen):
+            picture = _read_middle_frame(folder / f"{clip.name}.mp4")
+            row[:, place] = cv2.resize(picture, (_TILE, _TILE), interpolation=cv2.INTER_AREA)
+        rows.append(row.reshape(_TILE, -1, 3))
     return np.concatenate(rows)
-
-
-def _resize(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _read_middle_frame(path: Path) -> NDArray[np.uint8]:

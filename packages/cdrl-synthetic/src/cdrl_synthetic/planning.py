@@ -6,6 +6,7 @@ balanced, and independent of person and sentence.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,12 +112,10 @@ def choose_words(takes: Sequence[AlignedRecording], seconds: float, rng: np.rand
     Returns:
         The words [first, last); None where too few fit.
     """
-    word = np.array(takes[0].word)
     count = len(takes[0].words)
-    starts = np.array(
-        [[take.bounds[int(np.flatnonzero(word == index)[0])] for index in range(count)] for take in takes]
-    )
-    ends = np.array([[take.bounds[int(np.flatnonzero(word == i)[-1]) + 1] for i in range(count)] for take in takes])
+    first_phones, end_phones = (np.searchsorted(takes[0].word, np.arange(count), side) for side in ("left", "right"))
+    bounds = np.array([take.bounds for take in takes])
+    starts, ends = bounds[:, first_phones], bounds[:, end_phones]
     fits = [
         (last - first, first, last)
         for first in range(count)
@@ -147,11 +146,9 @@ def place_phones(plan: ClipPlan, seconds: float) -> tuple[Phones, float]:
     inside = [index for index, word in enumerate(plan.take.word) if plan.first <= word < plan.last]
     bounds = np.array(plan.take.bounds[inside[0] : inside[-1] + 2])
     room = seconds - (bounds[-1] - bounds[0])
-    start = float(rng.uniform(0.25, 0.75) * room)
-    shift = bounds[0] - start
-    moved = bounds - shift
+    shift = bounds[0] - float(rng.uniform(0.25, 0.75) * room)
     symbols = ("SIL", *(plan.take.symbols[index] for index in inside), "SIL")
-    return Phones(symbols, np.array([0.0, *moved, seconds])), float(shift)
+    return Phones(symbols, np.array([0.0, *(bounds - shift), seconds])), float(shift)
 
 
 def group_takes(spoken: Sequence[AlignedRecording], acted: bool) -> list[list[AlignedRecording]]:
@@ -186,7 +183,7 @@ def make_plan(
     spare = [group for group in group_takes(spoken, False) if len(group) >= 2]
     if not acted and not spare:
         raise InputError("no sentence with two takes or more: give recordings of the same words in several takes")
-    sampler = BalancedSampler(rng)
+    used: Counter[str] = Counter()
     total = settings.clips // settings.emotions
     people = []
     for person in range(settings.people):
@@ -195,24 +192,9 @@ def make_plan(
         clips: list[ClipPlan] = []
         for part in range(count):
             is_acted = bool(acted) and (not spare or rng.uniform() < _ACTED)
-            clips += _plan_group(actor, person, part, settings, acted if is_acted else spare, sampler, rng)
+            clips += _plan_group(actor, person, part, settings, acted if is_acted else spare, used, rng)
         people.append(PersonPlan(actor, heads[person % len(heads)], (settings.seed, 2, person), tuple(clips)))
     return people
-
-
-class BalancedSampler:
-    """Samples emotions so that each is used equally often, in a random order."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._used = dict.fromkeys(EMOTIONS, 0)
-
-    def draw(self, count: int) -> list[str]:
-        """Draw `count` distinct emotions, the least used first, ties at random."""
-        order = sorted(EMOTIONS, key=lambda emotion: (self._used[emotion], self._rng.uniform()))[:count]
-        for emotion in order:
-            self._used[emotion] += 1
-        return order
 
 
 def _plan_group(
@@ -221,10 +203,12 @@ def _plan_group(
     part: int,
     settings: SyntheticSettings,
     groups: list[list[AlignedRecording]],
-    sampler: BalancedSampler,
+    used: Counter[str],
     rng: np.random.Generator,
 ) -> list[ClipPlan]:
-    emotions = sampler.draw(settings.emotions)
+    # The emotions that are used the least so far, ties at random.
+    emotions = sorted(EMOTIONS, key=lambda emotion: (used[emotion], rng.uniform()))[: settings.emotions]
+    used.update(emotions)
     for _ in range(50):
         group = groups[int(rng.integers(len(groups)))]
         chosen = _choose_takes(group, emotions, rng)

@@ -19,7 +19,6 @@ from cdrl_synthetic.head import Floats, Ints
 from cdrl_synthetic.shaders import FRAGMENT, VERTEX
 
 NEAR, FAR = 5.0, 400.0  # cm
-_SAMPLES = 0
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,8 @@ class Camera:
 
         The camera looks along -z.
         """
-        focal = 2 * self.distance / self.height
         matrix = np.zeros((4, 4), np.float32)
-        matrix[0, 0] = matrix[1, 1] = focal
+        matrix[0, 0] = matrix[1, 1] = 2 * self.distance / self.height
         matrix[2, 2], matrix[2, 3] = -(FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)
         matrix[3, 2] = -1
         return matrix
@@ -76,16 +74,10 @@ class Renderer:
         Raises:
             ModelFileError: There is no OpenGL.
         """
-        self._context = _create_context()
-        self._size = size
-        context = self._context
+        self._context = context = _create_context()
         self._program = context.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
-        samples = min(_SAMPLES, context.max_samples)
-        shape = (size, size)
-        self._target = context.framebuffer(
-            context.renderbuffer(shape, 4, samples=samples), context.depth_renderbuffer(shape, samples=samples)
-        )
-        self._result = context.framebuffer(context.renderbuffer(shape, 4))
+        self._size = (size, size)
+        self._target = context.framebuffer(context.renderbuffer(self._size, 4), context.depth_renderbuffer(self._size))
         self._resources: list[Any] = []
 
     def load(self, figure: Figure) -> None:
@@ -135,16 +127,12 @@ class Renderer:
         self._moving.write(np.concatenate([positions, normals], 1).astype(np.float32).tobytes())
         self.set_uniform("projection", camera.projection().T)
         self.set_uniform("rotation", rotation.T)
-        place = translation + np.array([*camera.shift, -camera.distance])
-        self.set_uniform("translation", place)
-        context = self._context
+        self.set_uniform("translation", translation + np.array([*camera.shift, -camera.distance]))
         self._target.use()
-        context.enable(context.DEPTH_TEST)
+        self._context.enable(self._context.DEPTH_TEST)
         self._target.clear(0, 0, 0, 0)
         self._array.render()
-        context.copy_framebuffer(self._result, self._target)
-        raw = np.frombuffer(self._result.read(components=4), np.uint8)
-        return raw.reshape(self._size, self._size, 4)[::-1]
+        return np.frombuffer(self._target.read(components=4), np.uint8).reshape(*self._size, 4)[::-1]
 
 
 def _create_context() -> Any:

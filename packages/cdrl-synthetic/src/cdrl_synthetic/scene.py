@@ -60,9 +60,8 @@ def sample_scene(size: int, rng: np.random.Generator) -> SceneSetup:
     }
     camera = Camera(rng.uniform(45, 110), rng.uniform(20.0, 26.5), (rng.normal(0, 0.8), rng.normal(2.6, 0.7)))
     gain = np.clip(rng.normal(1, 0.03, 3), 0.9, 1.1).astype(np.float32) * np.float32(rng.uniform(0.92, 1.06))
-    return SceneSetup(
-        uniforms, camera, _sample_background(size, rng), rng.uniform(0.5, 4.0), rng.uniform(0.0, 0.7), gain
-    )
+    background = _sample_background(size, rng)
+    return SceneSetup(uniforms, camera, background, rng.uniform(0.5, 4.0), rng.uniform(0.0, 0.7), gain)
 
 
 def _sample_background(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -81,19 +80,9 @@ def _sample_background(size: int, rng: np.random.Generator) -> NDArray[np.uint8]
     return result
 
 
-@dataclass(frozen=True)
-class HeadMotion:
-    """How the head moves over T frames."""
-
-    rotations: Floats
-    """[T, 3, 3]."""
-    translations: Floats
-    """[T, 3] cm."""
-
-
 def sample_head_motion(
     times: NDArray[np.float64], loudness: Floats, emotion: str, rng: np.random.Generator
-) -> HeadMotion:
+) -> tuple[Floats, Floats]:
     """Sample a slow sway, nods with the voice, a resting turn within 20 degrees, and a lean that some emotions bring.
 
     Args:
@@ -101,6 +90,9 @@ def sample_head_motion(
         loudness: [T] in [0, 1].
         emotion: One of `cdrl.emotions.EMOTIONS`.
         rng: Source of randomness.
+
+    Returns:
+        Rotations [T, 3, 3] and translations [T, 3] cm.
     """
     turn = np.clip(rng.normal(0, 8.0), -20, 20)
     lean = {"sad": 5.0, "surprised": -4.0, "fear": -3.0, "angry": 2.0}.get(emotion, 0.0) * rng.uniform(-0.3, 1.3)
@@ -109,11 +101,10 @@ def sample_head_motion(
     roll = rng.normal(0, 2.5) + _sample_sway(times, rng.uniform(0.2, 2.5), rng)
     beat = cv2.GaussianBlur(loudness.astype(np.float32)[None], (0, 0), 3)[0]
     pitch = pitch + rng.uniform(-1, 4) * (beat - beat.mean())
-    yaw = np.clip(yaw, -24, 24)
-    angles = np.deg2rad(np.stack([yaw, pitch, roll], 1))
+    angles = np.deg2rad(np.stack([np.clip(yaw, -24, 24), pitch, roll], 1))
     turns = np.stack([build_rotation(*row) for row in angles])
-    drift = np.stack([_sample_sway(times, 0.35, rng), _sample_sway(times, 0.25, rng), _sample_sway(times, 0.5, rng)], 1)
-    return HeadMotion(turns, (PIVOT - turns @ PIVOT + drift).astype(np.float32))
+    drift = np.stack([_sample_sway(times, size, rng) for size in (0.35, 0.25, 0.5)], 1)
+    return turns, (PIVOT - turns @ PIVOT + drift).astype(np.float32)
 
 
 def _sample_sway(times: NDArray[np.float64], size: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -133,12 +124,9 @@ def compose_frame(rgba: NDArray[np.uint8], scene: SceneSetup, rng: np.random.Gen
     Returns:
         RGB [size, size, 3].
     """
-    size = len(scene.background)
-    if len(rgba) != size:
-        rgba = cv2.resize(rgba, (size, size), interpolation=cv2.INTER_AREA)
     cover = rgba[..., 3:].astype(np.float32) / 255
     picture = rgba[..., :3] * scene.gain + scene.background * (1 - cover)
     if scene.blur > 0.2:
         picture = cv2.GaussianBlur(picture, (0, 0), scene.blur)
-    grain = rng.standard_normal((size, size, 1), np.float32) * scene.noise
+    grain = rng.standard_normal(cover.shape, np.float32) * scene.noise
     return np.clip(picture + grain, 0, 255).astype(np.uint8)

@@ -30,8 +30,6 @@ class Appearance:
 
     tone: float
     """From 0 (very light) to 1 (very dark)."""
-    male: bool
-    """Whether the person is male."""
     age: float
     """From 0 (young) to 1 (old)."""
     skin: NDArray[np.uint8]
@@ -63,20 +61,15 @@ def sample_appearance(male: bool, age: float, rng: np.random.Generator) -> Appea
     hair *= rng.uniform(0.8, 1.2)
     iris = _IRIS[int(rng.integers(0, 2 + round(9 * fair)))]
     red = rng.uniform(0.25, 0.5) + (0.35 if not male and rng.uniform() < 0.35 else 0)
-    lips = base * (1 - red) + red * np.array(_sample_lip_color(rng, base), np.float32)
-    texture = _paint_skin(base, tone, male, age, hair, rng)
+    rouge = np.array([150, 58, 66], np.float32) * rng.uniform(0.75, 1.1) * (0.45 + 0.55 * base[0] / 243)
+    lips = base * (1 - red) + red * rouge.astype(np.float32)
+    texture = _paint_skin(base, tone, male, hair, rng)
     lash = tuple((np.minimum(hair, 60) * 0.5 / 255).tolist())
-    return Appearance(tone, male, age, texture, _normalize_color(hair), iris, _normalize_color(lips), lash)
+    return Appearance(tone, age, texture, _normalize_color(hair), iris, _normalize_color(lips), lash)
 
 
 def _normalize_color(color: Array) -> tuple[float, ...]:
     return tuple(np.clip(color / 255, 0.01, 0.98).tolist())
-
-
-def _sample_lip_color(rng: np.random.Generator, base: Array) -> Array:
-    target = np.array([150, 58, 66], np.float32) * rng.uniform(0.75, 1.1) * (0.45 + 0.55 * base[0] / 243)
-    result: Array = target.astype(np.float32)
-    return result
 
 
 def to_texels(x: Array | float, y: Array | float, z: Array | float) -> tuple[Array, Array]:
@@ -112,18 +105,10 @@ def sample_noise(rng: np.random.Generator, size: int, scale: int) -> Array:
     return result
 
 
-def _build_texel_grid() -> tuple[Array, Array]:
-    """Canonical angle (radians, 0 in front) and height (cm) of every texel."""
-    column, row = np.meshgrid(np.arange(SIZE, dtype=np.float32), np.arange(SIZE, dtype=np.float32))
-    angle, height = (column / SIZE - 0.5) * 4.4, (1 - row / SIZE) * 30 - 16
-    return angle.astype(np.float32), height.astype(np.float32)
-
-
-def _paint_skin(
-    base: Array, tone: float, male: bool, age: float, hair: Array, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    angle, y = _build_texel_grid()
-    x: Array = (9.5 * np.sin(angle)).astype(np.float32)  # about, in front
+def _paint_skin(base: Array, tone: float, male: bool, hair: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
+    texels = np.arange(SIZE, dtype=np.float32)
+    across = 9.5 * np.sin((texels / SIZE - 0.5) * 4.4)  # cm about, in front
+    x, y = (grid.astype(np.float32) for grid in np.meshgrid(across, (1 - texels / SIZE) * 30 - 16))
     picture = np.tile(base, (SIZE, SIZE, 1))
     blotches = 0.6 * sample_noise(rng, SIZE, 18) + 0.4 * sample_noise(rng, SIZE, 60)
     picture *= 1 + (0.02 + 0.02 * rng.uniform()) * blotches[..., None]
@@ -134,7 +119,7 @@ def _paint_skin(
     picture[..., 1:] *= 1 - (flush * (cheeks + 0.8 * nose))[..., None]
     sockets = np.exp(-(((np.abs(x) - 3.1) / 1.9) ** 2) - (((y + 0.1) / 1.2) ** 2))
     picture *= 1 - (rng.uniform(0.08, 0.2) * sockets)[..., None] * np.array([0.8, 1.0, 0.95], np.float32)
-    _paint_freckles(picture, tone, angle, y, rng)
+    _paint_freckles(picture, tone, rng)
     if male:
         _paint_stubble(picture, x, y, hair, rng)
     _paint_brows(picture, male, hair, rng)
@@ -144,7 +129,7 @@ def _paint_skin(
     return result
 
 
-def _paint_freckles(picture: Array, tone: float, angle: Array, y: Array, rng: np.random.Generator) -> None:
+def _paint_freckles(picture: Array, tone: float, rng: np.random.Generator) -> None:
     """Freckles on light skin, a few moles on any."""
     count = int(rng.integers(80, 300)) if tone < 0.35 and rng.uniform() < 0.4 else 0
     spots = [(0.10, 0.75, rng.normal(0, 4.5), rng.normal(-2.5, 1.8)) for _ in range(count)]
@@ -159,8 +144,8 @@ def _paint_freckles(picture: Array, tone: float, angle: Array, y: Array, rng: np
 
 def _paint_stubble(picture: Array, x: Array, y: Array, hair: Array, rng: np.random.Generator) -> None:
     """A shadow where a beard grows, and in some people the beard."""
-    jaw = 1 / (1 + np.exp((y + 5.6 + 0.0 * x) / 0.45)) * 1 / (1 + np.exp(-(y + 13.5) / 0.5))
-    side = 1 / (1 + np.exp(-(np.abs(x) - 5.6) / 0.4)) * 1 / (1 + np.exp((y + 1.0) / 0.6))
+    jaw = 1 / (1 + np.exp((y + 5.6) / 0.45)) / (1 + np.exp(-(y + 13.5) / 0.5))
+    side = 1 / (1 + np.exp(-(np.abs(x) - 5.6) / 0.4)) / (1 + np.exp((y + 1.0) / 0.6))
     cheek = np.exp(-(((np.abs(x) - 4.2) / 1.2) ** 2) - (((y + 5.6) / 1.3) ** 2))
     lip = np.exp(-((x / 3.0) ** 4) - (((y + 5.35) / 0.55) ** 2))
     kind = rng.uniform()
@@ -168,8 +153,8 @@ def _paint_stubble(picture: Array, x: Array, y: Array, hair: Array, rng: np.rand
     if kind > 0.93:
         area = np.clip(lip * 1.3, 0, 1)  # a mustache alone
     amount = rng.uniform(0.05, 0.25) if kind < 0.7 else rng.uniform(0.45, 0.8)
-    grain = np.clip(0.75 + 0.5 * rng.normal(0, 1, (SIZE, SIZE)), 0, 1.4).astype(np.float32)
-    grain = cv2.GaussianBlur(grain, (0, 0), 0.8)
+    speckles = np.clip(0.75 + 0.5 * rng.normal(0, 1, (SIZE, SIZE)), 0, 1.4).astype(np.float32)
+    grain = cv2.GaussianBlur(speckles, (0, 0), 0.8)
     alpha = np.clip(amount * area * grain, 0, 0.92)[..., None]
     picture[:] = picture * (1 - alpha) + alpha * np.maximum(hair * 0.8, 12)
 
@@ -182,7 +167,6 @@ def _paint_brows(picture: Array, male: bool, hair: Array, rng: np.random.Generat
     density = int(rng.integers(150, 330))
     color = np.clip(hair * 0.75, 10, 190)
     layer = np.zeros((SIZE, SIZE), np.float32)
-    scale = 4  # strokes are finer than a texel
     for side in (-1, 1):
         for _ in range(density):
             along = rng.beta(1.1, 1.2)
@@ -193,9 +177,7 @@ def _paint_brows(picture: Array, male: bool, hair: Array, rng: np.random.Generat
             lean = np.deg2rad(75 - 70 * along + rng.normal(0, 9))
             length = rng.uniform(0.35, 0.65)
             ends = [to_texels(side * (x + d * np.cos(lean)), y + d * np.sin(lean) * 0.6, 2.4) for d in (0.0, length)]
-            points = [(int(c * scale), int(r * scale)) for c, r in ends]
-            shift = 2  # fractional bits: a quarter of a texel
-            cv2.line(layer, points[0], points[1], float(rng.uniform(0.5, 1)), 1, cv2.LINE_AA, shift)
-    layer = cv2.GaussianBlur(layer, (0, 0), 0.7)
-    alpha = np.clip(layer * rng.uniform(0.75, 1.1), 0, 0.93)[..., None]
+            start, end = ((int(c * 4), int(r * 4)) for c, r in ends)  # in quarters of a texel: two fractional bits
+            cv2.line(layer, start, end, float(rng.uniform(0.5, 1)), 1, cv2.LINE_AA, 2)
+    alpha = np.clip(cv2.GaussianBlur(layer, (0, 0), 0.7) * rng.uniform(0.75, 1.1), 0, 0.93)[..., None]
     picture[:] = picture * (1 - alpha) + alpha * color

@@ -59,11 +59,14 @@ _SHAPES: dict[str, dict[str, float]] = {
 _REACH = {"silence": (0.05, 0.7), "bilabial": (0.03, 1.6), "labiodental": (0.035, 1.5), "ou": (0.085, 1.3),
           "oh": (0.06, 1.2), "postalveolar": (0.07, 1.2), "velar": (0.045, 0.45), "alveolar": (0.04, 0.6)}  # fmt: skip
 _OTHER = (0.05, 1.0)
-OPENERS = tuple(
-    UNITS.index(name)
-    for name in ("jawOpen", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-                 "mouthFunnel")
-)  # fmt: skip
+
+
+def find_units(*beginnings: str) -> list[int]:
+    """Return the indices of the units whose names begin with one of these."""
+    return [index for index, unit in enumerate(UNITS) if unit.startswith(beginnings)]
+
+
+OPENERS = find_units("jawOpen", "mouthLowerDown", "mouthUpperUp", "mouthFunnel")
 """Units that part the lips."""
 
 
@@ -149,8 +152,7 @@ def compute_mouth_weights(phones: Phones, times: NDArray[np.float64], loudness: 
         pull = strength * np.exp(-((away / (0.5 * half + reach)) ** 2) * 1.6)
         total += pull[:, None]
         pulled += pull[:, None] * SHAPES[VISEMES.index(viseme)]
-    weights = pulled / np.maximum(total, 0.05)
-    weights *= clarity
+    weights = pulled / np.maximum(total, 0.05) * clarity
     weights[:, OPENERS] *= (0.7 + 0.45 * loudness)[:, None]
     return np.clip(weights, 0, 1).astype(np.float32)
 
@@ -170,8 +172,8 @@ def compute_closure(phones: Phones, times: NDArray[np.float64], viseme: str = "b
     for name, middle, half in _list_targets(phones):
         if name == viseme:
             flat = max(0.5 * half, 0.021)  # a frame of 40 ms falls into it wherever frames lie
-            away = np.maximum(np.abs(times - middle) - flat, 0) / 0.045
-            result = np.maximum(result, np.clip(1 - away, 0, 1) ** 2 * (3 - 2 * np.clip(1 - away, 0, 1)))
+            near = np.clip(1 - np.maximum(np.abs(times - middle) - flat, 0) / 0.045, 0, 1)
+            result = np.maximum(result, near**2 * (3 - 2 * near))
     return result.astype(np.float32)
 
 
@@ -189,15 +191,12 @@ def close_lips(weights: Floats, closed: Floats, tucked: Floats) -> Floats:
     result = weights.copy()
     for amount, shape in ((tucked, SHAPES[VISEMES.index("labiodental")]), (closed, SHAPES[VISEMES.index("bilabial")])):
         part = amount[:, None]
-        openers = list(OPENERS)
-        goal = shape[openers]
-        result[:, openers] = result[:, openers] * (1 - part) + np.minimum(goal, 1) * part
+        result[:, OPENERS] = result[:, OPENERS] * (1 - part) + np.minimum(shape[OPENERS], 1) * part
         others = [i for i in np.flatnonzero(shape) if i not in OPENERS]
         result[:, others] = np.maximum(result[:, others], shape[others] * part)
     jaw, close = UNITS.index("jawOpen"), UNITS.index("mouthClose")
     result[:, close] = np.maximum(result[:, close], closed * result[:, jaw])
     result[:, close] = np.minimum(result[:, close], result[:, jaw])  # it undoes the jaw's parting and no more
-    for name in ("mouthFrown", "mouthStretch", "mouthSmile", "mouthShrugUpper", "mouthPucker"):
-        for index in [i for i, unit in enumerate(UNITS) if unit.startswith(name)]:
-            result[:, index] *= 1 - 0.35 * closed  # strong corners pull lips apart in the middle
+    corners = find_units("mouthFrown", "mouthStretch", "mouthSmile", "mouthShrugUpper", "mouthPucker")
+    result[:, corners] *= 1 - 0.35 * closed[:, None]  # strong corners pull lips apart in the middle
     return result
