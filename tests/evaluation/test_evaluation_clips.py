@@ -11,10 +11,16 @@ import pytest
 
 from cdrl.cli import main as cli
 from cdrl.errors import FaceError, InputError, InputNotFoundError, UsageError
-from cdrl.evaluation import clip_cache, landmarker, measures
+from cdrl.evaluation import clip_features, landmarker, measures
 from cdrl.evaluation.benchmark_config import TableConfig
-from cdrl.evaluation.clip_cache import FeatureCache, load_features, save_features
-from cdrl.evaluation.clip_features import ClipFeatures, extract_features, measure_flow
+from cdrl.evaluation.clip_features import (
+    ClipFeatures,
+    FeatureCache,
+    extract_features,
+    load_features,
+    measure_flow,
+    save_features,
+)
 from cdrl.evaluation.clip_tables import parse_sentence_number, read_clips
 from cdrl.evaluation.clips import decode_frames, encode_copy
 from cdrl.evaluation.evaluators import CLASSES
@@ -209,8 +215,8 @@ def test_damaged_features_are_extracted_again(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "clip.mp4").write_bytes(b"a clip")
     layout = FaceLayout(np.zeros((5, 2)), 64)
     arrays = {field.name: np.ones((2, 3)) for field in fields(ClipFeatures) if field.name != "layout"}
-    monkeypatch.setattr(clip_cache, "extract_features", lambda *_: ClipFeatures(**arrays, layout=layout))
-    cache = clip_cache.FeatureCache(tmp_path / "kept")
+    monkeypatch.setattr(clip_features, "extract_features", lambda *_: ClipFeatures(**arrays, layout=layout))
+    cache = FeatureCache(tmp_path / "kept")
     cache.extract(tmp_path / "clip.mp4")
     (entry,) = (tmp_path / "kept").iterdir()
     entry.write_bytes(entry.read_bytes()[:100])

@@ -14,51 +14,30 @@ from cdrl.evaluation import syncnet  # noqa: E402
 from cdrl.evaluation.sync_metrics import FaceFootage  # noqa: E402
 from cdrl.evaluation.syncnet import SyncNetEvaluator, face_squares, load_syncnet, mfcc  # noqa: E402
 
-SHAPES = {
-    "netcnnaud.0.weight": (64, 1, 3, 3),
-    "netcnnaud.4.weight": (192, 64, 3, 3),
-    "netcnnaud.8.weight": (384, 192, 3, 3),
-    "netcnnaud.11.weight": (256, 384, 3, 3),
-    "netcnnaud.14.weight": (256, 256, 3, 3),
-    "netcnnaud.18.weight": (512, 256, 5, 4),
-    "netfcaud.0.weight": (512, 512),
-    "netfcaud.3.weight": (1024, 512),
-    "netcnnlip.0.weight": (96, 3, 5, 7, 7),
-    "netcnnlip.4.weight": (256, 96, 1, 5, 5),
-    "netcnnlip.8.weight": (256, 256, 1, 3, 3),
-    "netcnnlip.11.weight": (256, 256, 1, 3, 3),
-    "netcnnlip.14.weight": (256, 256, 1, 3, 3),
-    "netcnnlip.18.weight": (512, 256, 1, 6, 6),
-    "netfclip.0.weight": (512, 512),
-    "netfclip.3.weight": (1024, 512),
+SHAPES = {  # part → place of a layer → its weights; a norm follows each but the last of a projection
+    "netcnnaud": {0: (64, 1, 3, 3), 4: (192, 64, 3, 3), 8: (384, 192, 3, 3), 11: (256, 384, 3, 3)}
+    | {14: (256, 256, 3, 3), 18: (512, 256, 5, 4)},
+    "netcnnlip": {0: (96, 3, 5, 7, 7), 4: (256, 96, 1, 5, 5), 8: (256, 256, 1, 3, 3), 11: (256, 256, 1, 3, 3)}
+    | {14: (256, 256, 1, 3, 3), 18: (512, 256, 1, 6, 6)},
+    "netfcaud": {0: (512, 512), 3: (1024, 512)},
+    "netfclip": {0: (512, 512), 3: (1024, 512)},
 }
-NORMS = {
-    "netcnnaud": (1, 5, 9, 12, 15, 19),
-    "netcnnlip": (1, 5, 9, 12, 15, 19),
-    "netfcaud": (1,),
-    "netfclip": (1,),
-}
-
-
-def published() -> dict[str, "torch.Tensor"]:
-    """The state dict as its authors wrote it: no counters of batches."""
-    torch.manual_seed(0)
-    found = {}
-    for name, shape in SHAPES.items():
-        fan = int(np.prod(shape[1:]))
-        found[name] = torch.randn(shape) * (2 / fan) ** 0.5
-        found[name.replace("weight", "bias")] = torch.randn(shape[0]) * 0.1
-    for part, places in NORMS.items():
-        for place in places:
-            width = SHAPES[f"{part}.{place - 1}.weight"][0]
-            found |= {f"{part}.{place}.{what}": torch.rand(width) + 0.5 for what in ("weight", "running_var")}
-            found |= {f"{part}.{place}.{what}": torch.randn(width) * 0.1 for what in ("bias", "running_mean")}
-    return found
 
 
 @pytest.fixture(scope="module")
 def tensors():
-    return published()
+    """The state dict as its authors wrote it: no counters of batches."""
+    torch.manual_seed(0)
+    found = {}
+    for part, places in SHAPES.items():
+        for place, shape in places.items():
+            found[f"{part}.{place}.weight"] = torch.randn(shape) * (2 / int(np.prod(shape[1:]))) ** 0.5
+            found[f"{part}.{place}.bias"] = torch.randn(shape[0]) * 0.1
+            if place != 3:
+                norm = f"{part}.{place + 1}"
+                found |= {f"{norm}.{what}": torch.rand(shape[0]) + 0.5 for what in ("weight", "running_var")}
+                found |= {f"{norm}.{what}": torch.randn(shape[0]) * 0.1 for what in ("bias", "running_mean")}
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ between the *source* and the real clip, never with the output, so that every met
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from cdrl.datasets.pairs import align_mouth_motion, align_speech, measure_mouth_motion
 from cdrl.errors import InputError, LimitError, ModelFileError
+from cdrl.evaluation.clip_tables import ClipRecord
 from cdrl.evaluation.clips import read_frame_rate
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
 from cdrl.speech.dtw import map_frames
@@ -25,23 +25,6 @@ Array = NDArray[np.float64]
 
 _SILENCE = 1e-3  # of full scale: a track that is never louder holds no speech
 _FEWEST = 8  # frames with a face: fewer are no sentence
-SOUND, MOTION = "sound", "mouth motion"
-
-
-@dataclass(frozen=True)
-class Take:
-    """A recording of a sentence, as it is warped."""
-
-    points: Array
-    """[T,468,2] the evaluation's landmarks in pixels, NaN without a face."""
-    path: Path
-    sound: Path | None = None
-    """Where its sound lies, when not in `path`."""
-
-    @property
-    def times(self) -> Array:
-        """[T] seconds."""
-        return np.arange(len(self.points)) / float(read_frame_rate(self.path))
 
 
 @cache
@@ -62,25 +45,33 @@ def _read_speech(sound: Path) -> NDArray[np.float32] | None:
     return samples if len(samples) >= SAMPLE_RATE // 10 and float(np.abs(samples).max()) >= _SILENCE else None
 
 
-def align_ground_truth(source: Take, real: Take) -> tuple[Array, str] | None:
-    """Warp a real take to the source's time.
+def align_ground_truth(source: ClipRecord, ours: Array, real: ClipRecord, theirs: Array) -> Array | None:
+    """Warp a real take to the source's time, by sound or, where one has none, by the motion of the mouth.
+
+    Args:
+        source: The clip that was edited.
+        ours: Its landmarks [T,468,2] in pixels, NaN without a face.
+        real: The real take of the same sentence.
+        theirs: Its landmarks [T',468,2].
 
     Returns:
-        The real take's landmarks at the source's frames [T,468,2], NaN where the moment has no face, and by what they
-        were aligned (`SOUND` or `MOTION`). None where either shows a face too rarely to be aligned.
+        The real take's landmarks at the source's frames [T,468,2], NaN where the moment has no face. None where either
+        shows a face too rarely to be aligned.
     """
-    visible = [np.flatnonzero(np.isfinite(take.points[:, 0, 0])) for take in (source, real)]
+    takes = ((source, ours), (real, theirs))
+    visible = [np.flatnonzero(np.isfinite(points[:, 0, 0])) for _, points in takes]
     if min(map(len, visible)) < _FEWEST:
         return None
-    samples = [_read_speech(take.sound or take.path) for take in (source, real)]
-    if samples[0] is not None and samples[1] is not None:
+    times = [np.arange(len(points)) / float(read_frame_rate(clip.path)) for clip, points in takes]
+    speech, other = (_read_speech(clip.sound or clip.path) for clip, _ in takes)
+    if speech is not None and other is not None:
         encode = load_encoder()
-        path = align_speech(encode(samples[0]).resample(source.times), encode(samples[1]).resample(real.times))
-        return real.points[map_frames(path, len(source.points))], SOUND
+        path = align_speech(encode(speech).resample(times[0]), encode(other).resample(times[1]))
+        return theirs[map_frames(path, len(ours))]
     motions = [
-        measure_mouth_motion(take.points[index].astype(np.float32), take.times[index])
-        for take, index in zip((source, real), visible, strict=True)
+        measure_mouth_motion(points[index].astype(np.float32), time[index])
+        for (_, points), index, time in zip(takes, visible, times, strict=True)
     ]
-    aligned = np.full_like(source.points, np.nan)
-    aligned[visible[0]] = real.points[visible[1]][map_frames(align_mouth_motion(*motions), len(visible[0]))]
-    return aligned, MOTION
+    aligned = np.full_like(ours, np.nan)
+    aligned[visible[0]] = theirs[visible[1]][map_frames(align_mouth_motion(*motions), len(visible[0]))]
+    return aligned

@@ -10,8 +10,7 @@ from typing import Any
 from cdrl.errors import CdrlError, InterruptedByUser, ModelFileError
 from cdrl.evaluation import measures
 from cdrl.evaluation.benchmark_config import BenchmarkConfig
-from cdrl.evaluation.clip_cache import FeatureCache
-from cdrl.evaluation.clip_features import ClipFeatures
+from cdrl.evaluation.clip_features import ClipFeatures, FeatureCache
 from cdrl.evaluation.clip_tables import ClipRecord
 from cdrl.evaluation.clips import Frames, read_frames
 from cdrl.evaluation.contact_sheets import ContactSheets

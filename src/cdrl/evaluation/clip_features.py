@@ -3,22 +3,33 @@
 Two passes over the decoded frames, so memory does not grow with their size: the first finds the face, the second takes
 crops that ride with the (smoothed) head. A clip that is compared with a source is measured in the *source's* layout:
 same template, same crop boxes, same scale.
+
+Features of clips that do not change are kept on disk by content, so that a table is made again in seconds. The name of
+an entry is a hash of the file's bytes, the tile of it, the layout it was measured in, the feature networks, and the
+evaluators' version.
 """
 
-from dataclasses import dataclass
+import hashlib
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import FaceError
+from cdrl.errors import FaceError, OutputError
 from cdrl.evaluation import geometry
-from cdrl.evaluation.clips import Frames, Image
+from cdrl.evaluation.clips import Frames, Image, read_frames
 from cdrl.evaluation.evaluators import CLASSES, FaceRecognizer, FerClassifier
 from cdrl.evaluation.feature_networks import FeatureNetworks
 from cdrl.evaluation.geometry import INNER_LIPS, FaceLayout, crop_affine, sample_crop
 from cdrl.evaluation.landmarker import N_POINTS, Landmarker
+from cdrl.files import atomic_write, file_sha256
+from cdrl.pretrained import MODELS
 
 Array = NDArray[np.float64]
 
@@ -32,6 +43,18 @@ _IDENTITY_FRAMES = 6  # recognition is slow (0.2 s) and steady: spread over the 
 _EXPRESSION_FRAMES = 100  # that a network of the user's sees; the embedded one runs on every frame anyway
 _BLACK = 8.0  # mean gray level under which a frame is padding
 _EMBEDDED = FeatureNetworks()
+_VERSION = "3"  # raise it whenever what an evaluator sees changes
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)  # what reading an npz raises
+_TYPES = {"thumbs": np.uint8, "expression": np.float16}
+"""How arrays are kept, others in single precision; of an expression vector, one a frame, only the direction counts."""
 
 # One of each a process: they take half a second to load.
 _landmarker, _fer_classifier, _face_recognizer = cache(Landmarker), cache(FerClassifier), cache(FaceRecognizer)
@@ -182,3 +205,68 @@ def extract_features(
     expressions /= np.maximum(np.linalg.norm(expressions, axis=1, keepdims=True), 1e-12)
     vectors = np.stack(identity), expressions
     return ClipFeatures(points, emotion, flow[:, 0], flow[:, 1], upper, thumbs, sharpness, *vectors, layout)
+
+
+def save_features(features: ClipFeatures, path: Path) -> None:
+    """Write features as compressed npz; the name appears only when it is whole.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    names = [field.name for field in fields(ClipFeatures) if field.name != "layout"]
+    arrays = {name: getattr(features, name).astype(np.float32).astype(_TYPES.get(name, np.float32)) for name in names}
+    buffer = io.BytesIO()
+    template = features.layout.template.astype(np.float32)
+    np.savez_compressed(buffer, face_size=features.layout.face_size, template=template, **arrays)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be made ({error.strerror}): choose another --cache") from error
+    atomic_write(path, [buffer.getvalue()])
+
+
+def load_features(path: Path) -> ClipFeatures:
+    """Read what `save_features` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] if name == "thumbs" else file[name].astype(np.float64) for name in file}
+    layout = FaceLayout(arrays.pop("template"), int(arrays.pop("face_size")))
+    return ClipFeatures(**arrays, layout=layout)
+
+
+class FeatureCache:
+    """Extracts features of files through a folder."""
+
+    def __init__(self, folder: Path, networks: FeatureNetworks = _EMBEDDED) -> None:
+        self._folder = folder
+        self._networks = networks
+
+    def extract(
+        self, path: Path, layout: FaceLayout | None = None, *, tile: str = "", frames: Frames | None = None
+    ) -> ClipFeatures:
+        """Return the features of a video file, as they are kept: what is read again equals what was read first.
+
+        Args:
+            path: The file.
+            layout: Of the source that it is compared with; its own by default.
+            tile: Name of the part of each frame that is looked at; empty for all of it.
+            frames: Passes over that part's frames; the file's by default.
+
+        Raises:
+            FaceError: No frame shows a face.
+            InputError: The file cannot be read.
+            OutputError: The folder cannot be written.
+        """
+        entry = self._folder / f"{self._key(path, tile, layout)}.npz"
+        try:
+            return load_features(entry)
+        except _DAMAGED:  # or not there
+            save_features(extract_features(frames or read_frames(path), layout, self._networks), entry)
+        return load_features(entry)
+
+    def _key(self, path: Path, tile: str, layout: FaceLayout | None) -> str:
+        models = (model.sha256 for model in MODELS.values() if model.purpose == "judging")
+        parts = [_VERSION, file_sha256(path), tile, *models, *self._networks.names.values()]
+        digest = hashlib.sha256("|".join(parts).encode())
+        if layout is not None:
+            digest.update(layout.template.astype("<f4").tobytes() + str(layout.face_size).encode())
+        return digest.hexdigest()[:32]

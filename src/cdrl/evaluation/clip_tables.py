@@ -46,17 +46,12 @@ def read_clips(folder: Path) -> list[ClipRecord]:
     table = folder / "clips.csv"
     if not table.is_file():
         raise InputNotFoundError(f"{folder} holds no clips.csv: name the data folder with --data")
-    return [
-        ClipRecord(
-            folder / row["path"],
-            row["dataset"],
-            row["actor"],
-            row["emotion"],
-            row["content_id"].rsplit("_", 1)[-1] or parse_sentence_number(row["path"]),
-            make_sentence_id(row.get("sentence", "")),
-        )
-        for _, row in read_rows(table, _CLIP_COLUMNS, UsageError)
-    ]
+    clips = []
+    for _, row in read_rows(table, _CLIP_COLUMNS, UsageError):
+        facts = folder / row["path"], row["dataset"], row["actor"], row["emotion"]
+        sentence = row["content_id"].rsplit("_", 1)[-1] or parse_sentence_number(row["path"])
+        clips.append(ClipRecord(*facts, sentence, make_sentence_id(row.get("sentence", ""))))
+    return clips
 
 
 def parse_sentence_number(name: str) -> str:

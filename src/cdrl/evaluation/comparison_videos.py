@@ -53,31 +53,24 @@ def read_comparison_videos(folder: Path) -> list[ComparisonVideo]:
     table = folder / "peers.csv"
     if not table.is_file():
         return []
-    return [
-        ComparisonVideo(
-            folder / row["path"],
-            row["setting"],
-            row["source_actor"],
-            row["emotion"],
-            tuple(row["tiles"].split("|")),
-            int(row["tile_size"]),
-        )
-        for _, row in read_rows(table, _COLUMNS, UsageError)
-    ]
-
-
-def _crop_tile(video: ComparisonVideo, index: int) -> Iterator[Image]:
-    left = index * video.size
-    for rgb in decode_frames(video.path):
-        if rgb.shape[1] < left + video.size or rgb.shape[0] < video.size:
-            raise InputError(f"{video.path} is {rgb.shape[1]} x {rgb.shape[0]}: it has no tile {video.tiles[index]!r}")
-        yield np.ascontiguousarray(rgb[: video.size, left : left + video.size])
+    videos = []
+    for _, row in read_rows(table, _COLUMNS, UsageError):
+        facts = folder / row["path"], row["setting"], row["source_actor"], row["emotion"]
+        videos.append(ComparisonVideo(*facts, tuple(row["tiles"].split("|")), int(row["tile_size"])))
+    return videos
 
 
 def read_tile(video: ComparisonVideo, name: str) -> Frames:
     """Return passes over the RGB frames [size,size,3] of one tile; they raise InputError where it is not there."""
-    index = video.tiles.index(name)
-    return lambda: _crop_tile(video, index)
+    left = video.tiles.index(name) * video.size
+
+    def crop() -> Iterator[Image]:
+        for rgb in decode_frames(video.path):
+            if rgb.shape[1] < left + video.size or rgb.shape[0] < video.size:
+                raise InputError(f"{video.path} is {rgb.shape[1]} x {rgb.shape[0]}: it has no tile {name!r}")
+            yield np.ascontiguousarray(rgb[: video.size, left : left + video.size])
+
+    return crop
 
 
 def write_source(video: ComparisonVideo, output: Path) -> None:
@@ -86,7 +79,7 @@ def write_source(video: ComparisonVideo, output: Path) -> None:
         stream = container.add_stream("libx264", rate=read_frame_rate(video.path), options={"crf": str(_SOURCE_CRF)})
         stream.width = stream.height = video.size
         stream.pix_fmt = "yuv420p"
-        for rgb in _crop_tile(video, video.tiles.index("source")):
+        for rgb in read_tile(video, "source")():
             container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
         container.mux(stream.encode(None))
 

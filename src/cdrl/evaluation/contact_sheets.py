@@ -66,12 +66,6 @@ def find_widest_opening(points: NDArray[np.float64]) -> int:
     return int(np.nanargmax(opening)) if np.isnan(middle).all() else quarter + int(np.nanargmax(middle))
 
 
-def _measure_square(points: NDArray[np.float64], width: int) -> Square:
-    low, high = points.min(0), points.max(0)
-    x, y = (low + high) / 2 / width
-    return float(x), float(y), float((high - low).max()) * _MARGIN / width
-
-
 def _encode_face(rgb: Image, square: Square) -> str:
     x, y, side = (value * rgb.shape[1] for value in square)
     crop = sample_square(rgb, np.array([x, y]), side / 2, SIDE)
@@ -89,7 +83,9 @@ def _cut_widest_opening(frames: Frames, points: NDArray[np.float64]) -> tuple[in
     rgb = _read_frame(frames, index)
     if rgb is None:
         return None
-    square = _measure_square(points[index], rgb.shape[1])
+    low, high, width = points[index].min(0), points[index].max(0), rgb.shape[1]
+    x, y = (low + high) / 2 / width
+    square = float(x), float(y), float((high - low).max()) * _MARGIN / width
     return index, square, _encode_face(rgb, square)
 
 
@@ -111,19 +107,16 @@ class ContactSheets:
         A clip that was not chosen is ignored, and so is an output that ends before that moment.
         """
         sheet = self.rows.get((row["person"], row["emotion"]))
-        if sheet is None or sheet.source != row["source"]:
-            return
-        rgb = _read_frame(frames, sheet.frame + row["lag"])
-        if rgb is not None:
-            sheet.methods[row["method"]] = _encode_face(rgb, sheet.square)
+        if sheet and sheet.source == row["source"]:
+            rgb = _read_frame(frames, sheet.frame + row["lag"])
+            if rgb is not None:
+                sheet.methods[row["method"]] = _encode_face(rgb, sheet.square)
 
     def add_real(self, person: str, emotion: str, frames: Frames, features: ClipFeatures) -> None:
         """Add a real clip of the emotion, for a person who is on that sheet; the first one stays."""
         sheet = self.rows.get((person, emotion))
-        if sheet is None or sheet.real:
-            return
-        face = _cut_widest_opening(frames, features.points)
-        sheet.real = face[2] if face is not None else ""
+        if sheet and not sheet.real and (face := _cut_widest_opening(frames, features.points)) is not None:
+            sheet.real = face[2]
 
     def save(self, folder: Path) -> None:
         """Write them beside the edited files that are kept. Raises OutputError."""

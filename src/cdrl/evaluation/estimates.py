@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cdrl.evaluation.json_numbers import finite_or_none
-from cdrl.evaluation.measure_registry import MINIMUM_PEOPLE
+from cdrl.evaluation.measure_registry import MINIMUM_PEOPLE, ONE_PERSON
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,6 @@ UNKNOWN = "people unknown"
 """Stands for the person of clips or pictures whose people nobody knows."""
 MIN_UNITS = 5
 """Units that an interval needs; with fewer of them, smaller ones are drawn."""
-ONE_PERSON = "one person: no interval"
 _DRAWS = 1000
 _TAIL = 2.5  # percent on each side
 
@@ -139,9 +138,8 @@ def mean_estimate(values: pd.DataFrame, what: str = "clips", seed: int = 0) -> E
         what: What `clip` holds, for the report.
         seed: Seed of the bootstrap.
     """
-    values = (
-        values.assign(value=values["value"].astype(float)).dropna(subset="value").sort_values("person", kind="stable")
-    )
+    values = values.assign(value=values["value"].astype(float)).dropna(subset="value")
+    values = values.sort_values("person", kind="stable")
     if values.empty:
         return missing("nothing to measure")
     grouped = values.groupby(["person", "clip"], sort=False)
@@ -179,11 +177,8 @@ def accuracy_estimate(cases: pd.DataFrame, classes: int, what: str = "clips", se
     strata = np.zeros(len(names), np.intp) if unit == "people" else people[np.unique(units, return_index=True)[1]]
     confusions = count_confusions(cases, units, classes)
     own = balanced_accuracy(count_confusions(cases, people, classes))
-    estimate = Estimate(
-        float(balanced_accuracy(confusions.sum(0))),
-        count=len(cases),
-        people=dict(zip(names, own.tolist(), strict=True)),
-    )
+    each = dict(zip(names, own.tolist(), strict=True))
+    estimate = Estimate(float(balanced_accuracy(confusions.sum(0))), count=len(cases), people=each)
     return with_interval(estimate, unit, lambda n: balanced_accuracy(np.tensordot(n, confusions, 1)), strata, seed)
 
 

@@ -50,22 +50,22 @@ class OnnxNetwork:
         except Exception as error:  # onnxruntime's errors have no common class of their own
             raise ModelFileError(f"{path}: not an ONNX network that onnxruntime can load; export it again") from error
         self.name = f"{path.name} (SHA-256 {hashlib.sha256(data).hexdigest()[:12]})"
-        self._side = self._read_input(path)
+        self._read_input(path)
         self._read_metadata(path, self._session.get_modelmeta().custom_metadata_map)
         self._check_output(path)
 
-    def _read_input(self, path: Path) -> int:
-        """The side of the input, in pixels."""
+    def _read_input(self, path: Path) -> None:
         inputs = self._session.get_inputs()
         self._input, shape = inputs[0].name, inputs[0].shape
-        fits = len(inputs) == 1 and len(shape) == 4 and inputs[0].type == "tensor(float)"
-        fits = fits and (shape[0] == 1 or not isinstance(shape[0], int)) and shape[1] == 3 and shape[2] == shape[3]
-        if not fits or not isinstance(shape[2], int) or not _SMALLEST <= shape[2] <= _LARGEST:
+        side: Any = shape[-1] if len(inputs) == 1 and len(shape) == 4 else None
+        shaped = shape[1:] == [3, side, side] and (shape[0] == 1 or not isinstance(shape[0], int))
+        sized = isinstance(side, int) and _SMALLEST <= side <= _LARGEST
+        if not (shaped and sized and inputs[0].type == "tensor(float)"):
             given = ", ".join(f"{item.name} {item.type} {item.shape}" for item in inputs)
             raise ModelFileError(
                 f"{path}: its input is {given}; a feature network takes one float [1,3,S,S], S a number"
             )
-        return int(shape[2])
+        self._side: int = side
 
     def _read_metadata(self, path: Path, metadata: Mapping[str, str]) -> None:
         numbers = {key: _parse_numbers(path, key, metadata.get(key)) for key in _METADATA}
@@ -83,8 +83,8 @@ class OnnxNetwork:
         except Exception as error:
             raise ModelFileError(f"{path}: does not run: {' '.join(str(error).split())[:160]}") from error
         if result.ndim != 2 or len(result) != 1 or result.shape[1] < 2 or not np.isfinite(result).all():
-            shape = list(result.shape)
-            raise ModelFileError(f"{path}: gives {shape}; a feature network gives finite [1,D], D of 2 or more")
+            gives = f"gives {list(result.shape)}; a feature network gives finite [1,D], D of 2 or more"
+            raise ModelFileError(f"{path}: {gives}")
 
     def _run(self, crop: Image) -> Array:
         picture = (crop[..., self._order].transpose(2, 0, 1) / 255 - self._mean) / self._std

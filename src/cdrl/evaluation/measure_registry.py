@@ -17,6 +17,7 @@ EXCLUDED_FROM_MEAN = ("fear",)
 ALL_EMOTIONS = (*EMOTIONS, *EXCLUDED_FROM_MEAN)
 MINIMUM_PEOPLE = 2
 """Of fewer people there is no interval, in any report."""
+ONE_PERSON = "one person: no interval"
 
 
 @dataclass(frozen=True)

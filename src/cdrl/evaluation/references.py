@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from cdrl.errors import FaceError, InputError
 from cdrl.evaluation import measures
-from cdrl.evaluation.aligned_ground_truth import Take, align_ground_truth
-from cdrl.evaluation.clip_cache import FeatureCache
-from cdrl.evaluation.clip_features import ClipFeatures
+from cdrl.evaluation.aligned_ground_truth import align_ground_truth
+from cdrl.evaluation.clip_features import ClipFeatures, FeatureCache
 from cdrl.evaluation.clip_tables import ClipRecord, select_neutral_clips
 from cdrl.evaluation.evaluators import CLASSES
 from cdrl.evaluation.json_numbers import finite_or_none
@@ -56,15 +55,12 @@ class References:
             self.unread[clip.path.name] = str(error)
             return None
 
-    def _extract_all(self, clips: Sequence[ClipRecord]) -> list[ClipFeatures]:
-        return [features for clip in clips if (features := self.extract(clip)) is not None]
-
     def find_identity(self, person: str, sentence: str = "") -> Array | None:
         """Return recognition vectors [N,D] of a person's neutral clips of other sentences (all, where it is empty)."""
         key = (person, sentence)
         if key not in self._identity:
             clips = [c for c in select_neutral_clips(self.clips, person) if not sentence or c.sentence != sentence]
-            vectors = [features.identity for features in self._extract_all(clips)]
+            vectors = [features.identity for clip in clips if (features := self.extract(clip)) is not None]
             self._identity[key] = np.concatenate(vectors) if vectors else None
         return self._identity[key]
 
@@ -77,7 +73,8 @@ class References:
             without: Files that were edited: an output must not be near because its source shows the emotion already.
         """
         clips = [clip for clip in self.real if (clip.person, clip.emotion) == (person, emotion)]
-        return self._extract_all([clip for clip in clips if clip.path.resolve() not in without])
+        others = [clip for clip in clips if clip.path.resolve() not in without]
+        return [features for clip in others if (features := self.extract(clip)) is not None]
 
     def _find_truths(self, source: ClipRecord, features: ClipFeatures, emotion: str) -> list[Array]:
         """`mouth_shape` [T,40,2], at the source's frames, of every real take of its words in the emotion."""
@@ -85,13 +82,12 @@ class References:
         if key not in self._truths:
             label = (source.person, emotion, source.words, source.dataset)
             takes = [c for c in self.real if source.words and (c.person, c.emotion, c.words, c.dataset) == label]
-            ours = Take(features.points, source.path, source.sound)
             self._truths[key] = []
             for clip in takes:
                 real = self.extract(clip) if clip.path != source.path else None
-                aligned = align_ground_truth(ours, Take(real.points, clip.path, clip.sound)) if real else None
+                aligned = align_ground_truth(source, features.points, clip, real.points) if real else None
                 if aligned is not None:
-                    self._truths[key].append(measures.mouth_shape(aligned[0]))
+                    self._truths[key].append(measures.mouth_shape(aligned))
         return self._truths[key]
 
     def score_mouth(
@@ -117,8 +113,7 @@ class References:
         scores: Scores = {}
         for name, points in shapes.items() if truths else ():
             distances = [measures.mouth_distance(measures.mouth_shape(points), truth[here]) for truth in truths]
-            known = [distance for distance in distances if distance is not None]
-            scores[name] = float(np.mean(known)) if known else None
+            scores[name] = _mean_known(distances)
         return scores
 
     def describe_real_clips(self) -> list[Row]:
@@ -129,22 +124,15 @@ class References:
             if features is None:
                 continue
             own = self.find_identity(clip.person)
-            others = [
-                cosine
-                for (person, _sentence), vectors in self._identity.items()
-                if person != clip.person and vectors is not None
-                if (cosine := measures.identity_cosine(features.identity, vectors)) is not None
-            ]
-            rows.append(
-                {
-                    "person": clip.person,
-                    "emotion": clip.emotion,
-                    "source": clip.path.name,
-                    "p": {name: measures.mean_probability(features.emotion, k) for k, name in enumerate(CLASSES)},
-                    "identity": None if own is None else measures.identity_cosine(features.identity, own),
-                    "identity_others": float(np.mean(others)) if others else None,
-                }
-            )
+            strangers = [v for (person, _), v in self._identity.items() if person != clip.person and v is not None]
+            others = [measures.identity_cosine(features.identity, vectors) for vectors in strangers]
+            facts = {"person": clip.person, "emotion": clip.emotion, "source": clip.path.name}
+            cosines = {
+                "p": {name: measures.mean_probability(features.emotion, k) for k, name in enumerate(CLASSES)},
+                "identity": None if own is None else measures.identity_cosine(features.identity, own),
+                "identity_others": _mean_known(others),
+            }
+            rows.append({**facts, **cosines})
         return rows
 
     def estimate_floor(self, people: Collection[str]) -> Row:
@@ -168,6 +156,12 @@ class References:
         }
 
 
+def _mean_known(values: Sequence[float | None]) -> float | None:
+    """The mean of those that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
 def _join_features(clips: Sequence[ClipFeatures]) -> Features:
     return np.concatenate([clip.identity for clip in clips]), np.concatenate([clip.expression for clip in clips])
 
@@ -180,21 +174,18 @@ def _split_halves(clips: Sequence[ClipFeatures]) -> tuple[Features, Features]:
     return (identity[:n], expression[:m]), (identity[n:], expression[m:])
 
 
-@dataclass
 class Groups:
     """The outputs of each block, method, person and emotion: FAD and CSIM are of such a group, not of a clip."""
 
-    references: References
-    _outputs: dict[tuple[str, str, str, str], list[tuple[Row, Path, Features]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    def __init__(self, references: References) -> None:
+        self._references = references
+        self._outputs: dict[tuple[str, str, str, str], list[tuple[Row, Path, Features]]] = defaultdict(list)
 
     def add(self, row: Row, source: Path, output: ClipFeatures) -> None:
         """Remember the features of a row's output, and the file that it was made of."""
         vectors = output.identity, output.expression.astype(np.float32)
-        self._outputs[row["block"], row["method"], row["person"], row["emotion"]].append(
-            (row, source.resolve(), vectors)
-        )
+        group = self._outputs[row["block"], row["method"], row["person"], row["emotion"]]
+        group.append((row, source.resolve(), vectors))
 
     def fill_scores(self) -> None:
         """Write `fad`, `fad_frames` and `csim` of its group into the measures of every row.
@@ -202,7 +193,7 @@ class Groups:
         Rows of a person without a real clip of that emotion, beside what was edited, get none.
         """
         for (_, _, person, emotion), outputs in self._outputs.items():
-            real = self.references.find_real(person, emotion, {source for _, source, _ in outputs})
+            real = self._references.find_real(person, emotion, {source for _, source, _ in outputs})
             if not real:
                 continue
             recognition, expression = (np.concatenate(parts) for parts in zip(*(v for _, _, v in outputs), strict=True))

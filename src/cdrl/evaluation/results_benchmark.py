@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,8 @@ def read_results(table: Path) -> list[EditedFile]:
 
 def _parse_result(table: Path, number: int, row: dict[str, str]) -> EditedFile:
     where = f"{table} line {number}"
-    if missing := [name for name in _COLUMNS if not row[name]]:
-        raise UsageError(f"{where}: no {', '.join(missing)}")
+    if absent := [name for name in _COLUMNS if not row[name]]:
+        raise UsageError(f"{where}: no {', '.join(absent)}")
     try:
         emotion = parse_emotion(row["emotion"])
         lag = None if row.get("lag") == "auto" else int(row.get("lag") or 0)
@@ -110,7 +110,12 @@ def evaluate_results(config: ResultsConfig) -> Row:
     if config.baseline and config.baseline not in methods:
         raise UsageError(f"--baseline {config.baseline!r} is no method of {config.results}: {', '.join(methods)}")
     run = BenchmarkRun(config)
-    dataset = _read_dataset(config)
+    folder = config.data
+    if folder.is_file():
+        if folder.name != "clips.csv":
+            raise UsageError(f"--data {folder}: name a data set's folder, or the clips.csv in it")
+        folder = folder.parent
+    dataset = read_dataset(folder, config.layout)
     origins = _Origins(dataset, results, config.real_clips)
     run.set_references(origins.neutral, origins.real)
     for number, result in enumerate(results, 1):
@@ -119,15 +124,6 @@ def evaluate_results(config: ResultsConfig) -> Row:
     pairs = [(name, config.baseline) for name in methods if name != config.baseline] if config.baseline else []
     title = f"Results of {config.results.name}, on {dataset.folder.resolve().name}"
     return run.finish({"set": config.results.name, "title": title, "remarks": origins.remarks}, pairs)
-
-
-def _read_dataset(config: ResultsConfig) -> ClipTable:
-    folder = config.data
-    if folder.is_file():
-        if folder.name != "clips.csv":
-            raise UsageError(f"--data {folder}: name a data set's folder, or the clips.csv in it")
-        folder = folder.parent
-    return read_dataset(folder, config.layout)
 
 
 class _Origins:
@@ -188,10 +184,9 @@ def _evaluate_result(run: BenchmarkRun, result: EditedFile, origins: _Origins) -
         "source": str(result.source),  # names alone repeat: MEAD has a 001.mp4 in every folder
         "reference": str(result.reference) if result.reference is not None else None,
         "output": result.output.name,
-        "failed": None,
         "lag": result.lag or 0,
     }
-    run.evaluate_file(clip, facts, lambda: result.output, lambda *clips: _find_lag(result, *clips))
+    run.evaluate_file(clip, facts, lambda: result.output, partial(_find_lag, result))
 
 
 @lru_cache(maxsize=32)
@@ -208,6 +203,6 @@ def _find_lag(result: EditedFile, source: ClipFeatures, output: ClipFeatures) ->
             f"{result.output.name} has {ours} frames, its source {theirs}: more apart than a lag of {allowed} allows; "
             "give the source it was made of, or its lag"
         )
-    if result.lag is not None:
-        return result.lag
-    return estimate_lag(_measure_source(result.source), measure_motion(read_frames(result.output)))
+    if result.lag is None:
+        return estimate_lag(_measure_source(result.source), measure_motion(read_frames(result.output)))
+    return result.lag

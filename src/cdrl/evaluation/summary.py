@@ -17,6 +17,7 @@ from cdrl.evaluation.measure_registry import (
     EMOTIONS,
     EXCLUDED_FROM_MEAN,
     MINIMUM_PEOPLE,
+    ONE_PERSON,
     PAIRED,
 )
 
@@ -25,8 +26,6 @@ Row = dict[str, Any]
 _FACTS = ["method", "block", "person", "emotion", "source", "reference", "failed", "has_real"]
 _CLIP = ["block", "source", "emotion", "reference"]
 """What tells apart the clips that two methods are compared on."""
-_NO_REAL = "no real clip shows it"
-_NO_INTERVAL = "one person: no interval"
 _DRAWS = 2000
 UNDEFINED = {
     "share": "for some emotion there is no real clip, or the network gives real clips none of it",
@@ -72,7 +71,7 @@ def estimate_mean(people: pd.Series) -> Row:
     """
     cell: Row = {"mean": float(people.mean()), "low": None, "high": None}
     if len(people) < MINIMUM_PEOPLE:
-        cell["reason"] = _NO_INTERVAL
+        cell["reason"] = ONE_PERSON
     else:
         random = np.random.default_rng(0)
         resampled = bootstrap((people.to_numpy(),), np.mean, n_resamples=_DRAWS, method="percentile", rng=random)
@@ -102,7 +101,7 @@ def share_of_real(table: pd.DataFrame, real: pd.DataFrame, emotion: str) -> Row 
     p = float(edited.mean())
     cell: Row = {"p": p, "real": target, "share": p / target if target else None}
     if not target:
-        cell["reason"] = _NO_REAL if target is None else "the network gives real clips none of it"
+        cell["reason"] = "no real clip shows it" if target is None else "the network gives real clips none of it"
     return {**cell, "own": sorted(set(edited.index) & set(own.index)), "people": list(edited.index)}
 
 

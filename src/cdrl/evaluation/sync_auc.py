@@ -155,23 +155,22 @@ def measure_lip_sync(network: LipSyncNetwork, clips: Sequence[LipClip]) -> list[
         for condition, distances in pairs.items():
             threshold = THRESHOLD if condition == WHOLE else None
             rows.append(Measurement("sync", "AUC", people, condition, estimate_auc(distances), threshold, 0.5))
-        scores = [_score(*pair) for pair in embedded]
-        table = pd.DataFrame(
-            [{"person": clip.person, "clip": clip.clip} for clip in chosen], columns=["person", "clip"]
-        )
+        scored = [
+            {"person": clip.person, "clip": clip.clip, **_score(*pair).to_dict()}
+            for clip, pair in zip(chosen, embedded, strict=True)
+        ]
+        table = pd.DataFrame(scored, columns=["person", "clip", "lse_d", "lse_c", "sync_shift"])
+        shifts = table["sync_shift"].astype(float)
+        in_place = (shifts.abs() <= 1).astype(float).where(shifts.notna())
         for measure, values, chance in (
-            ("best shift within one moment", [_is_in_place(score) for score in scores], 3 / (2 * MAX_SHIFT + 1)),
-            ("LSE-D", [score.lse_d for score in scores], None),
-            ("LSE-C", [score.lse_c for score in scores], None),
+            ("best shift within one moment", in_place, 3 / (2 * MAX_SHIFT + 1)),
+            ("LSE-D", table["lse_d"], None),
+            ("LSE-C", table["lse_c"], None),
         ):
-            estimate = mean_estimate(table.assign(value=np.array(values, float)))
+            estimate = mean_estimate(table.assign(value=values))
             rows.append(Measurement("sync", measure, people, f"of ±{MAX_SHIFT}", estimate, None, chance))
     return rows
 
 
 def _score(video: Array, audio: Array) -> SyncScores:
     return score_distances(measure_shift_distances(video, audio))
-
-
-def _is_in_place(scores: SyncScores) -> float:
-    return np.nan if scores.reason else float(abs(scores.sync_shift) <= 1)

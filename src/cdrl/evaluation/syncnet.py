@@ -127,35 +127,31 @@ class SyncNetEvaluator:
     def embed_video(self, footage: FaceFootage) -> Array:
         """Embed windows of five pictures as [n, 1024]; NaN where one of a window's faces is not seen."""
         pictures, seen = _resample_faces(footage)
-        windows = max(len(pictures) - FRAMES + 1, 0)
-
-        def batch(starts: range) -> Tensor:
-            windowed = np.stack([pictures[start : start + FRAMES] for start in starts])  # [B, 5, H, W, RGB]
-            return torch.from_numpy(windowed[..., ::-1].copy()).permute(0, 4, 1, 2, 3)
-
-        embeddings = _embed_windows(windows, batch, self._network.embed_video)
-        lost = np.array([not seen[start : start + FRAMES].all() for start in range(windows)], bool)
-        embeddings[lost] = np.nan
+        windows = _slide(pictures[..., ::-1], FRAMES).transpose(0, 4, 1, 2, 3)  # [n, 5, H, W, blue-green-red]
+        embeddings = _embed_windows(windows, lambda batch: self._network.embed_video(batch.permute(0, 4, 1, 2, 3)))
+        embeddings[~_slide(seen, FRAMES).all(1)] = np.nan
         return embeddings
 
     def embed_audio(self, samples: Samples) -> Array:
         """Embed windows of 0.2 s of mono sound at 16 kHz as [m, 1024]."""
-        rows = mfcc(samples)
-
-        def batch(starts: range) -> Tensor:
-            windowed = np.stack([rows[start * _STEP : start * _STEP + ROWS].T for start in starts])
-            return torch.from_numpy(windowed)[:, None]
-
-        return _embed_windows(max((len(rows) - ROWS) // _STEP + 1, 0), batch, self._network.embed_audio)
+        windows = _slide(mfcc(samples), ROWS)[::_STEP]  # [m, 13, 20]
+        return _embed_windows(windows, lambda batch: self._network.embed_audio(batch[:, None]))
 
 
-def _embed_windows(count: int, batch: Callable[[range], Tensor], half: Callable[[Tensor], Tensor]) -> Array:
-    """Embed windows 0 … count − 1 as [count, 1024], a few at a time."""
-    embeddings = np.empty((count, _WIDTH))
+def _slide(rows: NDArray[Any], length: int) -> NDArray[Any]:
+    """Every `length` rows that follow one another, as the last axis: [T, ...] → [T − length + 1, ..., length]."""
+    if len(rows) < length:
+        return np.empty((0, *rows.shape[1:], length), rows.dtype)
+    return np.lib.stride_tricks.sliding_window_view(rows, length, axis=0)
+
+
+def _embed_windows(windows: NDArray[Any], half: Callable[[Tensor], Tensor]) -> Array:
+    """Embed windows [n, ...] as [n, 1024], a few at a time."""
+    embeddings = np.empty((len(windows), _WIDTH))
     with torch.inference_mode():
-        for first in range(0, count, _BATCH):
-            starts = range(first, min(first + _BATCH, count))
-            embeddings[first : starts.stop] = half(batch(starts).float()).numpy()
+        for first in range(0, len(windows), _BATCH):
+            batch = torch.from_numpy(windows[first : first + _BATCH].copy()).float()
+            embeddings[first : first + _BATCH] = half(batch).numpy()
     return embeddings
 
 

@@ -69,27 +69,11 @@ def made_clip(actor, emotion, sentence, count=48, dataset="synthetic", split="te
     speech = np.stack([code(sentence, moment) for moment in moments]).astype(np.float32)
     visemes = np.array([code(sentence, moment)[:4].round() @ [1, 2, 4, 8] % 5 for moment in moments], np.int64)
     truth = GroundTruth(moments.astype(np.float32), visemes, spoken, np.zeros((len(moments), 1), np.float32))
-    facts = ClipMetadata(
-        id=f"{actor}_{sentence}_{emotion}",
-        dataset=dataset,
-        actor=actor,
-        emotion=emotion,
-        intensity=1,
-        sentence="",
-        sentence_id=str(sentence),
-        view="front",
-        synthetic=dataset == "synthetic",
-        split=split,
-    )
-    opening = 9 + 8 * np.sin(moments / 2 + sentence)
-    return MadeClip(
-        facts,
-        np.arange(len(moments)) / 25,
-        face(opening),
-        speech if sound else None,
-        truth if dataset == "synthetic" else None,
-        pictures,
-    )
+    name, synthetic = f"{actor}_{sentence}_{emotion}", dataset == "synthetic"
+    facts = ClipMetadata(name, dataset, actor, emotion, 1, "", str(sentence), "front", synthetic, split)
+    landmarks = face(9 + 8 * np.sin(moments / 2 + sentence))
+    heard, known = speech if sound else None, truth if synthetic else None
+    return MadeClip(facts, np.arange(len(moments)) / 25, landmarks, heard, known, pictures)
 
 
 def made_people(
@@ -161,9 +145,9 @@ class MadeEmotion(torch.nn.Module):
         return torch.nn.functional.normalize(heads + 1e-3, dim=2)
 
 
-def made_prepared(clips):
+def made_prepared(clips, speech="made"):
     """Like `Prepared`."""
-    return SimpleNamespace(clips=tuple(clips), digest="0" * 64, speech="made")
+    return SimpleNamespace(clips=tuple(clips), digest="0" * 64, speech=speech)
 
 
 def quiet(name, total):

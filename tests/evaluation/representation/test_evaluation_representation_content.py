@@ -4,16 +4,8 @@ import numpy as np
 import pytest
 from made_people import MadeContent, made_clip, made_people
 
-from cdrl.evaluation.representation import content, similarity
-from cdrl.evaluation.representation.features import (
-    ALONE,
-    FIXED,
-    OWN,
-    SHUFFLED,
-    SILENT,
-    choose_fixed_sound,
-    compute_content_features,
-)
+from cdrl.evaluation.representation import content, features, similarity
+from cdrl.evaluation.representation.features import ALONE, FIXED, OWN, SHUFFLED, SILENT
 from cdrl.evaluation.representation.frame_index import index_blocks, index_frames
 
 READS = ("mouth", "sound", "emotion")
@@ -27,12 +19,14 @@ def index():
 @pytest.fixture(scope="module")
 def rows(index):
     models = {name: MadeContent(name) for name in READS}
-    features = compute_content_features(models, index, choose_fixed_sound({"synthetic": index}), lambda count: None)
+    seen = features.compute_content_features(
+        models, index, features.choose_fixed_sound({"synthetic": index}), lambda count: None
+    )
     pairs = content.TestPairs.draw(index, 0)
     measured = []
     for name in models:
-        measured += content.measure_similarity(name, index, pairs, features[name])
-        measured += content.measure_leakage(name, index, pairs, features[name], True, 0)
+        measured += content.measure_similarity(name, index, pairs, seen[name])
+        measured += content.measure_leakage(name, index, pairs, seen[name], True, 0)
     return {(row.model, row.measure, row.condition): row for row in measured}
 
 
@@ -84,10 +78,10 @@ def test_candidates_are_32_and_none_is_near_the_match_or_the_match_again(index):
         own = index.clips[index.clip[query]].metadata
         assert {clip.actor for clip in clips} == {own.actor}
         assert {clip.emotion for clip in clips} == {clips[0].emotion} != {own.emotion}
-        truths = [
+        one, two = (
             index.clips[index.clip[row]].ground_truth.position[index.frame[row]] for row in (query, candidates[0])
-        ]
-        assert truths[0] == truths[1]
+        )
+        assert one == two
 
 
 def test_a_short_lone_clip_gives_few_queries_or_none_and_counts_those_left_out():
@@ -115,9 +109,11 @@ def test_other_moments_are_far_away_or_of_other_words(index):
 
 def test_clips_without_sound_are_measured_by_the_silent_query_alone():
     silent = index_frames("real", made_people(1, dataset="mead", sound=False), 60)
-    features = compute_content_features({"content": MadeContent("mouth")}, silent, None, lambda count: None)["content"]
-    assert set(features.vectors) == {SILENT}
-    rows = list(content.measure_similarity("content", silent, content.TestPairs.draw(silent, 0), features))
+    seen = features.compute_content_features({"content": MadeContent("mouth")}, silent, None, lambda count: None)[
+        "content"
+    ]
+    assert set(seen.vectors) == {SILENT}
+    rows = list(content.measure_similarity("content", silent, content.TestPairs.draw(silent, 0), seen))
     assert {row.condition for row in rows} == {SILENT}
     assert {row.people for row in rows} == {"real: mead"}
 

@@ -24,15 +24,17 @@ def results():
     clips = made_people(people=4)
     content_models = {"content": MadeContent("mouth"), "hears": MadeContent("sound")}
     emotion_models = {"emotion": MadeEmotion(), "leaks": MadeEmotion(leaks=True)}
-    return build_report(made_prepared(clips), content_models, emotion_models, ReportSettings(every=3), quiet)
+    return build(clips, content_models, emotion_models)
+
+
+def build(clips, content_models, emotion_models=(), **facts):
+    prepared = made_prepared(clips, **facts)
+    return build_report(prepared, content_models, dict(emotion_models), ReportSettings(every=3), quiet)
 
 
 def find(results, model, measure, condition, people=SYNTHETIC):
-    rows = [
-        r for r in results.rows if (r.model, r.measure, r.people, r.condition) == (model, measure, people, condition)
-    ]
-    assert len(rows) == 1
-    return rows[0]
+    (row,) = (r for r in results.rows if (r.model, *r.key) == (model, measure, people, condition))
+    return row
 
 
 def test_an_emotion_model_that_reads_the_emotion_alone_passes(results):
@@ -102,24 +104,14 @@ def test_fer_images_are_read_from_the_test_split_alone(tmp_path):
 
 
 def test_another_speech_encoder_and_people_to_train_on_are_refused():
-    clips = made_people(people=1)
-    other = made_prepared(clips)
-    other.speech = "log-mel"
     with pytest.raises(InputError, match="hears made, but the data hold log-mel"):
-        build_report(other, {"content": MadeContent("mouth")}, {}, ReportSettings(), quiet)
+        build(made_people(people=1), {"content": MadeContent("mouth")}, speech="log-mel")
     with pytest.raises(UsageError, match="no person in the data may be measured"):
-        build_report(
-            made_prepared(made_people(people=1, split="train")),
-            {"content": MadeContent("mouth")},
-            {},
-            ReportSettings(),
-            quiet,
-        )
+        build(made_people(people=1, split="train"), {"content": MadeContent("mouth")})
 
 
 def test_one_person_alone_is_measured_but_not_probed():
-    clips = made_people(people=1)
-    alone = build_report(made_prepared(clips), {"content": MadeContent("mouth")}, {}, ReportSettings(), quiet)
+    alone = build(made_people(people=1), {"content": MadeContent("mouth")})
     assert find(alone, "content", content.SAME, OWN).estimate.value > 0.99
     row = find(alone, "content", content.EMOTION_READ, f"linear, {OWN}")
     assert row.estimate.value is None and "two people" in row.estimate.reason

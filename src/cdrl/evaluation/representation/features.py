@@ -160,13 +160,12 @@ def _join(batches: list[dict[str, tuple[Tensor, Tensor]]], pooled: Floats, model
     vectors, attention = {}, {}
     for condition in CONDITIONS:
         if any(condition in batch for batch in batches):
-            parts = [
-                batch.get(condition) or [torch.full_like(part, np.nan) for part in batch[SILENT]] for batch in batches
-            ]
-            vectors[condition], weights = (torch.cat(list(side)) for side in zip(*parts, strict=True))
+            silent = ([torch.full_like(part, np.nan) for part in batch[SILENT]] for batch in batches)
+            parts = [batch.get(condition) or lacking for batch, lacking in zip(batches, silent, strict=True)]
+            rows, weights = (torch.cat(list(side)) for side in zip(*parts, strict=True))
+            vectors[condition] = rows.numpy()
             attention[condition] = functional.pad(weights, (model.skipped_rows * model.grid[1], 0)).numpy()
-    arrays = {condition: vector.numpy() for condition, vector in vectors.items()}
-    return ContentFeatures(arrays, attention, (model.skipped_rows + model.grid[0], model.grid[1]), pooled)
+    return ContentFeatures(vectors, attention, (model.skipped_rows + model.grid[0], model.grid[1]), pooled)
 
 
 @torch.inference_mode()

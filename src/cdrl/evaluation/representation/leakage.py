@@ -181,9 +181,8 @@ def _make_probe(kind: Kind, count: int, seed: int) -> Any:
         classifier = LogisticRegression(max_iter=50)
         grid = {"classifier__C": [1 / (2 * count * strength) for strength in _STRENGTHS]}
     else:
-        classifier = MLPClassifier(
-            64, batch_size=min(512, count), learning_rate_init=2e-3, alpha=1.0, random_state=seed
-        )
+        batch = min(512, count)
+        classifier = MLPClassifier(64, batch_size=batch, learning_rate_init=2e-3, alpha=1.0, random_state=seed)
         grid = {"classifier__max_iter": list(_EPOCHS)}
     steps = Pipeline([("scaler", StandardScaler()), ("classifier", classifier)])
     inner = GroupShuffleSplit(1, test_size=0.25, random_state=seed)
