@@ -22,8 +22,13 @@ from cdrl.manipulation.personalization import (  # noqa: E402
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.options import SupervisionOptions  # noqa: E402
-from cdrl.training.translator import TranslatorTask  # noqa: E402
-from cdrl.training.translator_model import Translator, TranslatorConfig, export_onnx, load_translator  # noqa: E402
+from cdrl.training.translator import (  # noqa: E402
+    Translator,
+    TranslatorConfig,
+    TranslatorTask,
+    export_onnx,
+    load_translator,
+)
 
 TRANSLATOR = RECIPES["translator"]
 torch.set_num_threads(1)

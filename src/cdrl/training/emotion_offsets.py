@@ -197,8 +197,8 @@ def tabulate_mouths(seen: Sequence[ClipObservation]) -> Table:
     Cells are means over people, with the range that they take when any one person is left out.
     """
     edges = [f"to {edge}" for edge in _OPENING_EDGES]
-    columns = [Column(name, justify="right") for name in ("emotion", "closed", *edges, "more")]
-    table = Table(*columns, title="the mouth's change, share of what people share, by lip opening in cm")
+    title = "the mouth's change, share of what people share, by lip opening in cm"
+    table = make_table(title, "emotion", "closed", *edges, "more")
     for emotion in EXPRESSIVE:
         along, people = _collect_mouths(seen, emotion)
         shares = np.array(
@@ -208,6 +208,11 @@ def tabulate_mouths(seen: Sequence[ClipObservation]) -> Table:
         if any(len(values) >= _MIN_PEOPLE for values in known):
             table.add_row(emotion, *(_format_range(values) for values in known))
     return table
+
+
+def make_table(title: str, *columns: str) -> Table:
+    """Make an empty table whose columns are flush right."""
+    return Table(*(Column(name, justify="right") for name in columns), title=title)
 
 
 def _format_range(values: NDArray[np.float64]) -> str:

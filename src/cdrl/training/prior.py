@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from cdrl.assets import register_asset
 from cdrl.datasets.splits import check_people
@@ -26,21 +26,25 @@ from cdrl.training.emotion_offsets import (
     EMPHASIS,
     combine_offsets,
     fit_closed_lip_attenuation,
+    make_table,
     measure_offsets,
     people_with_emotions,
     tabulate_mouths,
 )
-from cdrl.training.fit_enrollment import fit_enrollment_gain, fit_gain, rms_millimeters, tabulate_enrollment
-from cdrl.training.observations import ClipObservation, LabeledClip, observe_clips, read_clips
-from cdrl.training.options import DEFAULT_PRIOR_OUTPUT, PriorOptions
-from cdrl.training.progress import track
-from cdrl.training.reference_fitting import (
+from cdrl.training.example_fitting import (
     DEFAULT_WEIGHTS,
     ReferenceSample,
     collect_reference_samples,
+    fit_enrollment_gain,
+    fit_gain,
     fit_reference_weights,
+    rms_millimeters,
+    tabulate_enrollment,
     tabulate_references,
 )
+from cdrl.training.observations import ClipObservation, LabeledClip, observe_clips, read_clips
+from cdrl.training.options import DEFAULT_PRIOR_OUTPUT, PriorOptions
+from cdrl.training.progress import track
 from cdrl.training.release import check_target
 
 _RIDGE = 10.0
@@ -240,9 +244,8 @@ def _fit_modes(
 
 def tabulate_offsets(seen: Sequence[ClipObservation]) -> Table:
     """Tabulate how near the others' mean offset comes to an excluded person's own, beside no edit at all."""
-    names = "emotion", "person", "no edit", "mean of others", "cosine", "lip opening", "own"
-    columns = [Column(name, justify="right") for name in names]
-    table = Table(*columns, title="leave one person out: rms distance to the person's own offset, mm")
+    title = "leave one person out: rms distance to the person's own offset, mm"
+    table = make_table(title, "emotion", "person", "no edit", "mean of others", "cosine", "lip opening", "own")
     for emotion in EXPRESSIVE:
         for person, own in measure_offsets(seen, emotion).items():
             others = list(measure_offsets(seen, emotion, {person}).values())

@@ -1,21 +1,30 @@
-"""Trains how a person shows each emotion, under the supervision of the two representations.
+"""The translator: predicts from what a person looks like how this person shows each emotion; and its training.
 
-Every step takes a few moments of clips, asks for an emotion of each person, renders the answer into the frames, and
-compares: the content with the source's, the emotion with that of people who show it. Beside it stand the translator's
-own losses: what people are observed to show themselves, and closeness to the fitted prior.
+The network adapts the fitted prior, and begins as it: what it has not learned otherwise stays. People differ in how
+they show an emotion far more than in how they move while they do, so it runs once a person, not once a frame; the
+movement is the source's own.
+
+It is trained by what the representations see: every step takes a few moments of clips, asks for an emotion of each
+person, renders the answer into the frames, and compares: the content with the source's, the emotion with that of people
+who show it. Beside it stand the translator's own losses: what people are observed to show themselves, and closeness to
+the fitted prior.
 """
 
 from __future__ import annotations
 
+import logging
+import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.datasets.prepared import PreparedDataset
@@ -30,6 +39,7 @@ from cdrl.manipulation.personalization import (
     split_outputs,
 )
 from cdrl.manipulation.prior import EXPRESSIVE
+from cdrl.representations.checkpoints import load_into, load_model, parse_config
 from cdrl.training.differentiable_rendering import stack_changes
 from cdrl.training.distributed import World
 from cdrl.training.options import TranslatorOptions
@@ -37,14 +47,15 @@ from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
 from cdrl.training.training_clips import FrontalClip
-from cdrl.training.translator_model import (
-    ARCHITECTURE,
-    Translator,
-    TranslatorConfig,
-    export_onnx,
-    load_translator,
-)
 
+ARCHITECTURE = "translator"
+_MAX_CODE = 3.0  # deviations of a mode
+# Log of a factor on the offset in a region. Without a bound training makes the brows of every emotion stronger by 1.8,
+# and faces less like those that really show it.
+_MAX_STRENGTH = 0.3
+_MAX_LIP_OPENING = 0.12  # cm
+_MAX_LIDS = 0.15  # log of the lid ratio
+_MAX_SHADING = 0.2  # log of the gain: representations like folds that the eye takes for dirt
 # Deviations of a mode that count as a clear change. Small: with its own way in the code, training finds one grimace
 # that the representation takes for every emotion; what people are observed to show comes through all the same.
 _CLEAR_CHANGE = 0.7
@@ -207,3 +218,81 @@ def _compare_with_observed(answers: Tensor, observed: list[NDArray[np.float32] |
             target = torch.from_numpy(code).to(answer.device)
             total = total + functional.smooth_l1_loss(answer[: len(target)], target) / len(observed)
     return total
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """What a translator is made of."""
+
+    traits: int
+    """Numbers of `person_features`."""
+    modes: int
+    """Expression modes of the prior."""
+    hidden: int = 96
+    """Width of its layers."""
+    prior_sha256: str = ""
+    """SHA-256 of the prior that it adapts."""
+
+
+class Translator(nn.Module):
+    """Predicts how people show each emotion; before training it predicts no difference to the prior."""
+
+    limits: Tensor
+
+    def __init__(self, config: TranslatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden, wide = config.hidden, config.modes + N_EXTRA_OUTPUTS
+        self.person = nn.Sequential(nn.LayerNorm(config.traits), nn.Linear(config.traits, hidden))
+        self.emotion = nn.Parameter(0.1 * torch.randn(len(EXPRESSIVE), hidden))
+        middle = nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, hidden)
+        self.inner = nn.Sequential(nn.LayerNorm(hidden), *middle)
+        self.norm, self.out = nn.LayerNorm(hidden), nn.Linear(hidden, wide)
+        self.typical = nn.Parameter(torch.zeros(len(EXPRESSIVE), wide))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        extra = [_MAX_STRENGTH] * N_REGIONS + [_MAX_LIP_OPENING, _MAX_LIDS, _MAX_SHADING]
+        limits = torch.tensor([_MAX_CODE] * config.modes + extra)
+        self.register_buffer("limits", limits, persistent=False)
+
+    def forward(self, traits: Tensor) -> Tensor:
+        """Predict adaptations of the prior.
+
+        Args:
+            traits: [B, n], see `person_features`.
+
+        Returns:
+            [B, e, c + N_EXTRA_OUTPUTS], see `split_outputs`; softly bounded, so that no face is drawn out of shape.
+        """
+        hidden = functional.gelu(self.person(traits)[:, None] + self.emotion)
+        change = self.out(self.norm(hidden + self.inner(hidden))) + self.typical
+        return self.limits * torch.tanh(change)
+
+
+def load_translator(path: Path) -> Translator:
+    """Load a trained translator, frozen.
+
+    Raises:
+        InputError: The file is another checkpoint, or none.
+    """
+    tensors, config = load_model(path, ARCHITECTURE)
+    model = Translator(parse_config(TranslatorConfig, config, path))
+    load_into(model, tensors, path)
+    return model.eval().requires_grad_(False)
+
+
+def export_onnx(model: Translator) -> bytes:
+    """Return the translator as ONNX for `OnnxTranslator`: one person a run, with the SHA-256 of the prior it adapts."""
+    inputs = (torch.zeros(1, model.config.traits),)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of libraries that are not needed
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        warnings.simplefilter("ignore")
+        program: Any = torch.onnx.export(
+            model, inputs, dynamo=True, verbose=False, input_names=["traits"], output_names=["change"]
+        )
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()  # paths of the machine it was traced on
+        program.model.metadata_props["prior_sha256"] = model.config.prior_sha256
+        path = Path(folder) / "translator.onnx"
+        program.save(str(path), external_data=False)
+        return path.read_bytes()
