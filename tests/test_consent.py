@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-WORDS = [sys.executable, "-m", "cdrl", "edit", "nowhere.mp4", "--emotion", "happy", "-o", "out.mp4"]
 ASKED = "Does everybody whose face you edit agree to it?"
 NO_SUCH_FILE = 3  # the edit has begun: consent was given
 EDITING = [
@@ -21,25 +20,31 @@ NOT_REFUSED = {"edit": NO_SUCH_FILE, "export": NO_SUCH_FILE, "live": NO_SUCH_FIL
 
 
 @pytest.fixture
-def edit(tmp_path):
-    """`edit(..., answer=)`: exit code and what was said, at a terminal where there is an answer."""
+def cdrl(tmp_path):
+    """`cdrl(words, answer=)`: exit code and what was said, at a terminal where there is an answer."""
 
-    def run(*more, answer=None, **variables):
+    def run(words, answer=None, **variables):
         kept = {key: value for key, value in os.environ.items() if key != "CDRL_I_HAVE_CONSENT"}
         environment = {**kept, "XDG_CONFIG_HOME": str(tmp_path / "settings"), **variables}
         how = {"cwd": tmp_path, "env": environment, "text": True, "timeout": 60}
+        command = [sys.executable, "-m", "cdrl", *words]
         if answer is None:
-            done = subprocess.run([*WORDS, *more], stdin=subprocess.DEVNULL, capture_output=True, **how, check=False)
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, **how)
             return done.returncode, done.stderr
         ours, theirs = os.openpty()
         os.write(ours, f"{answer}\n".encode())
-        done = subprocess.run([*WORDS, *more], stdin=theirs, stdout=theirs, stderr=theirs, **how, check=False)
+        done = subprocess.run(command, stdin=theirs, stdout=theirs, stderr=theirs, check=False, **how)
         said = os.read(ours, 1 << 16).decode()
         os.close(ours)
         os.close(theirs)
         return done.returncode, said
 
     return run
+
+
+@pytest.fixture
+def edit(cdrl):
+    return lambda *more, **how: cdrl([*EDITING[0], *more], **how)
 
 
 def test_asked_once_at_a_terminal(edit):
@@ -77,18 +82,15 @@ def test_the_variable_is_for_this_run_alone(edit):
 
 
 @pytest.mark.parametrize("words", EDITING, ids=lambda words: words[0])
-def test_every_command_that_edits_asks(words, tmp_path):
+def test_every_command_that_edits_asks(words, cdrl, tmp_path):
     if words[0] == "app":
         pytest.importorskip("gradio")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "clip.mp4").write_bytes(b"nothing to see")
-    kept = {key: value for key, value in os.environ.items() if key != "CDRL_I_HAVE_CONSENT"}
-    how = {"cwd": tmp_path, "env": {**kept, "XDG_CONFIG_HOME": str(tmp_path / "settings")}, "timeout": 60}
-    for more, code in (((), 2), (("--i-have-consent",), NOT_REFUSED[words[0]])):
-        line = [sys.executable, "-m", "cdrl", *words, *more]
-        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, **how, check=False)
-        assert done.returncode == code
-        assert ("--i-have-consent" in done.stderr) == (not more)
+    for more, wanted in (([], 2), (["--i-have-consent"], NOT_REFUSED[words[0]])):
+        code, said = cdrl([*words, *more])
+        assert code == wanted
+        assert ("--i-have-consent" in said) == (not more)
 
 
 def test_where_it_cannot_be_remembered_the_edit_goes_on(edit, tmp_path):

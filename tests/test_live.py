@@ -57,11 +57,12 @@ def untouched(frame):
     return EditedFrame(frame, frame, None, NO_FACE)
 
 
-def test_frames_are_dropped_before_they_are_delayed():
-    def slow(frame):
-        time.sleep(0.05)
-        return untouched(frame)
+def slow(frame):
+    time.sleep(0.05)
+    return untouched(frame)
 
+
+def test_frames_are_dropped_before_they_are_delayed():
     screen = Shown()
     measures = run_live(captured(60, every=0.01), slow, screen)
     assert measures.received == 60 == measures.shown + measures.dropped
@@ -281,13 +282,20 @@ def test_any_frame_becomes_to_yuv420(form):
     assert abs(int(frame.planes[0][0, 0]) - 100 / (4 if form.depth == 10 else 1)) <= 1
 
 
-def test_standard_input_to_standard_output(tmp_path):
+LIVE = [sys.executable, "-m", "cdrl", "live", "--input", "-", "--output"]
+
+
+def live(*words, stream):
+    """`cdrl live` with a stream on standard input; the first word is where the output goes."""
+    return subprocess.run([*LIVE, *words], input=stream, capture_output=True, check=False)
+
+
+def test_standard_input_to_standard_output():
     stream = io.BytesIO()
     pipe = Y4mPipe(stream, Fraction(25))
     for index in range(8):
         pipe.show(blank(index))
-    words = [sys.executable, "-m", "cdrl", "live", "--input", "-", "--output", "-", "--emotion", "happy", "--measure"]
-    done = subprocess.run(words, input=stream.getvalue(), capture_output=True, check=False)
+    done = live("-", "--emotion", "happy", "--measure", stream=stream.getvalue())
     assert done.returncode == 0, done.stderr
     frames = json.loads(done.stderr)["frames"]
     assert frames["in"] == 8 == frames["out"] + frames["dropped"]
@@ -313,15 +321,22 @@ def write_clip(path, times, aspect=None, **options):
 MILLISECOND = Fraction(1, 1000)
 
 
-def piped(words, capsysbinary):
-    """Header, rate and the greys of what `cdrl live` writes to a pipe."""
-    assert main(["live", *words, "--output", "-", "--i-have-consent"]) == 0
-    out, err = capsysbinary.readouterr()
-    assert err == b""
-    return decoded(out)
+@pytest.fixture
+def piped(tmp_path, capsysbinary):
+    """Makes a clip as `write_clip` does, and decodes what `cdrl live` writes of it to a pipe."""
+
+    def run(*given, **how):
+        write_clip(tmp_path / "talk.mkv", *given, **how)
+        assert main(["live", "--input", str(tmp_path / "talk.mkv"), "--output", "-"]) == 0
+        out, err = capsysbinary.readouterr()
+        assert err == b""
+        return decoded(out)
+
+    return run
 
 
 def decoded(out):
+    """Header, rate and the numbers of the frames."""
     header = out.split(b"\n", 1)[0].decode().split()
     with av.open(io.BytesIO(out)) as container:
         greys = [int(frame.to_ndarray()[0, 0]) for frame in container.decode(video=0)]
@@ -329,18 +344,14 @@ def decoded(out):
 
 
 @pytest.mark.parametrize("rate", [Fraction(15), Fraction(25), Fraction(30000, 1001), Fraction(60)])
-def test_every_frame_of_a_file_comes_out_of_a_pipe_at_the_file_s_own_rate(rate, tmp_path, capsysbinary):
-    write_clip(tmp_path / "talk.mkv", [number / rate for number in range(20)])
-    _, said, numbers = piped(["--input", str(tmp_path / "talk.mkv")], capsysbinary)
-    assert said == rate
-    assert numbers == list(range(20))
+def test_every_frame_of_a_file_comes_out_of_a_pipe_at_the_file_s_own_rate(rate, piped):
+    assert piped([number / rate for number in range(20)])[1:] == (rate, list(range(20)))
 
 
-def test_a_file_of_varying_rate_keeps_its_times_in_a_pipe(tmp_path, capsysbinary):
+def test_a_file_of_varying_rate_keeps_its_times_in_a_pipe(piped):
     times = [Fraction(number, 30) for number in range(10)]
     times += [1 + Fraction(number, 15) for number in range(10)]  # a pause, then half as fast
-    write_clip(tmp_path / "talk.mkv", times)
-    _, rate, numbers = piped(["--input", str(tmp_path / "talk.mkv")], capsysbinary)
+    _, rate, numbers = piped(times)
     assert rate == 30
     assert sorted(set(numbers)) == list(range(20)), "every frame, and none out of order"
     assert [numbers.index(number) / 30 for number in range(20)] == pytest.approx([float(t) for t in times], abs=0.02)
@@ -348,10 +359,6 @@ def test_a_file_of_varying_rate_keeps_its_times_in_a_pipe(tmp_path, capsysbinary
 
 
 def test_frames_of_a_file_wait_for_a_slow_edit_where_they_go_to_a_pipe(tmp_path):
-    def slow(frame):
-        time.sleep(0.05)
-        return untouched(frame)
-
     write_clip(tmp_path / "talk.mkv", [Fraction(number, 60) for number in range(30)])
     pipe = io.BytesIO()
     measures = run_live(file_as_camera(tmp_path / "talk.mkv", Limits()), slow, Y4mPipe(pipe, Fraction(30)))
@@ -359,20 +366,11 @@ def test_frames_of_a_file_wait_for_a_slow_edit_where_they_go_to_a_pipe(tmp_path)
     assert decoded(pipe.getvalue())[1:] == (60, list(range(30)))
 
 
-def test_the_header_of_a_pipe_says_shape_of_pixels_and_order_of_fields(tmp_path, capsysbinary):
-    write_clip(tmp_path / "dv.mkv", [Fraction(number, 25) for number in range(5)], Fraction(16, 11),
-               **{"x264-params": "tff=1"}, flags="+ildct")  # fmt: skip
-    header, _, _ = piped(["--input", str(tmp_path / "dv.mkv")], capsysbinary)
+def test_the_header_of_a_pipe_says_shape_of_pixels_and_order_of_fields(piped):
+    times = [Fraction(number, 25) for number in range(5)]
+    header, _, _ = piped(times, Fraction(16, 11), **{"x264-params": "tff=1"}, flags="+ildct")
     assert {"F25:1", "It", "A16:11", "C420mpeg2"} <= set(header)
-    write_clip(tmp_path / "web.mkv", [Fraction(number, 25) for number in range(5)])
-    header, _, _ = piped(["--input", str(tmp_path / "web.mkv")], capsysbinary)
-    assert {"Ip", "A1:1"} <= set(header)
-
-
-def live_by_pipe(stream, *words):
-    """What `cdrl live` makes of a stream on standard input."""
-    command = [sys.executable, "-m", "cdrl", "live", "--input", "-", "--output", "-", "--i-have-consent", *words]
-    return decoded(subprocess.run(command, input=stream, capture_output=True, check=True).stdout)
+    assert {"Ip", "A1:1"} <= set(piped(times)[0])
 
 
 def test_a_stream_on_standard_input_keeps_its_own_rate():
@@ -380,7 +378,8 @@ def test_a_stream_on_standard_input_keeps_its_own_rate():
     pipe = Y4mPipe(stream, Fraction(15))
     for index in range(20):
         pipe.show(replace(blank(index), planes=tuple(plane * 0 + 16 + 3 * index for plane in blank().planes)))
-    header, rate, numbers = live_by_pipe(stream.getvalue().replace(b" A1:1 ", b" A4:3 ").replace(b" Ip ", b" Ib "))
+    content = stream.getvalue().replace(b" A1:1 ", b" A4:3 ").replace(b" Ip ", b" Ib ")
+    header, rate, numbers = decoded(live("-", stream=content).stdout)
     assert (rate, numbers) == (15, list(range(20)))
     assert {"A4:3", "Ib"} <= set(header)
 
@@ -392,14 +391,13 @@ def test_a_stream_without_a_rate_has_the_one_that_is_given():
         encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 32, 24, "yuvj420p", Fraction(1, 25)
         frame = av.VideoFrame.from_ndarray(np.full((36, 32), 16 + 3 * number, np.uint8), "yuvj420p")
         pictures += [bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)]]
-    header, rate, numbers = live_by_pipe(b"".join(pictures), "--rate", "12")
+    header, rate, numbers = decoded(live("-", "--rate", "12", stream=b"".join(pictures)).stdout)
     assert (rate, len(numbers)) == (12, 12)
     assert {"C420jpeg", "XCOLORRANGE=FULL"} <= set(header)
 
 
 @pytest.mark.parametrize(("system", "device"), [("darwin", "avfoundation"), ("win32", "dshow")])
 def test_a_camera_of_another_system_without_its_driver_is_one_line(system, device, monkeypatch, capsys):
-
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(sources, "enumerate_input_devices", lambda form: [], raising=False)
     assert main(["live", "--output", "none", "--i-have-consent"]) == 3
@@ -409,16 +407,15 @@ def test_a_camera_of_another_system_without_its_driver_is_one_line(system, devic
 
 
 def test_what_is_no_stream_on_standard_input_is_refused_in_one_line():
-    words = [sys.executable, "-m", "cdrl", "live", "--input", "-", "--output", "none"]
-    done = subprocess.run(words, input=b"nothing to see " * 5000, capture_output=True, check=False)
+    done = live("none", stream=b"nothing to see " * 5000)
     assert done.returncode == 3
     assert done.stderr.startswith(b"cdrl: error: standard input")
     assert done.stderr.count(b"\n") == 1
 
 
 def test_control_c_while_nothing_has_come_yet_is_no_error():
-    words = [sys.executable, "-m", "cdrl", "live", "--input", "-", "--output", "none", "--measure"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([*LIVE, "none", "--measure"], **pipes) as process:
         time.sleep(2)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)

@@ -1,6 +1,7 @@
 """A batch is checked as a whole before anything is begun: names, wishes, and that no job hits another one's files."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,9 @@ def test_a_row_says_what_it_says_and_takes_the_rest_from_the_command(tmp_path):
         "c.mp4,C.mp4,,,,,\n"
     )
     one, two, three = jobs(tmp_path, text, emotion="happy", intensity=1.2, face="left")
-    assert one.request == EditRequest(
-        tmp_path / "a.mp4",
-        "sad",
-        intensity=0.5,
-        regions=("brows", "eyes"),
-        face="left",
-        enroll={"angry": tmp_path / "x.jpg", "fear": tmp_path / "y.jpg"},
-    )
+    rest = {"intensity": 0.5, "regions": ("brows", "eyes"), "face": "left"}
+    photos = {"angry": tmp_path / "x.jpg", "fear": tmp_path / "y.jpg"}
+    assert one.request == EditRequest(tmp_path / "a.mp4", "sad", **rest, enroll=photos)
     assert (two.request.emotion, two.request.segments, two.request.intensity) == (None, "0-1:fear", 1.2)
     assert (three.request.source, three.request.emotion) == (tmp_path / "c.mp4", "happy")
     assert [job.output for job in (one, two, three)] == [tmp_path / name for name in ("A.mp4", "B.mkv", "C.mp4")]
@@ -56,11 +52,8 @@ def test_clips_of_a_folder(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "deeper.mp4").mkdir()
     made = jobs_from_folder(tmp_path, desk(tmp_path / "out", emotion="happy"))
-    assert [(job.name, job.output.name) for job in made] == [
-        ("-o.mkv", "-o.mp4"),
-        ("a.mp4", "a.mp4"),
-        ("b.MOV", "b.mp4"),
-    ]
+    named = {job.name: job.output.name for job in made}
+    assert list(named.items()) == [("-o.mkv", "-o.mp4"), ("a.mp4", "a.mp4"), ("b.MOV", "b.mp4")]
     with pytest.raises(UsageError, match="another one"):
         jobs_from_folder(tmp_path, desk(tmp_path / "." / "", emotion="happy"))
     with pytest.raises(InputError, match="holds no clip"):
@@ -162,5 +155,5 @@ def test_the_command_refuses_before_any_work(tmp_path, monkeypatch, capsys, word
     assert main(["batch", "src", *words]) == code
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert __import__("re").search(said, err)
+    assert re.search(said, err)
     assert not (tmp_path / "out" / "a.mp4").exists()

@@ -1,10 +1,9 @@
 """A batch goes on where it was stopped: nothing is redone, lost, or half there. The edits are made up here."""
 
-import csv
 import json
 import os
 import sqlite3
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,6 +84,11 @@ def run(workdir, wanted=None, overwrite=False, **encoder):
     return [entry["state"] for entry in batch.summary.entries]
 
 
+def uncleaned(batch, todo):
+    """Instead of `Batch._cleaned`: as if the process were gone."""
+    return nullcontext()
+
+
 def there(workdir):
     """Names of the results that have a sidecar, and of whatever else lies there."""
     names = {path.name for path in (workdir / "out").iterdir() if not path.name.startswith(JOURNAL)}
@@ -128,7 +132,7 @@ def test_stopped_by_the_user(workdir, made_up):
 def test_what_a_killed_run_left_goes_also_when_its_job_is_not_asked_for_any_more(workdir, made_up, monkeypatch):
     made_up.stops = "b"
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(runner.Batch, "_cleaned", lambda self, todo: nullcontext())
+        patched.setattr(runner.Batch, "_cleaned", uncleaned)
         run(workdir)
     run(workdir, jobs(workdir, "ac"))
     assert there(workdir) == ["a.mp4", "c.mp4"]
@@ -199,34 +203,28 @@ def test_only_one_batch_at_a_time_and_no_other_file_as_journal(workdir, made_up)
     assert not (workdir / "elsewhere").exists()
 
 
-def test_a_job_without_an_end_is_said_and_costs_the_exit_code(workdir, monkeypatch, capsys):
+def test_a_job_without_an_end_is_said_and_costs_the_exit_code(workdir, made_up, monkeypatch, capsys):
     """Whatever runs the jobs: one that loses an item must not look like success."""
 
     class Loses(SerialExecutor):
         def run(self, function, items):
             yield from list(super().run(function, items))[1:]
 
-    monkeypatch.setattr(runner, "run_job", MadeUpWork())
     monkeypatch.setattr("cdrl.cli.batch._executor", lambda options, workers: lambda count: Loses())
-    with (workdir / "jobs.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [["source", "output", "emotion"], *([f"{n}.mp4", f"out/{n}.mp4", "sad"] for n in "abc")]
-        )
+    lines = ["source,output,emotion", *(f"{name}.mp4,out/{name}.mp4,sad" for name in "abc")]
+    (workdir / "jobs.csv").write_text("\n".join(lines))
     report = workdir / "report.json"
-    with mock.patch.object(runner.Batch, "_cleaned", lambda self, todo: nullcontext()):
+    with mock.patch.object(runner.Batch, "_cleaned", uncleaned):
         assert main(["batch", str(workdir / "jobs.csv"), "--report", str(report)]) == 10
     err = capsys.readouterr().err
     assert "2 done, 1 not done" in err and "error: 1 of 3 jobs have no result" in err
     assert json.loads(report.read_text())["counts"]["not done"] == 1
 
 
-def test_a_failure_is_said_once(workdir, monkeypatch, capsys):
-    made_up = MadeUpWork()
+def test_a_failure_is_said_once(workdir, made_up, monkeypatch, capsys):
     made_up.fails = {"b.mp4"}
-    monkeypatch.setattr(runner, "run_job", made_up)
     monkeypatch.setattr("cdrl.cli.batch._executor", lambda options, workers: lambda count: SerialExecutor())
-    folder = workdir / "results"
-    assert main(["batch", str(workdir), "-o", str(folder), "-e", "sad"]) == 10
+    assert main(["batch", str(workdir), "-o", str(workdir / "results"), "-e", "sad"]) == 10
     err = capsys.readouterr().err
     assert err.count("no face is found") == 1 and "2 done, 1 failed" in err
 
@@ -251,24 +249,17 @@ class BatchHistory(RuleBasedStateMachine):
     def run(self, dies_at: int | None = None) -> list[str]:
         """Run the batch; where `dies_at` is given, it is killed at that moment if it gets there."""
         self.left = dies_at
-        with mock.patch.object(runner, "run_job", self.counted(self.made_up)):
-            patches = [
-                mock.patch.object(owner, name, self.counted(getattr(owner, name)))
-                for owner, names in self.STEPS
-                for name in names
-            ]
-            for patch in patches:
-                patch.start()
+        steps = [(owner, name) for owner, names in self.STEPS for name in names]
+        with ExitStack() as patched:
+            patched.enter_context(mock.patch.object(runner, "run_job", self.counted(self.made_up)))
+            for owner, name in steps:
+                patched.enter_context(mock.patch.object(owner, name, self.counted(getattr(owner, name))))
+            if dies_at is not None:
+                patched.enter_context(mock.patch.object(runner.Batch, "_cleaned", uncleaned))
             try:
-                if dies_at is None:
-                    return run(self.workdir)
-                with mock.patch.object(runner.Batch, "_cleaned", lambda self, todo: nullcontext()):
-                    return run(self.workdir)
+                return run(self.workdir)
             except Killed:
                 return []
-            finally:
-                for patch in patches:
-                    patch.stop()
 
     def counted(self, function):
         def step(*arguments, **named):
