@@ -56,7 +56,8 @@ class RayExecutor:
             ray.shutdown()
 
     def _connected(self) -> Any:
-        if self._address != "local" and _has_token():
+        named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+        if self._address != "local" and (named or (Path.home() / ".ray" / "auth_token").is_file()):
             # Ray's clusters ask for a token, but its clients send theirs only when told to, before the import.
             os.environ.setdefault("RAY_AUTH_MODE", "token")
         try:
@@ -65,37 +66,26 @@ class RayExecutor:
             raise UsageError("--ray needs Ray: pip install 'cdrl[cluster]'") from error
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-        environment = {"env_vars": dict.fromkeys(THREADS, "1")}
+        quiet["runtime_env"] = {"env_vars": dict.fromkeys(THREADS, "1")}
+        host, _, port = self._address.rpartition(":")
         try:
-            self._knock()
+            if host and port.isdecimal():  # Ray itself would try for minutes to reach a port that nobody listens at
+                socket.create_connection((host, int(port)), timeout=5).close()
             if self._address == "local":
-                ray.init(
-                    address="local",
-                    num_cpus=self._workers,
-                    include_dashboard=False,
-                    _node_ip_address="127.0.0.1",
-                    runtime_env=environment,
-                    **quiet,
-                )
+                alone: dict[str, Any] = {
+                    "num_cpus": self._workers,
+                    "include_dashboard": False,
+                    "_node_ip_address": "127.0.0.1",
+                }
+                ray.init(address="local", **alone, **quiet)
             else:
-                ray.init(address=self._address, runtime_env=environment, **quiet)
+                ray.init(address=self._address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(
                 f"--ray {self._address}: no Ray cluster can be reached there ({first_line(error)}): give HOST:PORT of "
                 "its head and, in RAY_AUTH_TOKEN, its token (`ray get-auth-token` there); or local"
             ) from error
         return ray
-
-    def _knock(self) -> None:
-        """Ray itself would try for minutes to reach a port that nobody listens at."""
-        host, _, port = self._address.rpartition(":")
-        if host and port.isdecimal():
-            socket.create_connection((host, int(port)), timeout=5).close()
-
-
-def _has_token() -> bool:
-    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    return named or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def make_executor(workers: int, ray: str | None = None, stall_limit: float | None = None) -> Executor:

@@ -98,7 +98,9 @@ class EditPlan:
         _check_wish(emotion, reference, segments)
         extra = () if reference is None else (REFERENCE,)
         if segments is not None:
-            parsed = _parse_segments(segments, extra)
+            if not segments.strip():
+                raise UsageError(f"no segment is given: {_EXAMPLE}")
+            parsed = _ordered(_parse_segment(part.strip(), extra) for part in segments.split(","))
         else:
             parsed = (Segment(Fraction(0), None, parse_blend(REFERENCE if emotion is None else emotion, extra)),)
         plan = cls(
@@ -211,12 +213,6 @@ def _parse_regions(regions: str | Iterable[str]) -> frozenset[str]:
         if name not in REGIONS:
             raise UsageError(f"unknown region {name!r}{suggest(name, REGIONS)}: choose from {', '.join(REGIONS)}")
     return frozenset(names)
-
-
-def _parse_segments(text: str, extra: tuple[str, ...]) -> tuple[Segment, ...]:
-    if not text.strip():
-        raise UsageError(f"no segment is given: {_EXAMPLE}")
-    return _ordered(_parse_segment(part.strip(), extra) for part in text.split(","))
 
 
 def _ordered(segments: Iterable[Segment]) -> tuple[Segment, ...]:

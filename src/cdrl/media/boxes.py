@@ -29,7 +29,12 @@ def check_sample_tables(path: Path) -> None:
         LimitError: The tables tell of more samples than the file has bytes.
         InputError: The tables are compressed, so that they cannot be counted before they are read.
     """
-    with _mapped(path) as data:
+    try:
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # also where it has become empty, or where it lies knows no mapping
+        raise InputError(f"{path}: cannot be read ({error_text(error)}); copy it to a disk of this machine") from None
+    with mapped as data:
         most = max(FEWEST, len(data))
         told, looked_at = dict.fromkeys(_TABLES, 0), 0
         boxes = _outside_of_samples(path, data)
@@ -45,15 +50,6 @@ def check_sample_tables(path: Path) -> None:
                     raise LimitError(f"{path}: its index tells of more samples than the file can hold: export it again")
             if any(data[place + 8 : place + 12] == b"dcom" for place in find_all(data, b"cmov", begin, end)):
                 raise InputError(f"{path}: its index is compressed, which is not read: export it again")
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    """The file's bytes, which are read where they are looked at. Raises InputError."""
-    try:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:  # also where it has become empty, or where it lies knows no mapping
-        raise InputError(f"{path}: cannot be read ({error_text(error)}); copy it to a disk of this machine") from None
 
 
 def _outside_of_samples(path: Path, data: mmap.mmap) -> list[tuple[int, int]]:

@@ -195,9 +195,8 @@ def _describe(
     time_base = stream.time_base or CLOCK
     start = _start(container, stream, first, time_base)
     broadcast = bool(container.format.flags & cast(int, Flags.ts_discont.value))
-    duration = stream.duration * time_base if stream.duration else None
-    if duration is None and container.duration:
-        duration = container.duration * CLOCK
+    lasting = stream.duration * time_base if stream.duration else (container.duration or 0) * CLOCK
+    duration = lasting or None
     rate = stream.average_rate or stream.guessed_rate
     if rate and rate * limits.max_seconds < 1:  # damage: a frame would last longer than a clip may
         rate = None
@@ -234,9 +233,7 @@ def _describe(
 def _turn(first: av.VideoFrame) -> tuple[Orientation, str]:
     """The turn that the first frame asks for, and a note where it cannot be done without loss."""
     matrix = side_data(first).get(SideDataType.DISPLAYMATRIX)
-    if matrix is None:
-        return Orientation(), ""
-    turn = Orientation.from_display_matrix(matrix)
+    turn = Orientation() if matrix is None else Orientation.from_display_matrix(matrix)
     if turn is None:
         return Orientation(), "the clip asks to be shown at a slant, which is ignored: frames stay as they are stored"
     return turn, ""
@@ -262,11 +259,9 @@ def _start(container: InputContainer, stream: VideoStream, first: av.VideoFrame,
     """What a player shows as 0:00. Audio before 0 is the encoder's run-up and does not count."""
     ticks = stream.start_time if stream.start_time is not None else first.pts or 0
     starts = [ticks * time_base]
-    starts += [
-        other.start_time * other.time_base
-        for other in container.streams.audio
-        if other.start_time is not None and other.time_base is not None
-    ]
+    for other in container.streams.audio:
+        if other.start_time is not None and other.time_base is not None:
+            starts.append(other.start_time * other.time_base)
     return min(starts) if min(starts) >= 0 else min(starts[0], Fraction(0))
 
 
