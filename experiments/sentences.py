@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cdrl.emotions import EMOTIONS
 from cdrl.evaluation.estimates import Estimate, Measurement
-from cdrl.evaluation.representation.features import EmotionClassifier
+from cdrl.representations.emotion import EmotionModel
 
 SENTENCES = (
     ("She has just been told a joke and cannot stop grinning.", "happy"),
@@ -42,7 +42,7 @@ SENTENCES = (
 MEASURE = f"{len(SENTENCES)} free sentences about faces, nearest prompt right"
 
 
-def classify_sentences(model: EmotionClassifier) -> pd.DataFrame:
+def classify_sentences(model: EmotionModel) -> pd.DataFrame:
     """Classify the sentences by the model's text encoder and prompts; see `find_nearest`."""
     with torch.inference_mode():
         vectors = model.sentences([sentence for sentence, _ in SENTENCES])

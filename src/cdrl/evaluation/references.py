@@ -1,7 +1,9 @@
 """What outputs are compared with beside their source: real clips of the same person.
 
 Their neutral clips say who they are, their clips of the asked emotion what it looks like (FAD, CSIM), and a clip of the
-same words in that emotion how the mouth really moves.
+same words in that emotion how the mouth really moves. That one is warped to the source's time: by what is heard where
+both have sound, else by the motion of the mouth (`cdrl.datasets.pairs`). The path is found between the *source* and the
+real clip, never with the output, so that every method is compared with the same truth.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cdrl.errors import FaceError, InputError
+from cdrl.datasets.pairs import align_mouth_motion, align_speech, measure_mouth_motion
+from cdrl.errors import FaceError, InputError, LimitError, ModelFileError
 from cdrl.evaluation import measures
-from cdrl.evaluation.aligned_ground_truth import align_ground_truth
 from cdrl.evaluation.clip_features import ClipFeatures, FeatureCache
 from cdrl.evaluation.clip_tables import ClipRecord, select_neutral_clips
+from cdrl.evaluation.clips import read_frame_rate
 from cdrl.evaluation.evaluators import CLASSES
 from cdrl.evaluation.json_numbers import finite_or_none
 from cdrl.evaluation.score import Scores, align_frames, explain_missing
+from cdrl.speech.audio import SAMPLE_RATE, read_samples
+from cdrl.speech.dtw import map_frames
+from cdrl.speech.features import SpeechEncoder
+from cdrl.speech.loading import load_speech_encoder
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
@@ -31,6 +39,8 @@ Row = dict[str, Any]
 Features = tuple[Array, NDArray[np.floating]]
 """Recognition [N,D] and expression [M,D'] vectors."""
 _FEWEST = 2  # features on each side that have a covariance
+_SILENCE = 1e-3  # of full scale: a track that is never louder holds no speech
+_MIN_FRAMES = 8  # with a face: fewer are no sentence
 
 
 @dataclass
@@ -219,3 +229,53 @@ def compare_to_real(outputs: Features, real: Features) -> Row:
     if len(ours) >= _FEWEST:
         values |= {"fad": measures.frechet_distance(ours, theirs), "fad_frames": len(ours)}
     return values
+
+
+@cache
+def load_encoder() -> SpeechEncoder:
+    """Return Whisper's encoder, the more exact; the spectrum's where Whisper or what runs it is not installed."""
+    try:
+        return load_speech_encoder("whisper")
+    except (ModelFileError, ModuleNotFoundError):
+        return load_speech_encoder("mel")
+
+
+def _read_speech(sound: Path) -> NDArray[np.float32] | None:
+    """Samples of a file's sound; None where there is nothing to hear."""
+    try:
+        samples = read_samples(sound)
+    except (InputError, LimitError):
+        return None
+    return samples if len(samples) >= SAMPLE_RATE // 10 and float(np.abs(samples).max()) >= _SILENCE else None
+
+
+def align_ground_truth(source: ClipRecord, ours: Array, real: ClipRecord, theirs: Array) -> Array | None:
+    """Warp a real take to the source's time, by sound or, where one has none, by the motion of the mouth.
+
+    Args:
+        source: The clip that was edited.
+        ours: Its landmarks [T,468,2] in pixels, NaN without a face.
+        real: The real take of the same sentence.
+        theirs: Its landmarks [T',468,2].
+
+    Returns:
+        The real take's landmarks at the source's frames [T,468,2], NaN where the moment has no face. None where either
+        shows a face too rarely to be aligned.
+    """
+    takes = ((source, ours), (real, theirs))
+    visible = [np.flatnonzero(np.isfinite(points[:, 0, 0])) for _, points in takes]
+    if min(map(len, visible)) < _MIN_FRAMES:
+        return None
+    times = [np.arange(len(points)) / float(read_frame_rate(clip.path)) for clip, points in takes]
+    speech, other = (_read_speech(clip.sound or clip.path) for clip, _ in takes)
+    if speech is not None and other is not None:
+        encode = load_encoder()
+        path = align_speech(encode(speech).resample(times[0]), encode(other).resample(times[1]))
+        return theirs[map_frames(path, len(ours))]
+    motions = [
+        measure_mouth_motion(points[index].astype(np.float32), time[index])
+        for (_, points), index, time in zip(takes, visible, times, strict=True)
+    ]
+    aligned = np.full_like(ours, np.nan)
+    aligned[visible[0]] = theirs[visible[1]][map_frames(align_mouth_motion(*motions), len(visible[0]))]
+    return aligned

@@ -30,14 +30,9 @@ from cdrl.evaluation.estimates import (
     missing,
 )
 from cdrl.evaluation.representation import leakage
-from cdrl.evaluation.representation.features import (
-    BATCH,
-    EmotionClassifier,
-    EmotionFeatures,
-    Progress,
-    represent_emotion,
-)
+from cdrl.evaluation.representation.features import BATCH, EmotionFeatures, Progress, represent_emotion
 from cdrl.evaluation.representation.frame_index import REAL, SYNTHETIC, FrameIndex
+from cdrl.representations.emotion import EmotionModel
 from cdrl.representations.encoders import images_to_tensor
 
 RECOGNIZED = "emotion recognized, balanced over the seven"
@@ -101,7 +96,7 @@ def read_fer_test(path: Path) -> FerImages:
 
 
 @torch.inference_mode()
-def recognize_fer(model: EmotionClassifier, faces: FerImages, advance: Progress) -> Recognition:
+def recognize_fer(model: EmotionModel, faces: FerImages, advance: Progress) -> Recognition:
     """Recognize the emotion of gray faces [h, w], enlarged to the size of a crop, in RGB."""
     predicted: list[int] = []
     for start in range(0, len(faces.images), BATCH):

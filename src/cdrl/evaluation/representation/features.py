@@ -6,9 +6,8 @@ Checkpoints that stand on the same image encoder share its feature maps, so that
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,25 +18,8 @@ from torch.nn import functional
 from cdrl.datasets.prepared import PreparedClip
 from cdrl.evaluation.representation.frame_index import FrameIndex, Ints
 from cdrl.representations.content import ContentModel, gather_speech_windows
+from cdrl.representations.emotion import EmotionModel
 from cdrl.representations.encoders import images_to_tensor
-
-
-class EmotionClassifier(Protocol):
-    """What is asked of an emotion model: `cdrl.representations.emotion` has it."""
-
-    @property
-    def prompts(self) -> Tensor:
-        """Unit vectors [7, W], one an emotion."""
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Compute raw image features [B, W] of RGB in [0, 1], [B, 3, 224, 224]."""
-
-    def class_vectors(self, feature: Tensor) -> Tensor:
-        """Compute unit vectors [B, 7, W], one an emotion, of image features [B, W]."""
-
-    def sentences(self, texts: Sequence[str]) -> Tensor:
-        """Compute unit vectors [n, W] of sentences, in the prompts' space."""
-
 
 Floats = NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -170,7 +152,7 @@ def _join(batches: list[dict[str, tuple[Tensor, Tensor]]], pooled: Floats, model
 
 @torch.inference_mode()
 def compute_emotion_features(
-    models: Mapping[str, EmotionClassifier], index: FrameIndex, every: int, advance: Progress
+    models: Mapping[str, EmotionModel], index: FrameIndex, every: int, advance: Progress
 ) -> dict[str, EmotionFeatures]:
     """Compute every model's features of each clip's every `every`-th frame."""
     rows = np.concatenate([index.rows_of([number], speaking=False)[::every] for number in range(len(index.clips))])
@@ -186,7 +168,7 @@ def compute_emotion_features(
     }
 
 
-def represent_emotion(model: EmotionClassifier, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def represent_emotion(model: EmotionModel, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the tower's feature [B, W], the emotion representation [B, 7·W] and the logits [B, 7] in one pass."""
     tower = model.encode(images)
     weighted = model.class_vectors(tower) * model.prompts

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -156,14 +157,12 @@ def _thin(clips: Sequence[PreparedClip], frames: int, limit: int, seed: int) -> 
     for person in sorted(sentences):
         names = sorted(sentences[person])
         queue = [sentences[person][names[index]] for index in random.permutation(len(names))]
-        # Taken from the end: what is said in many emotions first, as most measures are about that.
-        queues.append(sorted(queue, key=lambda group: len({clip.metadata.emotion for clip in group})))
+        # What is said in many emotions first, as most measures are about that; of two alike, the last drawn.
+        queues.append(sorted(queue, key=lambda group: len({clip.metadata.emotion for clip in group}))[::-1])
     chosen: set[int] = set()
     spent = 0
-    while any(queues) and spent < limit:
-        for queue in queues:
-            if queue and spent < limit:
-                group = queue.pop()
-                chosen |= {id(clip) for clip in group}
-                spent += sum(min(clip.count, frames) for clip in group)
+    for group in chain.from_iterable(zip_longest(*queues, fillvalue=[])):
+        if spent < limit:
+            chosen |= {id(clip) for clip in group}
+            spent += sum(min(clip.count, frames) for clip in group)
     return [clip for clip in clips if id(clip) in chosen]

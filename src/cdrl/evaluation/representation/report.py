@@ -22,7 +22,6 @@ from cdrl.evaluation.representation.features import (
     OWN,
     SHUFFLED,
     SILENT,
-    EmotionClassifier,
     Progress,
     choose_fixed_sound,
     compute_content_features,
@@ -31,6 +30,7 @@ from cdrl.evaluation.representation.features import (
 from cdrl.evaluation.representation.frame_index import REAL, SYNTHETIC, TUNED, FrameIndex, index_blocks, name_person
 from cdrl.evaluation.representation.leakage import KINDS, MARGIN
 from cdrl.representations.content import ContentModel
+from cdrl.representations.emotion import EmotionModel
 
 Step = Callable[[str, int], Progress]
 """Begins a step of a name and a number of things to do; returns what to call with the number that is done."""
@@ -173,7 +173,7 @@ def _write_table(frame: pd.DataFrame) -> list[str]:
 def build_report(
     prepared: PreparedDataset,
     content_models: Mapping[str, ContentModel],
-    emotion_models: Mapping[str, EmotionClassifier],
+    emotion_models: Mapping[str, EmotionModel],
     settings: ReportSettings,
     step: Step,
     fer: FerImages | None = None,
@@ -252,7 +252,7 @@ def _measure_content(
 
 
 def _measure_emotion(
-    models: Mapping[str, EmotionClassifier],
+    models: Mapping[str, EmotionModel],
     blocks: Blocks,
     settings: ReportSettings,
     step: Step,
