@@ -1,6 +1,5 @@
 """The evaluators on the bundled sample (CREMA-D actor 1001); skipped where their model files are not installed."""
 
-import csv
 import json
 from dataclasses import fields, replace
 from itertools import islice
@@ -13,14 +12,7 @@ from cdrl.cli import main as cli
 from cdrl.errors import FaceError, InputError, InputNotFoundError, UsageError
 from cdrl.evaluation import clip_features, landmarker, measures
 from cdrl.evaluation.benchmark_config import TableConfig
-from cdrl.evaluation.clip_features import (
-    ClipFeatures,
-    FeatureCache,
-    extract_features,
-    load_features,
-    measure_flow,
-    save_features,
-)
+from cdrl.evaluation.clip_features import ClipFeatures, FeatureCache, extract_features
 from cdrl.evaluation.clip_tables import parse_sentence_number, read_clips
 from cdrl.evaluation.clips import decode_frames, encode_copy
 from cdrl.evaluation.evaluators import CLASSES
@@ -54,11 +46,10 @@ def test_the_detector_has_its_896_anchors_row_by_row() -> None:
 
 
 def test_overlapping_detections_are_averaged_by_score_and_others_left_out() -> None:
-    raw = np.zeros((4, 16))
+    raw, scores = np.zeros((4, 16)), np.array([0.9, 0.6, 0.8, 0.2])
     raw[:, 2:4] = 64  # boxes of half the picture
     anchors = np.array([[0.5, 0.5], [0.52, 0.5], [0.1, 0.1], [0.5, 0.5]])
-    logits = np.log(np.array([0.9, 0.6, 0.8, 0.2]) / (1 - np.array([0.9, 0.6, 0.8, 0.2])))
-    best = landmarker.merge_detections(raw, logits, anchors)
+    best = landmarker.merge_detections(raw, np.log(scores / (1 - scores)), anchors)
     assert best is not None
     best = best.ravel()
     assert best[0] == pytest.approx((0.9 * 0.5 + 0.6 * 0.52) / 1.5) and best[2] == pytest.approx(0.5)
@@ -70,10 +61,10 @@ def test_flow_moments_of_known_flows() -> None:
     y = np.linspace(-0.5, 0.5, 80, dtype=np.float32)[:, None]
     opening = np.zeros((80, 96, 2), np.float32)
     opening[..., 1] = 3 * y
-    spread, slope = measure_flow(opening)
+    spread, slope = clip_features.measure_flow(opening)
     assert slope == pytest.approx(3, rel=1e-5) and spread == pytest.approx(float((3 * y).std()), rel=1e-5)
     nod = np.full((80, 96, 2), 2, np.float32)
-    assert measure_flow(nod) == pytest.approx((0, 0), abs=1e-6)
+    assert clip_features.measure_flow(nod) == pytest.approx((0, 0), abs=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -107,11 +98,8 @@ def test_a_lag_is_taken_out(evaluators: None) -> None:
     frames = list(decode_frames(NEUTRAL))
     source = extract_features(lambda: iter(frames))
     late = extract_features(lambda: iter([*frames[:1] * 3, *frames[:-3]]), source.layout)
-    assert (
-        compare_features(source, late, "sad", 3)["lip_opening_r"]
-        > 0.99
-        > compare_features(source, late, "sad", 0)["lip_opening_r"]
-    )
+    right, wrong = (compare_features(source, late, "sad", lag)["lip_opening_r"] for lag in (3, 0))
+    assert right > 0.99 > wrong
 
 
 def test_frames_without_a_face_are_told(evaluators: None) -> None:
@@ -124,12 +112,11 @@ def test_frames_without_a_face_are_told(evaluators: None) -> None:
 
 
 def test_an_observation_survives_the_disk(happy: ClipFeatures, tmp_path: Path) -> None:
-    seen = happy
-    save_features(seen, tmp_path / "x.npz")
-    again = load_features(tmp_path / "x.npz")
-    assert again.layout.face_size == seen.layout.face_size
-    assert again.points == pytest.approx(seen.points, rel=1e-5, nan_ok=True)
-    assert np.array_equal(again.thumbs, seen.thumbs)
+    clip_features.save_features(happy, tmp_path / "x.npz")
+    again = clip_features.load_features(tmp_path / "x.npz")
+    assert again.layout.face_size == happy.layout.face_size
+    assert again.points == pytest.approx(happy.points, rel=1e-5, nan_ok=True)
+    assert np.array_equal(again.thumbs, happy.thumbs)
     cache = FeatureCache(tmp_path / "store")
     assert np.array_equal(cache.extract(HAPPY).emotion, cache.extract(HAPPY).emotion)
     assert len(list((tmp_path / "store").glob("*.npz"))) == 1
@@ -171,36 +158,28 @@ class Copying:
 
 @pytest.mark.slow
 def test_the_table_end_to_end(evaluators: None, tmp_path: Path) -> None:
-    columns = ["path", "dataset", "actor", "emotion", "content_id", "sentence"]
-    with (tmp_path / "clips.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerow([NEUTRAL, "crema_d", "1001", "neutral", "DFA", "Don't forget a jacket"])
-        writer.writerow([HAPPY, "crema_d", "1001", "happy", "DFA", "DON'T FORGET A JACKET"])
-    assert [clip.emotion for clip in read_clips(tmp_path)] == ["neutral", "happy"]
-    config = TableConfig(
-        data=tmp_path,
-        set="report",
-        json=tmp_path / "t.json",
-        markdown=tmp_path / "t.md",
-        cache=tmp_path / "cache",
-        emotions=("happy",),
-        pairs=("cdrl stand-in:refusing",),
+    (tmp_path / "clips.csv").write_text(
+        "path,dataset,actor,emotion,content_id,sentence\n"
+        f"{NEUTRAL},crema_d,1001,neutral,DFA,Don't forget a jacket\n"
+        f"{HAPPY},crema_d,1001,happy,DFA,DON'T FORGET A JACKET\n"
     )
+    assert [clip.emotion for clip in read_clips(tmp_path)] == ["neutral", "happy"]
+    places = {"json": tmp_path / "t.json", "markdown": tmp_path / "t.md", "cache": tmp_path / "cache"}
+    pairs = ("cdrl stand-in:refusing",)
+    config = TableConfig(data=tmp_path, set="report", emotions=("happy",), pairs=pairs, **places)
     with pytest.raises(UsageError, match="no method NED"):
         evaluate_methods(replace(config, pairs=("NED:refusing",)), [Copying(), Refusing()])
     result = evaluate_methods(config, [Copying(), Refusing(), NoEdit()])
-    ours = result["summary"]["blocks"]["all"]["methods"]["cdrl stand-in"]
-    refused = result["summary"]["blocks"]["all"]["methods"]["refusing"]
-    untouched = result["summary"]["blocks"]["all"]["methods"]["no edit"]["measures"]
+    block = result["summary"]["blocks"]["all"]
+    ours, refused, untouched = (block["methods"][name] for name in ("cdrl stand-in", "refusing", "no edit"))
     for name in ("lip_opening_r", "lip_flow_r", "closures_kept", "flicker", "sharpness"):
-        assert untouched[name]["mean"] == pytest.approx(1, abs=1e-5)
-    assert untouched["edited"]["mean"] == 0
+        assert untouched["measures"][name]["mean"] == pytest.approx(1, abs=1e-5)
+    assert untouched["measures"]["edited"]["mean"] == 0
     assert ours["share"] == pytest.approx(1, abs=0.1) and ours["failed"] == 0
     # The stand-in is the real happy take itself: near to it in every space, and its own truth once warped back.
     assert ours["measures"]["fad"]["mean"] < 0.05 and ours["measures"]["csim"]["mean"] > 0.7
     assert "csim" not in refused["measures"] and result["floor"]["frames"] == [3, 3]
-    assert "lip_flow_r" in result["summary"]["blocks"]["all"]["paired"]["cdrl stand-in − refusing"]
+    assert "lip_flow_r" in block["paired"]["cdrl stand-in − refusing"]
     assert refused["failed"] == 1 and refused["measures"]["p_target"]["mean"] == 0
     assert "nobody there" in (tmp_path / "t.md").read_text() and (tmp_path / "t.json").stat().st_size > 500
     assert set(CLASSES) == set(result["real"][0]["p"])

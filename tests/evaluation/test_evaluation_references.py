@@ -1,16 +1,16 @@
 """FAD, CSIM and the warped truth, against the long way round and against a warp known beforehand."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from cdrl.evaluation import aligned_ground_truth, measures
-from cdrl.evaluation.aligned_ground_truth import align_ground_truth
+from cdrl.evaluation import measures, references
 from cdrl.evaluation.clip_features import ClipFeatures
 from cdrl.evaluation.clip_tables import ClipRecord
 from cdrl.evaluation.geometry import FaceLayout
-from cdrl.evaluation.references import Groups, References, compare_to_real
+from cdrl.evaluation.references import Groups, References, align_ground_truth, compare_to_real
 from cdrl.face.mesh import INNER_LIPS
 
 RANDOM = np.random.default_rng(17)
@@ -24,14 +24,13 @@ def seen(recognition: np.ndarray, expression: np.ndarray, points: np.ndarray | N
     return ClipFeatures(points, count[:, None], count, count, count, thumbs, count, recognition, expression, layout)
 
 
-class MadeFeatures:
-    """Stands for the cache: features by path."""
+def made(frames: int = 6, faces: int = 6) -> ClipFeatures:
+    return seen(RANDOM.normal(size=(frames, 4)), RANDOM.normal(size=(faces, 4)))
 
-    def __init__(self, files: dict[str, ClipFeatures]) -> None:
-        self._files = files
 
-    def extract(self, path: Path) -> ClipFeatures:
-        return self._files[path.name]
+def known_clips(rows: list[ClipRecord], files: dict[str, ClipFeatures]) -> References:
+    """References of clips whose features are known, by name."""
+    return References([], rows, SimpleNamespace(extract=lambda path: files[path.name]))
 
 
 def test_csim_is_the_mean_cosine_of_all_pairs() -> None:
@@ -67,10 +66,8 @@ def clip(name: str, emotion: str, person: str = "a", words: str = "w") -> ClipRe
 
 
 def test_a_cell_is_all_clips_of_a_method_person_and_emotion_and_who_has_no_real_clip_gets_none() -> None:
-    real = seen(RANDOM.normal(size=(6, 4)), RANDOM.normal(size=(9, 4)))
-    first, second = (seen(RANDOM.normal(size=(3, 4)), RANDOM.normal(size=(5, 4))) for _ in range(2))
-    references = References([], [clip("real", "sad")], MadeFeatures({"real": real}))
-    groups, rows = Groups(references), []
+    real, first, second = made(6, 9), made(3, 5), made(3, 5)
+    groups, rows = Groups(known_clips([clip("real", "sad")], {"real": real})), []
     for output, person in ((first, "a"), (second, "a"), (first, "b")):
         rows.append({"block": "x", "method": "m", "person": person, "emotion": "sad", "measures": {}})
         groups.add(rows[-1], Path("source"), output)
@@ -82,9 +79,8 @@ def test_a_cell_is_all_clips_of_a_method_person_and_emotion_and_who_has_no_real_
 
 
 def test_what_was_edited_is_no_real_clip_to_be_near_to() -> None:
-    one, two = (seen(RANDOM.normal(size=(6, 4)), RANDOM.normal(size=(6, 4))) for _ in range(2))
-    references = References([], [clip("one", "sad"), clip("two", "sad")], MadeFeatures({"one": one, "two": two}))
-    groups = Groups(references)
+    one, two = made(), made()
+    groups = Groups(known_clips([clip("one", "sad"), clip("two", "sad")], {"one": one, "two": two}))
     row = {"block": "x", "method": "copy", "person": "a", "emotion": "sad", "measures": {}}
     groups.add(row, Path("one"), one)
     groups.fill_scores()
@@ -92,11 +88,11 @@ def test_what_was_edited_is_no_real_clip_to_be_near_to() -> None:
 
 
 def test_the_floor_is_of_different_clips_where_there_are_two() -> None:
-    one, two = (seen(RANDOM.normal(size=(6, 4)), RANDOM.normal(size=(6, 4))) for _ in range(2))
-    references = References([], [clip("one", "sad"), clip("two", "sad")], MadeFeatures({"one": one, "two": two}))
-    found = references.estimate_floor(["a"])
+    one, two = made(), made()
+    known = known_clips([clip("one", "sad"), clip("two", "sad")], {"one": one, "two": two})
+    found = known.estimate_floor(["a"])
     assert found["fad"] == pytest.approx(measures.frechet_distance(one.identity, two.identity))
-    assert found["frames"] == [6, 6] and references.estimate_floor(["b"])["fad"] is None
+    assert found["frames"] == [6, 6] and known.estimate_floor(["b"])["fad"] is None
 
 
 def distance(points: np.ndarray, other: np.ndarray) -> float:
@@ -121,8 +117,8 @@ def talking(phase: np.ndarray, offset: float = 0.0) -> np.ndarray:
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aligned_ground_truth, "read_frame_rate", lambda path: 25)
-    monkeypatch.setattr(aligned_ground_truth, "_read_speech", lambda path: None)
+    monkeypatch.setattr(references, "read_frame_rate", lambda path: 25)
+    monkeypatch.setattr(references, "_read_speech", lambda path: None)
 
 
 def test_a_known_warp_is_undone_by_the_mouths_motion(silent: None) -> None:
@@ -154,13 +150,12 @@ def test_only_the_same_words_of_the_same_person_in_that_emotion_are_a_truth(sile
     source, real = talking(np.linspace(0, 3, 60)), talking(np.linspace(0, 3, 80), offset=4.0)
     files = {"s": seen(None, None, source), "r": seen(None, None, real)}
     rows = [clip("r", "sad"), clip("r", "happy", words="x"), clip("r", "angry", person="b")]
-    references = References([], rows, MadeFeatures(files))
+    known = known_clips(rows, files)
     own = clip("s", "neutral")
-    found = references.score_mouth(own, files["s"], files["s"], "sad")
+    found = known.score_mouth(own, files["s"], files["s"], "sad")
     assert found["mouth_distance"] == found["mouth_distance_source"] > 0
     late = seen(None, None, np.concatenate([source[:3], source]))
-    assert references.score_mouth(own, files["s"], late, "sad", 3)["mouth_distance"] == pytest.approx(
-        found["mouth_distance"]
-    )
-    assert references.score_mouth(own, files["s"], files["s"], "happy") == {}
-    assert references.score_mouth(own, files["s"], files["s"], "angry") == {}
+    lagging = known.score_mouth(own, files["s"], late, "sad", 3)
+    assert lagging["mouth_distance"] == pytest.approx(found["mouth_distance"])
+    assert known.score_mouth(own, files["s"], files["s"], "happy") == {}
+    assert known.score_mouth(own, files["s"], files["s"], "angry") == {}
