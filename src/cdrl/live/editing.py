@@ -50,7 +50,7 @@ class LiveEditor:
         self._prior = prior
         self._detector = BundleDetector()
         tracker = FaceTracker(self._detector, face)
-        self._stages = EditStages(tracker, self._weights_at, self._update_person, manipulator)
+        self._stages = EditStages(manipulator, tracker, self._weights_at, self._update_person)
         self._reset_person(0)
         self._seen = Fraction(0)
         self._due = Fraction(0)

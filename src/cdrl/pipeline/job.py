@@ -53,24 +53,27 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class EditJob:
-    """An edit, ready to run; `Editor.edit` makes it. Each call of `frames` or `save` runs it anew."""
+    """An edit, ready to run; `Editor.edit` makes it. Each call of `frames` or `save` runs it anew.
+
+    Attributes:
+        request: What is asked for.
+        plan: Its plan, fitted to the clip.
+        info: What the source is.
+        manipulator: Turns the plan's amounts into changes of expression.
+        people: The person in each shot of the first seconds, by the shot's number.
+        survey_seconds: How long it took to find them.
+        models: Files of numbers that take part, for the record.
+        limits: What files may hold.
+    """
 
     request: EditRequest
-    """What is asked for."""
     plan: EditPlan
-    """Its plan, fitted to the clip."""
     info: VideoInfo
-    """What the source is."""
     manipulator: Manipulator
-    """Turns the plan's amounts into changes of expression."""
     people: Mapping[int, Person]
-    """The person in each shot of the first seconds, by the shot's number."""
     survey_seconds: float
-    """How long it took to find them."""
     models: Sequence[ModelFile]
-    """Files of numbers that take part, for the record."""
     limits: Limits
-    """What files may hold."""
 
     def frames(self) -> Generator[EditedFrame, None, None]:
         """Edit the clip's frames, in order; at most a few are in memory at a time."""
@@ -141,7 +144,7 @@ class EditJob:
     def stages(self, tracker: FaceTracker | None) -> EditStages:
         """New stages for the clip's frames, from the first one on; without a tracker no face is looked for."""
         return EditStages(
-            tracker, self.plan.weights, lambda frame, track: self.people.get(track.shot), self.manipulator
+            self.manipulator, tracker, self.plan.weights, lambda frame, track: self.people.get(track.shot)
         )
 
     def _new_report(self, output: str) -> Report:

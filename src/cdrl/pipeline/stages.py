@@ -64,11 +64,11 @@ class FaceEdit:
     """[SIZE, SIZE] log of luma, in texture space."""
 
 
+@dataclass(frozen=True)
 class FrameEditor:
-    """Edits frames one by one, in any order; it keeps nothing of the frames before."""
+    """Edits frames one by one, in any order, as a manipulator says; it keeps nothing of the frames before."""
 
-    def __init__(self, manipulator: Manipulator) -> None:
-        self._manipulator = manipulator
+    manipulator: Manipulator
 
     def manipulate(self, tracked: TrackedFrame) -> FaceEdit | None:
         """Decide where the points of the face go; None where nothing is to be changed, or the head is turned too far.
@@ -82,7 +82,7 @@ class FrameEditor:
         share = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
         if share == 0:
             return None
-        change = self._manipulator.compute_change(tracked.weights, person)
+        change = self.manipulator.compute_change(tracked.weights, person)
         closed_opening = person.closed_opening if person else MAX_CLOSED_OPENING
         displacement = change.compute_displacement(pose.normalize(track.points), closed_opening)
         return FaceEdit(pose.to_image(displacement) * share, change.gain * share)
@@ -108,27 +108,22 @@ class FrameEditor:
         return EditedFrame(frame, result, track, None)
 
 
+@dataclass(frozen=True)
 class EditStages(FrameEditor):
-    """The stages of one clip or camera. Frames pass `track` in order; the later stages remember nothing."""
+    """The stages of one clip or camera. Frames pass `track` in order; the later stages remember nothing.
 
-    def __init__(
-        self, tracker: FaceTracker | None, weights_at: WeightsAt, find_person: PersonFinder, manipulator: Manipulator
-    ) -> None:
-        """Compose the stages.
+    Attributes:
+        tracker: Follows the face; None where no frame is to be changed, so that no face is looked for.
+        weights_at: What is to be shown.
+        find_person: Who is seen; asked for each face before `weights_at`.
+    """
 
-        Args:
-            tracker: Follows the face; None where no frame is to be changed, so that no face is looked for.
-            weights_at: What is to be shown.
-            find_person: Who is seen; asked for each face before `weights_at`.
-            manipulator: Turns amounts of emotion into changes of expression.
-        """
-        super().__init__(manipulator)
-        self._tracker = tracker
-        self._weights_at = weights_at
-        self._find_person = find_person
+    tracker: FaceTracker | None
+    weights_at: WeightsAt
+    find_person: PersonFinder
 
     def track(self, frame: Frame) -> TrackedFrame:
         """Find the face in the next frame, who it is, and what it is to show."""
-        track = None if self._tracker is None else self._tracker.step(frame)
-        person = None if track is None else self._find_person(frame, track)
-        return TrackedFrame(frame, track, self._weights_at(frame.time), person)
+        track = None if self.tracker is None else self.tracker.step(frame)
+        person = None if track is None else self.find_person(frame, track)
+        return TrackedFrame(frame, track, self.weights_at(frame.time), person)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,53 +31,50 @@ from cdrl.provenance.signing import Credentials, Signing
 _GROWTH, _GROWTH_PER_SEGMENT = 30, 50
 
 
+@dataclass
 class ProvenanceFinalizer:
     """Labels, sidecar and signature of one result; an `OutputFinalizer` of the writer.
 
     What they say is counted in a tally, which the edit fills frame by frame and which is read when the video is
     finished.
+
+    Args:
+        source: The video that is edited.
+        output: The name of the result.
+        plan: What is to be shown.
+        tally: Counts the frames.
+        models: Files of numbers that take part.
+        enrolled: Emotions that the person's own examples were given for.
+        beside: Whether the source is shown beside the edit.
+        credentials: Who signs; nobody for None.
+
+    Raises:
+        UsageError: The credentials cannot sign this output.
+        InputError: A file cannot be read.
     """
 
-    def __init__(
-        self,
-        source: VideoInfo,
-        output: Path,
-        plan: EditPlan,
-        tally: EditTally,
-        models: Sequence[ModelFile],
-        *,
-        enrolled: Sequence[str] = (),
-        beside: bool = False,
-        credentials: Credentials | None = None,
-    ) -> None:
-        """Prepare the labels.
+    source: VideoInfo
+    output: Path
+    plan: EditPlan
+    tally: EditTally
+    models: Sequence[ModelFile]
+    _: KW_ONLY
+    enrolled: Sequence[str] = ()
+    beside: bool = False
+    credentials: Credentials | None = None
 
-        Args:
-            source: The video that is edited.
-            output: The name of the result.
-            plan: What is to be shown.
-            tally: Counts the frames.
-            models: Files of numbers that take part.
-            enrolled: Emotions that the person's own examples were given for.
-            beside: Whether the source is shown beside the edit.
-            credentials: Who signs; nobody for None.
-
-        Raises:
-            UsageError: The credentials cannot sign this output.
-            InputError: A file cannot be read.
-        """
-        self.source, self.models = source.path, tuple(models)
-        self.sidecar = sidecar_path(os.path.realpath(output))
-        self._output = output.name
-        self._reference = {} if plan.reference is None else {"reference": _describe_file(plan.reference)}
-        self._plan, self._tally, self._enrolled, self._beside = plan, tally, tuple(enrolled), beside
-        self._muxer = container_of(output).muxer
-        self._signing = None if credentials is None else Signing(credentials, output)
-        self._before = _identity(source.path)
-        self._mark = parse_labels(source.labels)
-        rooms = {}
+    def __post_init__(self) -> None:
+        """Prepare the labels."""
+        reference = self.plan.reference
+        self.sidecar = sidecar_path(os.path.realpath(self.output))
+        self._reference = {} if reference is None else {"reference": _describe_file(reference)}
+        self._muxer = container_of(self.output).muxer
+        self._signing = None if self.credentials is None else Signing(self.credentials, self.output)
+        self._before = _identity(self.source.path)
+        self._mark = parse_labels(self.source.labels)
+        rooms, segments = {}, len(self.plan.segments)
         for name, text in labels_for(self._muxer, self._mark, self._record_of_all(), DIGITAL_SOURCE_TYPE).items():
-            told = len(plan.segments) if name == EDITS_LABEL else min(TOLD_SEGMENTS, len(plan.segments))
+            told = segments if name == EDITS_LABEL else min(TOLD_SEGMENTS, segments)
             rooms[name] = len(text.encode()) + _GROWTH + _GROWTH_PER_SEGMENT * told
         self._held = HeldLabels(rooms)
         self.labels: Mapping[str, str] = self._held.texts
@@ -87,7 +84,7 @@ class ProvenanceFinalizer:
 
         Raises InputError where the source is not the file it was when the edit began, OutputError, OSError.
         """
-        record = edit_record(self._plan, self._tally, self._enrolled, self._beside)
+        record = edit_record(self.plan, self.tally, self.enrolled, self.beside)
         description = describe_edit(record)
         # Where no frame was changed nothing was synthesized: that is no composite.
         source_type = DIGITAL_SOURCE_TYPE if record["segments"] else None
@@ -96,13 +93,14 @@ class ProvenanceFinalizer:
         if self._muxer in XMP_CONTAINERS:
             packet = xmp.packet(self._mark.labels.get("xmp", ""), record, description, source_type)
             xmp.append_box(whole, packet)
-        digest = file_sha256(self.source) if _identity(self.source) == self._before else ""
-        if _identity(self.source) != self._before:
-            raise InputError(f"{self.source} was changed while it was edited: edit it again once it is finished")
+        source = self.source.path
+        digest = file_sha256(source) if _identity(source) == self._before else ""
+        if _identity(source) != self._before:
+            raise InputError(f"{source} was changed while it was edited: edit it again once it is finished")
         if self._signing is not None:
             signed = whole.with_name(f"{whole.stem}.signed{whole.suffix}")
             try:
-                self._signing.sign(whole, signed, self.source, record, description, source_type)
+                self._signing.sign(whole, signed, source, record, description, source_type)
                 signed.replace(whole)
             finally:
                 signed.unlink(missing_ok=True)
@@ -112,8 +110,8 @@ class ProvenanceFinalizer:
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "words": description,
             "digital_source_type": source_type,
-            "input": {"name": self.source.name, "sha256": digest},
-            "output": {"name": self._output, "sha256": file_sha256(whole)},
+            "input": {"name": source.name, "sha256": digest},
+            "output": _describe_file(whole) | {"name": self.output.name},
             "models": [asdict(model) for model in self.models],
             "edit": record,
             "frames": record["frames"],
@@ -124,10 +122,10 @@ class ProvenanceFinalizer:
 
     def _record_of_all(self) -> dict[str, Any]:
         """The record of an edit that changes every segment: the longest there can be."""
-        tally = EditTally(self._plan)
+        tally = EditTally(self.plan)
         for span in tally.spans:
             span.edited, span.start, span.end = 1, span.segment.start, span.segment.end or span.segment.start
-        return edit_record(self._plan, tally, self._enrolled, self._beside)
+        return edit_record(self.plan, tally, self.enrolled, self.beside)
 
 
 def remove_sidecar(output: Path) -> None:
