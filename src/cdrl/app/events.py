@@ -39,13 +39,12 @@ class Events:
         result = [page.result, *page.downloads, page.lips, page.curves, page.stage, page.status]
         shown_when_opened = [page.notice, page.studio, page.preview, page.note, page.source, page.timeline, page.moment,
                   page.faces, page.face, *result]  # fmt: skip
-        waiting = [page.notice]
         for field, event in ((page.clip, page.clip.upload), (page.camera, page.camera.stop_recording)):
-            event(_wait, None, waiting, queue=False, **private).then(
+            event(lambda: markup.sentence("Looking at the clip …"), None, page.notice, queue=False, **private).then(
                 self.open, [field, *page.form], shown_when_opened, **looks
             ).success(self.look_through, page.form, [page.timeline, page.source, page.moment, page.rows], **looks)
         page.mode.change(self.choose_mode, page.mode, [getattr(page, name) for name in SHOWN], queue=False, **private)
-        page.add.click(_one_more, page.rows, page.rows, queue=False, **private)
+        page.add.click(lambda rows: [*rows, [""] * 4], page.rows, page.rows, queue=False, **private)
         page.clip.clear(self.cleared, None, [page.studio, page.notice], queue=False, **private)
         fields = [field for field in page.form if field is not page.face] + [page.moment]
         shown = [page.preview, page.note, page.timeline, page.stage]
@@ -222,14 +221,6 @@ class Events:
 def _first(session: Session) -> float:
     """When the face is first seen, seconds as the page's slider has them."""
     return round(float(session.scene.first.frame.time), 1) if session.scene else 0.0
-
-
-def _one_more(rows: list[list[str]]) -> list[list[str]]:
-    return [*rows, ["", "", "", ""]]
-
-
-def _wait() -> str:
-    return markup.sentence("Looking at the clip …")
 
 
 @contextmanager

@@ -69,7 +69,9 @@ class Options:
 
 def run(options: Options) -> int:
     """Check every job, do what is not done, list what failed. Raises JobsFailedError where something did."""
-    jobs, journal = _read_jobs(options), _journal(options)
+    jobs, folder = _read_jobs(options), options.output_folder
+    beside = options.jobs_from.with_suffix(".journal.sqlite") if folder is None else folder / "batch.journal.sqlite"
+    journal = options.journal or beside
     _check_names(options, jobs, journal)
     workers = _workers(options, len(jobs))
     if not 1 <= options.stall_limit <= 1e6:
@@ -116,14 +118,6 @@ def _read_jobs(options: Options) -> list[BatchJob]:
     if not targets:
         raise UsageError("nothing is asked for: give --emotion, --reference, --segments or --project")
     return jobs_from_folder(options.jobs_from, defaults)
-
-
-def _journal(options: Options) -> Path:
-    if options.journal is not None:
-        return options.journal
-    if options.output_folder is None:
-        return options.jobs_from.with_suffix(".journal.sqlite")
-    return options.output_folder / "batch.journal.sqlite"
 
 
 def _check_names(options: Options, jobs: list[BatchJob], journal: Path) -> None:

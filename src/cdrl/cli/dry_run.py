@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cdrl.assets import user_bytes
 from cdrl.media.encoding import codec_of, container_of
-from cdrl.media.probing import VideoInfo, probe
+from cdrl.media.probing import probe
 from cdrl.media.writing import check_output
 from cdrl.plan import REGIONS, EditPlan
 
@@ -35,8 +35,10 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     for path in (request.prior, request.model_file):
         if path is not None:
             user_bytes(path)
+    rate = "" if info.rate is None else f", {float(info.rate):.5g} frames/s"
+    length = "" if info.duration is None else f", {float(info.duration):.5g} s"
     lines = [
-        f"source   {request.source}: {_describe_clip(info)}",
+        f"source   {request.source}: {info.width}x{info.height}{rate}{length}",
         *(f"shows    {line}" for line in _describe_segments(plan)),
         f"in       {', '.join(name for name in REGIONS if name in plan.regions)}; the face: {request.face}",
         *(f"knows    how this person shows {name}: {path}" for name, path in request.enroll.items()),
@@ -45,12 +47,6 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     extra = {"preview": options.preview, "report": options.report, "project": options.save_project}
     lines += [f"{name:<8} {path}" for name, path in extra.items() if path is not None]
     return [*lines, "nothing was written (--dry-run)"]
-
-
-def _describe_clip(info: VideoInfo) -> str:
-    rate = "" if info.rate is None else f", {float(info.rate):.5g} frames/s"
-    length = "" if info.duration is None else f", {float(info.duration):.5g} s"
-    return f"{info.width}x{info.height}{rate}{length}"
 
 
 def _describe_segments(plan: EditPlan) -> list[str]:

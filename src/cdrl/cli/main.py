@@ -18,7 +18,6 @@ from typing import NoReturn
 
 from cdrl.cli.names import COMMANDS, MOVED_COMMANDS, import_command
 from cdrl.cli.streams import discard_output, native_messages_muted, open_closed_streams
-from cdrl.emotions import suggest
 from cdrl.errors import CdrlError, InterruptedByUser, OutputError, UsageError, one_line
 from cdrl.extras import missing_module
 
@@ -48,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return code
         code = _flush(code)
         if code == InterruptedByUser.exit_code:
-            _leave(code)
+            # An interruption that passes through a library in C while it loads is remembered by Python, which would
+            # then end the process by the signal, although the interruption was answered.
+            if sys.stderr is not None:
+                sys.stderr.flush()
+            os._exit(code)
         return code
 
 
@@ -101,17 +104,6 @@ def _flush(code: int) -> int:
     return code
 
 
-def _leave(code: int) -> NoReturn:
-    """End the process with `code`, at once.
-
-    An interruption that passes through a library in C while it loads is remembered by Python, which would then end the
-    process by the signal, although the interruption was answered.
-    """
-    if sys.stderr is not None:
-        sys.stderr.flush()
-    os._exit(code)
-
-
 def _dispatch(words: list[str]) -> int:
     if not words:
         raise UsageError(f"no command is given: choose from {', '.join(COMMANDS)}, or see cdrl --help")
@@ -157,6 +149,8 @@ def _find_command(words: list[str]) -> tuple[str, list[str]]:
 
 def _unknown(said: str, word: str, known: Sequence[str], where: str) -> str:
     """That a command is unknown, with the nearest one."""
+    from cdrl.emotions import suggest
+
     return f"unknown command {said!r}{suggest(word, known)}: choose from {', '.join(known)}, or see {where}"
 
 

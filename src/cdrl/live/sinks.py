@@ -106,13 +106,13 @@ class Y4mPipe(FrameSink):
 
     def _header(self, frame: Frame) -> bytes:
         signal, rate = self._signal, self._rate
-        error_text = (
+        words = (
             "YUV4MPEG2", f"W{frame.width}", f"H{frame.height}", f"F{rate.numerator}:{rate.denominator}",
             f"I{signal.interlace}", f"A{signal.sample_aspect.numerator}:{signal.sample_aspect.denominator}",
             "C420jpeg" if signal.centered else "C420mpeg2",
             "XCOLORRANGE=FULL" if frame.format.full_range else "XCOLORRANGE=LIMITED",
         )  # fmt: skip
-        return " ".join(error_text).encode() + b"\n"
+        return " ".join(words).encode() + b"\n"
 
 
 def to_yuv420(frame: Frame) -> Frame:
@@ -130,8 +130,6 @@ def to_yuv420(frame: Frame) -> Frame:
 
 class Window(FrameSink):
     """A window by SDL. Keys: 1–7 the emotions, 0 off, up and down the intensity, q or escape the end."""
-
-    every_frame = False
 
     def __init__(self) -> None:
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it would greet on standard output
