@@ -61,9 +61,7 @@ def test_the_baseline_must_be_a_method(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.slow
 def test_finished_files_are_evaluated_and_what_fails_is_a_row(tmp_path: Path, evaluators: None, write_video) -> None:
     data = tmp_path / "data"
-    data.mkdir()
-    for name in (NEUTRAL, HAPPY):
-        shutil.copy(EXAMPLES / name, data / name)
+    shutil.copytree(EXAMPLES, data, ignore=lambda _, names: set(names) - {NEUTRAL, HAPPY})
     source = data / NEUTRAL
     frames = [frame[:, :480] for frame in decode_frames(source)]
     encode_copy(source, tmp_path / "copy.mp4")
@@ -75,14 +73,8 @@ def test_finished_files_are_evaluated_and_what_fails_is_a_row(tmp_path: Path, ev
         ("late", "late.mp4", source, "happy", data / HAPPY, "auto"),
         ("short", "short.mp4", source, "happy", "", "auto"),
     )
-    files = ResultsConfig(
-        results=path,
-        data=data,
-        json=tmp_path / "r.json",
-        markdown=tmp_path / "r.md",
-        baseline="copy",
-        cache=tmp_path / "cache",
-    )
+    places = {"json": tmp_path / "r.json", "markdown": tmp_path / "r.md", "cache": tmp_path / "cache"}
+    files = ResultsConfig(results=path, data=data, baseline="copy", **places)
     copy, late, short = evaluate_results(files)["rows"]
     assert (copy["block"], late["block"], short["block"]) == (INTRA, INTRA, CROSS)
     assert late["lag"] == 3 and late["measures"]["lip_opening_r"] > 0.95

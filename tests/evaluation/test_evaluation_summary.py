@@ -10,20 +10,12 @@ import pandas as pd
 import pytest
 
 from cdrl.errors import UsageError
+from cdrl.evaluation import summary
 from cdrl.evaluation.benchmark import write_reports
 from cdrl.evaluation.benchmark_config import BenchmarkConfig
 from cdrl.evaluation.measure_registry import COLUMNS, FAILURE_SCORES
 from cdrl.evaluation.report import render_markdown, write_html
-from cdrl.evaluation.summary import (
-    average_people,
-    compare_methods,
-    estimate_mean,
-    make_real_table,
-    make_table,
-    parse_pairs,
-    share_of_real,
-    summarize,
-)
+from cdrl.evaluation.summary import compare_methods, estimate_mean, make_table, summarize
 
 
 def row(method: str, person: str, emotion: str, p: float, source: str = "s", **facts: Any) -> dict[str, Any]:
@@ -46,21 +38,21 @@ def summarize_method(rows: list[dict[str, Any]], real_rows: list[dict[str, Any]]
     return summarize(rows, real_rows)["blocks"]["all"]["methods"]["m"]
 
 
-def compare(*values: tuple[str, float, float]) -> dict[str, Any]:
-    """What p(target) of x and y comes to, of (person, x's, y's)."""
-    rows = [row(name, who, "sad", p) for who, *both in values for name, p in zip("xy", both, strict=True)]
+def compare(xs: dict[str, float], ys: dict[str, float]) -> dict[str, Any]:
+    """What p(target) of x and y comes to, of each by person."""
+    rows = [row(name, who, "sad", p) for name, values in (("x", xs), ("y", ys)) for who, p in values.items()]
     return compare_methods(make_table(rows), "x", "y")["p_target"]
 
 
 def test_a_miss_counts_as_zero_where_zero_means_something() -> None:
-    people = average_people(make_table([row("m", "a", "sad", 0.8), row("m", "a", "sad", 0, failed="no face")]))
+    people = summary.average_people(make_table([row("m", "a", "sad", 0.8), row("m", "a", "sad", 0, failed="no face")]))
     assert people.loc["a", "p_target"] == pytest.approx(0.4)
     assert people.loc["a", "identity"] == pytest.approx(0.5)
 
 
 def test_clips_of_an_emotion_are_averaged_before_emotions_and_emotions_before_people() -> None:
     rows = [row("m", "a", "sad", 0.0), row("m", "a", "sad", 0.2), row("m", "a", "happy", 0.9), row("m", "b", "sad", 1)]
-    people = average_people(make_table(rows))["p_target"]
+    people = summary.average_people(make_table(rows))["p_target"]
     assert people.to_dict() == {"a": pytest.approx(0.5), "b": 1}
     assert estimate_mean(people)["mean"] == pytest.approx(0.75)
 
@@ -78,48 +70,44 @@ def test_a_bootstrap_interval_is_drawn_over_people_and_repeats() -> None:
 def test_the_share_uses_own_real_clips_and_falls_back_to_all_people() -> None:
     rows = [row("m", "a", "happy", 0.4), row("m", "b", "happy", 0.2)]
     target = [real("a", "happy", 0.8), real("c", "happy", 0.4), real("c", "happy", 0.2)]
-    share = share_of_real(make_table(rows), make_real_table(target), "happy")
+    share = summary.share_of_real(make_table(rows), summary.make_real_table(target), "happy")
     assert share is not None
     assert share["real"] == pytest.approx((0.8 + (0.8 + 0.3) / 2) / 2)  # a: own .8; b: mean of people a and c
     assert share["share"] == pytest.approx(0.3 / share["real"])
     assert share["own"] == ["a"]
-    assert share_of_real(make_table(rows), make_real_table(target), "sad") is None
+    assert summary.share_of_real(make_table(rows), summary.make_real_table(target), "sad") is None
 
 
 def test_fear_is_in_no_mean() -> None:
     rows = [row("m", "a", "happy", 0.4), row("m", "a", "fear", 1.0)]
-    summary = summarize_method(rows, [real("a", "happy", 0.8), real("a", "fear", 0.1)])
-    assert summary["measures"]["p_target"]["mean"] == pytest.approx(0.4)
-    assert summary["share"] == pytest.approx(0.5) and summary["emotions"]["fear"]["share"] == pytest.approx(10)
+    found = summarize_method(rows, [real("a", "happy", 0.8), real("a", "fear", 0.1)])
+    assert found["measures"]["p_target"]["mean"] == pytest.approx(0.4)
+    assert found["share"] == pytest.approx(0.5) and found["emotions"]["fear"]["share"] == pytest.approx(10)
 
 
 def test_shares_are_a_ratio_of_means_and_a_mean_capped_at_one() -> None:
     rows = [row("m", "a", "happy", 0.4), row("m", "a", "sad", 0.3)]
     target = [real("a", "happy", 0.8), real("a", "sad", 0.1)]  # a network that hardly sees this person's sadness
-    summary = summarize_method(rows, target)
-    assert summary["share"] == pytest.approx(0.7 / 0.9)
-    assert summary["share_capped"] == pytest.approx((0.5 + 1) / 2)
-    assert summary["identity_margin"] == pytest.approx(0.5 - 0.97)
+    found = summarize_method(rows, target)
+    assert found["share"] == pytest.approx(0.7 / 0.9)
+    assert found["share_capped"] == pytest.approx((0.5 + 1) / 2)
+    assert found["identity_margin"] == pytest.approx(0.5 - 0.97)
 
 
 def test_paired_differences_use_common_clips_only() -> None:
-    rows = [row("x", who, "sad", p) for who, p in (("a", 0.9), ("b", 0.3), ("c", 0.0))]
-    rows += [row("y", who, "sad", p) for who, p in (("a", 0.5), ("b", 0.4))]
-    difference = compare_methods(make_table(rows), "x", "y")["p_target"]
+    difference = compare({"a": 0.9, "b": 0.3, "c": 0.0}, {"a": 0.5, "b": 0.4})
     assert difference["people"] == {"a": pytest.approx(0.4), "b": pytest.approx(-0.1)}
     assert difference["mean"] == pytest.approx(0.15) and difference["better"] == 1 and difference["clips"] == 2
 
 
 def test_a_difference_has_an_interval_over_people_and_a_median_over_pairs() -> None:
-    cell = compare(("a", 0.9, 0.5), ("b", 0.3, 0.4), ("c", 0.2, 0.1))
+    cell = compare({"a": 0.9, "b": 0.3, "c": 0.2}, {"a": 0.5, "b": 0.4, "c": 0.1})
     assert cell["median"] == pytest.approx(0.1)
     assert cell["low"] == pytest.approx(-0.1) and cell["high"] == pytest.approx(0.4)
 
 
 def test_the_same_source_with_two_references_is_two_pairs() -> None:
-    rows = [row(name, "a", "sad", p) for p in (0.2, 0.4) for name in ("x", "y")]
-    for k, each in enumerate(rows):
-        each["reference"] = f"reference {k // 2}"
+    rows = [row(name, "a", "sad", 0.2, reference=f"reference {k}") for k in range(2) for name in "xy"]
     assert compare_methods(make_table(rows), "x", "y")["p_target"]["clips"] == 2
 
 
@@ -135,10 +123,10 @@ def test_asked_pairs_take_the_place_of_the_default_ones() -> None:
     rows = [row(name, "a", "sad", 0.5) for name in ("cdrl", "NED", "plain copy")]
     default = summarize(rows, [])["blocks"]["all"]
     assert default["pairs"] == {"NED": ["cdrl", "NED"], "plain copy": ["cdrl", "plain copy"]}
-    asked = summarize(rows, [], parse_pairs(["NED:plain copy", "NED:absent"]))["blocks"]["all"]
+    asked = summarize(rows, [], summary.parse_pairs(["NED:plain copy", "NED:absent"]))["blocks"]["all"]
     assert list(asked["paired"]) == ["NED − plain copy"]
     with pytest.raises(UsageError, match="NAME:NAME"):
-        parse_pairs(["NED"])
+        summary.parse_pairs(["NED"])
 
 
 def test_fad_says_its_frames_and_who_was_left_out() -> None:
@@ -160,22 +148,13 @@ def test_the_markdown_names_every_method_person_and_failure() -> None:
         assert word in text
 
 
-def strict(text: str) -> Any:
-    """JSON as every reader takes it, without NaN and Infinity."""
-
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
 @pytest.mark.parametrize("real_rows", [[], [real("a", "happy", 0.0)], [real("b", "sad", 0.4)]])
 def test_a_report_holds_null_and_why_where_there_is_no_number(tmp_path: Path, real_rows: list[dict[str, Any]]) -> None:
     rows = [row("m", "a", "happy", 0.4), row("m", "a", "happy", 0.2, "t")]
     rows[0]["measures"] |= {"flicker": math.nan}
     config = BenchmarkConfig(data=tmp_path, json=tmp_path / "n.json", markdown=tmp_path / "n.md")
     write_reports(config, report(rows, real_rows))
-    found = strict((tmp_path / "n.json").read_text())
+    found = json.loads((tmp_path / "n.json").read_text(), parse_constant=pytest.fail)  # NaN and Infinity are no JSON
     method = found["summary"]["blocks"]["all"]["methods"]["m"]
     assert method["share"] is None and "real clip" in method["reasons"]["share"]
     assert method["emotions"]["happy"]["share"] is None and method["emotions"]["happy"]["reason"]
