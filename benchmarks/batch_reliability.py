@@ -10,8 +10,6 @@ where this may mount a small one (root), else the workers may write no file as l
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 import os
 import resource
@@ -33,14 +31,15 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from cdrl.provenance import sidecar_path
+from cdrl.emotions import EMOTIONS
+from cdrl.files import file_sha256, sidecar_path
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "examples" / "1001_DFA_NEU_XX.flv"
 FRAMES, SIDE = 12, 128
 RESULT = 9_000  # bytes of one, roughly
 JOURNAL, BALLAST = "batch.journal.sqlite", "ballast"
-EMOTIONS = ("angry", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
+
 TIMEOUT = 600  # seconds for one step
 
 
@@ -90,34 +89,22 @@ class Bench:
         """Where the results go."""
         return self.folder / "out"
 
-    @property
-    def command(self) -> list[str]:
-        """The command, the same each time."""
-        jobs = ["batch", str(self.folder / "jobs.csv"), "--output-folder", str(self.out)]
-        return [sys.executable, "-m", "cdrl", *jobs, "--jobs", str(self.options.workers)]
-
     def results(self) -> list[Path]:
         """Results in place."""
         return sorted(self.out.glob("job*.mp4"))
 
-    def expected(self) -> set[Path]:
-        """Results and what says beside each that it was edited."""
-        return {path for result in self.results() for path in (result, sidecar_path(result))}
-
-    def known(self) -> set[Path]:
-        """The journal, with what SQLite keeps beside it until the next run where one was killed, and the ballast."""
-        return {self.out / name for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", BALLAST)}
+    def left_over(self) -> int:
+        """Number of files and folders that are neither results nor the journal."""
+        results = self.results()
+        # SQLite keeps two files beside the journal until the next run, where one was killed.
+        known = [self.out / name for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", BALLAST)]
+        return len({*self.out.iterdir()} - {*results, *map(sidecar_path, results), *known})
 
     def step(self, fault: str, strike: Callable[[psutil.Process], None]) -> Step:
         """Run the command, `strike` it, wait for its end, look at what there is."""
         begin = time.monotonic()
-        with subprocess.Popen(
-            self.command,
-            env={**os.environ, "CDRL_I_HAVE_CONSENT": "1"},  # of the sample's actor, who is the one that is edited
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as process:
+        words = ["batch", str(self.folder / "jobs.csv"), "-o", str(self.out), "--jobs", str(self.options.workers)]
+        with start_quietly(words) as process:
             self.session = process.pid
             with suppress(psutil.NoSuchProcess):
                 strike(psutil.Process(process.pid))
@@ -131,7 +118,7 @@ class Bench:
             whole=sum(self.is_whole(path) for path in self.results()),
             redone=sum(now[name] != known for name, known in self.seen.items() if name in now),
             lost=len(self.seen.keys() - now.keys()),
-            left=len({*self.out.iterdir()} - self.known() - self.expected()),
+            left=self.left_over(),
             seconds=time.monotonic() - begin,
         )
         self.seen = now
@@ -153,16 +140,16 @@ class Bench:
         wait_for(lambda: len(self.results()) >= enough or not self.at_work())
 
     def is_whole(self, path: Path) -> bool:
-        """Whether a result has all its frames and is the file the journal says."""
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        with suppress(av.FFmpegError), av.open(str(path)) as container:
-            return sum(1 for _ in container.decode(video=0)) == FRAMES and self.is_known(path, digest)
-        return False
-
-    def is_known(self, path: Path, digest: str) -> bool:
-        """Whether the journal and the sidecar both speak of that very file."""
+        """Whether a result has all its frames and is the very file of which the journal and the sidecar speak."""
+        try:
+            with av.open(str(path)) as container:
+                frames = sum(1 for _ in container.decode(video=0))
+        except av.FFmpegError:
+            return False
+        digest = file_sha256(path)
         said = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
-        return (str(path), digest) in self.noted() and said["output"] == {"name": path.name, "sha256": digest}
+        known = (str(path), digest) in self.noted() and said["output"] == {"name": path.name, "sha256": digest}
+        return known and frames == FRAMES
 
     def noted(self) -> list[tuple[str, str]]:
         """Outputs that the journal says are done and their SHA-256, as often as it has another one."""
@@ -222,21 +209,32 @@ def inject_faults(bench: Bench) -> None:
 
 
 def make(bench: Bench) -> None:
-    """The sources, each its own file, the list of jobs, and a disk of its own for the results where that may be."""
-    clip = tiny_clip(bench.folder / "clip.mp4")
+    """The jobs, and a disk of its own for the results where that may be."""
+    make_jobs(bench.folder, bench.options.jobs)
     bench.out.mkdir()
     size = f"size={bench.options.jobs * 6 * RESULT + 2**20}"
     mount = ["mount", "-t", "tmpfs", "-o", size, "cdrl-batch", str(bench.out)]
     with suppress(OSError):
         bench.mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    with (bench.folder / "jobs.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(("source", "output", "emotion"))
-        for number in range(bench.options.jobs):
-            name = f"job{number:03}.mp4"
-            # A free box at the end makes each file another one to whoever looks at its bytes.
-            (bench.folder / name).write_bytes(clip + b"\0\0\0\x0cfree" + number.to_bytes(4, "big"))
-            rows.writerow((name, name, EMOTIONS[number % len(EMOTIONS)]))
+
+
+def start_quietly(words: list[str]) -> subprocess.Popen[bytes]:
+    """The command `cdrl` with these words, in a session of its own."""
+    environment = {**os.environ, "CDRL_I_HAVE_CONSENT": "1"}  # of the sample's actor, who is the one that is edited
+    command, quiet = [sys.executable, "-m", "cdrl", *words], subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
+
+
+def make_jobs(folder: Path, count: int) -> Path:
+    """The sources, each its own file, and the list of jobs, whose path is returned."""
+    clip, lines = tiny_clip(folder / "clip.mp4"), ["source,output,emotion"]
+    for number in range(count):
+        name = f"job{number:03}.mp4"
+        # A free box at the end makes each file another one to whoever looks at its bytes.
+        (folder / name).write_bytes(clip + b"\0\0\0\x0cfree" + number.to_bytes(4, "big"))
+        lines.append(f"{name},{name},{EMOTIONS[number % len(EMOTIONS)]}")
+    (folder / "jobs.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "jobs.csv"
 
 
 def tiny_clip(path: Path) -> bytes:
@@ -305,9 +303,8 @@ def show(bench: Bench, twice: int) -> None:
     """The table for people and for docs/reliability.md."""
     full = "a disk of its own" if bench.mounted else "a limit on the workers' files"
     title = f"{bench.options.jobs} jobs, {bench.options.workers} workers, full: {full}; noted as done twice: {twice}"
-    table = Table(title=title, title_justify="left")
-    for heading in ("what happened", "exit code", "in place", "whole", "redone", "lost", "left over", "seconds"):
-        table.add_column(heading)
+    headings = ("what happened", "exit code", "in place", "whole", "redone", "lost", "left over", "seconds")
+    table = Table(*headings, title=title, title_justify="left")
     for step in bench.steps:
         counts = (step.code, step.outputs, step.whole, step.redone, step.lost, step.left)
         table.add_row(step.fault, *map(str, counts), f"{step.seconds:.1f}")

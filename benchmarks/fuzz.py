@@ -23,10 +23,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import chain, count, islice
 from multiprocessing import get_context
@@ -47,6 +47,7 @@ from rich.table import Table
 from cdrl.cli.main import main as cdrl_main
 from cdrl.media import read
 
+KINDS = fuzz_clips.KINDS | fuzz_files.KINDS | fuzz_brackets.KINDS
 MOST_MEMORY = 1536  # MiB that one input may take beyond what is loaded: a dozen frames of 8K are under way
 LOADED = (
     *("pipeline.editor", "cli.edit", "cli.batch", "cli.verify", "cli.convert", "app.service"),
@@ -122,23 +123,28 @@ def main(options: Options) -> int:
         return int(outcome.word in FAULTS)
     for name in (*(f"cdrl.{module}" for module in LOADED), "onnxruntime"):
         import_module(name)  # once, and not in each process
-    rows: dict[str, Row] = {}
+    rows, total = defaultdict[str, Row](Row), Row()
     console = Console(width=150)
     begin = time.monotonic()
     ended = track(outcomes(options), "inputs", total=options.inputs, console=Console(stderr=True), transient=True)
     for outcome in ended:
         case = outcome.case
-        rows.setdefault(case.kind, Row()).add(outcome)
+        rows[case.kind].add(outcome)
+        total.add(outcome)
         if outcome.word in FAULTS:
             options.failures.mkdir(parents=True, exist_ok=True)
             kept = options.failures / f"{re.sub('[^a-z]+', '-', case.kind)}-{case.index}.json"
             case.save(kept)
             console.print(f"{outcome.word}: {kept}: {outcome.said[-300:]}", markup=False)
-    minutes = (time.monotonic() - begin) / 60
-    show(console, rows, options, minutes)
+    lines = cells({**rows, "all": total})
+    title = f"seed {options.seed}, {(time.monotonic() - begin) / 60:.1f} minutes"
+    table = Table(*HEADINGS, title=title, title_justify="left")
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
     if options.write:
-        write(rows, options)
-    return int(any(row.counts[fault] for row in rows.values() for fault in FAULTS))
+        write(lines, options.seed)
+    return int(any(total.counts[fault] for fault in FAULTS))
 
 
 def outcomes(options: Options) -> Iterator[Outcome]:
@@ -162,17 +168,16 @@ def cases(options: Options) -> Iterator[Case]:
         if ended.code != 0:
             sys.exit(f"the inputs cannot be made:\n{ended.said}")
         corpus = Corpus.read(made)
-    makers = fuzz_clips.kinds() | fuzz_files.kinds() | fuzz_brackets.kinds()
-    if options.kind is not None:
-        makers = {options.kind: makers[options.kind]}
+    kinds = [options.kind] if options.kind is not None else list(KINDS)
     turns = (
         (kind, round_ // (SLOW if kind in SLOW_KINDS else 1))
         for round_ in count()
-        for kind in makers
+        for kind in kinds
         if kind not in SLOW_KINDS or round_ % SLOW == 0
     )
     for kind, index in islice(turns, options.inputs):
-        yield makers[kind](Random(f"{options.seed} {kind} {index}"), corpus, index)
+        case = KINDS[kind](Random(f"{options.seed} {kind} {index}"), corpus, index)
+        yield replace(case, kind=kind, index=index)
 
 
 def run(case: Case) -> Outcome:
@@ -194,7 +199,8 @@ def carry_out(case: Case, folder: Path) -> None:
     code = called(case.words) if case.words[0] in CALLS else program(case.words)
     if code == 0:
         for path in folder.rglob("*"):
-            if matches(str(path.relative_to(folder)), case.results) and video(path):
+            is_video = path.suffix in (".mp4", ".mkv", ".mov")
+            if is_video and matches(str(path.relative_to(folder)), case.results):
                 code = code if sum(1 for _ in read(path)) else BROKEN
         for words in case.then:
             code = code or BROKEN * (program(words) != 0)
@@ -206,11 +212,6 @@ def program(words: list[str]) -> int:
     """What the program `cdrl` does with these words, and its exit code."""
     sys.argv = ["cdrl", *words]
     return cdrl_main()
-
-
-def video(path: Path) -> bool:
-    """Whether it is one, by its name."""
-    return path.suffix in (".mp4", ".mkv", ".mov")
 
 
 def judged(case: Case, ended: Ended) -> str:
@@ -254,22 +255,19 @@ def everything(folder: Path) -> dict[str, str]:
     """What a folder holds, at any depth, and a digest of each thing's content."""
     found = {}
     for path in folder.rglob("*"):
+        content = "folder or pipe"
         if path.is_symlink():
-            found[str(path.relative_to(folder))] = f"link to {path.readlink()}"
+            content = f"link to {path.readlink()}"
         elif path.is_file():
-            found[str(path.relative_to(folder))] = str(hash(path.read_bytes()))
-        else:
-            found[str(path.relative_to(folder))] = "folder or pipe"
+            content = str(hash(path.read_bytes()))
+        found[str(path.relative_to(folder))] = content
     return found
 
 
 def cells(rows: dict[str, Row]) -> list[list[str]]:
-    """The table: a line for each kind, and one for all."""
-    total = Row(sum((row.counts for row in rows.values()), Counter()))
-    total.seconds = max((row.seconds for row in rows.values()), default=0.0)
-    total.memory = max((row.memory for row in rows.values()), default=0)
+    """The table: a line for each kind."""
     lines = []
-    for kind, row in (rows | {"all": total}).items():
+    for kind, row in rows.items():
         counts = (row.counts[word] for word in ("refused", "done", *FAULTS))
         lines.append([kind, str(row.counts.total()), *map(str, counts), f"{row.seconds:.1f}", str(row.memory)])
     return lines
@@ -278,21 +276,10 @@ def cells(rows: dict[str, Row]) -> list[list[str]]:
 HEADINGS = ("kind", "inputs", "refused", "done", *FAULTS, "slowest, s", "most memory, MiB")
 
 
-def show(console: Console, rows: dict[str, Row], options: Options, minutes: float) -> None:
-    """The table for people."""
-    table = Table(title=f"seed {options.seed}, {minutes:.1f} minutes", title_justify="left")
-    for heading in HEADINGS:
-        table.add_column(heading)
-    for line in cells(rows):
-        table.add_row(*line)
-    console.print(table)
-
-
-def write(rows: dict[str, Row], options: Options) -> None:
+def write(lines: list[list[str]], seed: int) -> None:
     """The table for docs/reliability.md, in place of the one there."""
-    lines = [HEADINGS, ["---"] * len(HEADINGS), *cells(rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    said = f"Seed {options.seed}; at most {TIMEOUT} s and {MOST_MEMORY:,} MiB for an input.\n\n{table}\n"
+    table = "\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, ["---"] * len(HEADINGS), *lines))
+    said = f"Seed {seed}; at most {TIMEOUT} s and {MOST_MEMORY:,} MiB for an input.\n\n{table}\n"
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -10,7 +10,6 @@ import io
 import json
 import re
 import struct
-from collections.abc import Callable
 from glob import escape
 from itertools import count
 from random import Random
@@ -18,7 +17,7 @@ from typing import Any
 
 import av
 from fuzz_clips import EDIT, cut, flipped
-from fuzz_corpus import EDITED, EDITED_MKV, JOBS, SIDECAR, TAKES, Case, Corpus
+from fuzz_corpus import BATCH, EDITED, EDITED_MKV, JOBS, SIDECAR, TAKES, Case, Corpus, Expected, Maker, quoted
 from fuzz_files import PROJECT
 
 from cdrl.datasets.shards import FORMAT
@@ -30,55 +29,13 @@ LARGEST_LABEL = 200_000  # characters
 REORDERED = 80  # milliseconds by which x264 decodes ahead
 TEXTS = (
     *("[" * 60, "]" * 60, "{" * 60, "[]" * 30, "[{(", "a[1-9]", "[!a]", "{a,b}", "*", "?", "**", "~", "$HOME", "`id`"),
-    *(
-        "it's",
-        'say "hi"',
-        "a\\b",
-        "a\\",
-        "two\nlines",
-        "tab\there",
-        "100%",
-        "%s%n%d",
-        "%03d",
-        "{0}",
-        "{}",
-        "$(id)",
-        "&",
-    ),
+    *("it's", 'say "hi"', "a\\b", "a\\", "two\nlines", "tab\there", "100%", "%s%n%d", "%03d", "{0}", "{}", "$(id)"),
+    "&",
     *("-", "--", "-i", "--overwrite", "-o", "a;b", "a|b", "a,b", "a:b", "0:1", "a=b", "happy=x", "#", "!", "<a>", " "),
-    *(
-        " lead",
-        "trail ",
-        "...",
-        "..a",
-        ".hidden",
-        "é",
-        "e\u0301",
-        "\u202e",
-        "\u200b",
-        "😀" * 20,
-        "\x1b[31m",
-        "\x7f",
-        "\r",
-    ),
+    *(" lead", "trail ", "...", "..a", ".hidden", "é", "e\u0301", "\u202e", "\u200b", "😀" * 20, "\x1b[31m", "\x7f"),
+    "\r",
     *("\udcff", "caf\udce9", "\udc80[", "x" * 200, "[" * 200, "é" * 90, "CON", "nul", "a.part", ".0123456789ab.part"),
 )
-
-
-def kinds() -> dict[str, Callable[[Random, Corpus, int], Case]]:
-    """Kind → what makes the inputs of that kind."""
-    return {
-        "brackets in labels": labels,
-        "brackets in XMP": packets,
-        "brackets in sidecars": sidecars,
-        "brackets in projects": projects,
-        "brackets in batch lists": lists,
-        "manifests": manifests,
-        "journals": journals,
-        "performances": performances,
-        "file names": file_names,
-        "folders with odd names": folders,
-    }
 
 
 def nested(random: Random) -> str:
@@ -144,10 +101,8 @@ def labels(random: Random, corpus: Corpus, index: int) -> Case:
     content = relabeled(name, content, told)
     name = "x" + name[name.rindex(".") :]
     if index % 3:
-        return Case("brackets in labels", index, ["verify", name, *random.choice(([], ["--json"]))], {name: content})
-    case = Case("brackets in labels", index, ["edit", name, *EDIT], {name: content}, expected="success")
-    case.then = [["verify", "out.mp4"]]
-    return case
+        return Case(["verify", name, *random.choice(([], ["--json"]))], {name: content})
+    return Case(["edit", name, *EDIT], {name: content}, expected="success", then=[["verify", "out.mp4"]])
 
 
 def relabeled(name: str, content: bytes, told: dict[str, str]) -> bytes:
@@ -189,7 +144,7 @@ def packets(random: Random, corpus: Corpus, index: int) -> Case:
     packet = re.sub(rb"<rdf:li>.*</rdf:li>", lambda _: inside.replace(b"%s", coded(text)), packet, flags=re.DOTALL)
     box = struct.pack(">I4s", 24 + len(packet), b"uuid") + BOX.bytes + packet
     words = ["verify", "x.mp4"] if index % 3 else ["edit", "x.mp4", *EDIT]
-    return Case("brackets in XMP", index, words, {"x.mp4": corpus.clips["talk.mp4"] + box})
+    return Case(words, {"x.mp4": corpus.clips["talk.mp4"] + box})
 
 
 def sidecars(random: Random, corpus: Corpus, index: int) -> Case:
@@ -197,7 +152,7 @@ def sidecars(random: Random, corpus: Corpus, index: int) -> Case:
     beside = coded(bracketed(random, json.loads(corpus.edited[SIDECAR])))
     words = ["verify", EDITED, *random.choice(([], ["--json"], ["--source", "talk.mp4"]))]
     files = {EDITED: corpus.edited[EDITED], SIDECAR: beside, "talk.mp4": corpus.clips["talk.mp4"]}
-    return Case("brackets in sidecars", index, words, files)
+    return Case(words, files)
 
 
 def projects(random: Random, corpus: Corpus, index: int) -> Case:
@@ -205,9 +160,7 @@ def projects(random: Random, corpus: Corpus, index: int) -> Case:
     text = coded(bracketed(random, PROJECT))
     files = {"edit.json": text, "talk.mp4": corpus.clips["talk.mp4"], "face.jpg": corpus.photos["face.jpg"]}
     words = ["edit", "--project", "edit.json", "-o", "out.mp4", *random.choice(([], ["--dry-run"]))]
-    case = Case("brackets in projects", index, words, files)
-    case.results = ["out.mp4", "out.mp4.provenance.json"]
-    return case
+    return Case(words, files)
 
 
 def lists(random: Random, corpus: Corpus, index: int) -> Case:
@@ -220,10 +173,8 @@ def lists(random: Random, corpus: Corpus, index: int) -> Case:
         files["edit.json"] = coded(bracketed(random, {"version": 1, "emotion": "happy", "intensity": 0.8}))
     elif index % 3 == 2:
         row[random.choice(list(row))] = random.choice((nested(random), random.choice(TEXTS)))
-    quoted = ('"' + value.replace('"', '""') + '"' for value in row.values())
-    files["jobs.csv"] = f"{','.join(row)}\n{','.join(quoted)}\n".encode("utf-8", "replace")
-    words = ["batch", "jobs.csv", "--output-folder", "out", "--jobs", "1"]
-    return Case("brackets in batch lists", index, words, files, results=["out/*"], always=["out", "out/*journal*"])
+    files["jobs.csv"] = quoted(row).encode("utf-8", "replace")
+    return Case(BATCH, files, results=["out/*"], always=["out", "out/*journal*"])
 
 
 def manifests(random: Random, corpus: Corpus, index: int) -> Case:
@@ -235,7 +186,7 @@ def manifests(random: Random, corpus: Corpus, index: int) -> Case:
     files = {"set/actor/happy/1.mp4": b"no clip", "out/manifest.json": text}
     words = ["data", "prepare", "set", "--output", "out", "--speech", "mel", "--workers", "1"]
     words += random.choice(([], ["--restart"]))
-    return Case("manifests", index, words, files, expected="refusal", always=["out/*.lock"], changes=["out/*"])
+    return Case(words, files, expected="refusal", always=["out/*.lock"], changes=["out/*"])
 
 
 def journals(random: Random, corpus: Corpus, index: int) -> Case:
@@ -259,17 +210,9 @@ def journals(random: Random, corpus: Corpus, index: int) -> Case:
             content = content[:begin] + random.randbytes(end - begin) + content[end:]
     files[name] = content
     files |= {"jobs.csv": JOBS.encode(), "talk.mp4": corpus.clips["talk.mp4"]}
-    command = ["batch", "jobs.csv", "--output-folder", "out", "--jobs", "1"]
-    return Case(
-        "journals",
-        index,
-        command,
-        files,
-        results=["out/*"],
-        always=["out/*journal*"],
-        changes=["out/*"],
-        home=corpus.home,
-    )
+
+    always, changes = ["out/*journal*"], ["out/*"]
+    return Case(BATCH, files, results=["out/*"], always=always, changes=changes, home=corpus.home)
 
 
 def performances(random: Random, corpus: Corpus, index: int) -> Case:
@@ -282,7 +225,7 @@ def performances(random: Random, corpus: Corpus, index: int) -> Case:
         begin = random.randrange(len(content))
         swap = content[:begin] + coded(random.choice((nested(random), *TEXTS))) + content[begin:]
         content = random.choice((flipped(random, content, 0, len(content)), cut(random, "", content), swap, swap))
-    return Case("performances", index, ["performance", name], {name: content})
+    return Case(["performance", name], {name: content})
 
 
 def clip_name(random: Random) -> str:
@@ -299,28 +242,24 @@ def file_names(random: Random, corpus: Corpus, index: int) -> Case:
     taken for one."""
     name = clip_name(random)
     photo = name[:-4] + ".png"
-    files = {"talk.mp4": corpus.clips["talk.mp4"]}
-    results = [escape(name), f"{escape(name)}.provenance.json"]
-    project = json.dumps({"version": 1, "source": name, "emotion": "sad"})
+    clip, face = corpus.clips["talk.mp4"], corpus.photos["face.png"]
+    project = json.dumps({"version": 1, "source": name, "emotion": "sad"}).encode()
     ways: list[tuple[list[str], dict[str, bytes], list[list[str]]]] = [
-        (["edit", name, *EDIT], {name: corpus.clips["talk.mp4"]}, [["verify", "out.mp4", "--source", name]]),
+        (["edit", name, *EDIT], {name: clip}, [["verify", "out.mp4", "--source", name]]),
         (["edit", "talk.mp4", "-e", "sad", "-o", name], {}, [["verify", name]]),
-        (["edit", "talk.mp4", "--reference", photo, "-o", "out.mp4"], {photo: corpus.photos["face.png"]}, []),
-        (["edit", "talk.mp4", *EDIT, "--enroll", f"sad={photo}"], {photo: corpus.photos["face.png"]}, []),
-        (
-            ["edit", "--project", "edit.json", "-o", "out.mp4"],
-            {"edit.json": project.encode(), name: files["talk.mp4"]},
-            [],
-        ),
-        (["export", name, "-e", "happy", "-o", "take.json", "--format", "json"], {name: files["talk.mp4"]}, []),
+        (["edit", "talk.mp4", "--reference", photo, "-o", "out.mp4"], {photo: face}, []),
+        (["edit", "talk.mp4", *EDIT, "--enroll", f"sad={photo}"], {photo: face}, []),
+        (["edit", "--project", "edit.json", "-o", "out.mp4"], {"edit.json": project, name: clip}, []),
+        (["export", name, "-e", "happy", "-o", "take.json", "--format", "json"], {name: clip}, []),
         (["verify", name], {name: corpus.edited[EDITED], f"{name}.provenance.json": corpus.edited[SIDECAR]}, []),
-        (["data", "check", "set", "--probe"], {f"set/actor/happy/{name}": files["talk.mp4"]}, []),
+        (["data", "check", "set", "--probe"], {f"set/actor/happy/{name}": clip}, []),
     ]
     words, more, then = ways[index % len(ways)]
-    case = Case("file names", index, words, files | more, results=[*results, "out.mp4*", "take.json"], then=then)
+    results = [escape(name), f"{escape(name)}.provenance.json", "out.mp4*", "take.json"]
     odd = any("\ud800" <= letter <= "\udfff" for letter in name) or name.startswith("-")
-    case.expected = "anything" if odd or index % len(ways) in (6, 7) or len(name) > 200 else "success"
-    return case
+    good = not odd and index % len(ways) not in (6, 7) and len(name) <= 200
+    expected: Expected = "success" if good else "anything"
+    return Case(words, {"talk.mp4": clip} | more, expected=expected, results=results, then=then)
 
 
 def folders(random: Random, corpus: Corpus, index: int) -> Case:
@@ -329,4 +268,19 @@ def folders(random: Random, corpus: Corpus, index: int) -> Case:
     folder = random.choice([text for text in TEXTS if text not in (" ", "..a") and len(text) < 60]).replace("/", "")
     files = {f"{folder}/{name}": corpus.clips["talk.mp4"] for name in names}
     words = ["batch", folder, "--output-folder", "out", "-e", "happy", "--jobs", "1"]
-    return Case("folders with odd names", index, words, files, results=["out/*"], always=["out", "out/*journal*"])
+    return Case(words, files, results=["out/*"], always=["out", "out/*journal*"])
+
+
+KINDS: dict[str, Maker] = {
+    "brackets in labels": labels,
+    "brackets in XMP": packets,
+    "brackets in sidecars": sidecars,
+    "brackets in projects": projects,
+    "brackets in batch lists": lists,
+    "manifests": manifests,
+    "journals": journals,
+    "performances": performances,
+    "file names": file_names,
+    "folders with odd names": folders,
+}
+"""Kind → what makes the inputs of that kind."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 import av
-from fuzz_corpus import HEIGHT, WIDTH, Case, Corpus
+from fuzz_corpus import HEIGHT, WIDTH, Case, Corpus, Maker
 
 Mutation = Callable[[Random, str, bytes], bytes]
 
@@ -24,7 +24,7 @@ EXTREMES = (0, 1, 2, 7, 255, 256, 0x7FFF, 0xFFFF, 10**6, 2**21, 2**26, 2**31 - 1
 SIZES = (0, 1, 2, 15, 17, 4096, 8192, 16384, 65535)
 
 
-def damaged(kind: str, mutation: Mutation) -> Callable[[Random, Corpus, int], Case]:
+def damaged(mutation: Mutation) -> Maker:
     """A kind of input: any clip of the shelf, changed; every fifth is sent to the app."""
 
     def make(random: Random, corpus: Corpus, index: int) -> Case:
@@ -32,7 +32,7 @@ def damaged(kind: str, mutation: Mutation) -> Callable[[Random, Corpus, int], Ca
         name = names[index % len(names)]
         content = mutation(random, name, corpus.clips[name])
         words = ["upload", name] if index % 5 == 4 else ["edit", name, *EDIT]
-        return Case(kind, index, words, {name: content})
+        return Case(words, {name: content})
 
     return make
 
@@ -155,7 +155,7 @@ def sizes(random: Random, name: str, content: bytes) -> bytes:
 def two_in_one(random: Random, corpus: Corpus, index: int) -> Case:
     """One file behind another."""
     first, second = random.choice(list(corpus.clips)), random.choice(list(corpus.clips))
-    return Case("two files in one", index, ["edit", first, *EDIT], {first: corpus.clips[first] + corpus.clips[second]})
+    return Case(["edit", first, *EDIT], {first: corpus.clips[first] + corpus.clips[second]})
 
 
 def misnamed(random: Random, corpus: Corpus, index: int) -> Case:
@@ -164,7 +164,7 @@ def misnamed(random: Random, corpus: Corpus, index: int) -> Case:
     ending = random.choice(
         (".mp4", ".avi", ".txt", ".png", ".m3u8", ".json", ".sdp", ".exe", "", ".mp3", ".gif", ".ts")
     )
-    return Case("wrong ending", index, ["edit", f"x{ending}", *EDIT], {f"x{ending}": corpus.clips[name]})
+    return Case(["edit", f"x{ending}", *EDIT], {f"x{ending}": corpus.clips[name]})
 
 
 def noise(random: Random, corpus: Corpus, index: int) -> Case:
@@ -172,7 +172,7 @@ def noise(random: Random, corpus: Corpus, index: int) -> Case:
     content = random.choice([*corpus.clips.values(), *corpus.photos.values()])
     count = random.choice((0, 10, 1000, 100_000))
     made = content[: random.choice((4, 12, 40, 200))] + random.randbytes(count)
-    return Case("noise behind a header", index, ["edit", "x.mp4", *EDIT], {"x.mp4": made})
+    return Case(["edit", "x.mp4", *EDIT], {"x.mp4": made})
 
 
 LISTS = (
@@ -200,7 +200,7 @@ def playlists(random: Random, corpus: Corpus, index: int) -> Case:
     name = "x" + random.choice((".mp4", ".m3u8", ".txt", ".sdp", ".mpd", ".avi", ".jpg", ".mkv", ".srt"))
     text += random.choice(("", "\n" * 5000, "# comment\n" * 500))
     files = {name: text.encode(), "talk.mp4": corpus.clips["talk.mp4"]}
-    return Case("playlists and text", index, ["edit", name, *EDIT], files, expected="refusal")
+    return Case(["edit", name, *EDIT], files, expected="refusal")
 
 
 def bombs(random: Random, corpus: Corpus, index: int) -> Case:
@@ -215,7 +215,7 @@ def bombs(random: Random, corpus: Corpus, index: int) -> Case:
         ):
             if place + offset + 4 <= len(changed):
                 struct.pack_into(">I", changed, place + offset, value)
-    return Case("tables of millions", index, ["edit", name, *EDIT], {name: bytes(changed)})
+    return Case(["edit", name, *EDIT], {name: bytes(changed)})
 
 
 def valid(random: Random, corpus: Corpus, index: int) -> Case:
@@ -234,22 +234,25 @@ def valid(random: Random, corpus: Corpus, index: int) -> Case:
     files |= {photo: corpus.photos[photo] for photo in ("face.png", "face.jpg") if any(photo in word for word in way)}
     output = "out" + random.choice((".mp4", ".mkv", ".mov"))
     results = [output, f"{output}.provenance.json"]
-    return Case("valid", index, ["edit", name, *way, "-o", output], files, expected="success", results=results)
+    return Case(["edit", name, *way, "-o", output], files, expected="success", results=results)
 
 
-def kinds() -> dict[str, Callable[[Random, Corpus, int], Case]]:
-    """Kind → what makes the inputs of that kind."""
-    changed = {
-        "bits flipped in the header": in_header,
-        "bits flipped in the payload": in_payload,
-        "bits flipped in the index": in_index,
-        "cut off": cut,
-        "stretches moved, doubled, lost, zeroed": convert_format,
-        "sizes and counts at extremes": extreme_numbers,
-        "times scrambled": times,
-        "width and height that lie": sizes,
-    }
-    made = {kind: damaged(kind, mutation) for kind, mutation in changed.items()}
-    others = (two_in_one, misnamed, noise, playlists, bombs, valid)
-    names = ("two files in one", "wrong ending", "noise behind a header", "playlists and text", "tables of millions")
-    return made | dict(zip((*names, "valid"), others, strict=True))
+MUTATIONS: dict[str, Mutation] = {
+    "bits flipped in the header": in_header,
+    "bits flipped in the payload": in_payload,
+    "bits flipped in the index": in_index,
+    "cut off": cut,
+    "stretches moved, doubled, lost, zeroed": convert_format,
+    "sizes and counts at extremes": extreme_numbers,
+    "times scrambled": times,
+    "width and height that lie": sizes,
+}
+KINDS: dict[str, Maker] = {kind: damaged(mutation) for kind, mutation in MUTATIONS.items()} | {
+    "two files in one": two_in_one,
+    "wrong ending": misnamed,
+    "noise behind a header": noise,
+    "playlists and text": playlists,
+    "tables of millions": bombs,
+    "valid": valid,
+}
+"""Kind → what makes the inputs of that kind."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Literal
 
 import av
@@ -45,6 +46,8 @@ TAKES = ("take.json", "take.csv")
 BATCHED = "out"  # folder of a batch's results
 JOBS = "source,output,emotion\ntalk.mp4,a.mp4,happy\n"
 
+BATCH = ["batch", "jobs.csv", "--output-folder", "out", "--jobs", "1"]
+
 Expected = Literal["anything", "success", "refusal"]
 
 
@@ -52,8 +55,6 @@ Expected = Literal["anything", "success", "refusal"]
 class Case:
     """One input: a folder and a command in it."""
 
-    kind: str
-    index: int
     words: list[str]
     """The command line, without `cdrl`; or a call of `fuzz_calls`."""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -70,6 +71,9 @@ class Case:
     """A folder's name in the files, to be exchanged for that of the input's own, which is as long."""
     then: list[list[str]] = field(default_factory=list)
     """Commands that must succeed, too, where the first one does."""
+    kind: str = ""
+    index: int = 0
+    """Number of the input among those of its kind."""
 
     def lay_out(self, folder: Path) -> None:
         """Make the folder."""
@@ -118,6 +122,10 @@ class Corpus:
         return cls(clips, photos, edited, takes, batched, str(folder))
 
 
+Maker = Callable[[Random, Corpus, int], Case]
+"""Makes the input of a number, counted from 0, of a kind."""
+
+
 def build(folder: Path) -> None:
     """Make the shelf's files."""
     pictures = list(sample_pictures())
@@ -135,6 +143,12 @@ def build(folder: Path) -> None:
     (folder / "jobs.csv").write_text(JOBS, encoding="utf-8")
     words = ["--output-folder", str(folder / BATCHED), "--jobs", "1"]
     assert main(["batch", str(folder / "jobs.csv"), *words]) == 0
+
+
+def quoted(row: dict[str, str]) -> str:
+    """A table of one row, each of its values in quotes."""
+    values = ('"' + value.replace('"', '""') + '"' for value in row.values())
+    return f"{','.join(row)}\n{','.join(values)}\n"
 
 
 def sample_pictures() -> Iterator[NDArray[np.uint8]]:

@@ -7,29 +7,21 @@ import json
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 from fuzz_clips import EDIT, HEAD, SIZES, convert_format, cut, extreme_numbers, flipped
-from fuzz_corpus import EDITED, HEIGHT, SIDECAR, WIDTH, Case, Corpus
+from fuzz_corpus import BATCH, EDITED, HEIGHT, SIDECAR, WIDTH, Case, Corpus, Expected, Maker, quoted
 
 from cdrl import assets
 from cdrl.provenance.xmp import BOX
 
 TRAPS: tuple[Any, ...] = (
     *("../secret.mp4", "link.mp4", "loop.mp4", "/dev/zero", "/dev/stdin", "/etc/passwd", "pipe", ".", "", "a\x00b"),
-    *(
-        "concat:talk.mp4|talk.mp4",
-        "http://127.0.0.1:9/x.mp4",
-        "file:talk.mp4",
-        "-i",
-        "x" * 5000,
-        "\x1b[2J",
-        "talk%03d.mp4",
-    ),
+    *("concat:talk.mp4|talk.mp4", "http://127.0.0.1:9/x.mp4", "file:talk.mp4", "-i", "x" * 5000, "\x1b[2J"),
+    "talk%03d.mp4",
     *(None, True, -1, 2**63, 10**400, 1e308, [], {}, [[]], {"a": "b"}, "9" * 5000, "1e999999999", "NaN", "\ud800"),
     *("0-1e999999999:happy", "0-:reference", "0-1:happy," * 3000, "happy+" * 3000, "happy:1e999", "translator", "９"),
 )
@@ -44,21 +36,6 @@ PROJECT: dict[str, Any] = {
     "enroll": {"sad": "face.jpg"},
     "model": "prior",
 }
-
-
-def kinds() -> dict[str, Callable[[Random, Corpus, int], Case]]:
-    """Kind → what makes the inputs of that kind."""
-    return {
-        "photos": photos,
-        "names, pipes, devices, links": names,
-        "projects": projects,
-        "batch lists": lists,
-        "priors": priors,
-        "translators": translators,
-        "checkpoints": checkpoints,
-        "sidecars": sidecars,
-        "labels inside": labels,
-    }
 
 
 def photos(random: Random, corpus: Corpus, index: int) -> Case:
@@ -83,46 +60,31 @@ def photos(random: Random, corpus: Corpus, index: int) -> Case:
             content += random.randbytes(HEAD)
     way = [["--reference", name], ["--emotion", "sad", "--enroll", f"angry={name}"]][random.randrange(2)]
     files = {name: content, "talk.mp4": corpus.clips["talk.mp4"]}
-    return Case("photos", index, ["edit", "talk.mp4", *way, "-o", "out.mp4"], files)
+    return Case(["edit", "talk.mp4", *way, "-o", "out.mp4"], files)
 
 
 def names(random: Random, corpus: Corpus, index: int) -> Case:
     """What is no file's name, or no file, in the place of each input; a good clip lies beside."""
     given = (
-        *(
-            "concat:talk.mp4|talk.mp4",
-            "file:talk.mp4",
-            "subfile,,start,0,end,9999,,:talk.mp4",
-            "http://127.0.0.1:9/x.mp4",
-        ),
-        *(
-            "data:video/mp4;base64,AAAA",
-            "pipe:0",
-            "fd:0",
-            "crypto:talk.mp4",
-            "cache:talk.mp4",
-            "talk%03d.mp4",
-            "glob:*.mp4",
-        ),
+        *("concat:talk.mp4|talk.mp4", "file:talk.mp4", "subfile,,start,0,end,9999,,:talk.mp4"),
+        "http://127.0.0.1:9/x.mp4",
+        *("data:video/mp4;base64,AAAA", "pipe:0", "fd:0", "crypto:talk.mp4", "cache:talk.mp4", "talk%03d.mp4"),
+        "glob:*.mp4",
         *("pipe", "device", "folder", "empty", "loop", "nowhere", "x" * 5000, "a\x00b", "\x1b[31m\n.mp4", "/dev/stdin"),
     )
     name = given[index % len(given)]
     lines = (["edit", name, *EDIT], ["verify", name], ["edit", "--project", name, "-o", "out.mp4"])
     further = (["edit", "talk.mp4", "--reference", name, "-o", "out.mp4"], ["edit", "talk.mp4", *EDIT, "--prior", name])
     words = [*lines, *further, ["edit", "talk.mp4", *EDIT, "--model", name]][index // len(given) % 6]
-    files = {
-        "talk.mp4": corpus.clips["talk.mp4"],
-        "talk001.mp4": corpus.clips["talk.mp4"],
-        "empty": b"",
-        "folder/x": b"",
-    }
+    clip = corpus.clips["talk.mp4"]
+    files = {"talk.mp4": clip, "talk001.mp4": clip, "empty": b"", "folder/x": b""}
     links = {"device": "/dev/zero", "loop": "loop"}
-    return Case("names, pipes, devices, links", index, words, files, links, ["pipe"], expected="refusal")
+    return Case(words, files, links, ["pipe"], expected="refusal")
 
 
 def projects(random: Random, corpus: Corpus, index: int) -> Case:
     """A project with a trap in it, or damaged; every eighth is good."""
-    content, expected = dict(PROJECT), "success" if index % 8 == 0 else "anything"
+    content = dict(PROJECT)
     if index % 8:
         key = random.choice([*content, "reference", "segments", "prior", "model", "color", "output"])
         content[key] = random.choice(TRAPS)
@@ -139,20 +101,16 @@ def projects(random: Random, corpus: Corpus, index: int) -> Case:
         ))  # fmt: skip
     files = {"edit.json": text, "talk.mp4": corpus.clips["talk.mp4"], "face.jpg": corpus.photos["face.jpg"]}
     words = ["edit", "--project", "edit.json", "-o", "out.mp4"]
-    case = Case("projects", index, words, files, dict(PLACES), ["pipe"])
-    case.expected = expected  # type: ignore[assignment]
-    return case
+    return Case(words, files, dict(PLACES), ["pipe"], "anything" if index % 8 else "success")
 
 
 def lists(random: Random, corpus: Corpus, index: int) -> Case:
     """A batch's list with a trap in it; every twentieth is good."""
     row = {"source": "talk.mp4", "output": "a.mp4", "emotion": "happy", "intensity": "0.5", "face": "largest"}
-    good = index % 20 == 0
-    if not good:
+    if index % 20:
         key = random.choice([*row, "reference", "project", "enroll", "model", "prior", "segments", "regions", "color"])
         row[key] = str(random.choice((*TRAPS, "../a.mp4", "angry=../face.jpg", "angry=/dev/zero", "a;b", '"', "a\nb")))
-    quoted = ('"' + value.replace('"', '""') + '"' for value in row.values())
-    text = f"{','.join(row)}\n{','.join(quoted)}\n".encode("utf-8", "surrogatepass")
+    text = quoted(row).encode("utf-8", "surrogatepass")
     if index % 5 == 1:
         text = random.choice((
             *(flipped(random, text, 0, len(text)), cut(random, "", text), random.randbytes(999), b'"' + text, text * 3),
@@ -160,11 +118,8 @@ def lists(random: Random, corpus: Corpus, index: int) -> Case:
             *(b"source,output,emotion\n" + b"a.mp4,b.mp4,sad\n" * 10**5, b"x" * (17 << 20)),
         ))  # fmt: skip
     files = {"jobs.csv": text, "talk.mp4": corpus.clips["talk.mp4"]}
-    words = ["batch", "jobs.csv", "--output-folder", "out", "--jobs", "1"]
-    case = Case("batch lists", index, words, files, dict(PLACES), ["pipe"], results=["out/*"])
-    case.always = ["out", "out/*journal*"]
-    case.expected = "success" if good else "anything"
-    return case
+    expected: Expected = "anything" if index % 20 else "success"
+    return Case(BATCH, files, dict(PLACES), ["pipe"], expected, ["out/*"], ["out", "out/*journal*"])
 
 
 def priors(random: Random, corpus: Corpus, index: int) -> Case:
@@ -173,7 +128,7 @@ def priors(random: Random, corpus: Corpus, index: int) -> Case:
     with np.load(io.BytesIO(content)) as file:
         arrays = {name: file[name] for name in file.files}
     if index % 2:
-        content = random.choice((flipped, cut_bytes, cut_bytes))(random, content, 0, len(content))
+        content = cut(random, "", content) if random.randrange(3) else flipped(random, content, 0, len(content))
     else:
         name = random.choice(list(arrays))
         arrays[name] = poisoned(random, arrays[name])
@@ -187,12 +142,7 @@ def priors(random: Random, corpus: Corpus, index: int) -> Case:
                 archive.writestr(f"{name}.npy ", bytes(1 << 27))  # once more, and a thousand times as large
         content = target.getvalue()
     files = {"p.npz": content, "talk.mp4": corpus.clips["talk.mp4"]}
-    return Case("priors", index, ["edit", "talk.mp4", *EDIT, "--prior", "p.npz"], files)
-
-
-def cut_bytes(random: Random, content: bytes, begin: int, end: int) -> bytes:
-    """The beginning."""
-    return cut(random, "", content)
+    return Case(["edit", "talk.mp4", *EDIT, "--prior", "p.npz"], files)
 
 
 def poisoned(random: Random, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -236,7 +186,7 @@ def translators(random: Random, corpus: Corpus, index: int) -> Case:
         case _:
             content = random.choice((cut(random, "", content), random.randbytes(5000), content * 2, b"\x08" * 10**6))
     files = {"m.onnx": content, "talk.mp4": corpus.clips["talk.mp4"]}
-    return Case("translators", index, ["edit", "talk.mp4", *EDIT, "--model", "m.onnx"], files)
+    return Case(["edit", "talk.mp4", *EDIT, "--model", "m.onnx"], files)
 
 
 def checkpoints(random: Random, corpus: Corpus, index: int) -> Case:
@@ -245,7 +195,7 @@ def checkpoints(random: Random, corpus: Corpus, index: int) -> Case:
         plain = pickle.dumps({"a": Evil()}, protocol=random.choice((0, 2, 4)))
         deep = b"\x80\x02" + b"(" * 10**5
         content = random.choice((plain, deep, flipped(random, plain, 0, len(plain)), random.randbytes(999), b"PK\3\4"))
-        return Case("checkpoints", index, ["convert", "x.pth", "-o", "x.safetensors"], {"x.pth": content})
+        return Case(["convert", "x.pth", "-o", "x.safetensors"], {"x.pth": content})
     content = assets.verified_bytes(assets.CONTENT)
     (size,) = struct.unpack_from("<Q", content)
     match index % 6:
@@ -257,7 +207,7 @@ def checkpoints(random: Random, corpus: Corpus, index: int) -> Case:
             content = random.choice(
                 (cut(random, "", content), b"\x10" + bytes(7) + b"[" * 10**6, convert_format(random, "", content))
             )
-    return Case("checkpoints", index, ["load", "x.safetensors"], {"x.safetensors": content})
+    return Case(["load", "x.safetensors"], {"x.safetensors": content})
 
 
 def sidecars(random: Random, corpus: Corpus, index: int) -> Case:
@@ -266,7 +216,7 @@ def sidecars(random: Random, corpus: Corpus, index: int) -> Case:
     content: Any = json.loads(beside)
     match index % 8:
         case 0:
-            return Case("sidecars", index, ["verify", EDITED], {EDITED: video, SIDECAR: beside}, expected="success")
+            return Case(["verify", EDITED], {EDITED: video, SIDECAR: beside}, expected="success")
         case 1:
             beside = random.choice(
                 (flipped(random, beside, 0, len(beside)), cut(random, "", beside), random.randbytes(999))
@@ -283,8 +233,8 @@ def sidecars(random: Random, corpus: Corpus, index: int) -> Case:
             video = flipped(random, video, 0, len(video))
         case _:
             traps = {SIDECAR: random.choice(("/dev/zero", SIDECAR, "/etc/shadow", "."))}
-            return Case("sidecars", index, ["verify", EDITED], {EDITED: video}, traps, expected="refusal")
-    return Case("sidecars", index, ["verify", EDITED], {EDITED: video, SIDECAR: beside})
+            return Case(["verify", EDITED], {EDITED: video}, traps, expected="refusal")
+    return Case(["verify", EDITED], {EDITED: video, SIDECAR: beside})
 
 
 def labels(random: Random, corpus: Corpus, index: int) -> Case:
@@ -301,4 +251,18 @@ def labels(random: Random, corpus: Corpus, index: int) -> Case:
     ))  # fmt: skip
     box = struct.pack(">I4s", 24 + len(content), b"uuid") + BOX.bytes + content
     words = ["verify", "x.mp4"] if index % 2 else ["edit", "x.mp4", *EDIT]
-    return Case("labels inside", index, words, {"x.mp4": film + box})
+    return Case(words, {"x.mp4": film + box})
+
+
+KINDS: dict[str, Maker] = {
+    "photos": photos,
+    "names, pipes, devices, links": names,
+    "projects": projects,
+    "batch lists": lists,
+    "priors": priors,
+    "translators": translators,
+    "checkpoints": checkpoints,
+    "sidecars": sidecars,
+    "labels inside": labels,
+}
+"""Kind → what makes the inputs of that kind."""

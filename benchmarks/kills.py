@@ -11,7 +11,6 @@ may be left over. Then the next turn begins with an empty folder.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import random
@@ -30,7 +29,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 import tyro
-from batch_reliability import EMOTIONS, tiny_clip
+from batch_reliability import make_jobs, start_quietly
 from rich.console import Console
 from rich.table import Table
 
@@ -38,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 sys.path.insert(0, str(ROOT / "tests" / "datasets"))
 TIMEOUT = 600  # seconds for one run
-ENVIRONMENT = {**os.environ, "CDRL_I_HAVE_CONSENT": "1", "OMP_NUM_THREADS": "1"}
+os.environ["OMP_NUM_THREADS"] = "1"  # of the commands
 
 
 @dataclass(frozen=True)
@@ -68,10 +67,7 @@ class Workload:
 
     def start(self, out: Path) -> subprocess.Popen[bytes]:
         """The command, in a session of its own."""
-        words = [word.format(out=out) for word in self.words]
-        command = [sys.executable, "-m", "cdrl", *words]
-        quiet = subprocess.DEVNULL
-        return subprocess.Popen(command, env=ENVIRONMENT, stdout=quiet, stderr=quiet, start_new_session=True)
+        return start_quietly([word.format(out=out) for word in self.words])
 
 
 def main(options: Options) -> int:
@@ -85,9 +81,9 @@ def main(options: Options) -> int:
         turns = cycle(workloads)
         while (left := options.kills - sum(workload.kills for workload in workloads)) > 0:
             kill_until_it_ends(next(turns), folder / "killed", dice, left)
-    table = Table(title=f"{sum(workload.kills for workload in workloads)} kills", title_justify="left")
-    for heading in ("command", "undisturbed, s", "kills", "resumed to the end", "the same as undisturbed"):
-        table.add_column(heading)
+    headings = ("command", "undisturbed, s", "kills", "resumed to the end", "the same as undisturbed")
+    title = f"{sum(workload.kills for workload in workloads)} kills"
+    table = Table(*headings, title=title, title_justify="left")
     for each in workloads:
         table.add_row(each.name, f"{each.seconds:.1f}", *map(str, (each.kills, each.rounds, each.equal)))
     Console(width=110).print(table)
@@ -142,17 +138,7 @@ def end(process: subprocess.Popen[bytes], *, everything: bool) -> None:
 
 def make_batch(folder: Path) -> Workload:
     """Six edits of twelve frames by two processes."""
-    clips = folder / "clips"
-    clips.mkdir()
-    content = tiny_clip(clips / "clip0.mp4")
-    with (folder / "jobs.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(("source", "output", "emotion"))
-        for number in range(6):
-            path = clips / f"clip{number}.mp4"
-            path.write_bytes(content + b"\0\0\0\x0cfree" + number.to_bytes(4, "big"))  # each its own file
-            rows.writerow((f"clips/{path.name}", path.name, EMOTIONS[number]))
-    words = ["batch", str(folder / "jobs.csv"), "-o", "{out}", "--jobs", "2", "--threads", "1"]
+    words = ["batch", str(make_jobs(folder, 6)), "-o", "{out}", "--jobs", "2", "--threads", "1"]
 
     def contents(out: Path) -> dict[str, bytes]:
         found = {path.name: path for path in out.iterdir() if not path.name.startswith("batch.journal")}
@@ -169,7 +155,7 @@ def make_preparation(folder: Path) -> Workload:
     data = folder / "crema"
     data.mkdir()
     for path in EXAMPLES.glob("*.flv"):
-        (data / path.name).write_bytes(path.read_bytes())
+        shutil.copy(path, data)
     words = ["data", "prepare", str(data), "-o", "{out}", "--layout", "crema-d", "--speech", "mel", "--workers", "2"]
     return Workload("data prepare", [*words, "--every", "4"], lambda out: files_of(out, {".cdrl.lock"}))
 

@@ -59,9 +59,8 @@ class Mouth:
 
 def main(options: Options) -> int:
     """Edit, measure, print."""
-    table = Table(title="mouth width (lip opening), in distances of the eyes", title_justify="left")
-    for heading in ("person", "source", "estimated", "photo", "clip", "real neutral", "source emotion"):
-        table.add_column(heading)
+    headings = ("person", "source", "estimated", "photo", "clip", "real neutral", "source emotion")
+    table = Table(*headings, title="mouth width (lip opening), in distances of the eyes", title_justify="left")
     errors: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
         for person in options.people.split(","):
@@ -73,20 +72,17 @@ def main(options: Options) -> int:
     console = Console(width=120)
     console.print(table)
     for way, values in errors.items():
-        within = sum(value <= BAR for value in values)
-        mean, worst = np.mean(values), np.max(values)
-        console.print(
-            f"{way}: mean error of the width {mean:.3f}, worst {worst:.3f}, within {BAR}: {within}/{len(values)}"
-        )
+        within = f"within {BAR}: {sum(value <= BAR for value in values)}/{len(values)}"
+        console.print(f"{way}: mean error of the width {np.mean(values):.3f}, worst {np.max(values):.3f}, {within}")
     return 0
 
 
 def edits_of(person: str, options: Options, folder: Path) -> Iterator[tuple[str, dict[str, Mouth], Mouth]]:
     """Emotion, mouths by way of telling the neutral, and the real neutral mouth."""
     takes = takes_of(person, options)
-    prior = None if options.prior is None else options.prior.format(person=person)
-    editor = cdrl.load(prior)
-    neutral, real = takes.pop("neutral"), measure(takes_of(person, options)["neutral"])
+    editor = cdrl.load(None if options.prior is None else options.prior.format(person=person))
+    neutral = takes.pop("neutral")
+    real = measure(neutral)
     photo = folder / f"{person}.png"
     cv2.imwrite(str(photo), frame_at_rest(neutral)[..., ::-1])
     for emotion, take in sorted(takes.items()):

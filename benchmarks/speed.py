@@ -150,20 +150,21 @@ def measured(clip: Path, folder: Path, options: Options, longer: int) -> Result:
         first.append(float(cost(words).said) - start)
     cost([*edit, "--report", str(report)])  # a run of its own: reporting looks at every written frame again
     told = json.loads(report.read_text(encoding="utf-8"))
+    edit_s, copy_s = (median(run.seconds for run in runs) for runs in (edits, copies))
     result = Result(
         clip=clip.name,
         size=size,
         frames=frames,
-        edit_fps=frames / median(run.seconds for run in edits),
-        copy_fps=frames / median(run.seconds for run in copies),
-        ratio=median(run.seconds for run in edits) / median(run.seconds for run in copies),
+        edit_fps=frames / edit_s,
+        copy_fps=frames / copy_s,
+        ratio=edit_s / copy_s,
         edit_cpu_ms=1000 * median(run.cpu_seconds for run in edits) / frames,
         copy_cpu_ms=1000 * median(run.cpu_seconds for run in copies) / frames,
         first_frame_s=median(first),
-        edited_share=share_edited(told),
+        edited_share=told["frames"]["edited"] / told["frames"]["total"],
         peak_mb=median(run.peak_mb for run in edits),
         background_db=background_db(clip, edited),
-        stages_ms=stages(told),
+        stages_ms=told["stages_ms"],
     )
     if longer:
         long = folder / "longer.mp4"
@@ -210,17 +211,6 @@ def cost(words: list[str]) -> Cost:
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * to_mb, said)
 
 
-def share_edited(report: dict[str, Any]) -> float:
-    """Share of the frames that were edited, 0..1, from what `--report` wrote."""
-    frames = report["frames"]
-    return float(frames["edited"] / frames["total"])
-
-
-def stages(report: dict[str, Any]) -> dict[str, float]:
-    """Milliseconds per frame and stage, from what `--report` wrote."""
-    return {name: float(value) for name, value in report["stages_ms"].items()}
-
-
 def machine(options: Options) -> dict[str, Any]:
     """What the numbers were measured on."""
     return {
@@ -234,11 +224,8 @@ def machine(options: Options) -> dict[str, Any]:
 
 def print_table(result: Result, cores: int) -> None:
     """The numbers for people, with what is wanted beside them."""
-    load = os.getloadavg()[0]
-    title = f"{result.clip}, {result.size}, {result.frames} frames, {cores} cores, load {load:.1f}"
-    table = Table(title=title, title_justify="left")
-    for heading in ("", "measured", "wanted at 720p"):
-        table.add_column(heading)
+    title = f"{result.clip}, {result.size}, {result.frames} frames, {cores} cores, load {os.getloadavg()[0]:.1f}"
+    table = Table("", "measured", "wanted at 720p", title=title, title_justify="left")
     longer = "-" if result.peak_mb_longer is None else f"{result.peak_mb_longer:.0f} MB"
     rows = [
         ("cdrl edit, end to end", f"{result.edit_fps:.1f} frames/s", "≥ 25"),
