@@ -31,8 +31,7 @@ class Attention:
 
     shares: pd.DataFrame
     """The share in the lower face: columns `person`, `clip`, `value`."""
-    even: float
-    """The share of a map without any preference from the first attended row down."""
+
     mean_map: Floats
     """The mean map [h, w], adding up to one."""
 
@@ -70,5 +69,5 @@ def measure_attention(
         mean = maps.mean(0)
         even = float(inside[:, np.argmax(mean.sum(1) > 0) :].mean())
         row = Measurement(name, LOWER_FACE, index.block, condition, mean_estimate(shares), THRESHOLD, even)
-        measured[condition] = row, Attention(shares, even, (mean / mean.sum()).astype(np.float32))
+        measured[condition] = row, Attention(shares, (mean / mean.sum()).astype(np.float32))
     return measured

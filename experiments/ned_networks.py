@@ -12,16 +12,25 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cdrl.arrays import Array, array_namespace, scale
 from cdrl.emotions import EMOTIONS
+from cdrl.face.apertures import lips, remove_apertures
+from cdrl.face.bundle import Floats
+from cdrl.manipulation.expression_change import MIN_OPENING
+from cdrl.manipulation.personalization import encode_offset
+from cdrl.manipulation.prior import EmotionPrior
 from cdrl.representations.checkpoints import load_into, load_model, parse_config
 
 ARCHITECTURE = "ned"
 WINDOW = 10
 """Frames that are translated together."""
+OPENING_UNIT = 0.4
+"""cm of lip opening that count as one in a code."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,8 @@ class Ned(nn.Module):
         style: Tensor = styles[torch.arange(len(emotion), device=emotion.device), emotion]
         return style
 
-    def discriminate(self, windows: Tensor, emotion: Tensor) -> Tensor:
-        """Return how real codes [B, T, c] look as an emotion [B]: scores [B], 1 is real."""
+    def forward(self, windows: Tensor, emotion: Tensor) -> Tensor:
+        """Discriminate: return how real codes [B, T, c] look as an emotion [B]: scores [B], 1 is real."""
         scores = self.judged(self.judges(windows).mean(1))
         score: Tensor = scores.gather(1, emotion[:, None])[:, 0]
         return score
@@ -110,3 +119,30 @@ def load_ned(path: Path) -> Ned:
     model = Ned(parse_config(NedConfig, facts, path))
     load_into(model, tensors, path)
     return model.eval().requires_grad_(False)
+
+
+def encode_shapes(shapes: Floats, neutral_shape: Floats, prior: EmotionPrior) -> Floats:
+    """Return what a face does in each frame.
+
+    Args:
+        shapes: [T, 478, 3] cm, pose-free.
+        neutral_shape: [478, 3] cm, of the same person.
+        prior: Whose expression modes the code counts.
+
+    Returns:
+        [T, c + 1]: deviations along the expression modes, without apertures, and lip opening in `OPENING_UNIT`.
+    """
+    code = encode_offset(remove_apertures(shapes - neutral_shape), prior)
+    return np.concatenate([code, lips().opening(shapes)[:, None] / OPENING_UNIT], 1).astype(np.float32)
+
+
+def decode_change(change: Array, shapes: Array, prior: EmotionPrior) -> Array:
+    """Return the displacement [..., 478, 3] cm of shapes [..., 478, 3] whose codes change by `change` [..., c + 1].
+
+    Lips close no farther than shut. Takes NumPy arrays, or tensors where the prior's arrays are tensors.
+    """
+    xp = array_namespace(change)
+    modes = remove_apertures(prior.expression * prior.expression_deviation[:, None, None])
+    vectors, opening = lips().vectors(shapes), lips().opening(shapes)
+    farther = xp.maximum(OPENING_UNIT * change[..., -1], -opening) / xp.clip(opening, MIN_OPENING, None)
+    return xp.tensordot(change[..., :-1], modes, axes=1) + lips().opening_displacement(scale(vectors, farther))

@@ -8,7 +8,7 @@ into their frames.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,7 @@ from cdrl.training.recipe import recipe_settings
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
 from cdrl.training.training_clips import FrontalClip
 from experiments.commands import run_command
-from experiments.expression_codes import decode_change, encode_shapes
-from experiments.ned_networks import ARCHITECTURE, WINDOW, Ned, NedConfig, load_ned
+from experiments.ned_networks import ARCHITECTURE, WINDOW, Ned, NedConfig, decode_change, encode_shapes, load_ned
 
 PROGRAM = "python -m experiments.train_ned"
 _VALIDATION_WINDOWS = 70  # ten of each emotion
@@ -44,6 +43,8 @@ class Options:
 
     data: tuple[Path, ...]
     """Prepared folders."""
+    split: str = "auto"
+    """Split by person; see cdrl data check."""
     loop: LoopOptions = field(
         default_factory=lambda: LoopOptions(
             Path("runs/ned"), steps=600, learning_rate=3e-4, warmup=20, weight_decay=0.0, average=0.98
@@ -93,9 +94,9 @@ class NedTask:
             if initial.config != self.model.config:
                 raise UsageError(f"--start {options.start}: networks of another size, or for another prior")
             self.model.load_state_dict(initial.state_dict())
-        named = [(item, EMOTIONS.index(item.clip.metadata.emotion)) for item in self.dataset.train if _labelled(item)]
-        self._showing = {n: [item for item, number in named if number == n] for n in range(len(EMOTIONS))}
-        missing = [EMOTIONS[number] for number, clips in self._showing.items() if not clips]
+        train = self.dataset.train
+        self._showing = [[item for item in train if item.clip.metadata.emotion == name] for name in EMOTIONS]
+        missing = [name for name, clips in zip(EMOTIONS, self._showing, strict=True) if not clips]
         if missing:
             raise UsageError(f"no training clip shows {', '.join(missing)}: prepare such clips")
 
@@ -103,10 +104,9 @@ class NedTask:
         """Compute the terms of a step; every process draws the whole batch and computes its slice of it."""
         options = self.options
         draw = np.random.default_rng((options.loop.seed, step))
-        everybody = self.dataset.train
-        sources = [self._window(everybody[draw.integers(len(everybody))], draw) for _ in range(options.batch)]
+        sources = [self._draw_window(self.dataset.train, draw) for _ in range(options.batch)]
         target = draw.integers(len(EMOTIONS), size=options.batch)
-        real = [self._real(int(number), draw) for number in target]
+        real = [self._draw_window(self._showing[number], draw) for number in target]
         noise = self._noise(options.batch, draw)
         by_label = draw.random(options.batch) < 0.5
         mine = world.slice(options.batch)
@@ -122,12 +122,8 @@ class NedTask:
     def _noise(self, count: int, draw: np.random.Generator) -> NDArray[np.float32]:
         return draw.standard_normal((count, self.model.config.noise)).astype(np.float32)
 
-    def _real(self, emotion: int, draw: np.random.Generator) -> NDArray[np.float32]:
-        """Draw a window of a training clip that shows an emotion."""
-        showing = self._showing[emotion]
-        return self._window(showing[draw.integers(len(showing))], draw)
-
-    def _window(self, item: FrontalClip, draw: np.random.Generator) -> NDArray[np.float32]:
+    def _draw_window(self, clips: Sequence[FrontalClip], draw: np.random.Generator) -> NDArray[np.float32]:
+        item = clips[draw.integers(len(clips))]
         start = int(item.frames[draw.integers(len(item.frames))])
         return self.codes[id(item)][start : start + WINDOW]
 
@@ -139,24 +135,18 @@ class NedTask:
         generated = model.translate(source, style)
         neutral = torch.full_like(target, EMOTIONS.index("neutral"))  # of the cycle: most sources are neutral
         cycled = model.translate(generated, model.reference_style(source, neutral))
-        errors = (
-            (model.discriminate(real, target) - 1).square(),
-            model.discriminate(generated.detach(), target).square(),
-        )
+        taken_for_real = (model(real, target) - 1).square().mean() + model(generated.detach(), target).square().mean()
+        # Discriminators get no gradient here: they must not learn from the generator's loss.
+        constant = {name: value.detach() for name, value in model.named_parameters()}
+        scores: Tensor = functional_call(model, constant, (generated, target))
         terms = {
-            "adversarial": (self._frozen_discriminate(generated, target) - 1).square().mean(),
+            "adversarial": (scores - 1).square().mean(),
             "style": (model.reference_style(generated, target) - style.detach()).abs().mean(),
             "cycle": (cycled - source).abs().mean(),
             "mouth": (1 - _correlation(generated[:, :, -1], source[:, :, -1])).mean(),
-            "discriminators": errors[0].mean() + errors[1].mean(),
+            "discriminators": taken_for_real,
         }
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
-
-    def _frozen_discriminate(self, windows: Tensor, emotion: Tensor) -> Tensor:
-        """Score windows by discriminators that get no gradient: they must not learn from the generator's loss."""
-        constant = {f"model.{name}": value.detach() for name, value in self.model.named_parameters()}
-        scores: Tensor = functional_call(_Discriminator(self.model), constant, (windows, emotion))
-        return scores
 
     def _supervised(
         self, moments: list[TrainingMoment], noise: NDArray[np.float32]
@@ -181,45 +171,21 @@ class NedTask:
         mean code to that of people who show it, in deviations.
         """
         draw = np.random.default_rng(0)
-        held_out = self.dataset.validation
-        source = [self._window(held_out[draw.integers(len(held_out))], draw) for _ in range(_VALIDATION_WINDOWS)]
         target = np.arange(_VALIDATION_WINDOWS) % len(EMOTIONS)
-        real = np.array([self._real(int(number), draw) for number in target])
-        batch = (
-            np.array(source),
-            real,
-            target,
-            self._noise(_VALIDATION_WINDOWS, draw),
-            np.ones(_VALIDATION_WINDOWS, bool),
-        )
+        source = np.array([self._draw_window(self.dataset.validation, draw) for _ in target])
+        real = np.array([self._draw_window(self._showing[number], draw) for number in target])
+        batch = (source, real, target, self._noise(len(target), draw), np.ones(len(target), bool))
         tensors = [torch.from_numpy(part).to(self.world.device) for part in batch]
         terms = self._ned_terms(*tensors)
         generated = self.model.translate(tensors[0], self.model.label_style(tensors[2], tensors[3])).cpu().numpy()
         scores = {name: float(terms[name]) for name in ("style", "cycle", "mouth")}
-        far = [
-            np.abs(generated[target == n].mean((0, 1)) - real[target == n].mean((0, 1))) for n in range(len(EMOTIONS))
-        ]
-        scores["far"] = float(np.mean(far))
+        means = [(generated[target == n].mean((0, 1)), real[target == n].mean((0, 1))) for n in range(len(EMOTIONS))]
+        scores["far"] = float(np.mean([np.abs(mine - theirs) for mine, theirs in means]))
         return {"score": -sum(scores.values()), **scores}
 
     def export(self) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
         """Return the networks' tensors, their architecture and their configuration."""
         return self.model.state_dict(), ARCHITECTURE, asdict(self.model.config)
-
-
-class _Discriminator(torch.nn.Module):
-    """`Ned.discriminate` as a module's forward, so that it can be called with other weights."""
-
-    def __init__(self, model: Ned) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, windows: Tensor, emotion: Tensor) -> Tensor:
-        return self.model.discriminate(windows, emotion)
-
-
-def _labelled(item: FrontalClip) -> bool:
-    return item.clip.metadata.emotion in EMOTIONS
 
 
 def _correlation(one: Tensor, other: Tensor) -> Tensor:

@@ -46,7 +46,5 @@ def test_amounts_open_and_close(spoken):
     shifts = compute_opening_shifts(picture.shape, points, widest=2.0)
     assert shifts.shape == (len(AMOUNTS), SIZE, SIZE, 2)
     assert not shifts[AMOUNTS.index(0.0)].any()
-    chin = (
-        points[17, :2].round().astype(int)
-    )  # below the lower lip: pixels come from below to close, from above to open
-    assert shifts[0, chin[1], chin[0], 1] > 0 > shifts[-1, chin[1], chin[0], 1]
+    x, y = points[17, :2].round().astype(int)  # below the lower lip
+    assert shifts[0, y, x, 1] > 0 > shifts[-1, y, x, 1]  # pixels come from below to close, from above to open

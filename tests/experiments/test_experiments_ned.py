@@ -20,16 +20,25 @@ from cdrl.cli import main as cli  # noqa: E402
 from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.emotions import EMOTIONS  # noqa: E402
 from cdrl.errors import ModelFileError, UsageError  # noqa: E402
+from cdrl.face.apertures import lips  # noqa: E402
 from cdrl.manipulation.prior import EmotionPrior  # noqa: E402
 from cdrl.media import read  # noqa: E402
 from cdrl.representations.checkpoints import save_model  # noqa: E402
+from cdrl.training.differentiable_rendering import prior_to_tensors  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.options import LoopOptions, SupervisionOptions  # noqa: E402
 from experiments import evaluate_ned  # noqa: E402
 from experiments.commands import run_command  # noqa: E402
-from experiments.expression_codes import encode_shapes  # noqa: E402
-from experiments.ned_method import NedEdit, translate_clip  # noqa: E402
-from experiments.ned_networks import WINDOW, Ned, NedConfig, load_ned  # noqa: E402
+from experiments.evaluate_ned import NedEdit, translate_clip  # noqa: E402
+from experiments.ned_networks import (  # noqa: E402
+    OPENING_UNIT,
+    WINDOW,
+    Ned,
+    NedConfig,
+    decode_change,
+    encode_shapes,
+    load_ned,
+)
 from experiments.train_ned import NedTask, Options, run  # noqa: E402
 
 STEPS = 6
@@ -49,7 +58,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 def options(folders, output, **changes) -> Options:
     loop = LoopOptions(output, STEPS, 1e-3, 1, 0.0, 0.5, 3, device="cpu", precision="float32")
     scene = SupervisionOptions(**{"clips": 2, "length": WINDOW, "references": 2, **changes})
-    return Options(tuple(folders), loop, scene, batch=4, hidden=8, cache=folders[0].parent / "cache")
+    return Options(tuple(folders), loop=loop, supervision=scene, batch=4, hidden=8, cache=folders[0].parent / "cache")
 
 
 def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypatch):
@@ -88,19 +97,31 @@ def still(prior) -> Ned:
 def test_discriminators_learn_nothing_from_what_the_generator_wants(folders, tmp_path):
     task = NedTask(options(folders, tmp_path), PreparedDataset.open(folders), World(0, 1, torch.device("cpu")))
     draw = np.random.default_rng(0)
-    window = torch.from_numpy(np.array([task._real(4, draw), task._real(0, draw)]))
+    window = torch.from_numpy(np.array([task._draw_window(task._showing[number], draw) for number in (4, 0)]))
     noise = torch.from_numpy(task._noise(2, draw))
-    terms = task._ned_terms(window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))
-    terms["adversarial"].backward()
+    batch = (window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))
+    task._ned_terms(*batch)["adversarial"].backward()
     named = dict(task.model.named_parameters())
     assert named["answer.0.weight"].grad.abs().sum() > 0
     assert all(value.grad is None for name, value in named.items() if name.startswith("judge"))
     task.model.zero_grad()
-    task._ned_terms(window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))[
-        "discriminators"
-    ].backward()
+    task._ned_terms(*batch)["discriminators"].backward()
     assert named["judged.weight"].grad.abs().sum() > 0
     assert named["answer.0.weight"].grad is None
+
+
+def test_decoded_changes_are_the_same_for_arrays_and_tensors_and_close_lips_no_farther_than_shut():
+    prior = EmotionPrior.load()
+    shapes = prior.mean + np.random.default_rng(0).normal(0, 0.05, (3, 478, 3)).astype(np.float32)
+    change = np.diff(encode_shapes(shapes, prior.mean, prior), axis=0)
+    change[0, -1] = -100
+    moved = decode_change(change, shapes[:-1], prior)
+    tensors = [torch.from_numpy(array) for array in (change, shapes[:-1])]
+    again = decode_change(*tensors, prior_to_tensors(prior, torch.device("cpu"))).numpy()
+    assert np.abs(again - moved).max() <= 0.01 * np.abs(moved).max()
+    openings = lips().opening(shapes[:-1] + moved) - lips().opening(shapes[:-1])
+    assert openings[0] == pytest.approx(-lips().opening(shapes[0]), abs=0.05)
+    assert openings[1] == pytest.approx(OPENING_UNIT * change[1, -1], abs=0.05)
 
 
 def test_windows_are_joined():
@@ -116,17 +137,17 @@ def test_it_edits_a_clip_with_models_without_the_person(sample, tmp_path):
     prior = EmotionPrior.load()
     prior.save(tmp_path / "prior_without_1001.npz")
     networks = still(EmotionPrior.load(tmp_path / "prior_without_1001.npz"))
-    save_model(tmp_path / "ned_without_1001.safetensors", networks.state_dict(), "ned", asdict(networks.config))
+
+    def save(**changes):
+        facts = {**asdict(networks.config), **changes}
+        save_model(tmp_path / "ned_without_1001.safetensors", networks.state_dict(), "ned", facts)
+
+    save()
     method = NedEdit("NED", tmp_path, tmp_path)
     method(sample, "angry", tmp_path / "angry.mp4", "1001")
     with read(sample) as source, read(tmp_path / "angry.mp4") as edited:
         assert sum(1 for _ in edited) == sum(1 for _ in source)
-    save_model(
-        tmp_path / "ned_without_1001.safetensors",
-        networks.state_dict(),
-        "ned",
-        {**asdict(networks.config), "prior_sha256": "0"},
-    )
+    save(prior_sha256="0")
     with pytest.raises(ModelFileError, match="another prior"):
         method(sample, "angry", tmp_path / "other.mp4", "1001")
     with pytest.raises(ModelFileError, match="without 1002"):
@@ -155,13 +176,8 @@ def test_the_commands_say_where_they_are_and_what_is_wrong_in_one_line(capsys):
     assert run_command(Options, run, "train_ned", ["--data", "nowhere", "--loop"]) != 0
     error = capsys.readouterr().err
     assert error.startswith("train_ned: error: ") and error.count("\n") == 1
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.evaluate_ned", "--help"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-    )
+    words = [sys.executable, "-m", "experiments.evaluate_ned", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=True)
     assert "--neds" in done.stdout
 
 

@@ -105,24 +105,14 @@ def test_figures_show_nobody_whose_license_does_not_allow_it(results):
 
 
 def test_the_command_writes_numbers_tables_and_figures(models, people, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(
-        evaluate_representation,
-        "load_models",
-        lambda options: (dict(zip(("content", "emotion"), models, strict=True)), {}),
-    )
+    loaded = dict(zip(("content", "emotion"), models, strict=True)), {}
+    monkeypatch.setattr(evaluate_representation, "load_models", lambda options: loaded)
     monkeypatch.setattr("experiments.representation_studies.PreparedDataset", SimpleNamespace(open=lambda data: people))
-    (tmp_path / "report.json").write_text(
-        json.dumps({"confusion": {"synthetic, whole clips": np.eye(7, dtype=int).tolist()}})
-    )
-    options = Options(
-        (tmp_path,),
-        tmp_path / "numbers.json",
-        markdown=tmp_path / "numbers.md",
-        pictures=tmp_path / "figures",
-        gradient=2,
-        report=tmp_path / "report.json",
-    )
-    assert run(options) == 0
+    confusion = {"synthetic, whole clips": np.eye(7, dtype=int).tolist()}
+    (tmp_path / "report.json").write_text(json.dumps({"confusion": confusion}))
+    outputs = {"markdown": tmp_path / "numbers.md", "pictures": tmp_path / "figures"}
+    report = tmp_path / "report.json"
+    assert run(Options((tmp_path,), tmp_path / "numbers.json", gradient=2, report=report, **outputs)) == 0
     assert json.loads((tmp_path / "numbers.json").read_text())["sentences"][0]["label"] == "happy"
     assert "She clenches her jaw" in (tmp_path / "numbers.md").read_text()
     assert (tmp_path / "figures" / "confusion_synthetic.png").stat().st_size > 1000
