@@ -53,7 +53,13 @@ class FaceTracker:
 
     def skip(self, frame: Frame) -> None:
         """Pass over the next frame, looking for a cut only, so that shots count alike whatever is skipped."""
-        if self._is_scene_cut(frame):
+        luma = frame.planes[0]
+        rows, columns = (np.linspace(0, n - 1, _THUMBNAIL).astype(int) for n in luma.shape[:2])
+        # Blocks of a few pixels, not single ones: noise and fine texture must not look like a cut.
+        block = np.mean([luma[np.ix_(np.maximum(rows - k, 0), np.maximum(columns - k, 0))] for k in range(4)], 0)
+        thumbnail = block.astype(np.float32) / frame.format.maximum
+        before, self._thumbnail = self._thumbnail, thumbnail
+        if before is not None and float(np.abs(thumbnail - before).mean()) > _CUT_CHANGE:
             self.shot += 1
             self._region = None
             self._wait = 0
@@ -72,7 +78,9 @@ class FaceTracker:
     def _follow(self, frame: Frame, region: Region, *, redetected: bool) -> Track | None:
         """Return the face in a region, and remember where to look for it in the next frame."""
         face = self.detector.estimate_landmarks(frame, region)
-        if face.presence < PRESENCE or not _is_plausible(face.points, frame):
+        x, y = face.points[:, 0], face.points[:, 1]
+        inside = (x >= 0) & (x < frame.width) & (y >= 0) & (y < frame.height)
+        if face.presence < PRESENCE or inside.mean() <= 0.5:  # most of a face lies in the picture
             return None
         self._region = Region.of_landmarks(face.points)
         return Track(face.points, face.presence, self.shot, redetected)
@@ -103,18 +111,3 @@ class FaceTracker:
             return across[-1:]
         number = 1 if self._face == "left" else int(self._face)
         return across[number - 1 : number]
-
-    def _is_scene_cut(self, frame: Frame) -> bool:
-        luma = frame.planes[0]
-        rows, columns = (np.linspace(0, n - 1, _THUMBNAIL).astype(int) for n in luma.shape[:2])
-        # Blocks of a few pixels, not single ones: noise and fine texture must not look like a cut.
-        block = np.mean([luma[np.ix_(np.maximum(rows - k, 0), np.maximum(columns - k, 0))] for k in range(4)], 0)
-        thumbnail = block.astype(np.float32) / frame.format.maximum
-        before, self._thumbnail = self._thumbnail, thumbnail
-        return before is not None and float(np.abs(thumbnail - before).mean()) > _CUT_CHANGE
-
-
-def _is_plausible(points: Floats, frame: Frame) -> bool:
-    """Return whether most of the face lies in the picture."""
-    inside = (points[:, 0] >= 0) & (points[:, 0] < frame.width) & (points[:, 1] >= 0) & (points[:, 1] < frame.height)
-    return float(inside.mean()) > 0.5

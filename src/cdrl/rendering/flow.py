@@ -139,7 +139,16 @@ def build_warp_grid(source: Floats, target: Floats, width: int, height: int) -> 
     coverage = rasterize(points, triangles(), grid_h, grid_w)
     if coverage.nodes.size == 0:
         return None
-    return WarpGrid(window, coverage, *_extend(coverage, margin / cell))
+    # Nodes beside the face take what the nearest covered one has, the less the farther they lie.
+    outside = np.ones(grid_h * grid_w, np.uint8)
+    outside[coverage.nodes] = 0
+    distance, labels = cv2.distanceTransformWithLabels(
+        outside.reshape(grid_h, grid_w), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    owner = np.zeros(labels.max() + 1, np.intp)
+    owner[labels.ravel()[coverage.nodes]] = np.arange(coverage.nodes.size)
+    falloff: Floats = np.square(np.clip(1 - distance / (margin / cell), 0, 1)).astype(np.float32)
+    return WarpGrid(window, coverage, owner[labels.ravel()], falloff)
 
 
 def compute_backward_flow(source: Floats, displacement: Floats, width: int, height: int) -> Flow | None:
@@ -150,17 +159,3 @@ def compute_backward_flow(source: Floats, displacement: Floats, width: int, heig
     """
     grid = build_warp_grid(source, source + displacement, width, height)
     return None if grid is None else grid.flow(displacement)
-
-
-def _extend(coverage: Coverage, margin: float) -> tuple[NDArray[np.intp], Floats]:
-    """Return for every node the place of the nearest covered one, and the falloff [h, w]; `margin` in cells."""
-    height, width = coverage.height, coverage.width
-    outside = np.ones(height * width, np.uint8)
-    outside[coverage.nodes] = 0
-    distance, labels = cv2.distanceTransformWithLabels(
-        outside.reshape(height, width), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    owner = np.zeros(labels.max() + 1, np.intp)
-    owner[labels.ravel()[coverage.nodes]] = np.arange(coverage.nodes.size)
-    falloff: Floats = np.square(np.clip(1 - distance / margin, 0, 1)).astype(np.float32)
-    return owner[labels.ravel()], falloff
