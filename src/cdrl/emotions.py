@@ -55,12 +55,21 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {ALIASES.get(near[0], near[0])}?)" if near else ""
 
 
-def parse_emotion(text: str) -> str:
+def parse_emotion(text: str, extra: Collection[str] = ()) -> str:
     """The emotion a name, alias or code stands for; case and surrounding spaces do not matter.
 
-    Raises UsageError for an unknown name, with the nearest known one.
+    `extra` are further names to be accepted as they are. Raises UsageError for an unknown name, with the nearest known
+    one.
     """
-    return _parse_name(text, ())
+    word = text.strip().lower()
+    name = ALIASES.get(word, word)
+    if name in EMOTIONS or name in extra:
+        return name
+    known = ", ".join((*EMOTIONS, *extra))
+    if not word:
+        raise UsageError(f"an emotion's name is missing: choose from {known}")
+    hint = suggest(word, (*EMOTIONS, *extra, *ALIASES))
+    raise UsageError(f"unknown emotion {text.strip()!r}{hint}: choose from {known}")
 
 
 def parse_blend(text: str, extra: Collection[str] = ()) -> dict[str, float]:
@@ -70,14 +79,13 @@ def parse_blend(text: str, extra: Collection[str] = ()) -> dict[str, float]:
     senseless numbers, and amounts that are out of range.
     """
     terms = [term.split(":") for term in text.split("+")]
-    names = [_parse_name(term[0], extra) for term in terms]
+    names = [parse_emotion(term[0], extra) for term in terms]
     numbers = [[_parse_number(number, text) for number in term[1:]] for term in terms]
     if len(set(names)) < len(names):
         raise UsageError(f"the blend {text!r} names an emotion twice: add its weights up")
     weights, intensity = _weights(numbers, text)
     amounts = {name: weight * intensity for name, weight in zip(names, weights, strict=True)}
-    if sum(amounts.values()) > MAX_INTENSITY + 1e-9:
-        total = sum(amounts.values())
+    if (total := sum(amounts.values())) > MAX_INTENSITY + 1e-9:
         raise UsageError(f"the amounts in {text!r} add up to {total:g}: keep them within {MAX_INTENSITY:g}")
     return amounts
 
@@ -103,18 +111,6 @@ def _weights(numbers: list[list[float]], text: str) -> tuple[list[float], float]
     if all(count == 1 for count in given[:-1]) and 1 <= given[-1] <= 2:
         return [term[0] for term in numbers], numbers[-1][1] if given[-1] == 2 else 1.0
     raise UsageError(f"cannot read the blend {text!r}: give every emotion a weight or none, as in happy:0.6+sad:0.4")
-
-
-def _parse_name(text: str, extra: Collection[str]) -> str:
-    word = text.strip().lower()
-    name = ALIASES.get(word, word)
-    if name in EMOTIONS or name in extra:
-        return name
-    known = ", ".join((*EMOTIONS, *extra))
-    if not word:
-        raise UsageError(f"an emotion's name is missing: choose from {known}")
-    hint = suggest(word, (*EMOTIONS, *extra, *ALIASES))
-    raise UsageError(f"unknown emotion {text.strip()!r}{hint}: choose from {known}")
 
 
 def _parse_number(text: str, blend: str) -> float:

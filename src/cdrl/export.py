@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cdrl.errors import FaceError, InputError, LimitError
+from cdrl.errors import FaceError, InputError
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.face.pose import estimate_pose
@@ -224,8 +224,8 @@ def read_livelink(path: Path, rate: Fraction) -> Performance:
     times: list[Fraction] = []
     faces: list[Floats | None] = []
     number = 1
+    lines = small_text(path, _MAX_BYTES, "take").splitlines()
     try:
-        lines = small_text(path, _MAX_BYTES, "take").splitlines()
         header = [word.strip().lower() for word in lines[0].split(",")] if lines else []
         places = [header.index(name.lower()) for name in COLUMNS]
         for number, line in enumerate(lines[1:], 2):  # noqa: B007 - the complaint names the line
@@ -235,8 +235,6 @@ def read_livelink(path: Path, rate: Fraction) -> Performance:
                 raise ValueError("a value is not a finite number")
             times.append(_frame_time(parse_timecode(words[0]), rate))
             faces.append(values if values.any() else None)
-    except (InputError, LimitError):
-        raise
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}, line {number}: not as Live Link Face writes it ({error}); export it again") from None
     return Performance(rate, tuple(times), tuple(faces))
@@ -261,16 +259,15 @@ def _rows(performance: Performance) -> list[list[float] | None]:
 
 def read_json(path: Path) -> tuple[Performance, Performance | None]:
     """What `write_json` wrote: the source's performance and the edited one. InputError for any other file."""
+    text = small_bytes(path, _MAX_BYTES, "performance")
     try:
-        content = loads_untrusted(small_bytes(path, _MAX_BYTES, "performance"))
+        content = loads_untrusted(text)
         if content["format"] != _JSON_FORMAT or tuple(content["names"]) != COLUMNS:
             raise ValueError(f"it does not say that it is {_JSON_FORMAT!r}")
         rate, times = _fraction(content["rate"]), tuple(_fraction(time) for time in content["times"])
         source = Performance(rate, times, _faces(content["source"], len(times)))
         edited = content["edited"]
         return source, None if edited is None else Performance(rate, times, _faces(edited, len(times)))
-    except (InputError, LimitError):
-        raise
     except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
         raise InputError(f"{path}: not a performance that cdrl export wrote ({error}); export it again") from None
 

@@ -12,7 +12,7 @@ import pickle
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -72,32 +72,10 @@ class ProcessExecutor:
     def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Result]]:
         """See `Executor`."""
         suspects: list[int] = []
-        yield from self._run_team(self.workers, function, items, range(len(items)), suspects)
-        yield from self._run_team(1, function, items, suspects, None)
-
-    def _run_team(
-        self,
-        size: int,
-        function: Callable[[Item], Result],
-        items: Sequence[Item],
-        indices: Sequence[int],
-        suspects: list[int] | None,
-    ) -> Iterator[Outcome[Result]]:
-        """Outcomes of `indices` from `size` workers. Those whose process dies go to `suspects`, or fail without it."""
-        waiting = deque(indices)
-        if not waiting:
-            return
-        with _Team(function, min(size, len(waiting)), self.stall_limit) as team:
-            while waiting or team.busy:
-                for index, error in team.assign(waiting, items):
-                    yield Outcome(index, None, error)
-                for worker in team.wait():
-                    reply = team.receive(worker)
-                    index = worker.take_index()
-                    if reply is None and suspects is not None:
-                        suspects.append(index)
-                    else:
-                        yield Outcome(index, *(reply or (None, DIED)))
+        with _Team(function, items, self.workers, self.stall_limit) as team:
+            yield from team.run(range(len(items)), suspects)
+        with _Team(function, items, 1, self.stall_limit) as team:
+            yield from team.run(suspects, None)
 
 
 class _Worker:
@@ -165,8 +143,10 @@ class _Worker:
 class _Team:
     """Workers that share the items of one run."""
 
-    def __init__(self, function: Callable[[Any], Any], size: int, stall_limit: float | None) -> None:
-        self._function, self._size, self._stall_limit = function, size, stall_limit
+    def __init__(
+        self, function: Callable[[Any], Any], items: Sequence[Any], size: int, stall_limit: float | None
+    ) -> None:
+        self._function, self._items, self._size, self._stall_limit = function, items, size, stall_limit
         self.workers: list[_Worker] = []
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="stall watcher", daemon=True)
@@ -191,17 +171,26 @@ class _Team:
                 self._over.set()
                 self._watcher.join()
 
-    @property
-    def busy(self) -> bool:
-        """Whether an item is at work."""
-        return any(worker.index >= 0 for worker in self.workers)
+    def run(self, indices: Iterable[int], suspects: list[int] | None) -> Iterator[Outcome[Any]]:
+        """Outcomes of the items `indices`. Those whose process dies go to `suspects`, or fail without it."""
+        waiting = deque(indices)
+        while waiting or any(worker.index >= 0 for worker in self.workers):
+            for index, error in self.assign(waiting):
+                yield Outcome(index, None, error)
+            for worker in self.wait():
+                reply = self.receive(worker)
+                index = worker.take_index()
+                if reply is None and suspects is not None:
+                    suspects.append(index)
+                else:
+                    yield Outcome(index, *(reply or (None, DIED)))
 
-    def assign(self, waiting: deque[int], items: Sequence[Any]) -> list[tuple[int, str]]:
+    def assign(self, waiting: deque[int]) -> list[tuple[int, str]]:
         """Give every idle worker an item; returns index and error of those that cannot be handed out."""
         failed = []
         while waiting and sum(worker.index >= 0 for worker in self.workers) < self._size:
             try:
-                pickled = pickle.dumps(items[waiting[0]])
+                pickled = pickle.dumps(self._items[waiting[0]])
             except Exception as error:  # noqa: BLE001 - an item that does not pickle is that item's failure
                 failed.append((waiting.popleft(), describe_unexpected(error)))
                 continue
