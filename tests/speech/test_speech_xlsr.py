@@ -34,6 +34,13 @@ def folder(model, tmp_path_factory):
     return path
 
 
+def layer_of(model: Wav2Vec2Model, samples: np.ndarray, layer: int) -> np.ndarray:
+    """What transformers computes of sound of mean 0 and spread 1."""
+    scaled = torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))
+    with torch.inference_mode():
+        return model(scaled[None], output_hidden_states=True).hidden_states[layer][0].numpy()
+
+
 def noise(seconds: float) -> np.ndarray:
     return np.random.default_rng(0).normal(0.01, 0.1, round(seconds * 16_000)).astype(np.float32)
 
@@ -42,14 +49,11 @@ def test_layer_20_of_scaled_sound(model, folder) -> None:
     encoder = load_speech_encoder(f"xlsr:{folder}", local_files_only=True)
     samples = noise(1)
     features = encoder(samples)
-    scaled = torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))
-    with torch.inference_mode():
-        wanted = model(scaled[None], output_hidden_states=True).hidden_states[20][0].numpy()
     assert (encoder.name, encoder.width) == ("xlsr-53/20", 32)
     assert features.values.shape == (49, 32)
     assert features.rate == 50
     assert float(features.start) == pytest.approx(0.0125, abs=1e-4)  # the middle of 25 ms
-    assert np.allclose(features.values, wanted, atol=1e-5)
+    assert np.allclose(features.values, layer_of(model, samples, 20), atol=1e-5)
 
 
 def test_long_sound_is_computed_in_passes(folder, monkeypatch) -> None:
@@ -85,9 +89,7 @@ def test_the_published_checkpoint_is_a_pickle_converted_once(tmp_path) -> None:
         XlsrEncoder.load(str(tmp_path), layer=1)
     run(Options(tmp_path / "pytorch_model.bin", tmp_path / "model.safetensors"))
     samples = noise(0.5)
-    scaled = torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))
-    with torch.inference_mode():
-        wanted = whole.wav2vec2(scaled[None], output_hidden_states=True).hidden_states[1][0].numpy()
+    wanted = layer_of(whole.wav2vec2, samples, 1)
     assert np.allclose(XlsrEncoder.load(str(tmp_path), layer=1)(samples).values, wanted, atol=1e-5)
 
 

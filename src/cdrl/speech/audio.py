@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -83,7 +84,8 @@ def _decode_runs(
     container: InputContainer, stream: AudioStream, zero: Fraction, path: Path, limits: Limits, rate: int
 ) -> Iterator[tuple[int, Samples]]:
     """Runs of sound without a hole: index of the first sample (negative before 0:00), and the samples."""
-    resampler = _new_resampler(rate)
+    new_resampler = partial(av.AudioResampler, format="fltp", rate=rate)
+    resampler = new_resampler()
     first, end, run, total = 0, Fraction(0), list[Samples](), Fraction(0)
     for frame in _decode_frames(container, stream):
         begin = end if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base - zero
@@ -92,7 +94,7 @@ def _decode_runs(
             raise LimitError(f"{path}: its sound is longer than the limit of {limits.max_seconds} s: raise max_seconds")
         if run and abs(begin - end) > _GAP:
             yield first, np.concatenate([*run, *_resample(resampler, None)])
-            resampler, run = _new_resampler(rate), []
+            resampler, run = new_resampler(), []
         if not run:
             first, end = round(begin * rate), begin
         end += Fraction(frame.samples, frame.sample_rate)
@@ -109,10 +111,6 @@ def _decode_frames(container: InputContainer, stream: AudioStream) -> Iterator[a
             yield from stream.codec_context.decode(packet)
         except av.FFmpegError:
             continue
-
-
-def _new_resampler(rate: int) -> av.AudioResampler:
-    return av.AudioResampler(format="fltp", rate=rate)
 
 
 def _resample(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[Samples]:

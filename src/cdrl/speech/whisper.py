@@ -14,8 +14,11 @@ after up to 4 s of other speech. So the sound is heard as if it began at eight p
 
 from __future__ import annotations
 
+import mmap
+import struct
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +28,6 @@ from torch import Tensor, nn
 from cdrl.errors import ModelFileError
 from cdrl.pretrained import find_model
 from cdrl.speech.audio import Samples
-from cdrl.speech.ctranslate2 import read_variables
 from cdrl.speech.features import SpeechFeatures, plan_passes
 from cdrl.speech.mel import BANDS, compute_log_mel
 
@@ -35,6 +37,11 @@ POSITIONS = 1500  # places in time that the network knows: 30 s
 RATE = Fraction(50)  # feature vectors a second: two mel frames each
 STARTS = tuple(range(0, 1001, 143))  # the eight places among the positions where a pass begins
 _PASS = POSITIONS - STARTS[-1]  # vectors at most in one pass: nearly 10 s
+_VERSIONS = (
+    5,
+    6,
+)  # of CTranslate2's layout: since 4 the kind of number is stored, since 6 nothing read here has changed
+_TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}  # CTranslate2's numbering
 _CONTEXT = 100  # vectors (2 s) on each side of a pass over long sound that are heard but not kept
 
 
@@ -121,7 +128,7 @@ class WhisperEncoder:
         """
         path = find_model(MODEL)
         network = AudioEncoder()
-        stored = read_variables(path, lambda name: name.startswith("encoder/"))
+        stored = read_variables(path, "encoder/")
         try:
             network.load_state_dict(convert_variables(stored))
         except (KeyError, RuntimeError) as error:
@@ -166,3 +173,55 @@ def convert_variables(stored: Mapping[str, NDArray[np.generic]]) -> dict[str, Te
             f"{ours}.bias": stored[f"encoder/{theirs}/{bias}"],
         }
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in tensors.items()}
+
+
+def read_variables(path: Path, prefix: str) -> dict[str, NDArray[np.generic]]:
+    """Read some variables of a CTranslate2 model, without its library; the rest of the file is not read.
+
+    The layout is: version, name and revision of the specification; then for each variable its name, shape, type and
+    bytes. Names are preceded by their length and end with a zero.
+
+    Args:
+        path: The file `model.bin`.
+        prefix: How the names of those that are read begin.
+
+    Returns:
+        The variables by name.
+
+    Raises:
+        ModelFileError: The file is damaged, or no CTranslate2 model.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _parse(data, prefix)
+    except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
+        raise ModelFileError(f"{path}: not a CTranslate2 model that can be read ({error}): fetch it again") from error
+
+
+def _parse(data: mmap.mmap, prefix: str) -> dict[str, NDArray[np.generic]]:
+    offset = 0
+
+    def read_number(kind: str) -> int:
+        nonlocal offset
+        (value,) = struct.unpack_from("<" + kind, data, offset)
+        offset += struct.calcsize("<" + kind)
+        return int(value)
+
+    def read_text() -> str:
+        nonlocal offset
+        length = read_number("H")
+        offset += length
+        return data[offset - length : offset].rstrip(b"\0").decode()
+
+    if (version := read_number("I")) not in _VERSIONS:
+        raise ValueError(f"version {version}, known are {_VERSIONS}")
+    read_text(), read_number("I")
+    variables: dict[str, NDArray[np.generic]] = {}
+    for _ in range(read_number("I")):
+        name = read_text()
+        shape = tuple(read_number("I") for _ in range(read_number("B")))
+        kind, size = read_number("B"), read_number("I")
+        if name.startswith(prefix):
+            variables[name] = np.frombuffer(data[offset : offset + size], _TYPES[kind]).reshape(shape)
+        offset += size
+    return variables

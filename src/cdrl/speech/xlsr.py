@@ -44,7 +44,11 @@ class XlsrEncoder:
             )
         self.name = f"{name}/{layer}"
         self.width: int = config.hidden_size
-        self._network = _truncate(network, layer).eval().requires_grad_(False)
+        encoder: Any = network.encoder
+        encoder.layers = encoder.layers[:layer]  # whose output becomes the network's
+        if config.do_stable_layer_norm:
+            encoder.layer_norm = nn.Identity()  # it belongs after the last layer
+        self._network: Any = network.train(False).requires_grad_(False)
         self._threads = threads
         self._hop, self._field = 1, 1  # samples from one vector to the next, and that one vector sees
         for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
@@ -67,19 +71,16 @@ class XlsrEncoder:
         local = Path(source).is_dir()
         try:
             with _silence_transformers():
-                loaded: Any = Wav2Vec2Model.from_pretrained(
-                    source,
-                    local_files_only=local_files_only or local,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                )
+                how: Any = {"use_safetensors": True, "output_loading_info": True}
+                loaded: Any = Wav2Vec2Model.from_pretrained(source, local_files_only=local_files_only or local, **how)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelFileError(f"{source}: {_explain(source, local, error)}") from error
         network, report = loaded
         # The vector that hides pieces in training is left out of some files, and never used here.
         if missing := sorted(set(report["missing_keys"]) - {"masked_spec_embed"}):
             raise ModelFileError(f"{source}: not a whole wav2vec 2.0 model ({len(missing)} missing: {missing[0]} ...)")
-        return cls(network, _short_name(source), layer, threads)
+        parts = source.rstrip("/").split("/")
+        return cls(network, "xlsr-53" if _XLSR.intersection(parts) else parts[-1], layer, threads)
 
     def __call__(self, samples: Samples) -> SpeechFeatures:
         """Compute the features of sound; see `SpeechEncoder`."""
@@ -111,26 +112,9 @@ def _silence_transformers() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _truncate(network: Wav2Vec2Model, layer: int) -> Any:
-    """The network without the layers above `layer`, whose output becomes the network's."""
-    encoder: Any = network.encoder
-    encoder.layers = encoder.layers[:layer]
-    if network.config.do_stable_layer_norm:
-        encoder.layer_norm = nn.Identity()  # it belongs after the last layer
-    return network
-
-
-def _short_name(source: str) -> str:
-    """A short name for manifests: the last part of the folder or id, "xlsr-53" for the paper's model."""
-    parts = source.rstrip("/").split("/")
-    return "xlsr-53" if _XLSR.intersection(parts) else parts[-1]
-
-
 def _explain(source: str, local: bool, error: Exception) -> str:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if local and not list(Path(source).glob("*.safetensors")) and list(Path(source).glob("*.bin")):
-        return (
-            f"holds the model as a pickle only: make safetensors of it once with `cdrl convert "
-            f"{source}/pytorch_model.bin -o {source}/model.safetensors`"
-        )
+        command = f"cdrl convert {source}/pytorch_model.bin -o {source}/model.safetensors"
+        return f"holds the model as a pickle only: make safetensors of it once with `{command}`"
     return f"no wav2vec 2.0 model there ({reason}): give a folder with config.json and model.safetensors, or a hub's id"
