@@ -14,25 +14,24 @@ from cdrl.cli.main import main
 from cdrl.media import read
 
 
+def encode(path, codec, frames, **how):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, **how)
+        for frame in (*frames, None):
+            container.mux(stream.encode(frame))
+
+
 def faceless(path, frames=12):
     """A video of coloured noise."""
-    random = np.random.default_rng(0)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        for _ in range(frames):
-            picture = random.integers(0, 255, (120, 160, 3), dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
-        container.mux(stream.encode(None))
+    pictures = np.random.default_rng(0).integers(0, 255, (frames, 120, 160, 3), dtype=np.uint8)
+    how = {"rate": 25, "width": 160, "height": 120, "pix_fmt": "yuv420p"}
+    encode(path, "libx264", map(av.VideoFrame.from_ndarray, pictures), **how)
 
 
 def sound_only(path):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+    frame.sample_rate = 16000
+    encode(path, "aac", [frame], rate=16000)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +122,11 @@ LIVE_REFUSED = [
 ]
 
 
+def one_line(err):
+    assert err.startswith("cdrl: error: ")
+    assert err.count("\n") == 1, err
+
+
 @pytest.mark.parametrize(
     ("command", "line", "code", "said"),
     [*(("edit", *row) for row in REFUSED), *(("live", *row) for row in LIVE_REFUSED)],
@@ -131,27 +135,26 @@ def test_refused(command, line, code, said, capsys):
     assert main([command, *line.split()]) == code
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("cdrl: error: ")
-    assert err.count("\n") == 1, err
+    one_line(err)
     assert said in err
+
+
+EDIT = [sys.executable, "-B", "-m", "cdrl", "edit", "talk.mp4", "--emotion", "happy", "-o", "out.mp4"]
 
 
 def test_disk_full(shelf):
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
-    words = [sys.executable, "-B", "-m", "cdrl", "edit", "talk.mp4", "--emotion", "happy", "-o", "out.mp4"]
-    done = subprocess.run(words, preexec_fn=small_files, capture_output=True, text=True, cwd=shelf, check=False)
+    done = subprocess.run(EDIT, preexec_fn=small_files, capture_output=True, text=True, cwd=shelf, check=False)
     assert done.returncode == 5, done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("cdrl: error: ")
+    one_line(done.stderr)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("wait", [0.8, 1.2])
 def test_interrupted(shelf, number, wait):
-    words = [sys.executable, "-m", "cdrl", "edit", "talk.mp4", "--emotion", "happy", "-o", "out.mp4"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=shelf) as process:
+    with subprocess.Popen(EDIT, stderr=subprocess.PIPE, text=True, cwd=shelf) as process:
         time.sleep(wait)
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
@@ -161,8 +164,7 @@ def test_interrupted(shelf, number, wait):
             path.unlink()
         return
     assert process.returncode == 130, err
-    assert err.count("\n") == 1
-    assert err.startswith("cdrl: error: ")
+    one_line(err)
 
 
 def test_only_our_line_is_said_where_the_networks_runtime_and_codecs_would_speak(shelf):

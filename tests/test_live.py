@@ -18,8 +18,7 @@ import cdrl
 from cdrl.cli.main import main
 from cdrl.errors import InputError, UsageError
 from cdrl.live import sources
-from cdrl.live.controls import EmotionControl
-from cdrl.live.editing import FADE_IN, REFINE_AT, LiveEditor
+from cdrl.live.editing import FADE_IN, REFINE_AT, EmotionControl, LiveEditor
 from cdrl.live.session import LatestValueQueue, LiveMeasures, run_live
 from cdrl.live.sinks import FrameSink, Window, Y4mPipe, to_yuv420
 from cdrl.live.sources import TimedFrame, file_as_camera

@@ -15,10 +15,10 @@ PATIENCE = 30_000  # milliseconds
 
 @pytest.fixture
 def visit(browser, address):
-    """Opens the page as a new user; every request must stay on this machine."""
+    """Opens the page as a new user, perhaps with a clip; every request must stay on this machine."""
     contexts, strayed = [], []
 
-    def opened(**how):
+    def opened(clip=None, **how):
         context = browser.new_context(**how)
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
@@ -27,6 +27,8 @@ def visit(browser, address):
         page.on("request", lambda request: request.url.startswith(local) or strayed.append(request.url))
         page.goto(address)
         page.wait_for_selector("#clip input[type=file]", state="attached")
+        if clip is not None:
+            upload(page, clip)
         return page
 
     yield opened
@@ -69,8 +71,7 @@ def download(page, which):
 
 
 def test_from_upload_to_download(visit, sample, tmp_path):
-    page = visit(accept_downloads=True)
-    upload(page, sample)
+    page = visit(sample, accept_downloads=True)
     before = picture(page)
     page.get_by_label("Angry", exact=True).check()
     changed(page, before)
@@ -102,8 +103,7 @@ def test_from_upload_to_download(visit, sample, tmp_path):
 
 
 def test_cancel_leaves_no_file(visit, long_clip, uploads):
-    page = visit()
-    upload(page, long_clip)
+    page = visit(long_clip)
     made = {path for path in uploads.rglob("*") if path.is_file()}
     page.check("#consent input")
     page.click("#edit")
@@ -132,8 +132,7 @@ def test_a_bad_file_is_one_sentence_and_the_next_one_works(visit, sample, tmp_pa
 
 
 def test_two_users_do_not_mix(visit, sample, long_clip):
-    first, second = visit(), visit()
-    upload(first, sample)
+    first, second = visit(sample), visit()
     before = picture(first)
     upload(second, long_clip)
     second.get_by_label("Sad", exact=True).check()
@@ -150,8 +149,7 @@ def test_two_users_do_not_mix(visit, sample, long_clip):
 
 
 def test_keys_alone_in_a_narrow_window(visit, sample):
-    page = visit(viewport={"width": 390, "height": 844}, color_scheme="dark")
-    upload(page, sample)
+    page = visit(sample, viewport={"width": 390, "height": 844}, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     before = picture(page)
     page.get_by_label("Happy", exact=True).focus()
@@ -171,8 +169,7 @@ def test_keys_alone_in_a_narrow_window(visit, sample):
 
 
 def test_segments_are_seen_on_the_timeline(visit, sample):
-    page = visit()
-    upload(page, sample)
+    page = visit(sample)
     page.get_by_label("Over time", exact=True).check()
     page.wait_for_selector("#timeline .cdrl-bands span")
     assert page.locator("#timeline .cdrl-bands span").all_inner_texts() == ["happy", "surprised"]

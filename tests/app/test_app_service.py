@@ -12,8 +12,8 @@ import pytest
 
 from cdrl.app import scene
 from cdrl.app.form import BLEND, EMOTION, OVER_TIME, REFERENCE, Form, blend_of, segments_of
+from cdrl.app.scene import MOMENTS, Spread, plays_in_browsers
 from cdrl.app.service import EditProgress, EditResult, Turns, Waiting
-from cdrl.app.timeline import MOMENTS, Spread, plays_in_browsers
 from cdrl.cli.main import main
 from cdrl.emotions import parse_blend
 from cdrl.errors import FaceError, InputError, InterruptedByUser, UsageError

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.app.timeline import BINS, Timeline, thumbnail
+from cdrl.app.scene import BINS, Timeline, thumbnail
 from cdrl.plan import EditPlan
 
 _WIDEST = 960  # pixels of a preview; more is not seen in half a page

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cdrl.app.scene import Scene
+from cdrl.app.scene import Scene, look_through, plays_in_browsers
 from cdrl.app.sessions import Session, in_use
-from cdrl.app.timeline import look_through, plays_in_browsers
 from cdrl.errors import InputError, InterruptedByUser, UsageError
 from cdrl.files import atomic_write
 from cdrl.manipulation.manipulator import Manipulator

@@ -19,8 +19,7 @@ from typing import Any
 
 import psutil
 
-from cdrl.app.scene import Scene
-from cdrl.app.timeline import Timeline
+from cdrl.app.scene import Scene, Timeline
 from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.manipulation.expression_change import ExpressionChange
 from cdrl.manipulation.manipulator import Manipulator

@@ -25,7 +25,7 @@ from cdrl.plan import REFERENCE, EditPlan
 from cdrl.request import EditRequest
 
 if TYPE_CHECKING:
-    from cdrl.live.controls import EmotionControl
+    from cdrl.live.editing import EmotionControl
     from cdrl.live.sinks import FrameSink
     from cdrl.live.sources import Capture
 
@@ -80,8 +80,7 @@ def run(options: Options) -> int:
     require_consent(options.i_have_consent)
 
     from cdrl import load  # loads the networks' runtime
-    from cdrl.live.controls import EmotionControl
-    from cdrl.live.editing import LiveEditor
+    from cdrl.live.editing import EmotionControl, LiveEditor
     from cdrl.live.session import run_live
 
     capture = _capture(options)

@@ -11,7 +11,7 @@ import av
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import OutputError, UsageError
 from cdrl.live.clocks import Signal
-from cdrl.live.controls import OFF, QUIT
+from cdrl.live.editing import OFF, QUIT
 from cdrl.media import Frame, PixelFormat
 from cdrl.media.layout import convert_format, view
 
