@@ -14,7 +14,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from cdrl.batch.jobs import BatchDefaults, BatchJob, jobs_from_csv, jobs_from_folder, locate
 from cdrl.batch.memory import available_memory
 from cdrl.cli.consent import ConsentGiven, require_consent
-from cdrl.cli.edit import Provenance, make_credentials
+from cdrl.cli.edit import Provenance
 from cdrl.cli.edit_options import TimedEmotionOptions
 from cdrl.errors import JobsFailedError, OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write
@@ -87,7 +87,8 @@ def run(options: Options) -> int:
     threads = options.encoder.threads or max(1, available_cores() // workers)
     marked = not options.provenance.no_provenance
     encoder = replace(options.encoder, threads=threads)
-    batch = Batch(jobs, journal, RenderSettings(encoder, options.limits, marked, make_credentials(options.provenance)))
+    settings = RenderSettings(encoder, options.limits, marked, options.provenance.make_credentials())
+    batch = Batch(jobs, journal, settings)
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         with job_progress(console, "editing", "clips", "failed") as progress:
@@ -153,22 +154,17 @@ def _executor(options: Options, workers: int) -> Callable[[int], Executor]:
     from cdrl.executors import make_executor
     from cdrl.parallel import ProcessExecutor
 
-    def choose(count: int) -> Executor:
-        if options.ray is not None:
-            return make_executor(workers, options.ray)
-        # One is a process of its own, too: a crash in a codec is to cost one clip.
-        return ProcessExecutor(min(workers, count), options.stall_limit)
-
-    return choose
+    if options.ray is not None:
+        return lambda count: make_executor(workers, options.ray)
+    # One is a process of its own, too: a crash in a codec is to cost one clip.
+    return lambda count: ProcessExecutor(min(workers, count), options.stall_limit)
 
 
 def _print_summary(summary: Summary, options: Options) -> None:
     """Warnings and counts on stderr, where each failure was said when it happened; the report in its file."""
-    for entry in summary.entries:
-        for warning in entry.get("warnings", ()):
-            print("cdrl: warning:", one_line(warning), file=sys.stderr)
-    for note in summary.notes:
-        print("cdrl: warning:", one_line(note), file=sys.stderr)
+    warnings = [warning for entry in summary.entries for warning in entry.get("warnings", ())]
+    for warning in [*warnings, *summary.notes]:
+        print("cdrl: warning:", one_line(warning), file=sys.stderr)
     counts = summary.to_json()["counts"].items()
     print(", ".join(f"{count} {state}" for state, count in counts if count), file=sys.stderr)
     if options.report is not None:

@@ -49,6 +49,14 @@ class Provenance:
         if self.no_provenance and self.c2pa_certificate is not None:
             raise UsageError("--no-provenance and --c2pa-certificate are both given: choose one")
 
+    def make_credentials(self) -> Credentials | None:
+        """Who signs; None for nobody."""
+        if self.c2pa_certificate is None or self.c2pa_key is None:
+            return None
+        from cdrl.provenance.signing import Credentials
+
+        return Credentials(self.c2pa_certificate, self.c2pa_key, self.c2pa_tsa)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -108,7 +116,7 @@ def run(options: Options) -> int:
         options.side_by_side,
         measure_lips=options.report is not None,  # a second look at every frame, only for who wants to read it
         provenance=not options.provenance.no_provenance,
-        c2pa=make_credentials(options.provenance),
+        c2pa=options.provenance.make_credentials(),
     )
     with progress_bar("editing") as progress:
         report = job.save(output, output_options, progress=progress)
@@ -150,37 +158,21 @@ def _is_taken(path: Path) -> bool:
     return path.exists() or path.is_symlink() or sidecar_path(path).exists()
 
 
-def make_credentials(options: Provenance) -> Credentials | None:
-    """Who signs; None for nobody."""
-    if options.c2pa_certificate is None or options.c2pa_key is None:
-        return None
-    from cdrl.provenance.signing import Credentials
-
-    return Credentials(options.c2pa_certificate, options.c2pa_key, options.c2pa_tsa)
-
-
 def _make_request(options: Options) -> EditRequest:
-    """What the options ask for, read from the project file where one is named. Raises UsageError."""
-    if options.project is None:
-        _check_request(options)
-        return options.shown.request(options.source or Path())
-    if given := list(options.shown.given):
-        raise UsageError(f"--project and --{given[0]} are both given: drop one, or change the project file")
-    from cdrl.project import read_project
+    """What the options ask for, read from the project file where one is named. Raises UsageError for all that lacks."""
+    if options.project is not None:
+        if given := list(options.shown.given):
+            raise UsageError(f"--project and --{given[0]} are both given: drop one, or change the project file")
+        from cdrl.project import read_project
 
-    request = read_project(options.project)
-    return request if options.source is None else request.with_source(options.source)
-
-
-def _check_request(options: Options) -> None:
-    """Name all that is missing at once. Raises UsageError."""
+        request = read_project(options.project)
+        return request if options.source is None else request.with_source(options.source)
     targets = "--emotion (-e), --reference, --segments or --project"
-    has_target = options.shown.has_target
     if options.source is None:
-        more = "" if has_target else f", and one of {targets}"
+        more = "" if options.shown.has_target else f", and one of {targets}"
         raise UsageError(f"missing: SOURCE, the video to edit{more}; see cdrl edit --help")
-    if has_target:
-        return
+    if options.shown.has_target:
+        return options.shown.request(options.source)
     name = str(options.source)
     if not options.source.exists() and is_blend(name):
         raise UsageError(f"{name!r} looks like an emotion: write cdrl edit SOURCE -e {name}")
