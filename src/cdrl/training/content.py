@@ -78,12 +78,10 @@ class ContentTask:
         if options.variants < 1:
             raise UsageError(f"--variants {options.variants}: give 1 or more")
         self.model = ContentModel(_make_config(options, data)).to(world.device)
-        train, validation = (
-            [clip for clip in data.clips if clip.metadata.split == part] for part in ("train", "validation")
-        )
+        train = data.select("train")
         self.pairs = find_pairs(train, options.moments)
         self.self_pairs = self_pairs(train, options.moments) if options.real else []
-        self.validation_pairs = find_pairs(validation, options.moments)[:_MAX_VALIDATION_PAIRS]
+        self.validation_pairs = find_pairs(data.select("validation"), options.moments)[:_MAX_VALIDATION_PAIRS]
         people = sorted({pair.person for pair in self.pairs})
         if len(people) < options.people or not self.validation_pairs:
             raise UsageError(
@@ -166,24 +164,20 @@ class ContentTask:
 
     def _embed(self, views: list[_ClipView], gains: NDArray[np.float32] | None = None) -> Tensor:
         """Content [clips, moments, D]; `gains` [clips, C] on the channels of their maps."""
-        rows, windows, audible = [], [], []
+        rows, windows, audible, device = [], [], [], self.world.device
         for view in views:
             frames = torch.from_numpy(view.frames)
             around = window_indices(frames, self.model.config.offsets, view.clip.count).numpy()
             rows.append(self.maps.find_rows(view.clip, around, view.variant))
             speech = self._gather_speech(view)
             audible.append(torch.full((len(frames),), speech is not None))
-            windows.append(self._silence(len(frames)) if speech is None else speech)
-        device = self.world.device
+            silence = torch.zeros(len(frames), len(SPEECH_OFFSETS), self.model.config.speech_width, device=device)
+            windows.append(silence if speech is None else speech)
         maps = self.maps.read(np.concatenate(rows)).to(device).float()
         if gains is not None:
             maps = maps * torch.from_numpy(gains.repeat(len(rows[0]), 0)).to(device)[:, None, :, None, None]
         content, _ = self.model.embed(maps, torch.cat(windows), torch.cat(audible).to(device))
         return content.reshape(len(views), -1, content.shape[1])
-
-    def _silence(self, count: int) -> Tensor:
-        shape = count, len(SPEECH_OFFSETS), self.model.config.speech_width
-        return torch.zeros(shape, device=self.world.device)
 
     def _gather_speech(self, view: _ClipView) -> Tensor | None:
         """Speech windows [n, window, width] of the moments of a view; None where they get none."""
@@ -200,10 +194,7 @@ class ContentTask:
         x, y = first.flatten(0, 1), second.flatten(0, 1)
         order = (np.arange(options.moments) + random.integers(1, options.moments)) % options.moments
         others = second[:, order].flatten(0, 1)
-        terms = {
-            "same": (x * y).sum(1).mean().detach(),
-            "other": (x * others).sum(1).mean().detach(),
-        }
+        terms = {"same": (x * y).sum(1).mean().detach(), "other": (x * others).sum(1).mean().detach()}
         loss = x.new_zeros(())
         if options.loss in {"both", "infonce"}:
             terms["infonce"] = moment_contrast(first, second, options.temperature)

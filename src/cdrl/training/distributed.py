@@ -29,9 +29,7 @@ class World:
     rank: int
     """Number of this process."""
     size: int
-    """Number of processes."""
     device: torch.device
-    """Where this process computes."""
 
     @property
     def is_main(self) -> bool:

@@ -114,11 +114,10 @@ def concat(datasets: Sequence[FaceDataset]) -> FaceDataset:
 
 def balance_weights(faces: FaceDataset) -> NDArray[np.float64]:
     """Weigh faces [n], sum 1: every source alike in each emotion, in it every person, in those every frame."""
-    groups = list(zip(faces.source.tolist(), faces.emotion.tolist(), strict=True))
-    owners = list(zip(groups, faces.person.tolist(), strict=True))
+    owners = list(zip(faces.source.tolist(), faces.emotion.tolist(), faces.person.tolist(), strict=True))
     frames = Counter(owners)
-    people = Counter(group for group, _ in frames)
-    weights = np.array([1 / (people[owner[0]] * frames[owner]) for owner in owners])
+    people = Counter((source, emotion) for source, emotion, _ in frames)
+    weights = np.array([1 / (people[owner[:2]] * frames[owner]) for owner in owners])
     return np.asarray(weights / max(weights.sum(), 1e-12), np.float64)
 
 
@@ -149,13 +148,12 @@ def _load_frames(clip: PreparedClip) -> FaceDataset:
     return faces if clip.ground_truth is None else replace(faces, viseme=clip.ground_truth.visemes[chosen])
 
 
-def _label_alike(
-    pictures: list[Picture], emotion: int, blendshapes: Floats, person: str, clip: str, source: str, split: str
-) -> FaceDataset:
+def _label_alike(pictures: list[Picture], emotion: int, blendshapes: Floats, *texts: str) -> FaceDataset:
+    """Faces that share emotion and `texts`: person, clip, source and split."""
     count = len(pictures)
-    texts = (np.full(count, text) for text in (person, clip, source, split))
     emotions, visemes = (np.full(count, number, np.int64) for number in (emotion, UNKNOWN))
-    return FaceDataset(pictures, emotions, np.asarray(blendshapes, np.float32), visemes, *texts)
+    columns = (np.full(count, text) for text in texts)
+    return FaceDataset(pictures, emotions, np.asarray(blendshapes, np.float32), visemes, *columns)
 
 
 def load_image_faces(folder: Path, people: PeopleSplit, console: Console) -> tuple[FaceDataset, str]:
@@ -247,9 +245,8 @@ def summarize(faces: FaceDataset) -> str:
     """Say in a few words what was trained on, for the list of model files."""
     train = faces.of("train")
     synthetic, gray = train.source == SYNTHETIC, train.source == GRAY
-    real = len(set(train.person[~synthetic & ~gray].tolist()))
-    people = len(set(train.person[synthetic].tolist()))
-    return f"{int(gray.sum())} gray faces, {real} real and {people} synthetic people in color"
+    real, made = (len(np.unique(train.person[mask])) for mask in (~synthetic & ~gray, synthetic))
+    return f"{int(gray.sum())} gray faces, {real} real and {made} synthetic people in color"
 
 
 @dataclass(frozen=True)

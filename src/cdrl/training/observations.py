@@ -35,7 +35,6 @@ class ClipObservation:
     clip: str
     """Name of the file."""
     person: str
-    """Who is seen."""
     emotion: str
     """The label; empty where there is none."""
     shapes: Floats
@@ -57,9 +56,7 @@ class LabeledClip:
     """A row of the table of clips."""
 
     path: Path
-    """The file."""
     person: str
-    """Who is seen."""
     emotion: str
     """The label; empty where there is none."""
 

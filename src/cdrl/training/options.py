@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -60,7 +60,7 @@ class ContentOptions:
     """Prepared folders."""
     split: str = "auto"
     """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
-    loop: LoopOptions = field(default_factory=lambda: LoopOptions(Path("runs/content"), steps=800, learning_rate=2e-3))
+    loop: LoopOptions = LoopOptions(Path("runs/content"), steps=800, learning_rate=2e-3)
     encoder: str = "landmarks"
     """Image encoder: landmarks, or iresnet50:FILE."""
     width: int = 96
@@ -93,7 +93,7 @@ class ContentOptions:
     """Standard deviation of the log of a random gain on each channel of a take's maps: other people, other light."""
     cache: Path = _CACHE
     """Folder that keeps feature maps."""
-    release: ReleaseOptions = field(default_factory=ReleaseOptions)
+    release: ReleaseOptions = ReleaseOptions()
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,8 @@ class FaceOptions:
 class EmotionOptions:
     """Train the emotion representation: prompts and one small network per emotion, on a frozen model."""
 
-    faces: FaceOptions = field(default_factory=FaceOptions)
-    loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(
-            output=Path("runs/emotion"), steps=1200, learning_rate=1e-3, validate_every=250, precision="float32"
-        )
-    )
+    faces: FaceOptions = FaceOptions()
+    loop: LoopOptions = LoopOptions(Path("runs/emotion"), steps=1200, validate_every=250, precision="float32")
     vlm: str = "embedded"
     """The vision-language model: embedded (the shipped one), a checkpoint of `cdrl train vlm`, or clip:FOLDER."""
     prompts: Literal["learned", "fixed"] = "learned"
@@ -150,20 +146,16 @@ class EmotionOptions:
     """Weight of the term that keeps prompts near the sentences about their emotion."""
     temperature: float = 0.07
     """Temperature of the contrast."""
-    release: ReleaseOptions = field(default_factory=ReleaseOptions)
+    release: ReleaseOptions = ReleaseOptions()
 
 
 @dataclass(frozen=True)
 class VlmOptions:
     """Train the embedded vision-language model: an image tower against a frozen text encoder."""
 
-    faces: FaceOptions = field(
-        default_factory=lambda: FaceOptions(gray_fraction=0.6, synthetic_fraction=0.12, described_fraction=0.15)
-    )
-    loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(
-            output=Path("runs/vlm"), steps=2400, learning_rate=6e-4, validate_every=300, precision="float32"
-        )
+    faces: FaceOptions = FaceOptions(gray_fraction=0.6, synthetic_fraction=0.12, described_fraction=0.15)
+    loop: LoopOptions = LoopOptions(
+        Path("runs/vlm"), steps=2400, learning_rate=6e-4, validate_every=300, precision="float32"
     )
     side: int = 96
     """Side of the tower's input in pixels."""
@@ -183,7 +175,7 @@ class VlmOptions:
     """Blocks of the tower, from the first, that stay as ImageNet trained them."""
     pretrained: bool = True
     """Start from ImageNet's weights."""
-    release: ReleaseOptions = field(default_factory=ReleaseOptions)
+    release: ReleaseOptions = ReleaseOptions()
 
 
 @dataclass(frozen=True)
@@ -229,18 +221,16 @@ class TranslatorOptions:
     """Prepared folders."""
     split: str = "auto"
     """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
-    loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(
-            Path("runs/translator"),
-            steps=200,
-            learning_rate=5e-3,
-            warmup=30,
-            weight_decay=0.0,
-            average=0.98,
-            validate_every=100,
-        )
+    loop: LoopOptions = LoopOptions(
+        Path("runs/translator"),
+        steps=200,
+        learning_rate=5e-3,
+        warmup=30,
+        weight_decay=0.0,
+        average=0.98,
+        validate_every=100,
     )
-    supervision: SupervisionOptions = field(default_factory=SupervisionOptions)
+    supervision: SupervisionOptions = SupervisionOptions()
     own_weight: float = 1.0
     """Weight of what a person is observed to show."""
     prior_weight: float = 0.2
@@ -252,7 +242,7 @@ class TranslatorOptions:
     representations reward every growth; another shape of the same size costs nothing."""
     cache: Path = _CACHE
     """Folder that keeps measured faces."""
-    release: ReleaseOptions = field(default_factory=ReleaseOptions)
+    release: ReleaseOptions = ReleaseOptions()
 
 
 @dataclass(frozen=True)
@@ -263,10 +253,8 @@ class SyncOptions:
     """Prepared folders; clips without sound are left out."""
     split: str = "auto"
     """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
-    loop: LoopOptions = field(
-        default_factory=lambda: LoopOptions(
-            Path("runs/sync"), 600, learning_rate=2e-3, warmup=50, average=0.995, validate_every=200
-        )
+    loop: LoopOptions = LoopOptions(
+        Path("runs/sync"), steps=600, learning_rate=2e-3, warmup=50, average=0.995, validate_every=200
     )
     width: int = 96
     """Channels of the networks."""
@@ -290,7 +278,7 @@ class SyncOptions:
     """Share of the speech features that is replaced by their mean."""
     cache: Path = _CACHE
     """Folder for the cache of lips."""
-    release: ReleaseOptions = field(default_factory=ReleaseOptions)
+    release: ReleaseOptions = ReleaseOptions()
 
 
 RecipeOptions = ContentOptions | EmotionOptions | VlmOptions | TranslatorOptions | SyncOptions

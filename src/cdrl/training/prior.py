@@ -75,7 +75,11 @@ def fit_priors(options: PriorOptions) -> None:
         else:
             seen.append(item)
     if options.validate:
-        _print_validation(seen, console)
+        console.print(tabulate_offsets(seen))
+        console.print(tabulate_enrollment(seen, _fit_basis(seen, ())))
+        if samples := make_reference_samples(seen):
+            console.print(tabulate_references(samples))
+        console.print(tabulate_mouths(seen))
     for path, people in excluded.items():
         if options.exclude == _EACH and not people <= people_with_emotions(seen):
             continue  # of clips that could not be measured
@@ -83,14 +87,6 @@ def fit_priors(options: PriorOptions) -> None:
         count = len(people_with_emotions(seen) - people)
         register_asset(path, options.license, f"cdrl train prior on {len(seen)} clips, {count} people with emotions")
         console.print(f"wrote {path}", highlight=False)
-
-
-def _print_validation(seen: Sequence[ClipObservation], console: Console) -> None:
-    console.print(tabulate_offsets(seen))
-    console.print(tabulate_enrollment(seen, _fit_basis(seen, ())))
-    if samples := make_reference_samples(seen):
-        console.print(tabulate_references(samples))
-    console.print(tabulate_mouths(seen))
 
 
 def _plan_outputs(options: PriorOptions, clips: Sequence[LabeledClip]) -> dict[Path, set[str]]:

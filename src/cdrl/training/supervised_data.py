@@ -41,7 +41,6 @@ class TrainingMoment:
     """Consecutive frames of a clip, the target emotion, and reference faces that show it."""
 
     clip: FrontalClip
-    """The clip."""
     start: int
     """Number of the first frame."""
     emotion: int

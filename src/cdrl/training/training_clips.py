@@ -30,9 +30,7 @@ class FrontalClip:
     """A prepared clip of one person with runs of frontal frames."""
 
     clip: PreparedClip
-    """The clip."""
     person: Person
-    """Who is seen."""
     shown: ExpressionChange
     """The emotion that the person shows already."""
     frames: NDArray[np.intp]
@@ -70,12 +68,9 @@ def find_frontal_clips(
         shapes = np.array([pose.normalize(frame) for pose, frame in zip(poses, points, strict=True)], np.float32)
         axes = np.array([(pose.scale * pose.rotation).T[:, :2] for pose in poses], np.float32)
         some = np.flatnonzero(frontal)[:_MAX_PERSON_FRAMES]
-        depth = float(
-            np.median(
-                [_measure_relief(clip.image(int(i)), points[i]) for i in some[:: len(some) // _RELIEF_FRAMES + 1]]
-            )
-        )
-        person = estimate_person(shapes[some], clip.blendshapes[some].mean(0), prior, depth)
+        few = some[:: len(some) // _RELIEF_FRAMES + 1]
+        relief = float(np.median([_measure_relief(clip.image(int(i)), points[i]) for i in few]))
+        person = estimate_person(shapes[some], clip.blendshapes[some].mean(0), prior, relief)
         frontal_clips.append(FrontalClip(clip, person, shown_expression(person, prior), frames, shapes, axes))
     return frontal_clips
 
