@@ -78,6 +78,20 @@ def data_of(tmp_path_factory):
     return make
 
 
+@pytest.fixture
+def prepared(request, data_of) -> Path:
+    """The folder with the data of the module's RECIPE."""
+    return data_of(request.module.RECIPE)
+
+
+@pytest.fixture
+def slow_models(monkeypatch):
+    """Supervise by small representations, and read lips without a detector."""
+    from recipes import replace_slow_models
+
+    replace_slow_models(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def finished(data_of, tmp_path_factory):
     """`finished(recipe)`: the folder of a finished run and the published file, trained once."""

@@ -28,8 +28,11 @@ from cdrl.representations.checkpoints import save_model  # noqa: E402
 from cdrl.representations.prompts import descriptors  # noqa: E402
 from cdrl.representations.vlm import FaceLanguageModel, VlmConfig  # noqa: E402
 from cdrl.training import options, supervised_data, sync  # noqa: E402
+from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.options import FaceOptions, LoopOptions, ReleaseOptions, SupervisionOptions  # noqa: E402
 
+ALONE = World(0, 1, torch.device("cpu"))
+"""The only process of a run."""
 TINY_TOWER = VlmConfig(32, 384, ((1, 3, 1, 1, 8), (1, 3, 2, 2, 12)), 8, 24)
 
 
@@ -68,7 +71,7 @@ class Recipe:
             device="cpu", precision="float32",
         )  # fmt: skip
         folders = tuple(sorted(path for path in data.iterdir() if (path / "manifest.json").is_file()))
-        place = {"data": folders, "cache": data / "cache"}
+        place = {"data": folders, "split": "shipped", "cache": data / "cache"}
         if self.faces is not None:
             taken = {name: changes.pop(name) for name in list(changes) if name in FaceOptions.__dataclass_fields__}
             given = {"faces": FaceOptions(**{**place, **self.faces, **taken})}

@@ -9,14 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from recipes import make_prepared, read_drawn_lips  # noqa: E402
+from recipes import ALONE, make_prepared, read_drawn_lips  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.media import read  # noqa: E402
 from cdrl.representations.content import ContentConfig, ContentModel  # noqa: E402
 from cdrl.training import feature_cache, sync  # noqa: E402
-from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.faces import load_faces  # noqa: E402
 from cdrl.training.options import FaceOptions  # noqa: E402
 
@@ -51,7 +50,7 @@ def model(seed: int = 0) -> ContentModel:
 def encoded(clips, network: ContentModel, folder: Path) -> np.ndarray:
     """The maps of all frames."""
     requests = [feature_cache.FeatureRequest(clip, range(clip.count)) for clip in clips]
-    maps = feature_cache.cached_maps(requests, network, "data", folder, World(0, 1, torch.device("cpu")))
+    maps = feature_cache.cached_maps(requests, network, "data", folder, ALONE)
     return np.concatenate([maps.read(maps.find_rows(clip, np.arange(clip.count), 0)).numpy() for clip in clips])
 
 

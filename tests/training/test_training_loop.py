@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import losses, same, two_processes
+from runs import losses, same, stopped_at, two_processes
 
 from cdrl.errors import InputError, OutputError, TrainingError, UsageError
 
@@ -68,19 +68,17 @@ def records(folder):
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 
-def test_an_interrupted_run_goes_on_with_the_losses_it_would_have_had(tmp_path):
-    class Stopped(Pairs):
-        def loss(self, step, world):
-            if step == 7:
-                raise KeyboardInterrupt
-            return super().loss(step, world)
+def check_it_goes_on(folder):
+    """The run in a folder goes on as one does that was never stopped."""
+    whole = folder.with_name("whole")
+    assert train(folder).read_bytes() == train(whole).read_bytes()
+    assert records(folder) == records(whole)
 
-    best = train(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "stopped", Stopped())
-    again = train(tmp_path / "stopped")
-    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
-    assert again.read_bytes() == best.read_bytes()
+
+def test_an_interrupted_run_goes_on_with_the_losses_it_would_have_had(tmp_path, monkeypatch):
+    with stopped_at(7, Pairs, monkeypatch):
+        train(tmp_path / "stopped")
+    check_it_goes_on(tmp_path / "stopped")
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "an exception"])
@@ -95,15 +93,13 @@ def test_an_interrupt_between_the_weights_and_the_step_counter_changes_nothing(t
             else:
                 raise KeyboardInterrupt
 
-    best = train(tmp_path / "whole")
     hook = register_optimizer_step_post_hook(stop)
     try:
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "stopped")
     finally:
         hook.remove()
-    assert train(tmp_path / "stopped").read_bytes() == best.read_bytes()
-    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+    check_it_goes_on(tmp_path / "stopped")
 
 
 @pytest.mark.parametrize("step", [8, 12])
@@ -114,11 +110,9 @@ def test_a_validation_that_was_cut_short_is_done_again(tmp_path, step):
                 raise KeyboardInterrupt
             return super().validate()
 
-    best = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "stopped", Stopped())
-    assert train(tmp_path / "stopped").read_bytes() == best.read_bytes()
-    assert records(tmp_path / "stopped") == records(tmp_path / "whole")
+    check_it_goes_on(tmp_path / "stopped")
 
 
 def test_a_kill_between_checkpoint_and_state_or_within_a_line_changes_nothing(tmp_path):
@@ -130,14 +124,12 @@ def test_a_kill_between_checkpoint_and_state_or_within_a_line_changes_nothing(tm
                 shutil.copy(tmp_path / "killed" / "last.safetensors", tmp_path / "before")
             return super().validate()
 
-    best = train(tmp_path / "whole")
     train(tmp_path / "killed", Killed())
     shutil.copy(tmp_path / "before", tmp_path / "killed" / "last.safetensors")
     for torn in (b'{"step": 12, "ki', b'{"step": 12, "loss": 0.1}}', b"\xff\0\n"):
         with (tmp_path / "killed" / "log.jsonl").open("ab") as file:
             file.write(torn)
-    assert train(tmp_path / "killed").read_bytes() == best.read_bytes()
-    assert records(tmp_path / "killed") == records(tmp_path / "whole")
+    check_it_goes_on(tmp_path / "killed")
 
 
 @pytest.mark.parametrize(

@@ -26,17 +26,20 @@ def talk(person, emotion, smile, share):
     return ClipObservation(f"{person} {emotion}", person, emotion, np.float32(shapes), texture, np.zeros(52))
 
 
+@pytest.fixture(scope="module")
+def smile():
+    return mouth_component(EmotionPrior.load().blend_emotions({"happy": 1.0}).offset)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_the_share_that_closed_lips_keep_is_recovered(share):
-    smile = mouth_component(EmotionPrior.load().blend_emotions({"happy": 1.0}).offset)
+def test_the_share_that_closed_lips_keep_is_recovered(smile, share):
     people = [("anna", 0.6), ("bert", 1.4)]  # who smile more or less
     seen = [talk(name, "neutral", 0 * smile, 1) for name, _ in people]
     seen += [talk(name, "happy", size * smile, share) for name, size in people]
     assert fit_closed_lip_attenuation(seen, "happy") == pytest.approx(share, abs=0.07)
 
 
-def test_the_table_tells_what_a_mouth_shows_at_each_opening():
-    smile = mouth_component(EmotionPrior.load().blend_emotions({"happy": 1.0}).offset)
+def test_the_table_tells_what_a_mouth_shows_at_each_opening(smile):
     names = ("anna", "bert", "cleo")
     seen = [talk(name, "neutral", 0 * smile, 1) for name in names] + [talk(name, "happy", smile, 0.4) for name in names]
     table = tabulate_mouths(seen)
@@ -47,8 +50,7 @@ def test_the_table_tells_what_a_mouth_shows_at_each_opening():
     assert closed / wide == pytest.approx(0.4, abs=0.05)
 
 
-def test_people_who_never_close_the_lips_tell_nothing():
-    smile = mouth_component(EmotionPrior.load().blend_emotions({"happy": 1.0}).offset)
+def test_people_who_never_close_the_lips_tell_nothing(smile):
     neutral, happy = talk("anna", "neutral", 0 * smile, 1), talk("anna", "happy", smile, 0.3)
     open_only = replace(happy, shapes=happy.shapes[lips().opening(happy.shapes) > 0.9])
     assert fit_closed_lip_attenuation([neutral, open_only], "happy") == 1

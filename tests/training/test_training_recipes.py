@@ -1,14 +1,16 @@
 """What every recipe of training keeps: it resumes, computes alike on two processes, and publishes its result."""
 
+import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 import recipes  # noqa: E402
-from recipes import RECIPES, replace_slow_models  # noqa: E402
+from recipes import RECIPES  # noqa: E402
 from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl.cli import main as cli  # noqa: E402
@@ -18,9 +20,7 @@ torch.set_num_threads(1)
 ALL = pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
 
 
-@pytest.fixture(autouse=True)
-def slow_models(monkeypatch):
-    replace_slow_models(monkeypatch)
+pytestmark = pytest.mark.usefixtures("slow_models")
 
 
 @ALL
@@ -40,6 +40,20 @@ def test_it_resumes_with_the_losses_of_a_run_that_was_not_stopped(recipe, finish
     recipe.train(given)
     assert losses(tmp_path / "stopped") == losses(output)
     assert (tmp_path / "stopped/best.safetensors").read_bytes() == (output / "best.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("content", {"loss": "alignment"}), ("content", {"loss": "paper"}), ("content", {"audio": False}),
+        ("emotion", {"prompts": "fixed"}), ("emotion", {"contrast": False}),
+    ],
+)  # fmt: skip
+def test_every_form_of_a_loss_trains(name, changes, data_of, tmp_path):
+    recipe = RECIPES[name]
+    given = recipe.make_options(data_of(recipe), tmp_path / "run", **changes)
+    recipe.train(replace(given, loop=replace(given.loop, steps=2)))
+    assert all(map(math.isfinite, losses(tmp_path / "run").values()))
 
 
 @ALL

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from recipes import make_prepared, make_supervised_data, replace_slow_models  # noqa: E402
+from recipes import make_prepared, make_supervised_data  # noqa: E402
 
 from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.errors import UsageError  # noqa: E402
@@ -14,11 +14,7 @@ from cdrl.training.options import SupervisionOptions  # noqa: E402
 from cdrl.training.supervised_data import SupervisedDataset  # noqa: E402
 
 HAPPY = EXPRESSIVE.index("happy")
-
-
-@pytest.fixture(autouse=True)
-def slow_models(monkeypatch):
-    replace_slow_models(monkeypatch)
+pytestmark = pytest.mark.usefixtures("slow_models")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +24,7 @@ def folders(tmp_path_factory):
 
 def load(folders, cache, *exclude: str) -> SupervisedDataset:
     options = SupervisionOptions(length=3, exclude=exclude, references=2)
-    return SupervisedDataset(options, PreparedDataset.open(folders), cache, torch.device("cpu"), True)
+    return SupervisedDataset(options, PreparedDataset.open(folders, "shipped"), cache, torch.device("cpu"), True)
 
 
 def draw_references(dataset) -> set[int]:

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from recipes import RECIPES, replace_slow_models  # noqa: E402
+from recipes import RECIPES  # noqa: E402
 from runs import losses  # noqa: E402
 
 from cdrl.cli import main as cli  # noqa: E402
@@ -16,11 +16,7 @@ from cdrl.representations.lip_sync import load_lip_sync  # noqa: E402
 from cdrl.training import sync  # noqa: E402
 
 RECIPE = RECIPES["sync"]
-
-
-@pytest.fixture(autouse=True)
-def drawn(monkeypatch):
-    replace_slow_models(monkeypatch)
+pytestmark = pytest.mark.usefixtures("slow_models")
 
 
 def test_it_learns_and_is_measured(finished, data_of, tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from recipes import RECIPES, replace_slow_models  # noqa: E402
+from recipes import ALONE, RECIPES  # noqa: E402
 
 from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.errors import InputError, ModelFileError, UsageError  # noqa: E402
@@ -20,7 +20,6 @@ from cdrl.manipulation.personalization import (  # noqa: E402
     split_outputs,
 )
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
-from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.options import SupervisionOptions  # noqa: E402
 from cdrl.training.translator import (  # noqa: E402
     Translator,
@@ -30,13 +29,9 @@ from cdrl.training.translator import (  # noqa: E402
     load_translator,
 )
 
-TRANSLATOR = RECIPES["translator"]
+RECIPE = RECIPES["translator"]
 torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def slow_models(monkeypatch):
-    replace_slow_models(monkeypatch)
+pytestmark = pytest.mark.usefixtures("slow_models")
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +40,9 @@ def prior():
 
 
 @pytest.fixture
-def data(data_of):
-    return data_of(TRANSLATOR)
-
-
-@pytest.fixture
-def task(data, tmp_path):
-    given = TRANSLATOR.make_options(data, tmp_path)
-    return TranslatorTask(given, PreparedDataset.open(given.data), World(0, 1, torch.device("cpu")))
+def task(prepared, tmp_path):
+    given = RECIPE.make_options(prepared, tmp_path)
+    return TranslatorTask(given, PreparedDataset.open(given.data, given.split), ALONE)
 
 
 def make_person(prior):
@@ -61,7 +51,7 @@ def make_person(prior):
 
 
 def test_the_published_file_predicts_what_the_checkpoint_does(finished, prior):
-    output, published = finished(TRANSLATOR)
+    output, published = finished(RECIPE)
     model = load_translator(output / "best.safetensors")
     person = make_person(prior)
     expected = prior.adapt(split_outputs(model(torch.from_numpy(person_features(person, prior))[None])[0].numpy()))
@@ -108,13 +98,13 @@ def test_growing_costs_and_shrinking_does_not(task):
         assert float(task.measure_growth(change, [moment])) == pytest.approx(wanted, abs=0.01)
 
 
-def test_too_little_is_refused_in_one_line(data, tmp_path):
-    given = TRANSLATOR.make_options(data, tmp_path / "run", supervision=SupervisionOptions(length=50))
+def test_too_little_is_refused_in_one_line(prepared, tmp_path):
+    given = RECIPE.make_options(prepared, tmp_path / "run", supervision=SupervisionOptions(length=50))
     with pytest.raises(UsageError, match="0 clips to train on"):
-        TRANSLATOR.train(given)
-    film = TRANSLATOR.make_options(data, tmp_path / "run")
+        RECIPE.train(given)
+    film = RECIPE.make_options(prepared, tmp_path / "run")
     with pytest.raises(UsageError, match="nobody to train on shows"):
-        TRANSLATOR.train(replace(film, data=(data / "film",)))
+        RECIPE.train(replace(film, data=(prepared / "film",)))
     (tmp_path / "other.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError):
         load_translator(tmp_path / "other.safetensors")

@@ -22,7 +22,7 @@ from cdrl.training.augmentation import Augmentation, augment, resize  # noqa: E4
 from cdrl.training.faces import balance_weights, batch_strata, draw_batch, load_faces, load_gray_faces  # noqa: E402
 from cdrl.training.options import FaceOptions  # noqa: E402
 
-VLM, QUIET = RECIPES["vlm"], Console(quiet=True)
+RECIPE, QUIET = RECIPES["vlm"], Console(quiet=True)
 torch.set_num_threads(1)
 
 
@@ -41,13 +41,8 @@ def one_frame():
     return (picture,), arrays | {"blendshapes": np.zeros((1, 52), np.float32), "shots": np.zeros(1, np.int64)}
 
 
-@pytest.fixture
-def data(data_of):
-    return data_of(VLM)
-
-
 def test_it_learns(finished):
-    output, published = finished(VLM)
+    output, published = finished(RECIPE)
     assert all(np.isfinite(list(losses(output).values())))
     model = load_vlm(published)
     assert model.image(torch.rand(2, 3, 224, 224)).shape == (2, 384)
@@ -57,8 +52,10 @@ def test_it_learns(finished):
     assert "28 gray faces, 1 real and" in (published.parent / "manifest.json").read_text()
 
 
-def test_a_batch_holds_its_share_of_every_kind(data):
-    options = VLM.make_options(data, data, gray_fraction=0.5, synthetic_fraction=0.2, described_fraction=0.1).faces
+def test_a_batch_holds_its_share_of_every_kind(prepared):
+    options = RECIPE.make_options(
+        prepared, prepared, gray_fraction=0.5, synthetic_fraction=0.2, described_fraction=0.1
+    ).faces
     faces, _ = load_faces(options, QUIET)
     assert "test" not in set(faces.split)
     train = faces.of("train")
@@ -83,8 +80,8 @@ def test_varied_pictures_are_those_of_their_seed():
     assert min(away) <= 1  # perhaps mirrored, else untouched
 
 
-def test_a_person_of_one_emotion_tells_nothing(data):
-    faces, _ = load_faces(FaceOptions(data=(data / "film", data / "synthetic")), QUIET)
+def test_a_person_of_one_emotion_tells_nothing(prepared):
+    faces, _ = load_faces(FaceOptions(data=(prepared / "film", prepared / "synthetic"), split="shipped"), QUIET)
     assert faces.informative.all()
     alone = faces.select(faces.emotion == 0)
     assert not alone.informative.any()
@@ -108,7 +105,7 @@ def test_stills_are_aligned_and_stay_with_their_people(repository, tmp_path):
     assert "no face found in 1 of 3 pictures" in console.export_text()
 
 
-def test_bad_sources_are_refused(data, tmp_path, capsys):
+def test_bad_sources_are_refused(prepared, tmp_path, capsys):
     with pytest.raises(UsageError, match="no faces to learn from"):
         load_faces(FaceOptions(), QUIET)
     (tmp_path / "bad.npz").write_bytes(b"no archive")
@@ -116,7 +113,7 @@ def test_bad_sources_are_refused(data, tmp_path, capsys):
         load_gray_faces(tmp_path / "bad.npz", tmp_path, QUIET)
     alone = make_prepared(tmp_path / "film", ["anna"], ("neutral", "happy"), 1, 3, dataset="film")
     with pytest.raises(UsageError, match="to validate on"):
-        VLM.train(replace(VLM.make_options(data, tmp_path / "run"), faces=FaceOptions(data=(alone,))))
+        RECIPE.train(replace(RECIPE.make_options(prepared, tmp_path / "run"), faces=FaceOptions(data=(alone,))))
     with pytest.raises(UsageError, match="of the people to train on has an emotion"):
         load_faces(FaceOptions(data=(make_unlabeled(tmp_path / "unlabeled"),)), QUIET)
     assert cli.main(["train", "vlm", "--fer", str(tmp_path / "nothing.npz"), "--output", str(tmp_path)]) == 3
