@@ -65,25 +65,17 @@ def test_reference_and_segments(opened, sample):
     assert Path(opened.predict(**wish, moment=0.5, api_name="/preview")).stat().st_size > 0
 
 
-def test_cancel(client, long_clip, uploads):
+@pytest.mark.parametrize("emotions", [["happy"], ["happy", "sad"]], ids=["one", "one that waits as well"])
+def test_cancel(client, long_clip, uploads, emotions):
     client.predict(file(long_clip), api_name="/open")
-    running = client.submit(emotion="happy", consent=True, api_name="/edit")
-    next(iter(running))  # it has begun
-    client.predict(api_name="/cancel")
-    with pytest.raises(Exception, match="cancelled: nothing was written"):
-        running.result(timeout=60)
-    assert list(uploads.glob(f"{SESSION}*/*/*happy*")) == []
-
-
-def test_cancel_stops_the_edit_that_waits_as_well(client, long_clip):
-    client.predict(file(long_clip), api_name="/open")
-    edits = [client.submit(emotion=emotion, consent=True, api_name="/edit") for emotion in ("happy", "sad")]
+    edits = [client.submit(emotion=emotion, consent=True, api_name="/edit") for emotion in emotions]
     for edit in edits:
-        next(iter(edit))  # one runs, the other waits for its turn
+        next(iter(edit))  # it has begun, or waits for its turn
     client.predict(api_name="/cancel")
     for edit in edits:
         with pytest.raises(Exception, match="cancelled: nothing was written"):
             edit.result(timeout=60)
+    assert list(uploads.glob(f"{SESSION}*/*/*happy*")) == []
 
 
 def test_a_neutral_face_is_a_parameter(opened, tmp_path):
