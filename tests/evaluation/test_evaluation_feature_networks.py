@@ -15,11 +15,8 @@ SIDE = 32
 def write(path: Path, shape: tuple[int, ...] = (1, 3, SIDE, SIDE), pooled: bool = True, **metadata: str) -> Path:
     """A network that gives the mean of each channel, [1,3]; unpooled, the picture itself."""
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3], keepdims=0)
-        if pooled
-        else helper.make_node("Identity", ["x"], ["mean"])
-    ]
+    kind, how = ("ReduceMean", {"axes": [2, 3], "keepdims": 0}) if pooled else ("Identity", {})
+    nodes = [helper.make_node(kind, ["x"], ["mean"], **how)]
     inputs = [helper.make_tensor_value_info("x", float32, shape)]
     graph = helper.make_graph(nodes, "g", inputs, [helper.make_tensor_value_info("mean", float32, None)])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)

@@ -136,11 +136,11 @@ def clips(draw: st.DrawFn, count: int) -> np.ndarray:
     """A series [count, 4, 3]: frozen, black, constant but for one frame, random; with faces lost here and there."""
     kind = draw(st.sampled_from(["black", "frozen", "random", "one blink"]))
     random = np.random.default_rng(draw(st.integers(0, 9)))
-    values = np.zeros((count, 4, 3)) if kind == "black" else np.repeat(random.normal(size=(1, 4, 3)), count, 0)
-    if kind == "random":
-        values = random.normal(size=(count, 4, 3))
-    if kind == "one blink" and count:
-        values[0] += 1
+    values = random.normal(size=(count, 4, 3))
+    if kind != "random":
+        values[:] = 0 if kind == "black" else random.normal(size=(1, 4, 3))
+    if kind == "one blink":
+        values[:1] += 1
     values[draw(st.lists(st.integers(0, count - 1), max_size=count)) if count else []] = np.nan
     return values
 

@@ -36,10 +36,7 @@ def row(method: str, person: str, emotion: str, failed: str | None = None) -> di
 def result() -> dict[str, Any]:
     failed = row("plain copy", "a", "sad", REASON)
     asked = product(METHODS, ("a", "b"), ALL_EMOTIONS)
-    rows = [
-        failed if (method, emotion) == ("plain copy", "sad") else row(method, who, emotion)
-        for method, who, emotion in asked
-    ]
+    rows = [failed if (names[0], names[2]) == ("plain copy", "sad") else row(*names) for names in asked]
     facts = {"person": "a", "source": "r.mp4", "identity": 0.98, "identity_others": 0.85}
     real = [{**facts, "emotion": emotion, "p": {emotion: 0.5}} for emotion in ALL_EMOTIONS]
     made = {"set": "tune", "judges": {"emotion": "one & only"}, "rows": rows, "real": real}

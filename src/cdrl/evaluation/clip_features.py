@@ -44,15 +44,8 @@ _EXPRESSION_FRAMES = 100  # that a network of the user's sees; the embedded one 
 _BLACK = 8.0  # mean gray level under which a frame is padding
 _EMBEDDED = FeatureNetworks()
 _VERSION = "3"  # raise it whenever what an evaluator sees changes
-_DAMAGED = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)  # what reading an npz raises
+# What reading an npz raises that is damaged, or of other arrays.
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 _TYPES = {"thumbs": np.uint8, "expression": np.float16}
 """How arrays are kept, others in single precision; of an expression vector, one a frame, only the direction counts."""
 

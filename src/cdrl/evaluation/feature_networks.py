@@ -62,9 +62,8 @@ class OnnxNetwork:
         sized = isinstance(side, int) and _SMALLEST <= side <= _LARGEST
         if not (shaped and sized and inputs[0].type == "tensor(float)"):
             given = ", ".join(f"{item.name} {item.type} {item.shape}" for item in inputs)
-            raise ModelFileError(
-                f"{path}: its input is {given}; a feature network takes one float [1,3,S,S], S a number"
-            )
+            takes = "a feature network takes one float [1,3,S,S], S a number"
+            raise ModelFileError(f"{path}: its input is {given}; {takes}")
         self._side: int = side
 
     def _read_metadata(self, path: Path, metadata: Mapping[str, str]) -> None:

@@ -98,11 +98,9 @@ def estimate_poses(points: Array, layout: FaceLayout) -> Array:
     pose = np.stack([a, b, x, y], -1)
     visible = np.flatnonzero(np.isfinite(a))
     interpolated = np.stack([np.interp(np.arange(len(pose)), visible, pose[visible, k]) for k in range(4)], -1)
-    return (
-        interpolated
-        if len(interpolated) < _SMOOTHING
-        else np.asarray(savgol_filter(interpolated, _SMOOTHING, 2, axis=0))
-    )
+    if len(interpolated) < _SMOOTHING:
+        return interpolated
+    return np.asarray(savgol_filter(interpolated, _SMOOTHING, 2, axis=0))
 
 
 def crop_affine(pose: Array, center: tuple[float, float], half_width: float, size: tuple[int, int]) -> Array:

@@ -19,14 +19,7 @@ from cdrl.evaluation.clip_features import track_landmarks
 from cdrl.evaluation.geometry import estimate_poses, fit_layout
 from cdrl.evaluation.landmarker import N_POINTS
 from cdrl.evaluation.sync_metrics import Array, FaceFootage, embedding_times
-from cdrl.representations.lip_sync import (
-    LIP_FEATURES,
-    LIP_POINTS,
-    LipSyncNetwork,
-    embed_lips,
-    embed_speech,
-    load_lip_sync,
-)
+from cdrl.representations import lip_sync
 from cdrl.speech.audio import SAMPLE_RATE, Samples
 from cdrl.speech.features import SpeechEncoder
 from cdrl.speech.loading import load_speech_encoder
@@ -85,9 +78,9 @@ def lip_features(points: Array, times: Array) -> tuple[NDArray[np.float32], NDAr
     moments = embedding_times(float(times[-1]) if len(times) else -1.0)
     usable = np.isfinite(points[:, 0, 0])
     if usable.sum() < _MIN_FRAMES:
-        return np.zeros((len(moments), LIP_FEATURES), np.float32), np.zeros(len(moments), bool)
+        return np.zeros((len(moments), lip_sync.LIP_FEATURES), np.float32), np.zeros(len(moments), bool)
     a, b, x, y = estimate_poses(points, fit_layout(points))[usable].T[..., None]
-    lips = points[usable][:, list(LIP_POINTS)] - np.stack([x, y], -1)
+    lips = points[usable][:, list(lip_sync.LIP_POINTS)] - np.stack([x, y], -1)
     power = a**2 + b**2
     across = (a * lips[..., 0] + b * lips[..., 1]) / power
     down = (a * lips[..., 1] - b * lips[..., 0]) / power
@@ -111,7 +104,7 @@ class LipSyncEvaluator:
     name = "cdrl"
     padded = False
 
-    def __init__(self, network: LipSyncNetwork, encoder: SpeechEncoder) -> None:
+    def __init__(self, network: lip_sync.LipSyncNetwork, encoder: SpeechEncoder) -> None:
         self._network, self._encoder = network, encoder
 
     @classmethod
@@ -122,7 +115,7 @@ class LipSyncEvaluator:
             ModelFileError: Whisper's file or the one that ships is missing.
             InputError: The network is another one, or was trained on other speech features.
         """
-        network = load_lip_sync(path)
+        network = lip_sync.load_lip_sync(path)
         encoder = load_speech_encoder("whisper")
         if encoder.name != network.config.speech:
             raise InputError(
@@ -133,8 +126,9 @@ class LipSyncEvaluator:
 
     def embed_video(self, footage: FaceFootage) -> Array:
         """Embed the pictures as [n, D]; NaN where no face is seen."""
-        return embed_lips(self._network, *lip_features(footage.points, footage.times))
+        return lip_sync.embed_lips(self._network, *lip_features(footage.points, footage.times))
 
     def embed_audio(self, samples: Samples) -> Array:
         """Embed mono sound at 16 kHz as [m, D]."""
-        return embed_speech(self._network, self._encoder(samples).resample(embedding_times(len(samples) / SAMPLE_RATE)))
+        heard = self._encoder(samples).resample(embedding_times(len(samples) / SAMPLE_RATE))
+        return lip_sync.embed_speech(self._network, heard)

@@ -57,9 +57,8 @@ COLUMNS: dict[str, Column] = {
 PAIRED = [name for name, column in COLUMNS.items() if column.paired]
 """Measures that are shown with intervals and in paired differences."""
 
-FAILURE_SCORES = {name: column.failure for name, column in COLUMNS.items() if column.failure is not None} | {
-    "lip_flow_opening_r": 0.0
-}
+FAILURE_SCORES = {name: column.failure for name, column in COLUMNS.items() if column.failure is not None}
+FAILURE_SCORES["lip_flow_opening_r"] = 0.0
 """What a clip that failed scores; ratios, distances and identity have no zero and leave it out."""
 
 

@@ -15,23 +15,9 @@ from typing import Any
 
 from cdrl.datasets.splits import load_split
 from cdrl.errors import UsageError
+from cdrl.evaluation import clip_tables, comparison_videos
 from cdrl.evaluation.benchmark import BenchmarkRun
 from cdrl.evaluation.benchmark_config import TableConfig
-from cdrl.evaluation.clip_tables import (
-    ClipRecord,
-    parse_sentence_number,
-    read_clips,
-    select_neutral_clips,
-    select_real_clips,
-)
-from cdrl.evaluation.comparison_videos import (
-    ComparisonVideo,
-    estimate_lag,
-    measure_motion,
-    read_comparison_videos,
-    read_tile,
-    write_source,
-)
 from cdrl.evaluation.evaluators import CLASSES
 from cdrl.evaluation.methods import Edit, Method, NoEdit, PlainCopy
 from cdrl.evaluation.summary import parse_pairs
@@ -44,11 +30,11 @@ Row = dict[str, Any]
 class BenchmarkTask:
     """One source file and the emotions asked of it."""
 
-    clip: ClipRecord
+    clip: clip_tables.ClipRecord
     block: str
     """Where its rows go."""
     emotions: tuple[str, ...]
-    video: ComparisonVideo | None = None
+    video: comparison_videos.ComparisonVideo | None = None
     """The comparison video that it was cut out of."""
 
     @property
@@ -82,19 +68,22 @@ def evaluate_methods(config: TableConfig, methods: Sequence[Method] | ChooseMeth
         InputError: The data folder is not what it should be.
         UsageError: An option makes no sense.
     """
-    if unknown := set(config.emotions) - set(CLASSES):
-        raise UsageError(f"unknown emotion {', '.join(sorted(unknown))}: the evaluators know {', '.join(CLASSES)}")
+    if strange := set(config.emotions) - set(CLASSES):
+        raise UsageError(f"unknown emotion {', '.join(sorted(strange))}: the evaluators know {', '.join(CLASSES)}")
     pairs = parse_pairs(config.pairs)
     run = BenchmarkRun(config, keep_faces=config.keep is not None)
-    clips = read_clips(config.data)
-    run.set_references(clips, select_real_clips(clips))
+    clips = clip_tables.read_clips(config.data)
+    run.set_references(clips, clip_tables.select_real_clips(clips))
     with tempfile.TemporaryDirectory(prefix="cdrl-table-") as work:
         folder = config.keep if config.keep is not None else Path(work)
         folder.mkdir(parents=True, exist_ok=True)
         tasks = list(_list_tasks(config, clips, folder))
         if methods is None or callable(methods):
             methods = (methods or default_methods)(config, tasks)
-        _check_pairs(pairs, [*(m.name for m in methods), *(n for t in tasks if t.video for n in t.video.methods)])
+        names = {method.name for method in methods}.union(*(t.video.methods for t in tasks if t.video))
+        if unknown := {name for pair in pairs for name in pair} - names:
+            known = ", ".join(sorted(names))
+            raise UsageError(f"--pairs: no method {', '.join(sorted(unknown))}; the table has {known}")
         for task in tasks:
             for method in methods:
                 for emotion in task.emotions:
@@ -109,12 +98,6 @@ def evaluate_methods(config: TableConfig, methods: Sequence[Method] | ChooseMeth
     return result
 
 
-def _check_pairs(pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> None:
-    if unknown := {name for pair in pairs for name in pair} - set(names):
-        known = ", ".join(sorted(set(names)))
-        raise UsageError(f"--pairs: no method {', '.join(sorted(unknown))}; the table has {known}")
-
-
 def default_methods(config: TableConfig, tasks: Sequence[BenchmarkTask]) -> list[Method]:
     """Return no edit, plain copy and cdrl; every model that will be needed is looked for before hours are spent.
 
@@ -126,7 +109,7 @@ def default_methods(config: TableConfig, tasks: Sequence[BenchmarkTask]) -> list
         return copies
     if config.priors is None:
         return [*copies, Edit("cdrl (as it ships, may hold these people)", None, None, config.intensity)]
-    named = {clip.person for clip in select_real_clips(read_clips(config.data))}
+    named = {clip.person for clip in clip_tables.select_real_clips(clip_tables.read_clips(config.data))}
     strangers = frozenset(task.person for task in tasks) - named
     folders = [("prior", None), *parse_folders("--translators", config.translators)]
     edits = [Edit(name, config.priors, folder, config.intensity, strangers) for name, folder in folders]
@@ -145,21 +128,22 @@ def parse_folders(flag: str, texts: Sequence[str]) -> Iterator[tuple[str, Path]]
         yield name, Path(folder)
 
 
-def _list_tasks(config: TableConfig, clips: Sequence[ClipRecord], folder: Path) -> Iterator[BenchmarkTask]:
+def _list_tasks(config: TableConfig, clips: Sequence[clip_tables.ClipRecord], folder: Path) -> Iterator[BenchmarkTask]:
     people = load_split("shipped")
     chosen = people.test if config.set == "report" else people.validation
     shown: set[tuple[str, str]] = set()
-    for video in read_comparison_videos(config.data):
+    for video in comparison_videos.read_comparison_videos(config.data):
         if video.setting != "Cross-ID" or video.person not in chosen or video.emotion not in config.emotions:
             continue
         source = folder / f"{video.path.stem}__source.mp4"
-        write_source(video, source)
-        sentence = parse_sentence_number(video.path.name)
+        comparison_videos.write_source(video, source)
+        sentence = clip_tables.parse_sentence_number(video.path.name)
         shown.add((video.person, sentence))
-        clip = ClipRecord(source, "mead", video.person, "", sentence)
+        clip = clip_tables.ClipRecord(source, "mead", video.person, "", sentence)
         yield BenchmarkTask(clip, "peers", (video.emotion,), video)
     for person in chosen:
-        further = [clip for clip in select_neutral_clips(clips, person) if (person, clip.sentence) not in shown]
+        neutral = clip_tables.select_neutral_clips(clips, person)
+        further = [clip for clip in neutral if (person, clip.sentence) not in shown]
         for clip in further[: config.clips_per_person or None]:
             yield BenchmarkTask(clip, "neutral", config.emotions)
     if config.set == "tune" and config.wild:
@@ -188,14 +172,15 @@ def _evaluate_method(run: BenchmarkRun, task: BenchmarkTask, method: Method, emo
     return output
 
 
-def _evaluate_tiles(run: BenchmarkRun, task: BenchmarkTask, video: ComparisonVideo) -> None:
+def _evaluate_tiles(run: BenchmarkRun, task: BenchmarkTask, video: comparison_videos.ComparisonVideo) -> None:
     """Add a row for each published method."""
-    source = run.cache.extract(video.path, tile="source", frames=read_tile(video, "source"))
-    motion = measure_motion(read_tile(video, "source"))
+    source = run.cache.extract(video.path, tile="source", frames=comparison_videos.read_tile(video, "source"))
+    motion = comparison_videos.measure_motion(comparison_videos.read_tile(video, "source"))
     for name in video.methods:
-        frames = read_tile(video, name)
+        frames = comparison_videos.read_tile(video, name)
         output = run.cache.extract(video.path, source.layout, tile=name, frames=frames)
-        facts = _make_facts(task, name, task.emotions[0], estimate_lag(motion, measure_motion(frames)))
+        lag = comparison_videos.estimate_lag(motion, comparison_videos.measure_motion(frames))
+        facts = _make_facts(task, name, task.emotions[0], lag)
         run.add_row(task.clip, facts, source, output, frames, video.path)
 
 

@@ -89,10 +89,8 @@ def _draw_columns(rows: Mapping[str, Row], slug: str, paired: bool) -> Figures:
     for measure in list_measures(rows.values()):
         column = get_column(measure)
         cells = {name: measures[measure] for name, measures in rows.items() if measure in measures}
-        yield (
-            column.heading + " (lower is better)" * column.lower,
-            _draw_dots(cells, column, f"{slug}-{measure}", paired),
-        )
+        svg = _draw_dots(cells, column, f"{slug}-{measure}", paired)
+        yield column.heading + " (lower is better)" * column.lower, svg
 
 
 def _draw_dots(cells: Mapping[str, Row], column: Column, salt: str, paired: bool) -> Markup:
@@ -169,10 +167,8 @@ def draw_trade_off(block: str, methods: Mapping[str, Row], result: Row, slug: st
     labels = {f"{k} {name}": ", ".join(map(format_number, p[""])) for k, (name, p) in enumerate(points.items(), 1)}
     salt = f"{slug}-trade-off"
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
-        return {
-            "svg": _inline_figure(_draw_plane(points), "Speech against emotion", labels, salt),
-            "methods": list(points),
-        }
+        svg = _inline_figure(_draw_plane(points), "Speech against emotion", labels, salt)
+    return {"svg": svg, "methods": list(points)}
 
 
 def _draw_plane(points: Mapping[str, Mapping[str, tuple[float, float]]]) -> Figure:

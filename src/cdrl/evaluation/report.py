@@ -35,9 +35,8 @@ Table = tuple[list[str], list[list[str]]]
 
 def _render(name: str, undefined: type[jinja2.Undefined], **values: Any) -> str:
     """Fill in a template; in HTML, everything that comes from outside is escaped."""
-    environment = jinja2.Environment(
-        autoescape="html" in name, undefined=undefined, trim_blocks=True, lstrip_blocks=True
-    )
+    html = "html" in name
+    environment = jinja2.Environment(autoescape=html, undefined=undefined, trim_blocks=True, lstrip_blocks=True)
     source = files("cdrl.evaluation").joinpath(name).read_text(encoding="utf-8")
     return environment.from_string(source).render(number=format_number, tabulate_methods=tabulate_methods, **values)
 

@@ -37,8 +37,9 @@ UNDEFINED = {
 
 def make_table(rows: Sequence[Row]) -> pd.DataFrame:
     """Lay rows out as a table: a line each, facts and measures as columns, NaN where a measure has no value."""
-    added = [{"reference": row.get("reference") or "", "has_real": "csim" in row["measures"]} for row in rows]
-    facts = pd.DataFrame([{**row, **more} for row, more in zip(rows, added, strict=True)], columns=_FACTS)
+    facts = pd.DataFrame(rows, columns=_FACTS)
+    facts["reference"] = [row.get("reference") or "" for row in rows]
+    facts["has_real"] = ["csim" in row["measures"] for row in rows]
     measures = pd.DataFrame([row["measures"] for row in rows], columns=[*COLUMNS, "fad_frames"])
     return facts.join(measures.astype(float).replace([np.inf, -np.inf], np.nan))
 

@@ -9,7 +9,7 @@ different evaluators are on different scales: compare numbers of one evaluator o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -83,9 +83,7 @@ class SyncScores:
 
     def to_dict(self) -> dict[str, float]:
         """Return the three numbers by name."""
-        numbers = asdict(self)
-        del numbers["reason"]
-        return numbers
+        return {"lse_d": self.lse_d, "lse_c": self.lse_c, "sync_shift": self.sync_shift}
 
 
 def measure_shift_distances(video: Array, audio: Array, max_shift: int = MAX_SHIFT, padded: bool = False) -> Array:

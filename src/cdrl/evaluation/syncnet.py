@@ -165,9 +165,8 @@ def _import_mfcc() -> Any:
     try:
         return importlib.import_module("python_speech_features")
     except ModuleNotFoundError as error:
-        raise ModelFileError(
-            "SyncNet needs python_speech_features: run `pip install python_speech_features==0.6`"
-        ) from error
+        needed = "python_speech_features: run `pip install python_speech_features==0.6`"
+        raise ModelFileError(f"SyncNet needs {needed}") from error
 
 
 def face_squares(points: Array) -> Array:

@@ -16,12 +16,14 @@ def index():
     return index_frames("synthetic", made_people(), 70)
 
 
+def compute(models, index, fixed=None):
+    return features.compute_content_features(models, index, fixed, lambda count: None)
+
+
 @pytest.fixture(scope="module")
 def rows(index):
     models = {name: MadeContent(name) for name in READS}
-    seen = features.compute_content_features(
-        models, index, features.choose_fixed_sound({"synthetic": index}), lambda count: None
-    )
+    seen = compute(models, index, features.choose_fixed_sound({"synthetic": index}))
     pairs = content.TestPairs.draw(index, 0)
     measured = []
     for name in models:
@@ -78,10 +80,8 @@ def test_candidates_are_32_and_none_is_near_the_match_or_the_match_again(index):
         own = index.clips[index.clip[query]].metadata
         assert {clip.actor for clip in clips} == {own.actor}
         assert {clip.emotion for clip in clips} == {clips[0].emotion} != {own.emotion}
-        one, two = (
-            index.clips[index.clip[row]].ground_truth.position[index.frame[row]] for row in (query, candidates[0])
-        )
-        assert one == two
+        said = [index.clips[index.clip[row]].ground_truth.position[index.frame[row]] for row in (query, candidates[0])]
+        assert said[0] == said[1]
 
 
 def test_a_short_lone_clip_gives_few_queries_or_none_and_counts_those_left_out():
@@ -100,18 +100,15 @@ def test_other_moments_are_far_away_or_of_other_words(index):
     same_clip = index.clip[first] == index.clip[second]
     apart = np.abs(index.time[first] - index.time[second])
     assert (apart[same_clip] >= 0.2 - 1e-6).all()
-    one, two = (
-        np.array([index.clips[index.clip[row]].metadata.sentence_id for row in rows]) for rows in (first, second)
-    )
+    sentences = np.array([clip.metadata.sentence_id for clip in index.clips])
+    one, two = sentences[index.clip[first]], sentences[index.clip[second]]
     assert (one != two)[~same_clip].all()
     assert same_clip.any() and (~same_clip).any()
 
 
 def test_clips_without_sound_are_measured_by_the_silent_query_alone():
     silent = index_frames("real", made_people(1, dataset="mead", sound=False), 60)
-    seen = features.compute_content_features({"content": MadeContent("mouth")}, silent, None, lambda count: None)[
-        "content"
-    ]
+    seen = compute({"content": MadeContent("mouth")}, silent)["content"]
     assert set(seen.vectors) == {SILENT}
     rows = list(content.measure_similarity("content", silent, content.TestPairs.draw(silent, 0), seen))
     assert {row.condition for row in rows} == {SILENT}

@@ -16,11 +16,8 @@ from cdrl.evaluation.representation import leakage, similarity
 from cdrl.evaluation.representation.features import CONDITIONS, FIXED, OWN, SHUFFLED, SILENT, ContentFeatures
 from cdrl.evaluation.representation.frame_index import SYNTHETIC, FrameIndex
 
-SAME, OTHER, OTHER_VISEME = (
-    "same content, other emotion: cosine",
-    "other content, same emotion: cosine",
-    "other content and other viseme, same emotion: cosine",
-)
+SAME, OTHER = "same content, other emotion: cosine", "other content, same emotion: cosine"
+OTHER_VISEME = "other content and other viseme, same emotion: cosine"
 RETRIEVAL = f"matching moment in another emotion, top-1 of {similarity.CANDIDATES}"
 EMOTION_READ, RAW_EMOTION = "emotion read from content", "emotion read from the raw encoder"
 VISEME_READ = "viseme read from content"
@@ -88,12 +85,15 @@ def measure_similarity(
 ) -> Iterator[Measurement]:
     """Measure the cosines of same and other content, and retrieval, with every sound; real people by data set."""
     datasets = sorted({clip.metadata.dataset for clip in index.clips})
-    groups = {index.block: ""} if index.block == SYNTHETIC else {f"{index.block}: {d}": f"{d}/" for d in datasets}
+    groups = {f"{index.block}: {dataset}": f"{dataset}/" for dataset in datasets}
+    thresholds = dict.fromkeys([(RETRIEVAL, OWN), (RETRIEVAL, SILENT)], ABOVE_CHANCE)
+    if index.block == SYNTHETIC:
+        groups, thresholds = {SYNTHETIC: ""}, THRESHOLDS
     for people, prefix in groups.items():
         for measure in (*pairs.frames, RETRIEVAL):
             unit = "pairs of clips" if measure in (SAME, RETRIEVAL) else "clips"
             for condition in CONDITIONS:
-                threshold = _similarity_threshold(index.block, measure, condition)
+                threshold = thresholds.get((measure, condition))
                 if condition in features.vectors:
                     values = pairs.compute_values(measure, features.vectors[condition])
                     estimate = mean_estimate(values[values["person"].str.startswith(prefix)], unit)
@@ -103,12 +103,6 @@ def measure_similarity(
                     estimate = missing("no clip with this sound that is said in two emotions")
                 chance = 1 / similarity.CANDIDATES if measure == RETRIEVAL else None
                 yield Measurement(name, measure, people, condition, estimate, threshold, chance)
-
-
-def _similarity_threshold(block: str, measure: str, condition: str) -> Threshold | None:
-    if block == SYNTHETIC:
-        return THRESHOLDS.get((measure, condition))
-    return ABOVE_CHANCE if measure == RETRIEVAL and condition in (OWN, SILENT) else None
 
 
 def measure_leakage(

@@ -25,13 +25,8 @@ Floats = NDArray[np.float32]
 Progress = Callable[[int], None]
 """Called with the number of pictures that are done."""
 
-OWN, FIXED, SHUFFLED, SILENT, ALONE = (
-    "own sound",
-    "one sound for all",
-    "sound shuffled",
-    "silent query",
-    "one picture for all, own sound",
-)
+OWN, FIXED, SHUFFLED, SILENT = "own sound", "one sound for all", "sound shuffled", "silent query"
+ALONE = "one picture for all, own sound"
 CONDITIONS = (OWN, FIXED, SHUFFLED, SILENT, ALONE)
 """What is laid beside a picture: its own speech; one window of speech for all pictures; the window of another frame of
 its clip; nothing, so that the learned query asks; and, to see how far the sound alone would carry, one picture for all
