@@ -1,1 +1,1 @@
-"""One module a command: its options, and what it does with them."""
+"""One module a command, and one for the recipes: its options, and what it does with them."""

@@ -159,7 +159,7 @@ def _is_taken(path: Path) -> bool:
 
 
 def _make_request(options: Options) -> EditRequest:
-    """What the options ask for, read from the project file where one is named. Raises UsageError for all that lacks."""
+    """What the options ask for, from the project file where one is named. Raises UsageError, naming all that lacks."""
     if options.project is not None:
         if given := list(options.shown.given):
             raise UsageError(f"--project and --{given[0]} are both given: drop one, or change the project file")
