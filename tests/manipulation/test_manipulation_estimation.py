@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from cdrl.manipulation.person import estimate_emotions
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
-
-
-@pytest.fixture(scope="module")
-def prior():
-    return EmotionPrior.load()
+from cdrl.manipulation.prior import EXPRESSIVE
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +54,9 @@ def test_amounts_are_never_negative_nor_beyond_one(prior):
 
 
 def test_more_of_an_emotion_is_found_as_more(prior):
-    happy_index = EXPRESSIVE.index("happy")
-    happy = prior.offset[happy_index]
-    found = [
-        estimate_emotions(prior.mean + amount * happy, read_as(prior, happy=amount), prior)[0][happy_index]
-        for amount in (0, 0.4, 0.8)
-    ]
+    happy, found = EXPRESSIVE.index("happy"), []
+    for amount in (0, 0.4, 0.8):
+        shape = prior.mean + amount * prior.offset[happy]
+        found.append(estimate_emotions(shape, read_as(prior, happy=amount), prior)[0][happy])
     assert found == sorted(found)
     assert found[0] == 0 < found[2]

@@ -9,13 +9,8 @@ import pytest
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.person import estimate_people, interpolate
-from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
+from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.media import read
-
-
-@pytest.fixture(scope="module")
-def prior():
-    return EmotionPrior.load()
 
 
 def tracker():

@@ -26,20 +26,13 @@ CLOSED = 0.35  # cm
 CORNERS, BROWS = [61, 291], [105, 334]
 
 
-@pytest.fixture(scope="module")
-def prior():
-    return EmotionPrior.load()
-
-
 def arrays(prior):
     return {name: getattr(prior, name) for name in array_names()}
 
 
 def same(one: ExpressionChange, two: ExpressionChange, tolerance=1e-5):
-    return all(
-        np.allclose(getattr(one, name), getattr(two, name), atol=tolerance)
-        for name in ("offset", "closed_lip_reduction", "lip_opening", "lid_ratio", "gain")
-    )
+    names = ("offset", "closed_lip_reduction", "lip_opening", "lid_ratio", "gain")
+    return all(np.allclose(getattr(one, name), getattr(two, name), atol=tolerance) for name in names)
 
 
 def shapes_with(openings):
@@ -150,9 +143,7 @@ def test_offsets_leave_apertures_alone(prior):
 def test_neutral_and_none_are_nothing(prior):
     for amounts in ({}, {"neutral": 1.0}, {"happy": 0.0}):
         nothing = prior.blend_emotions(amounts)
-        assert not nothing.offset.any()
-        assert not nothing.closed_lip_reduction.any()
-        assert not nothing.gain.any()
+        assert not any(array.any() for array in (nothing.offset, nothing.closed_lip_reduction, nothing.gain))
         assert (nothing.lip_opening, nothing.lid_ratio) == (0, 1)
         assert not nothing.compute_displacement(canonical_points(), CLOSED).any()
 
@@ -179,9 +170,8 @@ def test_beyond_a_whole_emotion_the_mouth_goes_little_farther(prior):
 
 
 def test_an_emotion_added_and_removed_is_nothing(prior):
-    assert same(
-        prior.blend_emotions({"sad": 1.0}).add(prior.blend_emotions({"sad": -1.0}), 1.0), prior.blend_emotions({})
-    )
+    added, removed = prior.blend_emotions({"sad": 1.0}), prior.blend_emotions({"sad": -1.0})
+    assert same(added.add(removed, 1.0), prior.blend_emotions({}))
 
 
 def test_smiles_go_up_and_surprised_brows_too(prior):
@@ -281,13 +271,10 @@ def test_no_eye_opens_wider_than_eyes_do_and_none_gets_narrower_for_it(prior):
 def test_the_offset_goes_towards_an_example_as_far_as_its_gain(prior):
     neutral, place = prior.mean + 0.5 * prior.identity[0], EXPRESSIVE.index("happy")
     wide = lids().remove(lips().remove(prior.expression[0]))  # an expression without apertures
-    believing = replace(
-        prior, enrollment_gain=np.float32([[0.5] * 4, [1] * 4]), emphasis=np.full_like(prior.emphasis, 2)
-    )
-    photo, clip = (
-        believing.enroll([EnrollmentExample("happy", neutral + wide, flag)], neutral).offset[place]
-        for flag in (True, False)
-    )
+    gains, emphasis = np.float32([[0.5] * 4, [1] * 4]), np.full_like(prior.emphasis, 2)
+    believing = replace(prior, enrollment_gain=gains, emphasis=emphasis)
+    examples = [EnrollmentExample("happy", neutral + wide, photo) for photo in (True, False)]
+    photo, clip = (believing.enroll([example], neutral).offset[place] for example in examples)
     assert np.allclose(clip, 2 * wide, atol=1e-5)
     assert np.allclose(photo, (prior.offset[place] + 2 * wide) / 2, atol=1e-5)
     others = [k for k in range(len(EXPRESSIVE)) if k != place]

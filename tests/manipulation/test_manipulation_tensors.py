@@ -23,11 +23,6 @@ CPU = torch.device("cpu")
 SHARE = 0.01  # of the change
 
 
-@pytest.fixture(scope="module")
-def prior():
-    return EmotionPrior.load()
-
-
 @pytest.fixture
 def person(prior):
     """Somebody who smiles a little, in flat light."""

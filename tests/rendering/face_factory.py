@@ -5,8 +5,11 @@ import numpy as np
 from cdrl.face.landmarks import Region
 from cdrl.face.mesh import canonical_points
 from cdrl.media import Frame, PixelFormat
+from cdrl.rendering.texture import SIZE
 
 WIDTH, HEIGHT = 320, 240
+NONE = np.zeros((478, 2), np.float32)  # displacement
+FLAT = np.zeros((SIZE, SIZE), np.float32)  # shading
 LAYOUTS = {
     "4:2:0": PixelFormat("yuv420p", 8, 2, 2),
     "4:4:4": PixelFormat("yuv444p", 8, 1, 1, full_range=True),
@@ -23,6 +26,11 @@ def noise(form: PixelFormat, width: int = WIDTH, height: int = HEIGHT) -> Frame:
     generator = np.random.default_rng(0)
     shapes = [(height, width)] + ([] if form.gray else [form.chroma_shape(height, width)] * 2)
     return Frame(tuple(generator.integers(0, form.maximum + 1, shape, form.dtype) for shape in shapes), form)
+
+
+def unchanged(frame: Frame, before: Frame) -> bool:
+    """Whether every sample is what it was."""
+    return all(map(np.array_equal, frame.planes, before.planes))
 
 
 def face_at(x: float, y: float, scale: float = 8.0):

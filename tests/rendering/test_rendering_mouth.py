@@ -5,16 +5,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from face_factory import HEIGHT, LAYOUTS, WIDTH, face_at, noise
+from face_factory import FLAT, HEIGHT, LAYOUTS, WIDTH, face_at, noise, unchanged
 
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_LIPS
 from cdrl.rendering.flow import compute_backward_flow
 from cdrl.rendering.mouth import extract_mouth_patch, fill_mouth, skin_luma
 from cdrl.rendering.render import render, split_planes
-from cdrl.rendering.texture import SIZE
 
-FLAT = np.zeros((SIZE, SIZE), np.float32)
 SKIN, TEETH, DARK = 120, 180, 40  # luma
 SCALE = 16.0  # pixels per centimetre
 UPPER, LOWER = (list(points) for points in INNER_LIPS)
@@ -24,9 +22,8 @@ def mouth(gap):
     """Landmarks [478, 2] of a face whose lips part by `gap` centimetres."""
     shape = face_at(0, 0, 1)[:, [0, 1, 1]] * np.float32([1, 1, 0])
     vectors = np.tile(np.float32([0, gap, 0]), (9, 1)) - lips().vectors(shape)
-    return ((shape + lips().opening_displacement(vectors)) * SCALE + [WIDTH / 2, HEIGHT / 3, 0])[:, :2].astype(
-        np.float32
-    )
+    points = (shape + lips().opening_displacement(vectors))[:, :2] * SCALE + [WIDTH / 2, HEIGHT / 3]
+    return points.astype(np.float32)
 
 
 def painted(points, interior, layout="4:2:0"):
@@ -57,16 +54,11 @@ def test_teeth_between_parted_lips_are_a_donor(given):
     assert given.skin == pytest.approx(SKIN - 16)
 
 
-def test_closed_lips_are_no_donor():
-    assert extract_mouth_patch(painted(mouth(0.0), TEETH), mouth(0.0)) is None
-
-
-def test_a_dark_mouth_is_no_donor():
-    assert extract_mouth_patch(painted(mouth(1.0), DARK), mouth(1.0)) is None
-
-
-def test_a_mouth_outside_the_picture_is_no_donor():
-    assert extract_mouth_patch(painted(mouth(1.0), TEETH), mouth(1.0) + [5000, 0]) is None
+@pytest.mark.parametrize(
+    ("gap", "interior", "away"), [(0.0, TEETH, 0), (1.0, DARK, 0), (1.0, TEETH, 5000)], ids=["closed", "dark", "away"]
+)
+def test_a_mouth_that_shows_no_teeth_is_no_donor(gap, interior, away):
+    assert extract_mouth_patch(painted(mouth(gap), interior), mouth(gap) + [away, 0]) is None
 
 
 def test_a_clearer_mouth_scores_higher(given):
@@ -86,8 +78,7 @@ def rendered(points, displacement, teeth):
 @pytest.mark.parametrize(("gap", "change"), [(0.3, 0.0), (0.3, -0.2), (1.2, 0.2), (0.0, 0.0)])
 def test_teeth_come_only_where_lips_part_farther(given, gap, change):
     points = mouth(gap)
-    with_teeth, without = (rendered(points, opened(points, change), teeth) for teeth in (given, None))
-    assert all(map(np.array_equal, with_teeth.planes, without.planes))
+    assert unchanged(*(rendered(points, opened(points, change), teeth) for teeth in (given, None)))
 
 
 def test_a_slit_that_opens_shows_teeth_between_the_lips_only(given):

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from face_factory import HEIGHT, WIDTH, face_at
+from face_factory import HEIGHT, NONE, WIDTH, face_at
 
 from cdrl.rendering.flow import compute_backward_flow
 from cdrl.rendering.texture import SIZE, project_texture, texture_coverage, texture_points, unwrap_luma
-
-NONE = np.zeros((478, 2), np.float32)
 
 
 def picture():
