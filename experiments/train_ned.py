@@ -8,7 +8,7 @@ into their frames.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ class NedTask:
     def _noise(self, count: int, draw: np.random.Generator) -> NDArray[np.float32]:
         return draw.standard_normal((count, self.model.config.noise)).astype(np.float32)
 
-    def _draw_window(self, clips: Sequence[FrontalClip], draw: np.random.Generator) -> NDArray[np.float32]:
+    def _draw_window(self, clips: list[FrontalClip], draw: np.random.Generator) -> NDArray[np.float32]:
         item = clips[draw.integers(len(clips))]
         start = int(item.frames[draw.integers(len(item.frames))])
         return self.codes[id(item)][start : start + WINDOW]
