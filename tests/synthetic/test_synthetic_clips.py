@@ -21,6 +21,7 @@ from cdrl_synthetic.makehuman import find_data, load_makehuman
 from cdrl_synthetic.planning import SyntheticSettings
 
 SMALL = {"people": 1, "clips": 2, "emotions": 2, "seconds": 2.0, "seed": 5}
+TINY = SMALL | {"size": 64, "seconds": 1.2}
 
 
 def make(output, speech, **settings) -> int:
@@ -36,9 +37,13 @@ def made(tmp_path_factory, speech, spoken, head, drawing):
     return output
 
 
-def rows_of(folder):
+def clips_of(folder):
+    """The rows of a folder's table, the path of each clip, and what is written beside it."""
     with (folder / "clips.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+        for row in csv.DictReader(file):
+            path = folder / row["path"]
+            with np.load(path.with_suffix(".npz"), allow_pickle=False) as truth:
+                yield row, path, dict(truth)
 
 
 def frames_of(path):
@@ -47,17 +52,16 @@ def frames_of(path):
 
 
 def test_the_layout(made):
-    rows = rows_of(made)
-    assert len(rows) == 2 and {row["dataset"] for row in rows} == {"synthetic"}
-    assert len({row["content_id"] for row in rows}) == 1 and len({row["emotion"] for row in rows}) == 2
-    for row in rows:
-        with av.open(str(made / row["path"])) as container:
+    clips = list(clips_of(made))
+    assert len(clips) == 2 and {row["dataset"] for row, _, _ in clips} == {"synthetic"}
+    assert len({row["content_id"] for row, _, _ in clips}) == 1 and len({row["emotion"] for row, _, _ in clips}) == 2
+    for _, path, truth in clips:
+        with av.open(str(path)) as container:
             video, audio = container.streams.video[0], container.streams.audio[0]
             assert (video.width, video.height, video.average_rate, video.frames) == (256, 256, 25, 50)
             assert abs(float(audio.duration * audio.time_base) - 2) < 0.05
-        with np.load((made / row["path"]).with_suffix(".npz"), allow_pickle=False) as truth:
-            assert truth["weights"].shape == (50, 52) and tuple(truth["weight_names"]) == UNITS
-            assert truth["position"].shape == truth["visemes"].shape == truth["speaking"].shape == (50,)
+        assert truth["weights"].shape == (50, 52) and tuple(truth["weight_names"]) == UNITS
+        assert truth["position"].shape == truth["visemes"].shape == truth["speaking"].shape == (50,)
     assert json.loads((made / "synth.json").read_text())["settings"]["seed"] == 5
     assert (made / "contact_sheet.png").is_file()
     assert not list(made.parent.glob("*.partial"))
@@ -65,33 +69,28 @@ def test_the_layout(made):
 
 def test_a_landmark_network_sees_the_face_and_its_mouth(made):
     detector = BundleDetector()
-    for row in rows_of(made):
-        with np.load((made / row["path"]).with_suffix(".npz")) as truth:
-            weights = truth["weights"]
-        seen, true = [], []
-        for index, image in list(enumerate(frames_of(made / row["path"])))[::2]:
+    for _, path, truth in clips_of(made):
+        seen = []
+        for index, image in list(enumerate(frames_of(path)))[::2]:
             picture = Frame.from_rgb(np.ascontiguousarray(image))
             regions = detector.detect_faces(picture)
-            assert regions, f"{row['path']}: no face in frame {index}"
+            assert regions, f"{path}: no face in frame {index}"
             points = detector.estimate_landmarks(picture, regions[0]).points
             seen.append(detector.estimate_blendshapes(points)[BLENDSHAPES.index("jawOpen")])
-            true.append(weights[index, UNITS.index("jawOpen")])
-        assert np.corrcoef(seen, true)[0, 1] > 0.8
+        assert np.corrcoef(seen, truth["weights"][::2, UNITS.index("jawOpen")])[0, 1] > 0.8
 
 
 def test_the_same_seed_gives_the_same_clips_and_another_does_not(made, tmp_path, speech):
     make(tmp_path / "again", speech, **SMALL)
-    for row in rows_of(made):
-        assert (made / row["path"]).read_bytes() == (tmp_path / "again" / row["path"]).read_bytes()
-    small = SMALL | {"size": 64, "seconds": 1.2}
-    make(tmp_path / "one", speech, **small)
-    make(tmp_path / "two", speech, **(small | {"seed": 6}))
+    for row, path, _ in clips_of(made):
+        assert path.read_bytes() == (tmp_path / "again" / row["path"]).read_bytes()
+    make(tmp_path / "one", speech, **TINY)
+    make(tmp_path / "two", speech, **(TINY | {"seed": 6}))
     first, second = (frames_of(next((tmp_path / name / "clips").glob("*.mp4")))[0] for name in ("one", "two"))
     assert np.abs(first.astype(int) - second).mean() > 5
 
 
 def test_a_stopped_run_goes_on(tmp_path, speech, spoken, head, drawing, monkeypatch):
-    small = SMALL | {"size": 64, "seconds": 1.2}
     calls, real = [], pipeline.make_clip
 
     def stop_at_second(plan, *rest):
@@ -102,11 +101,11 @@ def test_a_stopped_run_goes_on(tmp_path, speech, spoken, head, drawing, monkeypa
 
     monkeypatch.setattr(pipeline, "make_clip", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "out", speech, **small)
+        make(tmp_path / "out", speech, **TINY)
     assert not (tmp_path / "out").exists()
     with pytest.raises(OutputExistsError, match="other settings"):
-        make(tmp_path / "out", speech, **(small | {"seed": 9}))
-    make(tmp_path / "out", speech, **small)
+        make(tmp_path / "out", speech, **(TINY | {"seed": 9}))
+    make(tmp_path / "out", speech, **TINY)
     assert calls == [calls[0], calls[1], calls[1]], "only the clip that was missing is made"
     assert len(list((tmp_path / "out/clips").glob("*.mp4"))) == 2
 
@@ -153,20 +152,21 @@ def test_tables_of_speech_that_are_refused(tmp_path, table, error, message):
 
 
 def test_refusals(tmp_path, speech, head, drawing):
-    with pytest.raises(UsageError, match="Give --speech"):
-        run(Options(tmp_path / "out"))
-    with pytest.raises(InputNotFoundError, match="no such folder"):
-        run(Options(tmp_path / "out", tmp_path / "nothing"))
-    with pytest.raises(OutputExistsError):
-        run(Options(tmp_path, speech))
-    with pytest.raises(UsageError, match="--workers"):
-        run(Options(tmp_path / "out", speech, workers=0))
+    out = tmp_path / "out"
+    for options, error, message in (
+        (Options(out), UsageError, "Give --speech"),
+        (Options(out, tmp_path / "nothing"), InputNotFoundError, "no such folder"),
+        (Options(tmp_path, speech), OutputExistsError, "exists"),
+        (Options(out, speech, workers=0), UsageError, "--workers"),
+    ):
+        with pytest.raises(error, match=message):
+            run(options)
     assert not list(tmp_path.iterdir())
     theirs = tmp_path / "out.partial/clips/mine.mp4"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("mine")
     with pytest.raises(OutputExistsError, match=r"mine\.mp4"):
-        make(tmp_path / "out", speech, **SMALL)
+        make(out, speech, **SMALL)
     assert theirs.read_text() == "mine"
 
 
