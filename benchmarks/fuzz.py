@@ -92,11 +92,7 @@ class Outcome:
     case: Case
     word: str
     """refused, done, or one of `FAULTS`."""
-    said: str
-    seconds: float
-    """Of the processor's time."""
-    memory: int
-    """MiB beyond what was loaded already."""
+    ended: Ended
 
 
 @dataclass
@@ -110,8 +106,8 @@ class Row:
     def add(self, outcome: Outcome) -> None:
         """Count one more."""
         self.counts[outcome.word] += 1
-        self.seconds = max(self.seconds, outcome.seconds)
-        self.memory = max(self.memory, outcome.memory)
+        self.seconds = max(self.seconds, outcome.ended.seconds)
+        self.memory = max(self.memory, outcome.ended.memory)
 
 
 def main(options: Options) -> int:
@@ -119,7 +115,7 @@ def main(options: Options) -> int:
     os.environ["CDRL_I_HAVE_CONSENT"] = "1"  # of the sample's actor, who is the one that is edited
     if options.replay is not None:
         outcome = run(Case.load(options.replay))
-        print(f"{outcome.word}\n{outcome.said}")
+        print(f"{outcome.word}\n{outcome.ended.said or outcome.ended.printed}")
         return int(outcome.word in FAULTS)
     for name in (*(f"cdrl.{module}" for module in LOADED), "onnxruntime"):
         import_module(name)  # once, and not in each process
@@ -135,7 +131,8 @@ def main(options: Options) -> int:
             options.failures.mkdir(parents=True, exist_ok=True)
             kept = options.failures / f"{re.sub('[^a-z]+', '-', case.kind)}-{case.index}.json"
             case.save(kept)
-            console.print(f"{outcome.word}: {kept}: {outcome.said[-300:]}", markup=False)
+            said = outcome.ended.said or outcome.ended.printed
+            console.print(f"{outcome.word}: {kept}: {said[-300:]}", markup=False)
     lines = cells({**rows, "all": total})
     title = f"seed {options.seed}, {(time.monotonic() - begin) / 60:.1f} minutes"
     table = Table(*HEADINGS, title=title, title_justify="left")
@@ -190,7 +187,7 @@ def run(case: Case) -> Outcome:
         before = everything(Path(outside))
         ended = in_child(lambda: carry_out(case, folder), Path(outside))
         word = judged(case, ended) or difference(case, Path(outside), before, ended.code == 0)
-        return Outcome(case, word, ended.said or ended.printed, ended.seconds, ended.memory)
+        return Outcome(case, word, ended)
 
 
 def carry_out(case: Case, folder: Path) -> None:
