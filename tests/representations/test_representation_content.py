@@ -123,11 +123,9 @@ def test_windows_hold_the_ends():
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
-    from dataclasses import asdict
-
     path = tmp_path / "content.safetensors"
     model = ContentModel(CONFIG, Patches()).eval()
-    save_model(path, model.head.state_dict(), ARCHITECTURE, asdict(CONFIG), half=False)
+    save_model(path, model.head.state_dict(), ARCHITECTURE, vars(CONFIG), half=False)
     images = torch.rand(2, 3, 3, 224, 224)
     assert torch.equal(load_content(path, Patches())(images), model(images))
     save_model(path, model.head.state_dict(), ARCHITECTURE, {"width": 16})

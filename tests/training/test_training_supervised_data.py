@@ -45,7 +45,7 @@ def test_excluding_nobody_is_refused_and_a_close_name_suggested(folders, tmp_pat
 
 def test_references_are_encoded_once_and_excluded_people_are_never_drawn(folders, tmp_path, monkeypatch):
     whole = load(folders, tmp_path)
-    monkeypatch.setattr(SupervisedDataset, "_encode_references", None)  # nothing is left to compute
+    monkeypatch.setattr(SupervisedDataset, "_encode_references", lambda *_: pytest.fail("encoded again"))
     assert draw_references(load(folders, tmp_path, "mead/anna")) < draw_references(whole)
 
 

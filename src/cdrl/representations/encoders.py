@@ -52,8 +52,7 @@ class LandmarkEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Compute the maps of images [B, 3, 224, 224] → [B, 256, 16, 16]."""
         fine, coarse = self.network(pad_to_region(images), self._taps)
-        result: Tensor = torch.cat([fine, functional.interpolate(coarse, self.grid, mode="bilinear")], 1)
-        return result
+        return torch.cat([fine, functional.interpolate(coarse, self.grid, mode="bilinear")], 1)
 
 
 def pad_to_region(images: Tensor) -> Tensor:

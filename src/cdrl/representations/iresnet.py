@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from cdrl.representations.checkpoints import load_into, read_tensors
 
-STAGES = ((64, 3), (128, 4), (256, 14))  # channels and blocks; the fourth stage, (512, 3), is cut off
 _EPSILON = 1e-5
 # What the whole network has beyond the cut, and the counters of batches that its norms saw in training.
 _BEYOND = re.compile(r"(layer4|bn2|fc|features)\.|.*\.num_batches_tracked$")
@@ -57,14 +56,9 @@ class RecognitionEncoder(nn.Module):
         self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(64, eps=_EPSILON)
         self.prelu = nn.PReLU(64)
-        before = 64
-        for number, (wanted, count) in enumerate(STAGES, 1):
-            blocks = [
-                ImprovedResidualBlock(before, wanted, 2),
-                *(ImprovedResidualBlock(wanted, wanted, 1) for _ in range(count - 1)),
-            ]
-            self.add_module(f"layer{number}", nn.Sequential(*blocks))
-            before = wanted
+        self.layer1 = _make_stage(64, 64, 3)
+        self.layer2 = _make_stage(64, 128, 4)
+        self.layer3 = _make_stage(128, 256, 14)  # the fourth, of 3 blocks of 512 channels, is cut off
         self.requires_grad_(False)
         self.train(False)
 
@@ -76,10 +70,14 @@ class RecognitionEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, 224, 224] RGB in [0, 1] → [B, 256, 28, 28]. Gradients pass to the images, never to the weights."""
         maps = self.prelu(self.bn1(self.conv1((images - 0.5) / 0.5)))
-        for number in range(1, len(STAGES) + 1):
-            maps = self.get_submodule(f"layer{number}")(maps)
-        result: Tensor = maps
+        result: Tensor = self.layer3(self.layer2(self.layer1(maps)))
         return result
+
+
+def _make_stage(channels: int, wanted: int, count: int) -> nn.Sequential:
+    """Residual blocks, the first of which halves the size of the maps."""
+    further = (ImprovedResidualBlock(wanted, wanted, 1) for _ in range(count - 1))
+    return nn.Sequential(ImprovedResidualBlock(channels, wanted, 2), *further)
 
 
 def load_iresnet50(path: Path) -> RecognitionEncoder:

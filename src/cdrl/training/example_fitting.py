@@ -206,8 +206,7 @@ def fit_reference_weights(clips: Sequence[ReferenceSample]) -> Floats:
         given = (regions[None, :, :, None] * item.parts[:, None]).reshape(count, -1)
         matrix += given @ given.T / counts[item.person, item.emotion]
         target += given @ item.own.ravel() / counts[item.person, item.emotion]
-    result: Floats = np.linalg.solve(matrix, target).reshape(DEFAULT_WEIGHTS.shape).astype(np.float32)
-    return result
+    return np.linalg.solve(matrix, target).reshape(DEFAULT_WEIGHTS.shape).astype(np.float32)
 
 
 def tabulate_references(clips: Sequence[ReferenceSample]) -> Table:
