@@ -51,7 +51,8 @@ def compute_log_mel(samples: Samples) -> NDArray[np.float32]:
 def build_mel_filters() -> NDArray[np.float64]:
     """Build Slaney's triangular filters of equal area from 0 to 8 kHz, float64 [201, 80]."""
     bins = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
-    edges = _mel_to_hertz(np.linspace(0, _hertz_to_mel(SAMPLE_RATE / 2), BANDS + 2))
+    highest = float(_LINEAR_MELS + np.log(SAMPLE_RATE / 2 / 1000) / _STEP)
+    edges = _mel_to_hertz(np.linspace(0, highest, BANDS + 2))
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     filters: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
@@ -60,10 +61,6 @@ def build_mel_filters() -> NDArray[np.float64]:
 
 # Slaney's scale: linear below 1 kHz (15 mel), then 27 steps for each factor of 6.4.
 _LINEAR_MELS, _STEP = 15.0, np.log(6.4) / 27
-
-
-def _hertz_to_mel(hertz: float) -> float:
-    return hertz * 3 / 200 if hertz < 1000 else float(_LINEAR_MELS + np.log(hertz / 1000) / _STEP)
 
 
 def _mel_to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
