@@ -35,6 +35,11 @@ class Patches(torch.nn.Module):
         return torch.nn.functional.avg_pool2d(images, 32)
 
 
+@pytest.fixture
+def model():
+    return ContentModel(CONFIG, Patches()).eval()
+
+
 @pytest.fixture(scope="module")
 def face(sample):
     """The sample's first frame, its landmarks, and a crop as data preparation makes it."""
@@ -80,8 +85,7 @@ def test_gradients_reach_the_picture_and_no_weight_of_the_encoder(face):
     assert model.grid == (LandmarkEncoder.grid[0] // 2, LandmarkEncoder.grid[1])
 
 
-def test_content_is_of_unit_length_and_does_not_depend_on_the_batch():
-    model = ContentModel(CONFIG, Patches()).eval()
+def test_content_is_of_unit_length_and_does_not_depend_on_the_batch(model):
     maps, speech = torch.rand(5, len(CONFIG.offsets), 3, *model.grid), torch.randn(5, len(SPEECH_OFFSETS), 8)
     content, attention = model.embed(maps, speech)
     assert torch.allclose(content.norm(dim=1), torch.ones(5), atol=1e-5)
@@ -90,8 +94,7 @@ def test_content_is_of_unit_length_and_does_not_depend_on_the_batch():
     assert torch.allclose(model.embed(maps[2:3], speech[2:3])[0][0], content[2], atol=1e-5)
 
 
-def test_a_clip_is_its_windows():
-    model = ContentModel(CONFIG, Patches()).eval()
+def test_a_clip_is_its_windows(model):
     images, speech = torch.rand(2, 12, 3, 224, 224), torch.randn(2, 12, 8)
     content = model(images, speech)
     assert content.shape == (2, 12, CONFIG.dimensions)
@@ -105,8 +108,7 @@ def test_a_clip_is_its_windows():
     assert not torch.allclose(model(images, speech)[1, 6], content[1, 6], atol=1e-5)
 
 
-def test_without_sound_the_learned_query_asks():
-    model = ContentModel(CONFIG, Patches()).eval()
+def test_without_sound_the_learned_query_asks(model):
     images, speech = torch.rand(3, 2, 3, 224, 224), torch.randn(3, 2, 8)
     audible = torch.tensor([True, False, True])[:, None].expand(-1, 2)
     mixed, silent = model(images, speech, audible), model(images)
@@ -122,9 +124,8 @@ def test_windows_hold_the_ends():
     assert windows[1, :, 0].tolist() == [1, 2, 3, 4, 5, 5, 5, 5, 5]
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+def test_a_checkpoint_comes_back_as_it_was(model, tmp_path):
     path = tmp_path / "content.safetensors"
-    model = ContentModel(CONFIG, Patches()).eval()
     save_model(path, model.head.state_dict(), ARCHITECTURE, vars(CONFIG), half=False)
     images = torch.rand(2, 3, 3, 224, 224)
     assert torch.equal(load_content(path, Patches())(images), model(images))

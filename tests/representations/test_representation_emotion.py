@@ -42,8 +42,7 @@ def test_shapes_and_lengths(model):
     assert model.features(images).shape == (3, 7 * 16)
     assert torch.allclose(model.logits(images), (vectors * model.prompts).sum(2) / 0.07, atol=1e-4)
     assert torch.allclose(model.similarity(images, images, "happy"), torch.ones(3), atol=1e-5)
-    one = model.class_vectors(model.encode(images[:1])) * model.prompts
-    other = model.class_vectors(model.encode(images[1:2])) * model.prompts
+    one, other = (model.class_vectors(model.encode(images[i : i + 1])) * model.prompts for i in (0, 1))
     wanted = torch.nn.functional.cosine_similarity(one[:, 2], other[:, 2], dim=1)
     assert torch.allclose(model.similarity(images[:1], images[1:2], 2), wanted, atol=1e-5)
 
