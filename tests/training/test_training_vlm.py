@@ -28,17 +28,12 @@ torch.set_num_threads(1)
 
 def make_unlabeled(folder: Path) -> Path:
     """A prepared clip of somebody without an emotion label."""
-    part = encode_sample("clip", {"clip": {**FACTS, "emotion": ""}, "frames": 1, "sound": False}, *one_frame())
-    return pack(folder, [("clip", part)])
-
-
-FACTS = {"dataset": "film", "actor": "anna", "intensity": 1, "sentence": "", "sentence_id": "", "view": "front"}
-
-
-def one_frame():
+    labels = {"dataset": "film", "actor": "anna", "emotion": "", "intensity": 1, "view": "front"}
+    facts = {"clip": {**labels, "sentence": "", "sentence_id": ""}, "frames": 1, "sound": False}
     picture = cv2.imencode(".jpg", np.zeros((224, 224, 3), np.uint8))[1].tobytes()
     arrays = {"times": np.zeros(1), "landmarks": np.zeros((1, 478, 3), np.float32)}
-    return (picture,), arrays | {"blendshapes": np.zeros((1, 52), np.float32), "shots": np.zeros(1, np.int64)}
+    arrays |= {"blendshapes": np.zeros((1, 52), np.float32), "shots": np.zeros(1, np.int64)}
+    return pack(folder, [("clip", encode_sample("clip", facts, (picture,), arrays))])
 
 
 def test_it_learns(finished):
