@@ -58,7 +58,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 def options(folders, output, **changes) -> Options:
     loop = LoopOptions(output, STEPS, 1e-3, 1, 0.0, 0.5, 3, device="cpu", precision="float32")
     scene = SupervisionOptions(**{"clips": 2, "length": WINDOW, "references": 2, **changes})
-    return Options(tuple(folders), loop=loop, supervision=scene, batch=4, hidden=8, cache=folders[0].parent / "cache")
+    return Options(tuple(folders), "shipped", loop, scene, batch=4, hidden=8, cache=folders[0].parent / "cache")
 
 
 def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypatch):
@@ -95,7 +95,8 @@ def still(prior) -> Ned:
 
 
 def test_discriminators_learn_nothing_from_what_the_generator_wants(folders, tmp_path):
-    task = NedTask(options(folders, tmp_path), PreparedDataset.open(folders), World(0, 1, torch.device("cpu")))
+    given = options(folders, tmp_path)
+    task = NedTask(given, PreparedDataset.open(folders, given.split), World(0, 1, torch.device("cpu")))
     draw = np.random.default_rng(0)
     window = torch.from_numpy(np.array([task._draw_window(task._showing[number], draw) for number in (4, 0)]))
     noise = torch.from_numpy(task._noise(2, draw))
