@@ -79,7 +79,7 @@ def run(options: Options) -> int:
 
 
 def _compare_people(table: ClipTable, split: PeopleSplit) -> list[Match]:
-    """Print who stands under two names; returns those that are in different splits. Clips without a face are problems."""
+    """Print who stands under two names; returns those that are in different splits. Clips without a face: problems."""
     from rich.console import Console
     from rich.progress import track
 
