@@ -68,12 +68,21 @@ def parse_options(options: type[Any], words: list[str], program: str) -> Any:
     try:
         with redirect_stderr(complaint):
             config, registry = (tyro.conf.OmitArgPrefixes,), _numbers(refused)
-            return tyro.cli(options, args=words, prog=program, config=config, registry=registry)
+            parsed = tyro.cli(options, args=words, prog=program, config=config, registry=registry)
     except SystemExit as end:
         if not end.code:
             raise
         said = _complaint(complaint.getvalue(), refused, switches)
         raise UsageError(f"{said}; see {program} --help") from None
+    return _apply_preset(parsed, words) if hasattr(options, "PAPER") else parsed
+
+
+def _apply_preset(parsed: Any, words: list[str]) -> Any:
+    """The options with the paper's own setting, where that is asked for."""
+    from cdrl.training.options import use_paper_setting
+
+    given = {"--" + word[2:].partition("=")[0].replace("_", "-") for word in words if word.startswith("--")}
+    return use_paper_setting(parsed, given)
 
 
 def find_switches(options: type[Any]) -> dict[str, bool]:
