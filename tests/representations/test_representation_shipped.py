@@ -1,4 +1,4 @@
-"""Every model that ships is loaded by its command's own loader, and tells faces apart: names in files go with the code."""
+"""Every model that ships is loaded by its own loader and tells faces apart: names in files go with the code."""
 
 from __future__ import annotations
 
