@@ -33,15 +33,21 @@ def test_emotion_aware_contrast_is_the_mean_over_pairs():
     assert float(losses.emotion_aware_contrast(x, y, z)) == pytest.approx(1 - near + far)
 
 
-def test_moment_contrast_tells_every_moment_from_all_others():
+@pytest.mark.parametrize(
+    "alike", [set(), {(0, 4), (4, 0), (2, 3), (3, 2)}, {(i, j) for i in range(6) for j in range(6)}]
+)
+def test_moment_contrast_tells_every_moment_from_all_others_but_those_that_may_be_the_same(alike):
     first, second = draw(2, 3, 4), draw(2, 3, 4).flip(1) * 2
     a, b = first.reshape(6, 4), second.reshape(6, 4)
     total = 0.0
     for here, there in ((a, b), (b, a)):
         for i in range(6):
-            others = [cosine(here[i], side[j]) / 0.2 for side in (there, here) for j in range(6) if j != i]
+            negatives = [j for j in range(6) if j != i and (i, j) not in alike]
+            others = [cosine(here[i], side[j]) / 0.2 for side in (there, here) for j in negatives]
             total -= log_share([cosine(here[i], there[i]) / 0.2, *others], 0) / 12
-    assert float(losses.moment_contrast(first, second, 0.2)) == pytest.approx(total)
+    same = torch.tensor([[(i, j) in alike for j in range(6)] for i in range(6)])
+    assert float(losses.moment_contrast(first, second, 0.2, same)) == pytest.approx(total)
+    assert alike or float(losses.moment_contrast(first, second, 0.2)) == pytest.approx(total)
 
 
 def test_emotion_augmented_contrast_by_hand():
@@ -93,6 +99,8 @@ def test_what_a_face_adds_to_knowing_whose_it_is():
     [
         (losses.emotion_aware_contrast, [(4, 3)] * 3, ()),
         (losses.moment_contrast, [(2, 2, 3)] * 2, ()),
+        (losses.moment_contrast, [(2, 2, 3)] * 2, (0.2, torch.eye(4, dtype=torch.bool).flip(0))),
+        (losses.moment_contrast, [(2, 2, 3)] * 2, (0.2, torch.ones(4, 4, dtype=torch.bool))),
         (losses.emotion_augmented_contrast, [(3, 2, 4), (2, 4)], (torch.tensor([1, 0, 1]),)),
         (losses.sentence_contrast, [(3, 4)] * 2, (torch.tensor([1, 0, 1]),)),
     ],

@@ -1,5 +1,8 @@
 """`cdrl train content`: pairs, augmentations, every form of the loss, and what is refused."""
 
+from itertools import product
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -13,9 +16,10 @@ from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.errors import OutputError, UsageError  # noqa: E402
 from cdrl.representations.content import load_content  # noqa: E402
 from cdrl.representations.encoders import images_to_tensor  # noqa: E402
+from cdrl.training import content  # noqa: E402
 from cdrl.training.content import ContentTask  # noqa: E402
 from cdrl.training.feature_cache import UNAUGMENTED  # noqa: E402
-from cdrl.training.pair_sampling import draw_moments, find_pairs  # noqa: E402
+from cdrl.training.pair_sampling import ClipPair, draw_moments, find_pairs, mark_same_content  # noqa: E402
 
 RECIPE = RECIPES["content"]
 torch.set_num_threads(1)
@@ -63,6 +67,75 @@ def test_pairs_are_the_same_moments_in_two_emotions(prepared):
         places = pair.first.ground_truth.position[frames[:, 0]], pair.second.ground_truth.position[frames[:, 1]]
         assert np.abs(places[0] - places[1]).max() < 0.08
         assert (np.diff(frames[:, 0]) > 0).all()
+
+
+def made_clip(sentence="", places=None):
+    """A clip of twenty frames of which a sentence, and perhaps the place of each frame in it, are known."""
+    truth = None if places is None else SimpleNamespace(position=np.asarray(places, np.float32))
+    return SimpleNamespace(metadata=SimpleNamespace(dataset="set", sentence_id=sentence), ground_truth=truth)
+
+
+def may_be_the_same(one, moment, other, there):
+    """Whether two moments of two drawn pairs may show the same content, by the rules."""
+    sentence = one.first.metadata.sentence_id
+    if sentence and sentence == other.first.metadata.sentence_id:
+        if one.first.ground_truth and other.first.ground_truth:
+            places = one.first.ground_truth.position[moment[0]], other.first.ground_truth.position[there[0]]
+            return not abs(places[0] - places[1]) > 1.5
+        if not {id(clip) for clip in one.clips} & {id(clip) for clip in other.clips}:
+            return True
+    sides = product(range(2), range(2))
+    return any(one.clips[a] is other.clips[b] and abs(moment[a] - there[b]) <= 3 for a, b in sides)
+
+
+def test_moments_of_two_pairs_that_may_show_the_same_are_marked():
+    exact = [made_clip("a", np.arange(20) * pace) for pace in (0.3, 0.5)]
+    lost = made_clip("a", np.where(np.arange(20) % 7, np.arange(20) * 0.4, np.nan))
+    real, unknown = [made_clip("b") for _ in range(4)], [made_clip() for _ in range(2)]
+    pairs = [
+        ClipPair(*exact, None), ClipPair(*exact, None), ClipPair(exact[1], lost, None), ClipPair(lost, exact[0], None),
+        ClipPair(real[0], real[1], None), ClipPair(real[1], real[2], None), ClipPair(real[3], real[3], None),
+        ClipPair(unknown[0], unknown[0], None), ClipPair(unknown[0], unknown[0], None),
+        ClipPair(unknown[1], unknown[1], None), ClipPair(made_clip("c"), made_clip("c"), None),
+    ]  # fmt: skip
+    random = np.random.default_rng(0)
+    moments = [np.sort(random.integers(0, 20, (4, 2)), 0) for _ in pairs]
+    rows = [(number, moment) for number, frames in enumerate(moments) for moment in frames]
+    wanted = [
+        [p != q and may_be_the_same(pairs[p], moment, pairs[q], there) for q, there in rows] for p, moment in rows
+    ]
+    found = mark_same_content(pairs, moments)
+    assert found.tolist() == wanted
+    shares = found.reshape(11, 4, 11, 4).mean((1, 3))
+    assert (shares[4, 6], shares[5, 6], shares[7, 9], shares[10].max()) == (1, 1, 0, 0)
+    assert 0 < shares[0, 1] < 1 and 0 < shares[4, 5] < 1 and 0 < shares[7, 8] < 1
+
+
+def test_the_loss_takes_no_known_positive_for_a_negative(prepared, tmp_path, monkeypatch):
+    seen, drawn = [], []
+
+    def contrast(first, second, temperature, same=None, whole=content.moment_contrast):
+        seen.append(same)
+        return whole(first, second, temperature, same)
+
+    def draw(self, random, whole=ContentTask._draw_pairs):
+        drawn.append(whole(self, random))
+        return drawn[-1]
+
+    monkeypatch.setattr(content, "moment_contrast", contrast)
+    monkeypatch.setattr(ContentTask, "_draw_pairs", draw)
+    given = RECIPE.make_options(prepared, tmp_path / "run", real=0)
+    task = ContentTask(given, PreparedDataset.open(given.data, given.split), ALONE)
+    masked = task.loss(0, ALONE)["infonce"]
+    # All places of the drawn sentences are within 1.5 phones.
+    says = [(pair.first.metadata.dataset, pair.first.metadata.sentence_id) for pair in drawn[0]]
+    same = [[p != q and says[p] == says[q] for q in range(len(says))] for p in range(len(says))]
+    assert seen[0] is not None
+    assert seen[0].tolist() == np.kron(same, np.ones((4, 4), bool)).tolist()
+    assert any(map(any, same))
+    task.options = RECIPE.make_options(prepared, tmp_path / "run", real=0, mask_positives=False)
+    assert task.loss(0, ALONE)["infonce"] > masked
+    assert seen[1] is None
 
 
 def test_training_people_are_augmented_and_validation_people_are_not(prepared, tmp_path):

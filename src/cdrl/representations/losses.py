@@ -21,7 +21,7 @@ def emotion_aware_contrast(anchor: Tensor, same: Tensor, other: Tensor) -> Tenso
     return 1 - near.mean() + far.mean()
 
 
-def moment_contrast(first: Tensor, second: Tensor, temperature: float = 0.07) -> Tensor:
+def moment_contrast(first: Tensor, second: Tensor, temperature: float = 0.07, same: Tensor | None = None) -> Tensor:
     """InfoNCE over moments, with the hard negatives of the same clips.
 
     first [g, k, d]: k moments of each of g clips; second [g, k, d]: the same moments in clips of the same person and
@@ -29,16 +29,21 @@ def moment_contrast(first: Tensor, second: Tensor, temperature: float = 0.07) ->
     `second` (those of its own clip have the twin's emotion) and of `first` (those of its own clip have its own emotion
     and person), and the other way round. −log softmax of cos / temperature, mean over both directions; ≥ 0, and 0
     where there is one moment alone. Gradients are finite for any input that is not exactly zero.
+
+    same [g · k, g · k], symmetric: which moments may show the same content; they are no negatives of one another, in
+    either direction. A moment's twin always counts.
     """
     if first.numel() == 0:
         return first.sum()
     x, y = (functional.normalize(side.flatten(0, 1), dim=1) for side in (first, second))
     twins = torch.arange(len(x), device=x.device)
     itself = torch.eye(len(x), dtype=torch.bool, device=x.device)
+    alike = itself if same is None else itself | same
     total = x.new_zeros(())
     for here, there in ((x, y), (y, x)):
-        within = (here @ here.T / temperature).masked_fill(itself, -torch.inf)
-        total = total + functional.cross_entropy(torch.cat([here @ there.T / temperature, within], 1), twins)
+        across = (here @ there.T / temperature).masked_fill(alike & ~itself, -torch.inf)
+        within = (here @ here.T / temperature).masked_fill(alike, -torch.inf)
+        total = total + functional.cross_entropy(torch.cat([across, within], 1), twins)
     return total / 2
 
 

@@ -30,7 +30,14 @@ from cdrl.representations.losses import emotion_aware_contrast, moment_contrast
 from cdrl.training.distributed import World
 from cdrl.training.feature_cache import UNAUGMENTED, FeatureMaps, FeatureRequest, cached_maps
 from cdrl.training.options import ContentOptions
-from cdrl.training.pair_sampling import ClipPair, FrameNumbers, draw_moments, find_pairs, self_pairs
+from cdrl.training.pair_sampling import (
+    ClipPair,
+    FrameNumbers,
+    draw_moments,
+    find_pairs,
+    mark_same_content,
+    self_pairs,
+)
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 
@@ -139,7 +146,8 @@ class ContentTask:
             ]
             sides.append(world.gather(self._embed(views[mine], gains[side][mine])))
         first, second = sides
-        return self._combine_losses(first, second, random)
+        same = torch.from_numpy(mark_same_content(pairs, moments)).to(world.device) if options.mask_positives else None
+        return self._combine_losses(first, second, same, random)
 
     def _draw_pairs(self, random: np.random.Generator) -> list[ClipPair]:
         people = random.choice(sorted(self._pairs_of), self.options.people, replace=False)
@@ -189,15 +197,17 @@ class ContentTask:
             frames = (frames + view.clip.count // 3 + 1) % view.clip.count
         return gather_speech_windows(speech, torch.from_numpy(frames).to(speech.device))
 
-    def _combine_losses(self, first: Tensor, second: Tensor, random: np.random.Generator) -> dict[str, Tensor]:
+    def _combine_losses(
+        self, first: Tensor, second: Tensor, same: Tensor | None, random: np.random.Generator
+    ) -> dict[str, Tensor]:
         options = self.options
         x, y = first.flatten(0, 1), second.flatten(0, 1)
         order = (np.arange(options.moments) + random.integers(1, options.moments)) % options.moments
-        others = second[:, order].flatten(0, 1)
+        others = second[:, order].flatten(0, 1)  # of the same pair, so never of the same content
         terms = {"same": (x * y).sum(1).mean().detach(), "other": (x * others).sum(1).mean().detach()}
         loss = x.new_zeros(())
         if options.loss in {"both", "infonce"}:
-            terms["infonce"] = moment_contrast(first, second, options.temperature)
+            terms["infonce"] = moment_contrast(first, second, options.temperature, same)
             loss = loss + terms["infonce"]
         if options.loss in {"both", "paper"}:
             terms["paper"] = emotion_aware_contrast(x, y, others)

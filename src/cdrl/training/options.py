@@ -148,6 +148,8 @@ class ContentOptions:
     """InfoNCE over moments, the paper's emotion-aware contrast, both, or alignment alone, without negatives."""
     temperature: float = 0.1
     """Temperature of InfoNCE."""
+    mask_positives: bool = True
+    """Take moments that may show the same content out of InfoNCE's negatives; off for comparison."""
     paper_weight: float = 20.0
     """Weight of the paper's loss beside InfoNCE."""
     people: int = 8

@@ -16,6 +16,7 @@ from cdrl.datasets.prepared import PreparedClip
 FrameNumbers = NDArray[np.integer[Any]]
 _MAX_REAL_FRAMES = 120  # of a real clip: a long one adds moments, not people
 _MIN_DISTANCE = 3  # frames between two moments of a draw: adjacent frames are no fair negatives
+_SAME_PLACE = 1.5  # phones of a sentence: moments of two draws that are no farther apart may show the same
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class ClipPair:
     def person(self) -> str:
         """The person as DATASET/ACTOR."""
         return f"{self.first.metadata.dataset}/{self.first.metadata.actor}"
+
+    @property
+    def sentence(self) -> tuple[str, str] | None:
+        """The data set and the sentence's id in it; None where the words are unknown."""
+        labels = self.first.metadata
+        return (labels.dataset, labels.sentence_id) if labels.sentence_id else None
 
 
 def find_pairs(clips: Sequence[PreparedClip], min_moments: int) -> list[ClipPair]:
@@ -69,6 +76,45 @@ def self_pairs(clips: Sequence[PreparedClip], min_moments: int) -> list[ClipPair
         if len(frames) >= min_moments * _MIN_DISTANCE:
             pairs.append(ClipPair(clip, clip, np.stack([frames, frames], 1), is_self=True))
     return pairs
+
+
+def mark_same_content(pairs: Sequence[ClipPair], moments: Sequence[FrameNumbers]) -> NDArray[np.bool_]:
+    """Mark which moments of a draw may show the same content as one of another pair.
+
+    Two pairs say the same where their sentence is known and the same, or where they share a clip. How far apart their
+    moments are is told by the exact places in the sentence, else by the frames of the clip that both have; where
+    neither is known, all moments of the two are marked.
+
+    Args:
+        pairs: The drawn pairs [g], of which one may be drawn twice.
+        moments: The moments [k, 2] of each.
+
+    Returns:
+        [g · k, g · k], symmetric; False within a drawn pair, whose moments are told from one another.
+    """
+    count = len(moments[0])
+    same = np.zeros((len(pairs), count, len(pairs), count), bool)
+    for one, other in combinations(range(len(pairs)), 2):
+        block = _compare_content(pairs[one], moments[one], pairs[other], moments[other])
+        same[one, :, other], same[other, :, one] = block, block.T
+    return same.reshape(len(pairs) * count, -1)
+
+
+def _compare_content(one: ClipPair, ones: FrameNumbers, other: ClipPair, others: FrameNumbers) -> NDArray[np.bool_]:
+    """Whether each moment of a pair may show the same as each moment of another pair, [k, k]."""
+    truths = one.first.ground_truth, other.first.ground_truth
+    is_same_sentence = one.sentence is not None and one.sentence == other.sentence
+    if is_same_sentence and truths[0] is not None and truths[1] is not None:
+        apart = truths[0].position[ones[:, :1]] - truths[1].position[others[:, 0]]
+        return np.asarray(~(np.abs(apart) > _SAME_PLACE))  # a place that is not a number is unknown
+    near = [
+        np.abs(ones[:, side, None] - others[:, place]) <= _MIN_DISTANCE
+        for side, clip in enumerate(one.clips)
+        for place, another in enumerate(other.clips)
+        if clip is another
+    ]
+    unknown = np.full((len(ones), len(others)), is_same_sentence)
+    return np.asarray(np.any(near, axis=0)) if near else unknown
 
 
 def draw_moments(pair: ClipPair, count: int, random: np.random.Generator) -> FrameNumbers:
