@@ -1,6 +1,7 @@
 """What is compared: anything that makes an edited file out of a source file."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copyfile
 from typing import Protocol
@@ -79,6 +80,8 @@ class Edit:
     intensity: float = 1.0
     strangers: frozenset[str] = frozenset()
     """People that no model holds, so that any will do."""
+    enroll: Mapping[str, Path] = field(default_factory=dict)
+    """Emotion → a photo or clip of the edited person who shows it."""
 
     def find_models(self, person: str) -> tuple[Path | None, Path | str | None]:
         """Return the prior and the model that a person may be evaluated by; ModelFileError when a folder lacks one."""
@@ -91,4 +94,5 @@ class Edit:
 
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
         """Edit at full length with default settings."""
-        cdrl.load(*self.find_models(person)).edit(source, emotion=emotion, intensity=self.intensity).save(output)
+        editor = cdrl.load(*self.find_models(person))
+        editor.edit(source, emotion=emotion, intensity=self.intensity, enroll=self.enroll).save(output)
