@@ -5,7 +5,7 @@ table, *tune* people while an edit is being made, everyone else is for fitting. 
 they are part of.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def select_neutral_clips(clips: Sequence[ClipRecord], person: str) -> list[ClipR
     return [clip for clip in clips if clip.person == person and clip.emotion == "neutral"]
 
 
-def select_real_clips(clips: Sequence[ClipRecord]) -> list[ClipRecord]:
-    """Return clips that really show a labeled emotion by a known person: the target of every edit."""
-    labeled = [clip for clip in clips if clip.dataset in _LABELED and clip.emotion in ALL_EMOTIONS]
+def select_real_clips(clips: Sequence[ClipRecord], emotions: Collection[str] = ALL_EMOTIONS) -> list[ClipRecord]:
+    """Return clips that really show one of the labeled emotions by a known person: the target of every edit."""
+    labeled = [clip for clip in clips if clip.dataset in _LABELED and clip.emotion in emotions]
     return [clip for clip in labeled if not clip.person.startswith("other")]
