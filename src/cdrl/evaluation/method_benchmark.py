@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from cdrl.evaluation.summary import parse_pairs
 from cdrl.provenance import sidecar_path
 
 Row = dict[str, Any]
+SHIPPED_NAME = "cdrl (as it ships, may hold these people)"
+"""The row of edits with the prior that ships."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,7 @@ def evaluate_methods(config: TableConfig, methods: Sequence[Method] | ChooseMeth
     run = BenchmarkRun(config, keep_faces=config.keep is not None)
     clips = clip_tables.read_clips(config.data)
     run.set_references(clips, clip_tables.select_real_clips(clips))
-    with tempfile.TemporaryDirectory(prefix="cdrl-table-") as work:
-        folder = config.keep if config.keep is not None else Path(work)
-        folder.mkdir(parents=True, exist_ok=True)
+    with open_output_folder(config.keep) as folder:
         tasks = list(_list_tasks(config, clips, folder))
         if methods is None or callable(methods):
             methods = (methods or default_methods)(config, tasks)
@@ -89,13 +90,22 @@ def evaluate_methods(config: TableConfig, methods: Sequence[Method] | ChooseMeth
                 for emotion in task.emotions:
                     output = _evaluate_method(run, task, method, emotion, folder)
                     if config.keep is None:
-                        _remove_video(output)
+                        remove_video(output)
             if task.video is not None:
                 _evaluate_tiles(run, task, task.video)
     result = run.finish({"set": config.set}, pairs or None)
     if config.keep is not None and run.sheets is not None:
         run.sheets.save(config.keep)
     return result
+
+
+@contextmanager
+def open_output_folder(keep: Path | None) -> Iterator[Path]:
+    """Make the folder that edited files are kept in; without one, a folder that is gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="cdrl-table-") as work:
+        folder = keep if keep is not None else Path(work)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
 
 
 def default_methods(config: TableConfig, tasks: Sequence[BenchmarkTask]) -> list[Method]:
@@ -108,7 +118,7 @@ def default_methods(config: TableConfig, tasks: Sequence[BenchmarkTask]) -> list
     if not config.edit:
         return copies
     if config.priors is None:
-        return [*copies, Edit("cdrl (as it ships, may hold these people)", None, None, config.intensity)]
+        return [*copies, Edit(SHIPPED_NAME, None, None, config.intensity)]
     named = {clip.person for clip in clip_tables.select_real_clips(clip_tables.read_clips(config.data))}
     strangers = frozenset(task.person for task in tasks) - named
     folders = [("prior", None), *parse_folders("--translators", config.translators)]
@@ -161,7 +171,7 @@ def _make_facts(task: BenchmarkTask, method: str, emotion: str, lag: int = 0) ->
 def _evaluate_method(run: BenchmarkRun, task: BenchmarkTask, method: Method, emotion: str, folder: Path) -> Path:
     """Add the row of one edit; returns the edited file."""
     output = folder / name_output(task.clip.path.stem, emotion, method.name)
-    _remove_video(output)
+    remove_video(output)
     sys.stderr.write(f"{method.name}: {task.clip.path.name} → {emotion}\n")
 
     def write_output() -> Path:
@@ -190,7 +200,7 @@ def name_output(source: str, emotion: str, method: str) -> str:
     return f"{safe}.mp4"
 
 
-def _remove_video(video: Path) -> None:
-    """With the sidecar that an edit has put beside it."""
+def remove_video(video: Path) -> None:
+    """Remove a video, if it is there, with the sidecar that an edit has put beside it."""
     video.unlink(missing_ok=True)
     sidecar_path(video).unlink(missing_ok=True)
