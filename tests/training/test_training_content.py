@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from made_prepared import make_prepared  # noqa: E402
 from recipes import ALONE, RECIPES  # noqa: E402
 from runs import losses, started_together  # noqa: E402
 
@@ -67,6 +68,21 @@ def test_pairs_are_the_same_moments_in_two_emotions(prepared):
         places = pair.first.ground_truth.position[frames[:, 0]], pair.second.ground_truth.position[frames[:, 1]]
         assert np.abs(places[0] - places[1]).max() < 0.08
         assert (np.diff(frames[:, 0]) > 0).all()
+
+
+def test_the_papers_pairs_are_neutral_takes_with_each_other_one(tmp_path):
+    clips = PreparedDataset.open([make_prepared(tmp_path, ["p000"], ("happy", "neutral", "sad"), 2, 12)]).clips
+    pairs = find_pairs(clips, 2, neutral=True)
+    emotions = [tuple(clip.metadata.emotion for clip in pair.clips) for pair in pairs]
+    assert sorted(emotions) == [("neutral", "happy")] * 2 + [("neutral", "sad")] * 2
+    assert len(find_pairs(clips, 2)) == 6
+
+
+def test_without_variants_pictures_are_shown_as_they_are(prepared, tmp_path):
+    given = RECIPE.make_options(prepared, tmp_path / "run", variants=0, real=0)
+    task = ContentTask(given, PreparedDataset.open(given.data, given.split), ALONE)
+    assert list(task.list_variants(task.pairs[0], 0)) == list(task.list_variants(task.pairs[0], 1)) == [UNAUGMENTED]
+    assert task.loss(0, task.world)["loss"].isfinite()
 
 
 def made_clip(sentence="", places=None):
@@ -155,7 +171,8 @@ def test_too_few_people_are_refused_in_one_line(prepared, tmp_path, capsys):
     for changes, message in (
         ({"people": 40}, "40 people and one pair at least"),
         ({"offsets": (-2, 2)}, "the frame in question"),
-        ({"variants": 0}, "--variants 0"),
+        ({"variants": -1}, "--variants -1"),
+        ({"moments": 1}, "--moments 1"),
     ):
         with pytest.raises(UsageError, match=message):
             RECIPE.train(RECIPE.make_options(prepared, tmp_path / "run", **changes))

@@ -1,5 +1,6 @@
 """What every recipe of training keeps: it resumes, computes alike on two processes, and publishes its result."""
 
+import json
 import math
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl.cli import main as cli  # noqa: E402
 from cdrl.cli.arguments import RENAMED_OPTIONS  # noqa: E402
+from cdrl.representations.checkpoints import read_tensors  # noqa: E402
+from cdrl.training import options  # noqa: E402
 
 torch.set_num_threads(1)
 ALL = pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
@@ -54,6 +57,42 @@ def test_every_form_of_a_loss_trains(name, changes, data_of, tmp_path):
     given = recipe.make_options(data_of(recipe), tmp_path / "run", **changes)
     recipe.train(replace(given, loop=replace(given.loop, steps=2)))
     assert all(map(math.isfinite, losses(tmp_path / "run").values()))
+
+
+def flatten(preset):
+    """Option → value of a preset, those of groups too."""
+    plain = {name: value for name, value in preset.items() if not isinstance(value, dict)}
+    return plain | {
+        name: value for group in preset.values() if isinstance(group, dict) for name, value in group.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["content", "emotion", "translator"])
+def test_the_papers_own_setting_trains_and_is_recorded(name, data_of, tmp_path):
+    recipe, kind = RECIPES[name], getattr(options, f"{name.capitalize()}Options")
+    changed = {key: value for key, value in kind.PAPER.items() if key in recipe.defaults and key != "supervision"}
+    given = recipe.make_options(data_of(recipe), tmp_path / "run", **changed)
+    usual = kind(given.data).loop if name != "emotion" else kind().loop
+    loop = replace(usual, output=tmp_path / "run", steps=2, validate_every=2, device="cpu", precision="float32")
+    recipe.train(replace(given, paper=True, loop=loop))
+    recorded = read_tensors(tmp_path / "run" / "best.safetensors")[1]["config"]["training"]
+    wanted = json.loads(json.dumps(flatten(kind.PAPER)))
+    assert {option: recorded[option] for option in wanted} == wanted
+    assert recorded["paper"] is True
+    assert all(map(math.isfinite, losses(tmp_path / "run").values()))
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "setting"),
+    [
+        ("content", ["--loss", "both"], "--loss paper"), ("content", ["--learning-rate", "1"], "--learning-rate 1e-05"),
+        ("emotion", ["--no-contrast"], "--contrast"), ("emotion", ["--prior-weight", "1"], "--prior-weight 0.0"),
+        ("translator", ["--content-weight", "70"], "--content-weight 10.0"),
+    ],
+)  # fmt: skip
+def test_an_option_beside_the_papers_setting_is_refused_by_name(name, words, setting, capsys):
+    assert cli.main(["train", name, "--data", "folder", "--paper", *words]) == 2
+    assert f"--paper sets {setting}, but {words[0]}" in capsys.readouterr().err
 
 
 @ALL

@@ -29,7 +29,7 @@ from cdrl.representations.content import (
 from cdrl.representations.losses import emotion_aware_contrast, moment_contrast
 from cdrl.training.distributed import World
 from cdrl.training.feature_cache import UNAUGMENTED, FeatureMaps, FeatureRequest, cached_maps
-from cdrl.training.options import ContentOptions
+from cdrl.training.options import ContentOptions, use_paper_setting
 from cdrl.training.pair_sampling import (
     ClipPair,
     FrameNumbers,
@@ -53,6 +53,7 @@ def train_content(options: ContentOptions) -> None:
     Raises:
         CdrlError: An option, the data or the folder of the run is wrong.
     """
+    options = use_paper_setting(options)
     check_target(options.release.publish, options.release.overwrite)
     data = PreparedDataset.open(options.data, options.split)
     train_recipe("content", options, lambda world: ContentTask(options, data, world))
@@ -82,11 +83,13 @@ class ContentTask:
         self.options, self.world, self.settings = options, world, recipe_settings(options, data.digest)
         if 0 not in options.offsets:
             raise UsageError(f"--offsets {' '.join(map(str, options.offsets))}: the frame in question, 0, is missing")
-        if options.variants < 1:
-            raise UsageError(f"--variants {options.variants}: give 1 or more")
+        if options.variants < 0:
+            raise UsageError(f"--variants {options.variants}: give 0 or more")
+        if options.moments < 2:
+            raise UsageError(f"--moments {options.moments}: a moment is told from another one, so give 2 or more")
         self.model = ContentModel(_make_config(options, data)).to(world.device)
         train = data.select("train")
-        self.pairs = find_pairs(train, options.moments)
+        self.pairs = find_pairs(train, options.moments, options.pairs == "neutral")
         self.self_pairs = self_pairs(train, options.moments) if options.real else []
         self.validation_pairs = find_pairs(data.select("validation"), options.moments)[:_MAX_VALIDATION_PAIRS]
         people = sorted({pair.person for pair in self.pairs})
@@ -124,7 +127,7 @@ class ContentTask:
 
     def list_variants(self, pair: ClipPair, side: int) -> range:
         """Return the augmentations in which a side of a pair is shown."""
-        plain = pair.first.metadata.split != "train" or (pair.is_self and side == 0)
+        plain = pair.first.metadata.split != "train" or (pair.is_self and side == 0) or not self.options.variants
         return range(UNAUGMENTED, UNAUGMENTED + 1) if plain else range(1, 1 + self.options.variants)
 
     def loss(self, step: int, world: World) -> dict[str, Tensor]:

@@ -41,7 +41,7 @@ from cdrl.training.faces import (
     summarize,
 )
 from cdrl.training.linear_probe import linear_probe_accuracy
-from cdrl.training.options import EmotionOptions
+from cdrl.training.options import EmotionOptions, use_paper_setting
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 
@@ -56,6 +56,7 @@ def train_emotion(options: EmotionOptions) -> None:
     Raises:
         CdrlError: An option, the data or the folder of the run is wrong.
     """
+    options = use_paper_setting(options)
     check_target(options.release.publish, options.release.overwrite)
     train_recipe("emotion", options, lambda world: EmotionTask(options, world))
 

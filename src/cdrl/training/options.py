@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from tyro.conf import FlagCreatePairsOff
 
@@ -133,6 +133,8 @@ class ContentOptions:
     """Prepared folders."""
     split: str = "auto"
     """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
+    paper: FlagCreatePairsOff[bool] = False
+    """Set loss, pairs, pictures, speech and optimizer as the paper has them; options that say otherwise are refused."""
     loop: LoopOptions = LoopOptions(Path("runs/content"), steps=800, learning_rate=2e-3)
     encoder: str = "landmarks"
     """Image encoder: landmarks, or iresnet50:FILE."""
@@ -146,6 +148,8 @@ class ContentOptions:
     """Let speech query the picture; without it a learned query is used alone."""
     loss: Literal["both", "infonce", "paper", "alignment"] = "both"
     """InfoNCE over moments, the paper's emotion-aware contrast, both, or alignment alone, without negatives."""
+    pairs: Literal["any", "neutral"] = "any"
+    """Train on takes of the same words in any two emotions, or on a neutral take with each other one."""
     temperature: float = 0.1
     """Temperature of InfoNCE."""
     mask_positives: bool = True
@@ -163,12 +167,19 @@ class ContentOptions:
     audio_mismatch: float = 0.1
     """Share of takes that get the speech of another moment."""
     variants: int = 1
-    """Augmented variants of each clip's pictures."""
+    """Augmented variants of each clip's pictures; 0 shows them as they are."""
     jitter: float = 0.2
     """Standard deviation of the log of a random gain on each channel of a take's maps: other people, other light."""
     cache: Path = _CACHE
     """Folder that keeps feature maps."""
     release: ReleaseOptions = ReleaseOptions()
+    PAPER: ClassVar[Mapping[str, Any]] = {
+        "loss": "paper", "pairs": "neutral", "audio": True, "offsets": (0,),
+        "people": 4, "moments": 2, "real": 0,  # sixteen triples: four people, two pairs of takes of each
+        "variants": 0, "jitter": 0.0, "audio_dropout": 0.0, "audio_mismatch": 0.0,
+        "loop": {"learning_rate": 1e-5, "warmup": 0, "weight_decay": 0.0, "average": 0.0},
+    }  # fmt: skip
+    """The paper's own setting, see `use_paper_setting`."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +209,9 @@ class EmotionOptions:
     """Train the emotion representation: prompts and one small network per emotion, on a frozen model."""
 
     faces: FaceOptions = FaceOptions()
+    paper: FlagCreatePairsOff[bool] = False
+    """Set the loss as the paper has it, the contrast alone, on plain pictures; options that say otherwise are
+    refused."""
     loop: LoopOptions = LoopOptions(Path("runs/emotion"), steps=1200, validate_every=250, precision="float32")
     vlm: str = "embedded"
     """The vision-language model: embedded (the shipped one), a checkpoint of `cdrl train vlm`, or clip:FOLDER."""
@@ -222,6 +236,12 @@ class EmotionOptions:
     temperature: float = 0.07
     """Temperature of the contrast."""
     release: ReleaseOptions = ReleaseOptions()
+    PAPER: ClassVar[Mapping[str, Any]] = {
+        "prompts": "learned", "contrast": True, "temperature": 0.07, "views": 1,
+        "consistency_weight": 0.0, "prior_weight": 0.0, "language_weight": 0.0,
+        "faces": {"described_fraction": 0.0},  # the contrast sees labeled faces alone
+    }  # fmt: skip
+    """The paper's own setting, see `use_paper_setting`."""
 
 
 @dataclass(frozen=True)
@@ -296,6 +316,9 @@ class TranslatorOptions:
     """Prepared folders."""
     split: str = "auto"
     """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
+    paper: FlagCreatePairsOff[bool] = False
+    """Weigh the two representations as the paper does: content 10, emotion 50, nothing else of them; options that say
+    otherwise are refused."""
     loop: LoopOptions = LoopOptions(
         Path("runs/translator"),
         steps=200,
@@ -318,6 +341,10 @@ class TranslatorOptions:
     cache: Path = _CACHE
     """Folder that keeps measured faces."""
     release: ReleaseOptions = ReleaseOptions()
+    PAPER: ClassVar[Mapping[str, Any]] = {
+        "supervision": {"content_weight": 10.0, "emotion_weight": 50.0, "contrast_weight": 0.0}
+    }
+    """The paper's own setting, see `use_paper_setting`."""
 
 
 @dataclass(frozen=True)

@@ -47,23 +47,28 @@ class ClipPair:
         return (labels.dataset, labels.sentence_id) if labels.sentence_id else None
 
 
-def find_pairs(clips: Sequence[PreparedClip], min_moments: int) -> list[ClipPair]:
+def find_pairs(clips: Sequence[PreparedClip], min_moments: int, neutral: bool = False) -> list[ClipPair]:
     """Find all pairs of takes of the same words by the same person in different emotions.
 
     Args:
         clips: Clips to pair.
         min_moments: Pairs with fewer moments are left out.
+        neutral: Whether only neutral takes are paired with others, as in the paper; they are the first of each pair.
     """
     pairs = []
     for group in group_by_content(clips):
-        for first, second in combinations(group, 2):
-            if first.metadata.emotion == second.metadata.emotion:
+        for first, second in combinations(sorted(group, key=_is_emotional) if neutral else group, 2):
+            if first.metadata.emotion == second.metadata.emotion or (neutral and _is_emotional(first)):
                 continue
             frames = align_frames(first, second)
             frames = frames[detect_speaking(first)[frames[:, 0]] & detect_speaking(second)[frames[:, 1]]]
             if len(frames) >= min_moments * _MIN_DISTANCE:
                 pairs.append(ClipPair(first, second, frames))
     return pairs
+
+
+def _is_emotional(clip: PreparedClip) -> bool:
+    return clip.metadata.emotion != "neutral"
 
 
 def self_pairs(clips: Sequence[PreparedClip], min_moments: int) -> list[ClipPair]:

@@ -42,7 +42,7 @@ from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.representations.checkpoints import load_into, load_model, parse_config
 from cdrl.training.differentiable_rendering import stack_changes
 from cdrl.training.distributed import World
-from cdrl.training.options import TranslatorOptions
+from cdrl.training.options import TranslatorOptions, use_paper_setting
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
@@ -70,6 +70,7 @@ def train_translator(options: TranslatorOptions) -> None:
     Raises:
         CdrlError: An option, the data or the folder of the run is wrong.
     """
+    options = use_paper_setting(options)
     check_target(options.release.publish, options.release.overwrite)
     data = PreparedDataset.open(options.data, options.split)
     train_recipe(
