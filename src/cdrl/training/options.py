@@ -291,6 +291,9 @@ class SupervisionOptions:
     """Weight of the emotion consistency; 0 trains without it, and without the contrast."""
     contrast_weight: float = 20.0
     """Weight of the emotion standing out among the others as clearly as in the references."""
+    emotion_target: Literal["absolute", "difference"] = "absolute"
+    """Compare the emotion of generated and reference frames as in the paper, or the change from the source to the
+    generated frame with that from neutral faces to the references."""
     clips: int = 3
     """Supervised moments in a step."""
     length: int = 9
@@ -342,7 +345,12 @@ class TranslatorOptions:
     """Folder that keeps measured faces."""
     release: ReleaseOptions = ReleaseOptions()
     PAPER: ClassVar[Mapping[str, Any]] = {
-        "supervision": {"content_weight": 10.0, "emotion_weight": 50.0, "contrast_weight": 0.0}
+        "supervision": {
+            "content_weight": 10.0,
+            "emotion_weight": 50.0,
+            "contrast_weight": 0.0,
+            "emotion_target": "absolute",
+        }
     }
     """The paper's own setting, see `use_paper_setting`."""
 

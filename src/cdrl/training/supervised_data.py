@@ -30,10 +30,11 @@ from cdrl.training.differentiable_rendering import prior_to_tensors, render_imag
 from cdrl.training.faces import FaceDataset, concat, load_clip_faces, load_gray_faces
 from cdrl.training.feature_cache import digest_weights
 from cdrl.training.options import SupervisionOptions
-from cdrl.training.supervision import CDRLSupervision, EmotionEvidence
+from cdrl.training.supervision import CDRLSupervision, EmotionEvidence, EmotionOrigin
 from cdrl.training.training_clips import FrontalClip, find_frontal_clips
 
 _BATCH = 64  # faces encoded at once
+_NEUTRAL_FACES = 512  # over which what neutral faces show is averaged
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,9 @@ class SupervisedDataset:
         evidence = torch.from_numpy(cached_array(cache, request, console)).to(self.device)
         people = [f"{source}/{person}" for source, person in zip(faces.source, faces.person, strict=True)]
         excluded = np.isin(people, np.array(self.options.exclude, np.str_))
+        if self.options.emotion_target == "difference":
+            neutral = faces.select((faces.emotion == EMOTIONS.index("neutral")) & ~excluded)
+            self._neutral = self._measure_neutral(neutral, digest.digest(), cache, console)
         rows = {
             number: np.flatnonzero((faces.emotion == EMOTIONS.index(name)) & ~excluded)
             for number, name in enumerate(EXPRESSIVE)
@@ -150,13 +154,36 @@ class SupervisedDataset:
             raise UsageError(f"nobody to train on shows {', '.join(missing)}: label such clips, or add --fer")
         return (evidence[:, :-1], evidence[:, -1]), rows
 
+    def _measure_neutral(self, faces: FaceDataset, digest: bytes, cache: Path, console: Console) -> Tensor:
+        """What neutral faces show of each emotion on average, [7, W]; see `EmotionOrigin`."""
+        if not len(faces):
+            raise UsageError(
+                "--emotion-target difference: nobody to train on is neutral: label such clips, or add --fer"
+            )
+        some = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), _NEUTRAL_FACES)).round().astype(int))
+        chosen = faces.select(np.isin(np.arange(len(faces)), some))
+
+        @torch.inference_mode()
+        def encode(done: int) -> Iterator[NDArray[np.float32]]:
+            for start in range(done, len(chosen), _BATCH):
+                images = self._stack_pictures(chosen, start)
+                yield self.supervision.emotion.weigh(self.supervision.emotion.encode(images)).float().cpu().numpy()
+
+        key = digest + str(sorted(self.options.exclude)).encode()
+        request = ArrayRequest("neutral", "encoding neutral faces", key, len(chosen), encode, _BATCH)
+        return torch.from_numpy(cached_array(cache, request, console).mean(0)).to(self.device)
+
+    def _stack_pictures(self, faces: FaceDataset, start: int) -> Tensor:
+        """The next batch of pictures, [k, 3, SIZE, SIZE]."""
+        pictures = [resize(picture, SIZE) for picture in faces.pictures[start : start + _BATCH]]
+        return images_to_tensor(np.stack(pictures), self.device)
+
     @torch.inference_mode()
     def _encode_references(self, faces: FaceDataset, done: int) -> Iterator[NDArray[np.float32]]:
         """`EmotionEvidence` of the faces from number `done` on, [k, W + 1]: the vector, then the log probability."""
         for start in range(done, len(faces), _BATCH):
-            pictures = np.stack([resize(picture, SIZE) for picture in faces.pictures[start : start + _BATCH]])
             emotion = torch.from_numpy(faces.emotion[start : start + _BATCH]).to(self.device)
-            shown = self.supervision.measure_emotion(images_to_tensor(pictures, self.device)[:, None], emotion)
+            shown = self.supervision.measure_emotion(self._stack_pictures(faces, start)[:, None], emotion)
             yield torch.cat([shown.vectors[:, 0], shown.log_probability], 1).cpu().numpy()
 
     def draw_moment(self, random: np.random.Generator) -> TrainingMoment:
@@ -215,9 +242,14 @@ class SupervisedDataset:
             *(torch.stack([part[moment.references] for moment in moments]) for part in self._evidence)
         )
         speech, audible = self._load_speech(moments)
+        origin = None
+        if options.emotion_target == "difference":
+            with torch.no_grad():
+                source = self.supervision.measure_emotion(batch.images, emotion).vectors
+            origin = EmotionOrigin(source, self._neutral[emotion])
         terms = {
             "content": self.supervision.content_consistency(batch.images, generated, speech, audible),
-            **self.supervision.emotion_consistency(target, generated, emotion),
+            **self.supervision.emotion_consistency(target, generated, emotion, origin),
         }
         loss = options.content_weight * terms["content"]
         if options.emotion_weight:

@@ -40,6 +40,9 @@ class EmotionEncoder(Protocol):
         """Temperature of the logits, which are sums of `weigh` over it."""
 
 
+_MIN_CHANGE = 0.1  # of the wanted change: the direction of a smaller one is chance
+
+
 @dataclass(frozen=True)
 class EmotionEvidence:
     """What B clips of R faces show of the emotion that each is to show."""
@@ -48,6 +51,16 @@ class EmotionEvidence:
     """[B, R, W]: vector of the emotion's class ⊙ its prompt."""
     log_probability: Tensor
     """[B, R]: log of the probability of the emotion among the seven."""
+
+
+@dataclass(frozen=True)
+class EmotionOrigin:
+    """What changes of emotion are counted from, as vectors of each clip's emotion ⊙ its prompt."""
+
+    source: Tensor
+    """[B, T, W]: the source's frames."""
+    neutral: Tensor
+    """[B, W]: the mean over faces that show no emotion."""
 
 
 class CDRLSupervision(nn.Module):
@@ -115,7 +128,9 @@ class CDRLSupervision(nn.Module):
             wanted = self.content(source, audio, audible)
         return (1 - content_similarity(self.content(generated, audio, audible), wanted)).mean()
 
-    def emotion_consistency(self, wanted: EmotionEvidence, generated: Tensor, emotion: Tensor) -> dict[str, Tensor]:
+    def emotion_consistency(
+        self, wanted: EmotionEvidence, generated: Tensor, emotion: Tensor, origin: EmotionOrigin | None = None
+    ) -> dict[str, Tensor]:
         """Return how far generated clips are from what references show, as means over frames.
 
         Faces of all emotions come close to one another in the first term (a neutral one to an angry one .97), so there
@@ -126,13 +141,20 @@ class CDRLSupervision(nn.Module):
                 them shows it.
             generated: [B, T, 3, 224, 224].
             emotion: [B] numbers in EMOTIONS.
+            origin: Where it is given, changes are compared instead of what is shown.
 
         Returns:
             "emotion": 1 − cos(E(reference) ⊙ t, E(generated) ⊙ t) with the prompt t of the clip's emotion, in [0, 2];
+            with an origin 1 − cos(E(reference) ⊙ t − E(neutral) ⊙ t, E(generated) ⊙ t − E(source) ⊙ t), where a change
+            that is smaller than a tenth of the wanted one is divided by that tenth;
             "contrast": by how much the emotion's log probability falls short of the references', ≥ 0.
         """
         measured = self.measure_emotion(generated, emotion)
-        similarity = functional.cosine_similarity(measured.vectors, wanted.vectors.mean(1, keepdim=True), dim=2)
+        typical = wanted.vectors.mean(1, keepdim=True)
+        if origin is None:
+            similarity = functional.cosine_similarity(measured.vectors, typical, dim=2)
+        else:
+            similarity = _compare_changes(measured.vectors - origin.source, typical - origin.neutral[:, None])
         shortfall = wanted.log_probability.mean(1, keepdim=True) - measured.log_probability
         return {"emotion": (1 - similarity).mean(), "contrast": shortfall.clamp(min=0).mean()}
 
@@ -145,3 +167,11 @@ class CDRLSupervision(nn.Module):
         return EmotionEvidence(
             prompted[rows, numbers].reshape(*shape, -1), log_probability[rows, numbers].reshape(shape)
         )
+
+
+def _compare_changes(shown: Tensor, wanted: Tensor) -> Tensor:
+    """Cosine [B, T] of changes [B, T, W] and wanted ones [B, 1, W], smaller where there is hardly a change."""
+    size = torch.linalg.vector_norm(wanted, dim=2).clamp(min=1e-8)
+    length = torch.maximum(torch.linalg.vector_norm(shown, dim=2), _MIN_CHANGE * size)
+    cosine: Tensor = (shown * wanted).sum(2) / (length * size)
+    return cosine
