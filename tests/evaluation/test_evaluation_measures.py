@@ -71,6 +71,84 @@ def test_closures_of_the_source_itself_are_all_kept_and_of_a_lost_face_none() ->
     assert measures.closures_kept(np.full(50, np.nan), source) is None
 
 
+def talking_face(count: int, eyes: float = 50.0) -> np.ndarray:
+    """Landmarks [T,468,2] of a face that moves at random, its eyes' centers `eyes` pixels apart."""
+    points = RANDOM.normal(scale=eyes / 10, size=(count, 468, 2)) + RANDOM.normal(scale=eyes, size=(468, 2))
+    points[:, [33, 133, 362, 263]] = np.array([[-0.7, 0], [-0.3, 0], [0.3, 0], [0.7, 0]]) * eyes
+    return points
+
+
+def distance(first: np.ndarray, second: np.ndarray) -> float:
+    return math.hypot(*(first - second))
+
+
+def test_lip_dynamics_by_brute_force_over_all_pairs_and_unseen_frames_left_out() -> None:
+    points = talking_face(12)
+    lips, deviations = measures.LIPS, []
+    for i in range(40):
+        for j in range(i):
+            lengths = [distance(frame[lips[i]], frame[lips[j]]) / 50 for frame in points]
+            mean = sum(lengths) / 12
+            deviations.append(math.sqrt(sum((length - mean) ** 2 for length in lengths) / 12))
+    expected = sum(deviations) / 780
+    assert measures.lip_dynamics(points) == pytest.approx(expected)
+    lost = np.insert(points, [0, 5, 5], np.nan, axis=0)
+    assert measures.lip_dynamics(lost) == pytest.approx(expected)
+    assert measures.lip_dynamics(points * 3 + 20) == pytest.approx(expected)
+    assert measures.lip_dynamics(points[:7]) is None
+
+
+def test_brow_dynamics_by_brute_force_without_changes_over_a_lost_face() -> None:
+    points = talking_face(14)
+    points[6] = np.nan
+    sides = (
+        ((46, 52, 53, 55, 63, 65, 66, 70, 105, 107), np.array([-25, 0])),
+        ((276, 282, 283, 285, 293, 295, 296, 300, 334, 336), np.array([25, 0])),
+    )
+    changes = []
+    for brow, eye in sides:
+        heights = [distance(sum(frame[k] for k in brow) / 10, eye) / 50 for frame in points]
+        changes += [abs(heights[t + 1] - heights[t]) for t in range(13) if t not in (5, 6)]
+    assert measures.brow_dynamics(points) == pytest.approx(sum(changes) / 22)
+    assert measures.brow_dynamics(points[7:]) is None  # seven frames, six changes
+
+
+@pytest.mark.parametrize("measure", [measures.lip_dynamics, measures.brow_dynamics])
+def test_dynamics_are_a_ratio_over_common_frames(measure) -> None:
+    source = talking_face(30)
+    mean = source.mean(0)
+    output = mean + (source - mean) / 2  # half as lively
+    output[20:] = np.nan
+    expected = measure(output[:20]) / measure(source[:20])
+    assert measures.dynamics_ratio(measure, source, output) == pytest.approx(expected)
+    assert measures.dynamics_ratio(measure, source, source) == 1
+    still = np.repeat(source[:1], 30, axis=0)
+    assert measures.dynamics_ratio(measure, source, still) == pytest.approx(0, abs=1e-9)
+    assert measures.dynamics_ratio(measure, source, np.full_like(source, np.nan)) == 0
+    assert measures.dynamics_ratio(measure, still, source) is None
+    assert measures.dynamics_ratio(measure, source[:6], source[:6]) is None
+
+
+def test_silences_are_300_ms_thirty_decibels_under_the_loudest() -> None:
+    rate = 16000
+    loud, room, breath = (volume * RANDOM.choice([-1.0, 1.0], 2 * rate) for volume in (0.5, 0.014, 0.018))
+    pieces = [loud[:8000], room[:4800], loud[:8000], room[:4480], loud[:8000], breath[:9600], loud[:1600], room[:6400]]
+    found = measures.find_silences(np.concatenate(pieces).astype(np.float32), rate)
+    assert found == [(0.5, 0.8), (pytest.approx(2.78), pytest.approx(3.18))]  # 280 ms are too short, breath too loud
+    assert measures.find_silences(room, rate) == [] == measures.find_silences(np.zeros(rate), rate)
+    assert measures.find_silences(np.zeros(0), rate) == []
+
+
+def test_silent_lips_by_brute_force_about_the_mean_of_each_silence() -> None:
+    gap = np.array([0.1, 0.3, 9.0, 0.5, 0.5, np.nan, 0.8, 7.0, 0.2])
+    labels = np.array([1, 1, 0, 2, 2, 2, 2, 0, 3])
+    first, second = [0.1, 0.3], [0.5, 0.5, 0.8]
+    deviations = [abs(g - 0.2) for g in first] + [abs(g - 0.6) for g in second]  # one frame alone says nothing
+    assert measures.silent_lips(gap, labels) == pytest.approx(100 * sum(deviations) / 5)
+    assert measures.silent_lips(gap, np.zeros(9, int)) is None
+    assert measures.silent_lips(np.full(9, 0.4), labels) == 0
+
+
 def test_probability_is_a_mean_over_seen_frames() -> None:
     emotion = np.array([[0.2, 0.8], [np.nan, np.nan], [0.6, 0.4]])
     assert measures.mean_probability(emotion, 0) == pytest.approx(0.4)
@@ -171,6 +249,9 @@ def test_no_measure_of_degenerate_clips_is_anything_but_a_number_or_none(pair: t
             measures.mouth_distance(source, output),
             measures.pearson(measures.lip_opening(eyes), other),
             measures.mouth_distance(measures.mouth_shape(eyes), measures.mouth_shape(eyes)),
+            measures.silent_lips(one, np.ones(len(one), int)),
+            measures.dynamics_ratio(measures.lip_dynamics, eyes, eyes),
+            measures.dynamics_ratio(measures.brow_dynamics, eyes, eyes),
             measures.mean_probability(rows[0][:, :2], 1),
         ]
     assert all(value is None or math.isfinite(value) for value in found)

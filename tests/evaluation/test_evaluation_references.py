@@ -16,16 +16,36 @@ from cdrl.face.mesh import INNER_LIPS
 RANDOM = np.random.default_rng(17)
 
 
-def seen(recognition: np.ndarray, expression: np.ndarray, points: np.ndarray | None = None) -> ClipFeatures:
-    points = np.zeros((4, 468, 2)) if points is None else points
+def seen(
+    recognition: np.ndarray,
+    expression: np.ndarray,
+    points: np.ndarray | None = None,
+    thumbs: np.ndarray | None = None,
+) -> ClipFeatures:
+    points = np.zeros((40, 468, 2)) if points is None else points
     count = np.zeros(len(points))
     layout = FaceLayout(np.zeros((468, 2)), 64)
-    thumbs = np.zeros((len(points), 2, 2), np.uint8)
+    thumbs = RANDOM.integers(0, 255, (len(points), 64, 64), np.uint8) if thumbs is None else thumbs
     return ClipFeatures(points, count[:, None], count, count, count, thumbs, count, recognition, expression, layout)
 
 
 def made(frames: int = 6, faces: int = 6) -> ClipFeatures:
     return seen(RANDOM.normal(size=(frames, 4)), RANDOM.normal(size=(faces, 4)))
+
+
+def encoded_again(clip: ClipFeatures) -> ClipFeatures:
+    """The same footage from another file: no value is what it was."""
+    noise = RANDOM.integers(-9, 9, clip.thumbs.shape)
+    thumbs = (clip.thumbs * 0.9 + 5 + noise).clip(0, 255).astype(np.uint8)
+    return seen(clip.identity + 0.01, clip.expression + 0.01, clip.points, thumbs)
+
+
+@pytest.fixture(autouse=True)
+def frame_rates(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Frames a second of clips, by name; 25 of all others."""
+    rates: dict[str, int] = {}
+    monkeypatch.setattr(references, "read_frame_rate", lambda path: rates.get(path.name, 25))
+    return rates
 
 
 def known_clips(rows: list[ClipRecord], files: dict[str, ClipFeatures]) -> References:
@@ -67,7 +87,7 @@ def clip(name: str, emotion: str, person: str = "a", words: str = "w") -> ClipRe
 
 def test_a_cell_is_all_clips_of_a_method_person_and_emotion_and_who_has_no_real_clip_gets_none() -> None:
     real, first, second = made(6, 9), made(3, 5), made(3, 5)
-    groups, rows = Groups(known_clips([clip("real", "sad")], {"real": real})), []
+    groups, rows = Groups(known_clips([clip("real", "sad")], {"real": real, "source": made()})), []
     for output, person in ((first, "a"), (second, "a"), (first, "b")):
         rows.append({"block": "x", "method": "m", "person": person, "emotion": "sad", "measures": {}})
         groups.add(rows[-1], Path("source"), output)
@@ -85,6 +105,36 @@ def test_what_was_edited_is_no_real_clip_to_be_near_to() -> None:
     groups.add(row, Path("one"), one)
     groups.fill_scores()
     assert row["measures"]["fad"] == pytest.approx(measures.frechet_distance(one.identity, two.identity))
+
+
+def test_a_copy_of_what_was_edited_is_no_real_clip_whatever_it_is_called() -> None:
+    one, two = made(), made()
+    files = {"source": one, "other name": encoded_again(one), "two": two}
+    known = known_clips([clip("other name", "sad"), clip("two", "sad")], files)
+    groups = Groups(known)
+    row = {"block": "x", "method": "copy", "person": "a", "emotion": "sad", "measures": {}}
+    groups.add(row, Path("source"), one)
+    groups.fill_scores()
+    assert row["measures"]["fad"] == pytest.approx(measures.frechet_distance(one.identity, two.identity))
+    assert list(known.repeated) == ["other name"] and "made of source" in known.repeated["other name"]
+
+
+def test_a_real_clip_that_is_there_twice_counts_once() -> None:
+    one, two = made(), made()
+    files = {"one": one, "again": encoded_again(one), "two": two, "output": made()}
+    known = known_clips([clip(name, "sad") for name in ("one", "again", "two")], files)
+    found = known.estimate_floor(["a"])
+    assert found["fad"] == pytest.approx(measures.frechet_distance(one.identity, two.identity))
+    assert known.repeated == {"again": "counted once: the same footage as one"}
+
+
+def test_the_floor_leaves_out_what_is_in_no_mean() -> None:
+    takes = {name: made() for name in ("one", "two", "calm", "calmer")}
+    rows = [clip(name, "neutral" if "calm" in name else "sad") for name in takes]
+    known = known_clips(rows, takes)
+    sad = measures.frechet_distance(takes["one"].identity, takes["two"].identity)
+    assert known.estimate_floor(["a"], ("neutral",))["fad"] == pytest.approx(sad)
+    assert known.estimate_floor(["a"])["fad"] != pytest.approx(sad)
 
 
 def test_the_floor_is_of_different_clips_where_there_are_two() -> None:
@@ -117,8 +167,7 @@ def talking(phase: np.ndarray, offset: float = 0.0) -> np.ndarray:
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(references, "read_frame_rate", lambda path: 25)
-    monkeypatch.setattr(references, "_read_speech", lambda path: None)
+    monkeypatch.setattr(references, "read_speech", lambda path: None)
 
 
 def test_a_known_warp_is_undone_by_the_mouths_motion(silent: None) -> None:
@@ -159,3 +208,25 @@ def test_only_the_same_words_of_the_same_person_in_that_emotion_are_a_truth(sile
     assert lagging["mouth_distance"] == pytest.approx(found["mouth_distance"])
     assert known.score_mouth(own, files["s"], files["s"], "happy") == {}
     assert known.score_mouth(own, files["s"], files["s"], "angry") == {}
+
+
+def raising_brows(count: int, speed: float) -> ClipFeatures:
+    """A face that raises both brows by `speed` pixels in each frame."""
+    points = talking(np.linspace(0, 3, count))
+    brows = [70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 336, 296, 334, 293, 300, 285, 295, 282, 283, 276]
+    points[:, brows, 0] = np.repeat([-25, 25], 10)
+    points[:, brows, 1] = -20 - speed * np.arange(count)[:, None]
+    return seen(None, None, points)
+
+
+def test_brows_are_compared_with_those_of_the_real_take_at_its_own_pace(frame_rates: dict[str, int]) -> None:
+    files = {"r": raising_brows(60, 2.0), "q": raising_brows(60, 1.0), "s": raising_brows(40, 0.5)}
+    known = known_clips([clip("r", "sad"), clip("q", "sad")], files)
+    output = raising_brows(40, 3.0)
+    assert known.score_brows(clip("s", "neutral"), output, "sad") == pytest.approx(3 / 1.5)
+    assert known.score_brows(clip("s", "neutral"), output, "happy") is None
+    frame_rates["r"] = 50  # twice as many frames for the same motion: 4 pixels in a frame of the source
+    assert known.score_brows(clip("s", "neutral"), output, "sad") == pytest.approx(3 / 2.5)
+    again = seen(None, None, files["s"].points, files["s"].thumbs)
+    itself = known_clips([clip("s2", "sad")], {"s": files["s"], "s2": again})
+    assert itself.score_brows(clip("s", "sad"), output, "sad") is None

