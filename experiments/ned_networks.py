@@ -1,9 +1,10 @@
 """NED's translator on the package's expression codes: the published baseline.
 
 Papantoniou et al., *Neural Emotion Director* (CVPR 2022): windows of ten frames go through a recurrent generator; the
-style of an emotion comes from its label and noise (mapping network) or from a reference (style encoder); for each
-emotion a discriminator tells generated windows from real ones. A code is what a face does in a frame: the expression
-modes in their deviations, and the opening of the lips (theirs: 50 numbers of expression and one of the jaw).
+style of an emotion comes from its label and noise (mapping network) or from a window that shows it (style encoder,
+which is given no label); for each emotion a discriminator tells generated windows from real ones. A code is what a face
+does in a frame: the expression modes in their deviations, and the opening of the lips (theirs: 50 numbers of expression
+and one of the jaw).
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Ned(nn.Module):
         self.answer = _perceptron(2 * hidden, hidden, config.codes)
         self.mapping = _perceptron(classes + config.noise, hidden, hidden, config.style)
         self.encoder = _Recurrent(config.codes, hidden // 2)
-        self.encoded = nn.Linear(hidden, classes * config.style)
+        self.encoded = nn.Linear(hidden, config.style)
         self.judges = _Recurrent(config.codes, hidden // 2)
         self.judged = nn.Linear(hidden, classes)
 
@@ -96,10 +97,9 @@ class Ned(nn.Module):
         style: Tensor = self.mapping(torch.cat([label, noise], 1))
         return style
 
-    def reference_style(self, windows: Tensor, emotion: Tensor) -> Tensor:
-        """Encode codes [B, T, c] that show an emotion [B] as their style [B, s]."""
-        styles = self.encoded(self.encoder(windows).mean(1)).unflatten(1, (len(EMOTIONS), -1))
-        style: Tensor = styles[torch.arange(len(emotion), device=emotion.device), emotion]
+    def encode_style(self, windows: Tensor) -> Tensor:
+        """Encode the style [B, s] of codes [B, T, c], whatever they show."""
+        style: Tensor = self.encoded(self.encoder(windows).mean(1))
         return style
 
     def forward(self, windows: Tensor, emotion: Tensor) -> Tensor:

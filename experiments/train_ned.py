@@ -1,8 +1,8 @@
 """Trains NED's translator, the baseline, as published or under supervision.
 
 `python -m experiments.train_ned --data PREPARED... --output RUN`. NED's own losses, all of weight one: adversarial
-(least squares), style reconstruction, cycle, and the mouth's correlation. With supervision, some windows are rendered
-into their frames.
+(least squares), style reconstruction, cycle (back to the source, in the source's own style), and the mouth's
+correlation. With supervision, some windows are rendered into their frames.
 """
 
 from __future__ import annotations
@@ -131,17 +131,16 @@ class NedTask:
         self, source: Tensor, real: Tensor, target: Tensor, noise: Tensor, by_label: Tensor
     ) -> dict[str, Tensor]:
         model = self.model
-        style = torch.where(by_label[:, None], model.label_style(target, noise), model.reference_style(real, target))
+        style = torch.where(by_label[:, None], model.label_style(target, noise), model.encode_style(real))
         generated = model.translate(source, style)
-        neutral = torch.full_like(target, EMOTIONS.index("neutral"))  # of the cycle: most sources are neutral
-        cycled = model.translate(generated, model.reference_style(source, neutral))
+        cycled = model.translate(generated, model.encode_style(source))
         taken_for_real = (model(real, target) - 1).square().mean() + model(generated.detach(), target).square().mean()
         # Discriminators get no gradient here: they must not learn from the generator's loss.
         constant = {name: value.detach() for name, value in model.named_parameters()}
         scores: Tensor = functional_call(model, constant, (generated, target))
         terms = {
             "adversarial": (scores - 1).square().mean(),
-            "style": (model.reference_style(generated, target) - style.detach()).abs().mean(),
+            "style": (model.encode_style(generated) - style.detach()).abs().mean(),
             "cycle": (cycled - source).abs().mean(),
             "mouth": (1 - _correlation(generated[:, :, -1], source[:, :, -1])).mean(),
             "discriminators": taken_for_real,

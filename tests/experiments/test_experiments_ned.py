@@ -94,13 +94,38 @@ def still(prior) -> Ned:
     return networks
 
 
-def test_discriminators_learn_nothing_from_what_the_generator_wants(folders, tmp_path):
+@pytest.fixture
+def task(folders, tmp_path) -> NedTask:
     given = options(folders, tmp_path)
-    task = NedTask(given, PreparedDataset.open(folders, given.split), World(0, 1, torch.device("cpu")))
-    draw = np.random.default_rng(0)
-    window = torch.from_numpy(np.array([task._draw_window(task._showing[number], draw) for number in (4, 0)]))
-    noise = torch.from_numpy(task._noise(2, draw))
-    batch = (window, window, torch.tensor([4, 0]), noise, torch.tensor([True, False]))
+    return NedTask(given, PreparedDataset.open(folders, given.split), World(0, 1, torch.device("cpu")))
+
+
+def draw_batch(task, by_label) -> tuple:
+    """Windows of somebody happy and of somebody neutral, each both the source and the reference."""
+    draw, target = np.random.default_rng(0), torch.tensor([4, 0])
+    windows = torch.from_numpy(np.array([task._draw_window(task._showing[number], draw) for number in target]))
+    return windows, windows, target, torch.from_numpy(task._noise(2, draw)), torch.tensor(by_label)
+
+
+def test_the_cycle_goes_back_to_the_style_of_the_source(task, monkeypatch):
+    styles, translate = [], task.model.translate
+    monkeypatch.setattr(
+        task.model, "translate", lambda windows, style: (styles.append(style), translate(windows, style))[1]
+    )
+    task._ned_terms(*draw_batch(task, [False, False]))
+    there, back = styles  # there: in the style of the reference, which is the source itself
+    assert torch.equal(there, back)
+    assert not torch.allclose(back[0], back[1])
+
+
+def test_the_style_encoder_learns_the_cycle_from_sources_of_every_emotion(task):
+    source, _, target, noise, by_label = draw_batch(task, [True, True])
+    task._ned_terms(source, source, target.flip(0), noise, by_label)["cycle"].backward()
+    assert task.model.encoded.weight.grad.abs().sum(1).all()
+
+
+def test_discriminators_learn_nothing_from_what_the_generator_wants(task):
+    batch = draw_batch(task, [True, False])
     task._ned_terms(*batch)["adversarial"].backward()
     named = dict(task.model.named_parameters())
     assert named["answer.0.weight"].grad.abs().sum() > 0
