@@ -132,8 +132,22 @@ def test_a_kill_between_checkpoint_and_state_or_within_a_line_changes_nothing(tm
     check_it_goes_on(tmp_path / "killed")
 
 
+def test_the_optimizer_averages_gradients_as_asked(tmp_path):
+    used = set()
+    hook = register_optimizer_step_post_hook(lambda optimizer, *_: used.add(optimizer.param_groups[0]["betas"]))
+    try:
+        train(tmp_path / "usual")
+        train(tmp_path / "other", betas=(0.0, 0.9))
+    finally:
+        hook.remove()
+    assert used == {(0.9, 0.99), (0.0, 0.9)}
+    with pytest.raises(UsageError, match=r"^--betas 0 1: from 0 to below 1 each$"):
+        train(tmp_path / "refused", betas=(0.0, 1.0))
+
+
 @pytest.mark.parametrize(
-    "change", [{"weight_decay": 0.5}, {"average": 0.5}, {"precision": "bfloat16"}, {"validate_every": 3}]
+    "change",
+    [{"weight_decay": 0.5}, {"average": 0.5}, {"precision": "bfloat16"}, {"validate_every": 3}, {"betas": (0.0, 0.99)}],
 )
 def test_every_setting_that_shapes_the_result_is_compared(tmp_path, change):
     train(tmp_path)

@@ -164,6 +164,8 @@ def _prepare(task: TrainingTask, options: LoopOptions, world: World, settings: M
     for flag, number in (("--steps", options.steps), ("--validate-every", options.validate_every)):
         if number < 1:
             raise UsageError(f"{flag} {number}: at least one is needed")
+    if not all(0 <= beta < 1 for beta in options.betas):
+        raise UsageError(f"--betas {options.betas[0]:g} {options.betas[1]:g}: from 0 to below 1 each")
     groups = _group_parameters(task, options)
     precision = _choose_precision(options, world)
     own = {name: value for name, value in asdict(options).items() if name not in _NO_SETTINGS}
@@ -174,7 +176,7 @@ def _prepare(task: TrainingTask, options: LoopOptions, world: World, settings: M
         world,
         precision,
         RunFolder(options.output, json.loads(json.dumps(shaping, default=str))),
-        torch.optim.AdamW(groups, betas=(0.9, 0.99)),
+        torch.optim.AdamW(groups, betas=options.betas),
         ExponentialMovingAverage(task.model, options.average),
         torch.amp.GradScaler("cuda", enabled=world.device.type == "cuda" and precision is torch.float16),
         world.console,

@@ -105,6 +105,8 @@ class LoopOptions:
     """Decay of the moving average of the weights, which is validated and written; 0 turns it off."""
     validate_every: int = 500
     """Steps between two validations, each of which also saves the state."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decays of AdamW's moving averages of the gradient and of its square."""
     seed: int = 0
     """Seed of all random numbers."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
