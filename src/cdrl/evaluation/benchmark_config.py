@@ -1,4 +1,4 @@
-"""What the two benchmarks take, without anything that evaluates: the command line reads it before torch is loaded."""
+"""What the benchmarks take, without anything that evaluates: the command line reads it before torch is loaded."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cdrl.evaluation.measure_registry import ALL_EMOTIONS
+from cdrl.emotions import EMOTIONS
+from cdrl.errors import OutputError
+from cdrl.evaluation.measure_registry import ALL_EMOTIONS, DEFAULT_TARGETS, EXCLUDED_FROM_MEAN
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkConfig:
-    """What both benchmarks share: real clips, networks, and where the numbers go."""
+class EvaluationConfig:
+    """What every benchmark has: real clips, whose face it is, and where the numbers go."""
 
     data: Path
     """Folder of the data set that the sources are from."""
@@ -19,16 +21,35 @@ class BenchmarkConfig:
     """Where every number goes."""
     markdown: Path | None = None
     """Where the tables go; without any file they go to stdout."""
-    html: Path | None = None
-    """Where the report with plots and contact sheets goes."""
     cache: Path | None = None
     """Folder for what the evaluators saw of files that do not change; the user's cache by default."""
     recognition: Path | None = None
     """ONNX file of a face recognition network for FAD and identity; dlib's by default."""
+
+    def check_places(self) -> None:
+        """Raise an OutputError, before hours are spent, where numbers or tables cannot be written."""
+        for path in (self.json, self.markdown):
+            if path is not None and (path.is_dir() or not path.parent.is_dir()):
+                raise OutputError(f"{path}: not a place for a file; name one in a folder that exists")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig(EvaluationConfig):
+    """What the tables of methods share: further networks, and a page to look at."""
+
+    html: Path | None = None
+    """Where the report with plots and contact sheets goes."""
     expression: Path | None = None
     """ONNX file of an expression network for CSIM; the emotion network's features by default."""
     sync: str = "cdrl"
     """Evaluator of lips and sound: cdrl, cdrl:FILE or syncnet:FILE."""
+    paper: bool = False
+    """The paper's means: of all emotions, fear and neutral, too; a value an emotion over people, then their mean."""
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Emotions that are in no mean."""
+        return () if self.paper else EXCLUDED_FROM_MEAN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +66,8 @@ class TableConfig(BenchmarkConfig):
     """NAME=DIR: a row of that name, with translator_without_PERSON.onnx of DIR on those priors."""
     keep: Path | None = None
     """Folder that keeps the edited files, to be looked at."""
-    emotions: tuple[str, ...] = ALL_EMOTIONS
-    """Emotions to ask for."""
+    emotions: tuple[str, ...] = ()
+    """Emotions to ask for; by default all but neutral, with --paper neutral, too."""
     intensity: float = 1.0
     """Amount of emotion asked of cdrl."""
     clips_per_person: int = 0
@@ -57,6 +78,33 @@ class TableConfig(BenchmarkConfig):
     """Evaluate cdrl's own edits; without it only copies, published and real clips."""
     pairs: tuple[str, ...] = ()
     """NAME:NAME: paired differences, the first less the second; by default cdrl's row less each other."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The emotions that are asked for."""
+        return self.emotions or (ALL_EMOTIONS if self.paper else DEFAULT_TARGETS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferConfig(EvaluationConfig):
+    """What `evaluate_transfer` edits and evaluates."""
+
+    data: Path
+    """Folder with clips.csv and the files it names."""
+    set: Literal["tune", "report", "all"] = "tune"
+    """tune: people an edit may be tuned on. report: people for the final table only. all: everybody."""
+    priors: Path | None = None
+    """Folder of prior_without_PERSON.npz; without it what ships is used and the table says so."""
+    emotions: tuple[str, ...] = EMOTIONS
+    """Emotions that are taken out and put on."""
+    pairs: tuple[str, ...] = ()
+    """FROM:TO: only these pairs of emotions; `all` stands for each, as in all:neutral. By default every pair."""
+    intensity: float = 1.0
+    """Amount of emotion asked of cdrl."""
+    enroll_neutral: bool = False
+    """Show cdrl the person's neutral take of the same words, where that is not the source itself."""
+    keep: Path | None = None
+    """Folder that keeps the edited files, to be looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
