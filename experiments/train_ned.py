@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
+from tyro.conf import FlagCreatePairsOff
 
 from cdrl.datasets.prepared import PreparedDataset
 from cdrl.emotions import EMOTIONS
@@ -26,7 +27,7 @@ from cdrl.errors import UsageError
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.training.distributed import World
 from cdrl.training.loop import fit, open_run
-from cdrl.training.options import LoopOptions, SupervisionOptions
+from cdrl.training.options import LoopOptions, SupervisionOptions, use_paper_setting
 from cdrl.training.recipe import recipe_settings
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
 from cdrl.training.training_clips import FrontalClip
@@ -45,6 +46,9 @@ class Options:
     """Prepared folders."""
     split: str = "auto"
     """Split by person; see cdrl data check."""
+    paper: FlagCreatePairsOff[bool] = False
+    """Set width, batch and optimizer as NED has them, and weigh the representations as the paper does; options that say
+    otherwise are refused, but for a weight of 0, which leaves a representation out."""
     loop: LoopOptions = field(
         default_factory=lambda: LoopOptions(
             Path("runs/ned"), steps=600, learning_rate=3e-4, warmup=20, weight_decay=0.0, average=0.98
@@ -63,9 +67,22 @@ class Options:
     cache: Path = Path("runs/cache")
     """Folder for the cache of measured faces."""
 
+    @property
+    def PAPER(self) -> Mapping[str, Any]:  # noqa: N802
+        """The paper's own setting, see `use_paper_setting`.
+
+        The paper's table has rows without either representation, so a weight of 0 goes with it.
+        """
+        weights = {"content_weight": 10.0, "emotion_weight": 50.0}
+        supervision = {name: value for name, value in weights.items() if getattr(self.supervision, name)}
+        fixed = {"length": WINDOW, "contrast_weight": 0.0, "emotion_target": "absolute"}
+        optimizer = {"learning_rate": 1e-4, "betas": (0.0, 0.99), "warmup": 0, "weight_decay": 0.0, "average": 0.0}
+        return {"hidden": 512, "batch": 64, "loop": optimizer, "supervision": {**supervision, **fixed}}
+
 
 def run(options: Options) -> int:
     """Train, and write checkpoints and the log into the run's folder."""
+    options = use_paper_setting(options)
     data = PreparedDataset.open(options.data, options.split)
     with open_run(options.loop, PROGRAM) as world:
         task = NedTask(options, data, world)

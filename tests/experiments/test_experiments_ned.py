@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from recipes import make_supervised_data, replace_slow_models  # noqa: E402
 from runs import losses, same, stopped_at, two_processes  # noqa: E402
 
 from cdrl.cli import main as cli  # noqa: E402
+from cdrl.cli.arguments import parse_options  # noqa: E402
 from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.emotions import EMOTIONS  # noqa: E402
 from cdrl.errors import ModelFileError, UsageError  # noqa: E402
@@ -26,8 +28,8 @@ from cdrl.media import read  # noqa: E402
 from cdrl.representations.checkpoints import save_model  # noqa: E402
 from cdrl.training.differentiable_rendering import prior_to_tensors  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
-from cdrl.training.options import LoopOptions, SupervisionOptions  # noqa: E402
-from experiments import evaluate_ned  # noqa: E402
+from cdrl.training.options import LoopOptions, SupervisionOptions, use_paper_setting  # noqa: E402
+from experiments import evaluate_ned, train_ned  # noqa: E402
 from experiments.commands import run_command  # noqa: E402
 from experiments.evaluate_ned import NedEdit, translate_clip  # noqa: E402
 from experiments.ned_networks import (  # noqa: E402
@@ -39,7 +41,7 @@ from experiments.ned_networks import (  # noqa: E402
     encode_shapes,
     load_ned,
 )
-from experiments.train_ned import NedTask, Options, run  # noqa: E402
+from experiments.train_ned import PROGRAM, NedTask, Options, run  # noqa: E402
 
 STEPS = 6
 torch.set_num_threads(1)
@@ -84,6 +86,48 @@ def test_without_supervision_no_representation_is_loaded(folders, tmp_path, monk
     assert len(losses(tmp_path / "run")) == STEPS
     with pytest.raises(UsageError, match="10 frames"):
         run(options(folders, tmp_path / "other", length=9))
+
+
+def parse(*words) -> Options:
+    return parse_options(Options, ["--data", "x", *words], PROGRAM)
+
+
+def test_paper_sets_the_published_weights_widths_and_optimizer():
+    given = parse("--paper", "--steps", "7")
+    loop, scene = given.loop, given.supervision
+    assert (given.hidden, given.batch, loop.steps) == (512, 64, 7)
+    assert (loop.learning_rate, loop.betas, loop.weight_decay, loop.average) == (1e-4, (0.0, 0.99), 0.0, 0.0)
+    assert (scene.content_weight, scene.emotion_weight, scene.contrast_weight, scene.length) == (10, 50, 0, 10)
+    assert use_paper_setting(given) == given
+    assert parse() == Options((Path("x"),))
+
+
+@pytest.mark.parametrize(("content", "emotion"), [(0, 0), (10, 0), (0, 50)])
+def test_paper_goes_with_a_representation_that_is_left_out(content, emotion):
+    scene = parse("--paper", "--content-weight", str(content), "--emotion-weight", str(emotion)).supervision
+    assert (scene.content_weight, scene.emotion_weight, scene.contrast_weight) == (content, emotion, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--contrast-weight", "5"], "--contrast-weight 0.0, but --contrast-weight 5.0"),  # the default, but asked for
+        (["--content-weight", "70"], "--content-weight 10.0, but --content-weight 70.0"),
+        (["--betas", "0.9", "0.99"], "--betas 0.0 0.99, but --betas 0.9 0.99"),
+        (["--hidden", "256"], "--hidden 512, but --hidden 256"),
+    ],
+)
+def test_paper_is_refused_with_an_option_that_says_otherwise(words, said):
+    with pytest.raises(UsageError, match=f"^--paper sets {said} is given"):
+        parse("--paper", *words)
+
+
+def test_a_run_in_python_takes_the_papers_setting_too(monkeypatch):
+    monkeypatch.setattr(train_ned, "open_run", opened := Mock(side_effect=InterruptedError))
+    monkeypatch.setattr(train_ned.PreparedDataset, "open", Mock())
+    with pytest.raises(InterruptedError):
+        run(Options((Path("x"),), paper=True))
+    assert opened.call_args.args[0].learning_rate == 1e-4
 
 
 def still(prior) -> Ned:
