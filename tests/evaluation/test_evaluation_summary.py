@@ -85,6 +85,44 @@ def test_fear_is_in_no_mean() -> None:
     assert found["share"] == pytest.approx(0.5) and found["emotions"]["fear"]["share"] == pytest.approx(10)
 
 
+def test_neutral_is_in_no_mean_and_neutral_clips_say_nothing_of_emotional_identity() -> None:
+    rows = [row("m", "a", "happy", 0.4), row("m", "a", "neutral", 1.0)]
+    calm = real("a", "neutral", 0.5) | {"identity": 0.2, "identity_others": 0.1}
+    found = summarize(rows, [real("a", "happy", 0.8), calm])
+    method = found["blocks"]["all"]["methods"]["m"]
+    assert method["measures"]["p_target"]["mean"] == pytest.approx(0.4) and method["clips"] == 1
+    assert method["share"] == pytest.approx(0.5) and method["emotions"]["neutral"]["share"] == pytest.approx(2)
+    assert method["identity_margin"] == pytest.approx(0.5 - 0.97) and found["real_identity"] == {"a": 0.97}
+    assert found["others_identity"] == 0.85 and "neutral" not in found["averaged"] and "fear" not in found["averaged"]
+
+
+def test_the_papers_mean_is_over_emotions_of_a_value_each_with_fear_and_neutral() -> None:
+    values = {("a", "happy"): 0.2, ("b", "happy"): 0.6, ("a", "fear"): 0.1, ("b", "neutral"): 0.9}
+    rows = [row("m", who, emotion, p) for (who, emotion), p in values.items()] + [row("m", "a", "happy", 0.4, "t")]
+    result = summarize(rows, [real("a", "happy", 0.5)], paper=True)
+    cell = result["blocks"]["all"]["methods"]["m"]["measures"]["p_target"]
+    by_emotion = {"happy": (0.3 + 0.6) / 2, "fear": 0.1, "neutral": 0.9}  # a's two happy clips count as one person
+    assert cell["emotions"] == pytest.approx(by_emotion)
+    assert cell["mean"] == pytest.approx(sum(by_emotion.values()) / 3)
+    assert cell["people"] == pytest.approx({"a": 0.2, "b": 0.75})
+    only_a, only_b = (0.3 + 0.1) / 2, (0.6 + 0.9) / 2
+    assert cell["low"] == pytest.approx(only_a) and cell["high"] == pytest.approx(only_b)
+    assert cell["mean"] != pytest.approx(
+        summarize(rows, [])["blocks"]["all"]["methods"]["m"]["measures"]["p_target"]["mean"]
+    )
+    assert "fear" in result["averaged"] and "neutral" in result["averaged"]
+
+
+def test_in_the_papers_setting_pairs_are_of_all_emotions_and_the_report_has_each_emotions_value() -> None:
+    rows = [row(name, "a", emotion, 0.5) for name in ("cdrl", "NED") for emotion in ("fear", "neutral")]
+    rows[0]["measures"] |= {"fad": 0.125}
+    summary_ = summarize(rows, [], paper=True)
+    assert summary_["blocks"]["all"]["paired"]["NED"]["fad"]["clips"] == 2
+    text = render_markdown({"set": "s", "judges": {}, "rows": rows, "real": [], "summary": summary_, "paper": True})
+    assert "in the paper's setting" in text and "no mean" not in text
+    assert "| cdrl | FAD | – | – | – | – | – | .125 | .500 | .312 |" in text
+
+
 def test_shares_are_a_ratio_of_means_and_a_mean_capped_at_one() -> None:
     rows = [row("m", "a", "happy", 0.4), row("m", "a", "sad", 0.3)]
     target = [real("a", "happy", 0.8), real("a", "sad", 0.1)]  # a network that hardly sees this person's sadness
@@ -144,7 +182,7 @@ def test_fad_says_its_frames_and_who_was_left_out() -> None:
 def test_the_markdown_names_every_method_person_and_failure() -> None:
     rows = [row("cdrl", "a", "happy", 0.9), row("NED", "a", "happy", 0.5), row("cdrl", "b", "sad", 0, failed="no face")]
     text = render_markdown(report(rows, [real("a", "happy", 0.8), real("b", "sad", 0.8)]))
-    for word in ("cdrl − NED", "no face", "| b | sad |", "fear is printed"):
+    for word in ("cdrl − NED", "no face", "| b | sad |", "fear and neutral are printed"):
         assert word in text
 
 

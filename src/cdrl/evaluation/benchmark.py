@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cdrl.errors import CdrlError, InterruptedByUser, ModelFileError
+from cdrl.errors import CdrlError, InterruptedByUser, JobsFailedError, ModelFileError
 from cdrl.evaluation import measures
 from cdrl.evaluation.benchmark_config import BenchmarkConfig, EvaluationConfig
 from cdrl.evaluation.clip_features import ClipFeatures, FeatureCache
@@ -137,7 +137,8 @@ class BenchmarkRun:
             pairs: Methods that are compared, see `summary.summarize`.
 
         Returns:
-            `judges`, `rows`, `real` clips, the `floor` of FAD and CSIM, `unread` clips, and the `summary`.
+            `judges`, `rows`, `real` clips, the `floor` of FAD and CSIM, `unread` clips, those that are there once more
+            under another name (`repeated`), the `summary`, and whether its means are the paper's (`paper`).
         """
         self._groups.fill_scores()
         real = self.references.describe_real_clips()
@@ -147,16 +148,32 @@ class BenchmarkRun:
             "judges": {**name_evaluators(self._networks), "lip sync (LSE-D, LSE-C)": lip_sync},
             "rows": self.rows,
             "real": real,
-            "floor": self.references.estimate_floor({row["person"] for row in self.rows}),
+            "floor": self.references.estimate_floor({row["person"] for row in self.rows}, self.config.excluded),
             "unread": dict(self.references.unread),
             "repeated": dict(self.references.repeated),
-            "summary": summarize(self.rows, real, pairs),
+            "summary": summarize(self.rows, real, pairs, self.config.paper),
+            "paper": self.config.paper,
         }
         for clip in self.references.real:
             if self.sheets is not None and (features := self.references.extract(clip)) is not None:
                 self.sheets.add_real(clip.person, clip.emotion, read_frames(clip.path), features)
         write_reports(self.config, result, self.sheets)
         return result
+
+
+def check_rows(rows: Sequence[Row]) -> None:
+    """Make sure that every row was evaluated; the reports, which hold what was, are written before.
+
+    Raises:
+        JobsFailedError: A row failed.
+    """
+    failed = [row for row in rows if row["failed"]]
+    if failed:
+        first = failed[0]
+        raise JobsFailedError(
+            f"{len(failed)} of {len(rows)} results failed and count as misses, the first: {first['method']}, "
+            f"{first['source']}, {first['emotion']}: {first['failed']}. The report names each; the others are evaluated"
+        )
 
 
 def load_evaluators(config: EvaluationConfig, expression: Path | None = None) -> tuple[FeatureNetworks, FeatureCache]:

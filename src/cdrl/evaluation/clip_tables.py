@@ -12,7 +12,7 @@ from pathlib import Path
 from cdrl.csv_tables import read_rows
 from cdrl.datasets.layouts import make_sentence_id
 from cdrl.errors import InputNotFoundError, UsageError
-from cdrl.evaluation.measure_registry import ALL_EMOTIONS
+from cdrl.evaluation.measure_registry import DEFAULT_TARGETS
 
 _CLIP_COLUMNS = ("path", "dataset", "actor", "emotion", "content_id")
 _LABELED = ("mead", "crema_d")  # collections whose labels were not guessed from a file's name
@@ -65,7 +65,7 @@ def select_neutral_clips(clips: Sequence[ClipRecord], person: str) -> list[ClipR
     return [clip for clip in clips if clip.person == person and clip.emotion == "neutral"]
 
 
-def select_real_clips(clips: Sequence[ClipRecord], emotions: Collection[str] = ALL_EMOTIONS) -> list[ClipRecord]:
+def select_real_clips(clips: Sequence[ClipRecord], emotions: Collection[str] = DEFAULT_TARGETS) -> list[ClipRecord]:
     """Return clips that really show one of the labeled emotions by a known person: the target of every edit."""
     labeled = [clip for clip in clips if clip.dataset in _LABELED and clip.emotion in emotions]
     return [clip for clip in labeled if not clip.person.startswith("other")]

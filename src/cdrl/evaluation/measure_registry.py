@@ -12,9 +12,12 @@ from typing import Any
 
 EMOTIONS = ("angry", "disgusted", "happy", "sad", "surprised")
 """What means are taken over."""
-EXCLUDED_FROM_MEAN = ("fear",)
-"""Evaluated and printed, but in no mean: the emotion network hardly sees real fear."""
+EXCLUDED_FROM_MEAN = ("fear", "neutral")
+"""Evaluated and printed, but in no mean: the emotion network hardly sees real fear, and of a neutral source the neutral
+edit is a copy. In the paper's setting (`--paper`) they are in every mean."""
 ALL_EMOTIONS = (*EMOTIONS, *EXCLUDED_FROM_MEAN)
+DEFAULT_TARGETS = (*EMOTIONS, "fear")
+"""What sources, which are neutral, are edited to where nobody names the emotions."""
 MINIMUM_PEOPLE = 2
 """Of fewer people there is no interval, in any report."""
 ONE_PERSON = "one person: no interval"
@@ -60,6 +63,9 @@ COLUMNS: dict[str, Column] = {
 
 PAIRED = [name for name, column in COLUMNS.items() if column.paired]
 """Measures that are shown with intervals and in paired differences."""
+
+PAPER = ("fad", "lse_d", "csim")
+"""Measures of the paper's tables."""
 
 FAILURE_SCORES = {name: column.failure for name, column in COLUMNS.items() if column.failure is not None}
 FAILURE_SCORES["lip_flow_opening_r"] = 0.0

@@ -20,6 +20,7 @@ from cdrl.evaluation import clip_tables, comparison_videos
 from cdrl.evaluation.benchmark import BenchmarkRun
 from cdrl.evaluation.benchmark_config import TableConfig
 from cdrl.evaluation.evaluators import CLASSES
+from cdrl.evaluation.measure_registry import DEFAULT_TARGETS
 from cdrl.evaluation.methods import Edit, Method, NoEdit, PlainCopy
 from cdrl.evaluation.summary import parse_pairs
 from cdrl.provenance import sidecar_path
@@ -71,12 +72,12 @@ def evaluate_methods(config: TableConfig, methods: Sequence[Method] | ChooseMeth
         InputError: The data folder is not what it should be.
         UsageError: An option makes no sense.
     """
-    if strange := set(config.emotions) - set(CLASSES):
+    if strange := set(config.targets) - set(CLASSES):
         raise UsageError(f"unknown emotion {', '.join(sorted(strange))}: the evaluators know {', '.join(CLASSES)}")
     pairs = parse_pairs(config.pairs)
     run = BenchmarkRun(config, keep_faces=config.keep is not None)
     clips = clip_tables.read_clips(config.data)
-    run.set_references(clips, clip_tables.select_real_clips(clips))
+    run.set_references(clips, clip_tables.select_real_clips(clips, {*DEFAULT_TARGETS, *config.targets}))
     with open_output_folder(config.keep) as folder:
         tasks = list(_list_tasks(config, clips, folder))
         if methods is None or callable(methods):
@@ -143,7 +144,7 @@ def _list_tasks(config: TableConfig, clips: Sequence[clip_tables.ClipRecord], fo
     chosen = people.test if config.set == "report" else people.validation
     shown: set[tuple[str, str]] = set()
     for video in comparison_videos.read_comparison_videos(config.data):
-        if video.setting != "Cross-ID" or video.person not in chosen or video.emotion not in config.emotions:
+        if video.setting != "Cross-ID" or video.person not in chosen or video.emotion not in config.targets:
             continue
         source = folder / f"{video.path.stem}__source.mp4"
         comparison_videos.write_source(video, source)
@@ -155,12 +156,12 @@ def _list_tasks(config: TableConfig, clips: Sequence[clip_tables.ClipRecord], fo
         neutral = clip_tables.select_neutral_clips(clips, person)
         further = [clip for clip in neutral if (person, clip.sentence) not in shown]
         for clip in further[: config.clips_per_person or None]:
-            yield BenchmarkTask(clip, "neutral", config.emotions)
+            yield BenchmarkTask(clip, "neutral", config.targets)
     if config.set == "tune" and config.wild:
         for clip in clips:
             if clip.dataset in people.validation_datasets:
                 unnamed = replace(clip, person=f"{clip.dataset} {clip.person}")
-                yield BenchmarkTask(unnamed, "wild", config.emotions)
+                yield BenchmarkTask(unnamed, "wild", config.targets)
 
 
 def _make_facts(task: BenchmarkTask, method: str, emotion: str, lag: int = 0) -> Row:

@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from cdrl.evaluation.measure_registry import (
     ALL_EMOTIONS,
     EMOTIONS,
-    EXCLUDED_FROM_MEAN,
     Column,
     format_number,
     format_signed,
@@ -122,14 +121,15 @@ def _draw_dots(cells: Mapping[str, Row], column: Column, salt: str, paired: bool
         return _inline_figure(figure, "Difference in " * paired + column.heading, labels, salt)
 
 
-def draw_emotions(methods: Mapping[str, Row], slug: str) -> Figures:
+def draw_emotions(methods: Mapping[str, Row], slug: str, result: Row) -> Figures:
     """Draw p(target) beside that of real clips, for each emotion that some of these show."""
+    averaged = result["summary"].get("averaged", EMOTIONS)
     for emotion in ALL_EMOTIONS:
         shares = {name: summary["emotions"].get(emotion) for name, summary in methods.items()}
         shares = {name: share for name, share in shares.items() if share and share["real"] is not None}
         if shares:
             svg = _draw_bars(shares, f"p({emotion}), edited of real", f"{slug}-emotion-{emotion}")
-            yield emotion + " (in no mean)" * (emotion in EXCLUDED_FROM_MEAN), svg
+            yield emotion + " (in no mean)" * (emotion not in averaged), svg
 
 
 def _draw_bars(shares: Mapping[str, Row], what: str, salt: str) -> Markup:
@@ -150,6 +150,7 @@ def draw_trade_off(block: str, methods: Mapping[str, Row], result: Row, slug: st
     A method is a numbered disc (1 is the first), tied to a dot for each of its people.
     """
     table, real = make_table(result["rows"]), make_real_table(result["real"])
+    averaged = result["summary"].get("averaged", EMOTIONS)
     points: dict[str, dict[str, tuple[float, float]]] = {}  # method → person → (x, y), "" → its own mean
     for name, summary in methods.items():
         cell = summary["measures"].get(_SPEECH)
@@ -158,7 +159,7 @@ def draw_trade_off(block: str, methods: Mapping[str, Row], result: Row, slug: st
         points[name] = {"": (cell["mean"], summary["share"])}
         inside = table[(table["method"] == name) & ((table["block"] == block) | (block == "all"))]
         for person, x in cell["people"].items():
-            shares = [share_of_real(inside[inside["person"] == person], real, emotion) for emotion in EMOTIONS]
+            shares = [share_of_real(inside[inside["person"] == person], real, emotion) for emotion in averaged]
             y = share_of_means([share for share in shares if share is not None])
             if y is not None:
                 points[name][person] = (x, y)

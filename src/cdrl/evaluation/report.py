@@ -20,6 +20,7 @@ from cdrl.evaluation.measure_registry import (
     COLUMNS,
     EXCLUDED_FROM_MEAN,
     PAIRED,
+    PAPER,
     format_number,
     format_signed,
     get_column,
@@ -45,7 +46,10 @@ def render_markdown(result: Row) -> str:
     """Return the whole report of `BenchmarkRun.finish` as Markdown."""
     names = {"columns": COLUMNS, "paired": PAIRED, "emotions": ALL_EMOTIONS}
     functions = {"signed": format_signed, "format_interval": format_interval, "tabulate_groups": tabulate_groups}
-    return _render("report.md.jinja", jinja2.Undefined, result=result, **names, **functions).rstrip() + "\n"
+    functions |= {"tabulate_emotions": tabulate_emotions}
+    excluded = " and ".join(EXCLUDED_FROM_MEAN)
+    text = _render("report.md.jinja", jinja2.Undefined, result=result, excluded=excluded, **names, **functions)
+    return text.rstrip() + "\n"
 
 
 def check_place(path: Path) -> None:
@@ -139,6 +143,20 @@ def _format_mean(measure: str, cell: Row | None, interval: bool) -> str:
         return "–"
     mean = format_number(cell["mean"], column.digits)
     return f"{mean} {format_interval(cell, column.digits)}" if column.paired or interval else mean
+
+
+def tabulate_emotions(methods: dict[str, Row]) -> Table:
+    """Return a line a method and measure of the paper: the value of each emotion, and their mean."""
+    cells = [
+        (name, measure, summary["measures"].get(measure)) for name, summary in methods.items() for measure in PAPER
+    ]
+    lines = []
+    for name, measure, cell in cells:
+        if cell is not None:
+            values = [cell["emotions"].get(emotion) for emotion in ALL_EMOTIONS]
+            numbers = [format_number(value, 3) for value in (*values, cell["mean"])]
+            lines.append([name, get_column(measure).heading, *numbers])
+    return ["method", "measure", *ALL_EMOTIONS, "mean"], lines
 
 
 def tabulate_groups(rows: Sequence[Row], real: Sequence[Row]) -> Table:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 from cdrl.errors import UsageError
@@ -14,7 +15,6 @@ from cdrl.evaluation.json_numbers import finite_or_none
 from cdrl.evaluation.measure_registry import (
     ALL_EMOTIONS,
     COLUMNS,
-    EMOTIONS,
     EXCLUDED_FROM_MEAN,
     MINIMUM_PEOPLE,
     ONE_PERSON,
@@ -70,14 +70,36 @@ def estimate_mean(people: pd.Series) -> Row:
         `mean`; `low` and `high`, the 95 % percentile interval of a bootstrap over people (clips of one person are not
         independent), both None, and `reason`, for one person; `people`, the numbers themselves.
     """
-    cell: Row = {"mean": float(people.mean()), "low": None, "high": None}
-    if len(people) < MINIMUM_PEOPLE:
-        cell["reason"] = ONE_PERSON
-    else:
-        random = np.random.default_rng(0)
-        resampled = bootstrap((people.to_numpy(),), np.mean, n_resamples=_DRAWS, method="percentile", rng=random)
-        cell |= {"low": float(resampled.confidence_interval.low), "high": float(resampled.confidence_interval.high)}
-    return {**cell, "people": people.to_dict()}
+    return {"mean": float(people.mean()), **_bootstrap(people.to_numpy(), np.mean), "people": people.to_dict()}
+
+
+def _bootstrap(sample: NDArray[Any], statistic: Callable[..., Any]) -> Row:
+    """The 95 % interval of a statistic of a sample, one entry a person."""
+    if len(sample) < MINIMUM_PEOPLE:
+        return {"low": None, "high": None, "reason": ONE_PERSON}
+    random = np.random.default_rng(0)
+    resampled = bootstrap((sample,), statistic, n_resamples=_DRAWS, method="percentile", rng=random)
+    low, high = resampled.confidence_interval
+    return {"low": float(low), "high": float(high)}
+
+
+def estimate_emotion_mean(values: pd.DataFrame) -> Row:
+    """Average as the paper does: the mean over people for each emotion, then the mean over emotions.
+
+    Args:
+        values: [people, emotions] of one measure, NaN where a person has none; no person without any.
+
+    Returns:
+        As `estimate_mean`, the interval again over people; and `emotions`, the value of each.
+    """
+    cells, emotions = values.to_numpy(), values.mean()
+
+    def average(drawn: NDArray[np.intp]) -> float:
+        return float(pd.DataFrame(cells[drawn]).mean().mean())
+
+    interval = _bootstrap(np.arange(len(values)), average)
+    people = values.mean(axis=1).to_dict()
+    return {"mean": float(emotions.mean()), **interval, "people": people, "emotions": emotions.dropna().to_dict()}
 
 
 def average_real(real: pd.DataFrame, emotion: str) -> pd.Series:
@@ -117,27 +139,32 @@ def share_of_means(shares: Sequence[Row]) -> float | None:
     return sum(share["p"] for share in shares) / total if total else None
 
 
-def _without_excluded(table: pd.DataFrame) -> pd.DataFrame:
-    return table[~table["emotion"].isin(EXCLUDED_FROM_MEAN)]
+def average_measures(table: pd.DataFrame, paper: bool) -> Row:
+    """Return the mean of each measure that has one, over people or, in the paper's setting, over emotions."""
+    if not paper:
+        people = average_people(table)
+        return {measure: estimate_mean(means) for measure in COLUMNS if len(means := people[measure].dropna())}
+    cells = table.groupby(["person", "emotion"])[list(COLUMNS)].mean()
+    grids = {measure: cells[measure].unstack().dropna(how="all") for measure in COLUMNS}
+    return {measure: estimate_emotion_mean(grid) for measure, grid in grids.items() if len(grid)}
 
 
-def _summarize_method(table: pd.DataFrame, real: pd.DataFrame) -> Row:
-    averaged = _without_excluded(table)
-    people = average_people(averaged)
-    columns = {measure: people[measure].dropna() for measure in COLUMNS}
+def _summarize_method(table: pd.DataFrame, real: pd.DataFrame, excluded: Collection[str], paper: bool) -> Row:
+    averaged = table[~table["emotion"].isin(excluded)]
     result: Row = {
         "clips": len(averaged),
         "failed": int(averaged["failed"].notna().sum()),
-        "measures": {measure: estimate_mean(means) for measure, means in columns.items() if len(means)},
+        "measures": average_measures(averaged, paper),
         **_describe_real_frames(averaged),
     }
     shares = {emotion: share_of_real(table, real, emotion) for emotion in ALL_EMOTIONS}
     result["emotions"] = {emotion: share for emotion, share in shares.items() if share is not None}
-    counting = [result["emotions"][emotion] for emotion in EMOTIONS if emotion in result["emotions"]]
+    counting = [share for emotion, share in result["emotions"].items() if emotion not in excluded]
     result["share"] = share_of_means(counting)
     known = [share["share"] for share in counting]
     result["share_capped"] = float(np.mean([min(s, 1) for s in known])) if known and None not in known else None
-    margins = columns["identity"] - real.groupby("person")["identity"].mean()
+    identity = average_people(averaged)["identity"]
+    margins = identity - real[real["emotion"] != "neutral"].groupby("person")["identity"].mean()
     result["identity_margin"] = finite_or_none(margins.mean())
     result["reasons"] = {name: why for name, why in UNDEFINED.items() if result[name] is None}
     return result
@@ -155,14 +182,16 @@ def _describe_real_frames(table: pd.DataFrame) -> Row:
     return {"fad_frames": [int(counts.min()), int(counts.max())] if len(counts) else None, "without_real": len(without)}
 
 
-def compare_methods(table: pd.DataFrame, first: str, second: str) -> dict[str, Row]:
-    """Subtract `second` from `first` on the clips both were given.
+def compare_methods(
+    table: pd.DataFrame, first: str, second: str, excluded: Collection[str] = EXCLUDED_FROM_MEAN
+) -> dict[str, Row]:
+    """Subtract `second` from `first` on the clips both were given, less those of the excluded emotions.
 
     Returns:
         Measure → `estimate_mean` of each person's mean difference; `median` over the pairs, each a source and an
         emotion (and a reference, where there are several); for how many people the first is `better`; how many `clips`.
     """
-    averaged = _without_excluded(table)
+    averaged = table[~table["emotion"].isin(excluded)]
     sides = [averaged[averaged["method"] == name].drop_duplicates(_CLIP, keep="last") for name in (first, second)]
     one, two = (side.set_index(_CLIP).sort_index() for side in sides)
     common = one.index.intersection(two.index)
@@ -199,32 +228,44 @@ def _name_pairs(names: Sequence[str], pairs: Sequence[tuple[str, str]] | None) -
     return {name: [ours, name] for name in names if name != ours} if ours else {}
 
 
-def summarize(rows: Sequence[Row], real: Sequence[Row], pairs: Sequence[tuple[str, str]] | None = None) -> Row:
+def summarize(
+    rows: Sequence[Row],
+    real: Sequence[Row],
+    pairs: Sequence[tuple[str, str]] | None = None,
+    paper: bool = False,
+) -> Row:
     """Summarize every block, and all together.
 
     Args:
         rows: Facts and measures of each output.
         real: Of each real clip, see `References.describe_real_clips`.
         pairs: (first, second): what is subtracted from what; by default cdrl paired with each other method.
+        paper: Whether means are the paper's: of every emotion, fear and neutral, too, and of emotions before people.
 
     Returns:
         `blocks`: of each its `methods` (means, intervals, shares), `paired` differences, and the two methods of each
-        of their keys (`pairs`). `real_identity`, `others_identity`: cosines of real emotional clips to neutral clips
-        of the same person and of others.
+        of their keys (`pairs`). `averaged`: emotions that are in means. `real_identity`, `others_identity`: cosines of
+        real emotional clips to neutral clips of the same person and of others.
     """
     table, real_table = make_table(rows), make_real_table(real)
+    excluded = () if paper else EXCLUDED_FROM_MEAN
     blocks: Row = {}
     for block in (*dict.fromkeys(table["block"]), "all"):
         inside = table if block == "all" else table[table["block"] == block]
         names = list(dict.fromkeys(inside["method"]))
         compared = _name_pairs(names, pairs)
         blocks[block] = {
-            "methods": {name: _summarize_method(inside[inside["method"] == name], real_table) for name in names},
+            "methods": {
+                name: _summarize_method(inside[inside["method"] == name], real_table, excluded, paper) for name in names
+            },
             "pairs": compared,
-            "paired": {key: compare_methods(inside, *two) for key, two in compared.items()},
+            "paired": {
+                key: compare_methods(inside, first, second, excluded) for key, (first, second) in compared.items()
+            },
         }
-    compared = real_table[real_table["person"].isin(table["person"])]
+    compared = real_table[real_table["person"].isin(table["person"]) & (real_table["emotion"] != "neutral")]
     return {
+        "averaged": [emotion for emotion in ALL_EMOTIONS if emotion not in excluded],
         "blocks": blocks,
         "real_identity": compared.groupby("person")["identity"].mean().dropna().to_dict(),
         "others_identity": finite_or_none(compared["identity_others"].mean()),
