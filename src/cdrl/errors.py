@@ -78,7 +78,7 @@ class ProvenanceError(CdrlError, ValueError):
 
 
 class JobsFailedError(CdrlError, RuntimeError):
-    """Some jobs of a batch failed; the others are done."""
+    """Some jobs of a batch, or rows of an evaluation, failed; the others are done."""
 
     exit_code = 10
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from cdrl.cli.main import main
+from cdrl.datasets.table import read_dataset
 from cdrl.errors import InputNotFoundError, UsageError
+from cdrl.evaluation import results_benchmark
 from cdrl.evaluation.benchmark_config import ResultsConfig
 from cdrl.evaluation.clips import decode_frames, encode_copy
 from cdrl.evaluation.results_benchmark import CROSS, INTRA, evaluate_results, read_results
@@ -58,6 +60,48 @@ def test_the_baseline_must_be_a_method(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err.startswith("cdrl: error: --real-clips")
 
 
+@pytest.fixture
+def made_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluates nothing: a row fails if its output's name says so."""
+
+    def evaluate(config: ResultsConfig) -> dict[str, object]:
+        facts = {"emotion": "happy", "source": "s.mp4"}
+        failed = [
+            result.output.name if "bad" in result.output.name else None for result in read_results(config.results)
+        ]
+        return {"rows": [{**facts, "method": f"m{k}", "failed": why} for k, why in enumerate(failed)]}
+
+    monkeypatch.setattr(results_benchmark, "evaluate_results", evaluate)
+
+
+@pytest.mark.parametrize(("names", "code"), [(["bad.mp4"], 10), (["good.mp4", "bad.mp4"], 10), (["good.mp4"], 0)])
+def test_the_exit_code_follows_the_rows(
+    tmp_path: Path, made_run: None, names: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    path = table(tmp_path, *((f"m{k}", name, name, "happy") for k, name in enumerate(names)))
+    assert main(["evaluate", "results", str(path), "--data", str(tmp_path)]) == code
+    said = capsys.readouterr().err
+    assert said.count("\n") == (1 if code else 0)
+    assert not code or (f"1 of {len(names)} results failed" in said and "s.mp4, happy: bad.mp4" in said)
+
+
+def test_a_copy_of_a_clip_is_that_clip_and_neutral_targets_have_real_clips(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(EXAMPLES, data, ignore=lambda _, names: set(names) - {NEUTRAL, HAPPY})
+    for name, origin in (("mine.flv", HAPPY), ("theirs.flv", NEUTRAL)):
+        shutil.copy(data / origin, tmp_path / name)
+    path = table(tmp_path, ("a", "mine.flv", "mine.flv", "neutral", "theirs.flv"))
+    results = read_results(path)
+    origins = results_benchmark.Origins(read_dataset(data), results, 8)
+    source = origins.find_source(results[0])
+    assert (source.person, source.words, source.path.name) == ("1001", "DFA front", "mine.flv")
+    assert origins.find_block(results[0]) == INTRA
+    assert [(clip.emotion, clip.path.name) for clip in origins.real] == [("neutral", NEUTRAL)]
+    assert origins.remarks == [f"mine.flv is a copy of {HAPPY} of the data set, and counts as that clip"]
+
+
 @pytest.mark.slow
 def test_finished_files_are_evaluated_and_what_fails_is_a_row(tmp_path: Path, evaluators: None, write_video) -> None:
     data = tmp_path / "data"
@@ -82,6 +126,9 @@ def test_finished_files_are_evaluated_and_what_fails_is_a_row(tmp_path: Path, ev
     measured = copy["measures"]
     assert measured["mouth_distance"] == pytest.approx(measured["mouth_distance_source"], rel=0.2)
     assert measured["fad"] > 0 and measured["fad_frames"] == 6 and 0 < measured["csim"] < 1
+    assert 0.8 < measured["lip_dynamics"] < 1.2 and measured["brow_dynamics"] > 0
+    assert (copy["brow_reference"], short.get("brow_reference")) == ("real takes", None)
+    assert measured["silent_lips"] is None and "no silence" in copy["reasons"]["silent_lips"]  # the room is too loud
     block = json.loads((tmp_path / "r.json").read_text())["summary"]["blocks"][INTRA]
     assert block["pairs"] == {"late − copy": ["late", "copy"]}
     assert f"{len(frames) - 9} frames" in (tmp_path / "r.md").read_text()

@@ -56,9 +56,14 @@ def test_frames_without_a_face_say_nothing() -> None:
     assert correlate_footage(describe(film()), describe(film(), lost=tuple(range(80)))) == 0
 
 
+def test_a_short_clip_is_known_again_only_as_it_was() -> None:
+    assert is_same_footage(describe(film(8)), describe(film(8)))
+    assert not is_same_footage(describe(film(8)), describe(film(9)))
+
+
 def test_what_is_too_short_or_stands_still_is_like_nothing() -> None:
     still = np.repeat(film()[:1], 80, axis=0)
-    assert correlate_footage(describe(still), describe(still)) == 0
+    assert correlate_footage(describe(still), describe(still)) == 0 and not is_same_footage(*[describe(still)] * 2)
     assert correlate_footage(describe(film(8)), describe(film(8))) == 0
     assert correlate_footage(describe(film()), np.zeros((0, 0), np.float32)) == 0
 

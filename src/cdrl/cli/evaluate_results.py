@@ -8,7 +8,6 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from cdrl.errors import OutputError
 from cdrl.evaluation.benchmark_config import ResultsConfig
 
 
@@ -29,11 +28,11 @@ def run(options: Options) -> int:
 
     Raises:
         OutputError: A file that is to be written has no place.
+        JobsFailedError: A result could not be evaluated.
     """
+    from cdrl.evaluation.benchmark import check_rows
     from cdrl.evaluation.results_benchmark import evaluate_results
 
-    for path in (options.json, options.markdown):
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise OutputError(f"{path}: not a place for a file; name one in a folder that exists")
-    evaluate_results(options)
+    options.check_places()
+    check_rows(evaluate_results(options)["rows"])
     return 0

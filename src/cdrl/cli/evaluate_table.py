@@ -16,8 +16,9 @@ class Options(TableConfig):
 
 
 def run(options: Options) -> int:
-    """Evaluate every method and write what the options ask for."""
+    """Evaluate every method and write what the options ask for. Raises JobsFailedError where a row failed."""
+    from cdrl.evaluation.benchmark import check_rows
     from cdrl.evaluation.method_benchmark import evaluate_methods
 
-    evaluate_methods(options)
+    check_rows(evaluate_methods(options)["rows"])
     return 0

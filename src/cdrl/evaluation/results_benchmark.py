@@ -26,6 +26,7 @@ from cdrl.evaluation.clip_features import ClipFeatures
 from cdrl.evaluation.clip_tables import ClipRecord
 from cdrl.evaluation.clips import read_frames
 from cdrl.evaluation.comparison_videos import MAXIMUM_LAG, estimate_lag, measure_motion
+from cdrl.files import file_sha256
 
 Row = dict[str, Any]
 
@@ -116,7 +117,7 @@ def evaluate_results(config: ResultsConfig) -> Row:
             raise UsageError(f"--data {folder}: name a data set's folder, or the clips.csv in it")
         folder = folder.parent
     dataset = read_dataset(folder, config.layout)
-    origins = _Origins(dataset, results, config.real_clips)
+    origins = Origins(dataset, results, config.real_clips)
     run.set_references(origins.neutral, origins.real)
     for number, result in enumerate(results, 1):
         sys.stderr.write(f"{number}/{len(results)} {result.method}: {result.output.name}\n")
@@ -126,34 +127,60 @@ def evaluate_results(config: ResultsConfig) -> Row:
     return run.finish({"set": config.results.name, "title": title, "remarks": origins.remarks}, pairs)
 
 
-class _Origins:
+class Origins:
     """What the data set knows of results: who is seen in a file, what is said in it, real clips to compare with."""
 
     def __init__(self, table: ClipTable, results: Sequence[EditedFile], most: int) -> None:
         self._known = {clip.path.resolve(): clip for clip in table.clips}
+        self._sizes = group_by_size(table.clips)
         sources = [self.find_source(result) for result in results]
         people, words = {clip.person for clip in sources}, {(clip.person, clip.words) for clip in sources}
         emotions, datasets = {result.emotion for result in results}, {clip.dataset for clip in sources}
-        views = {clip.view for r in results if (clip := self._known.get(r.source.resolve())) is not None} or {"front"}
+        views = {clip.view for r in results if (clip := self._find_clip(r.source)) is not None} or {"front"}
         # Another collection's person of that name, or its labels, are not what these were filmed beside.
         candidates = [clip for clip in table.clips if "" in datasets or clip.dataset in datasets]
         rows = [_make_record(clip) for clip in candidates if clip.actor in people and clip.view in views]
         self.neutral = _sample_clips([clip for clip in rows if clip.emotion == "neutral"], most, set())
-        self.real = _sample_clips([clip for clip in rows if clip.emotion in emotions - {"neutral"}], most, words)
-        unknown = sorted({r.source.name for r in results if not r.person and r.source.resolve() not in self._known})
-        self.remarks = [f"{name} is not in the data set: counted as a person of its own" for name in unknown]
+        self.real = _sample_clips([clip for clip in rows if clip.emotion in emotions], most, words)
+        self.remarks = sorted({text for result in results if (text := self._describe_source(result))})
+
+    def _describe_source(self, result: EditedFile) -> str:
+        """What to know of a source that is not a file of the data set; empty of one that is."""
+        source, known = result.source, self._find_clip(result.source)
+        if known is None:
+            return "" if result.person else f"{source.name} is not in the data set: counted as a person of its own"
+        same = known.path.resolve() == source.resolve()
+        return "" if same else f"{source.name} is a copy of {known.path.name} of the data set, and counts as that clip"
+
+    def _find_clip(self, path: Path) -> Clip | None:
+        """The clip of the data set that a file is, or is a copy of byte by byte."""
+        if (known := self._known.get(path.resolve())) is not None:
+            return known
+        alike = self._sizes.get(path.stat().st_size, ())
+        return next((clip for clip in alike if _hash_file(clip.path) == _hash_file(path)), None)
 
     def find_source(self, result: EditedFile) -> ClipRecord:
         """The source's clip. Who is in it: as the row says, else the data set, else nobody else's."""
-        known = self._known.get(result.source.resolve())
+        known = self._find_clip(result.source)
         if known is None:
             return ClipRecord(result.source, "", result.person or result.source.stem, "", "")
         return replace(_make_record(known), path=result.source, person=result.person or known.actor)
 
     def find_block(self, result: EditedFile) -> str:
         """Whether the emotion was taken from the source's own person."""
-        known = self._known.get(result.reference.resolve()) if result.reference is not None else None
+        known = self._find_clip(result.reference) if result.reference is not None else None
         return INTRA if known is not None and known.actor == self.find_source(result).person else CROSS
+
+
+def group_by_size(clips: Iterable[Clip]) -> dict[int, list[Clip]]:
+    """Group clips by how many bytes their files have: only those of one size can be copies."""
+    sizes: dict[int, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        sizes[clip.path.stat().st_size].append(clip)
+    return sizes
+
+
+_hash_file = lru_cache(maxsize=4096)(file_sha256)
 
 
 def _make_record(clip: Clip) -> ClipRecord:
@@ -174,7 +201,7 @@ def _sample_clips(clips: Iterable[ClipRecord], most: int, words: set[tuple[str, 
     return sampled
 
 
-def _evaluate_result(run: BenchmarkRun, result: EditedFile, origins: _Origins) -> None:
+def _evaluate_result(run: BenchmarkRun, result: EditedFile, origins: Origins) -> None:
     clip = origins.find_source(result)
     facts: Row = {
         "method": result.method,
