@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ torch = pytest.importorskip("torch")
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
 
 from cdrl.representations.checkpoints import load_into, load_model, save_model  # noqa: E402
+from cdrl.training import loop  # noqa: E402
+from cdrl.training.checkpoint import read_state  # noqa: E402
 from cdrl.training.distributed import World, join_world  # noqa: E402
 from cdrl.training.loop import fit  # noqa: E402
 from cdrl.training.options import LoopOptions  # noqa: E402
@@ -143,6 +146,37 @@ def test_the_optimizer_averages_gradients_as_asked(tmp_path):
     assert used == {(0.9, 0.99), (0.0, 0.9)}
     with pytest.raises(UsageError, match=r"^--betas 0 1: from 0 to below 1 each$"):
         train(tmp_path / "refused", betas=(0.0, 1.0))
+
+
+def test_a_kill_before_the_first_validation_costs_minutes_and_not_every_step(tmp_path, monkeypatch):
+    class Killed(Pairs):
+        """Two minutes a step; ends as by a kill in the seventh, with nothing saved on the way out."""
+
+        def loss(self, step, world):
+            if step == 6:
+                raise MemoryError
+            clock[0] += 120
+            return super().loss(step, world)
+
+    clock = [time.monotonic()]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
+    with pytest.raises(MemoryError):
+        train(tmp_path / "killed", Killed(), validate_every=12)
+    assert read_state(tmp_path / "killed" / "last.safetensors")[1]["step"] == 6
+    steps = []
+
+    class Watched(Pairs):
+        def loss(self, step, world):
+            steps.append(step)
+            return super().loss(step, world)
+
+    resumed, whole = (
+        train(tmp_path / "killed", Watched(), validate_every=12),
+        train(tmp_path / "whole", validate_every=12),
+    )
+    assert steps == list(range(6, 12))
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert records(tmp_path / "killed") == records(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(

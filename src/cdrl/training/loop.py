@@ -32,6 +32,7 @@ from cdrl.training.options import LoopOptions
 _MAX_GRADIENT_NORM = 1.0
 _SEED_STRIDE = 1_000_003  # steps between the seeds of two runs
 _CURVE_INTERVAL = 20  # steps between two points of the TensorBoard curves
+_SAVE_INTERVAL = 180.0  # seconds after which the state is saved between two validations
 _NO_SETTINGS = ("output", "device", "restart")  # options of the loop that do not shape the result
 
 
@@ -74,6 +75,8 @@ class _Run:
     """Step of the last validation."""
     best: float = -math.inf
     saved: int = 0
+    saved_at: float = field(default_factory=time.monotonic)
+    """When the state was saved last, or the run began."""
     consistent: bool = True
     """Whether weights, moments, average, step and log belong together: only then are they saved."""
     curves: Any = None
@@ -156,6 +159,8 @@ def _train(run: _Run) -> None:
         if run.step >= run.options.steps:
             break
         _advance(run)
+        if time.monotonic() - run.saved_at > _SAVE_INTERVAL:
+            _save(run)
     if not math.isfinite(run.best) and run.world.is_main:
         raise TrainingError("no validation gave a number, so there is no best checkpoint: see log.jsonl, and the data")
 
@@ -320,4 +325,4 @@ def _save(run: _Run) -> None:
     }
     run.folder.flush_log()
     save_state(run.folder.last, run.task.model, run.optimizer, run.average, facts)
-    run.saved = run.step
+    run.saved, run.saved_at = run.step, time.monotonic()
