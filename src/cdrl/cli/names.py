@@ -26,6 +26,10 @@ COMMANDS = {
     "train translator": ("cdrl.cli.train:translator", "train how people show emotions, under both representations"),
     "evaluate edit": ("cdrl.cli.evaluate_edit", "evaluate an edited video beside its source"),
     "evaluate table": ("cdrl.cli.evaluate_table", "evaluate edits of many clips, beside other methods"),
+    "evaluate transfer": (
+        "cdrl.cli.evaluate_transfer",
+        "take every emotion out of real takes and put every other on, beside the real ones",
+    ),
     "evaluate results": ("cdrl.cli.evaluate_results", "evaluate any finished files, of any methods"),
     "evaluate representation": (
         "cdrl.cli.evaluate_representation",
