@@ -28,6 +28,7 @@ from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.training.distributed import World
 from cdrl.training.loop import fit, open_run
 from cdrl.training.options import LoopOptions, SupervisionOptions, use_paper_setting
+from cdrl.training.people import list_trained, open_data, record_people
 from cdrl.training.recipe import recipe_settings
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
 from cdrl.training.training_clips import FrontalClip
@@ -66,6 +67,8 @@ class Options:
     """Checkpoint of this command to start from, so that supervision can be added to networks trained without."""
     cache: Path = Path("runs/cache")
     """Folder for the cache of measured faces."""
+    check_people: bool = True
+    """Refuse people of different splits whose faces are those of one person; off for twins."""
 
     @property
     def PAPER(self) -> Mapping[str, Any]:  # noqa: N802
@@ -83,10 +86,12 @@ class Options:
 def run(options: Options) -> int:
     """Train, and write checkpoints and the log into the run's folder."""
     options = use_paper_setting(options)
-    data = PreparedDataset.open(options.data, options.split)
+    data = open_data(options)
     with open_run(options.loop, PROGRAM) as world:
         task = NedTask(options, data, world)
-        fit(task, options.loop, world, recipe_settings(options, data.digest, prior=task.dataset.fitted.sha256))
+        recorded = record_people(data.people, list_trained(data, options.supervision.exclude))
+        settings = recipe_settings(options, data.digest, prior=task.dataset.fitted.sha256, people=recorded)
+        fit(task, options.loop, world, settings)
     return 0
 
 

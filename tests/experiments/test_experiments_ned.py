@@ -1,5 +1,6 @@
 """NED's baseline on drawn faces: training learns, resumes, computes alike on two processes; it edits a clip."""
 
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -60,7 +61,8 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 def options(folders, output, **changes) -> Options:
     loop = LoopOptions(output, STEPS, 1e-3, 1, 0.0, 0.5, 3, device="cpu", precision="float32")
     scene = SupervisionOptions(**{"clips": 2, "length": WINDOW, "references": 2, **changes})
-    return Options(tuple(folders), "shipped", loop, scene, batch=4, hidden=8, cache=folders[0].parent / "cache")
+    place = {"split": "shipped", "check_people": False, "cache": folders[0].parent / "cache"}
+    return Options(tuple(folders), loop=loop, supervision=scene, batch=4, hidden=8, **place)
 
 
 def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypatch):
@@ -246,6 +248,8 @@ def test_the_commands_say_where_they_are_and_what_is_wrong_in_one_line(capsys):
     assert run_command(Options, run, "train_ned", ["--data", "nowhere", "--loop"]) != 0
     error = capsys.readouterr().err
     assert error.startswith("train_ned: error: ") and error.count("\n") == 1
+    assert run_command(Options, run, PROGRAM, ["--steps", "3"]) == UsageError.exit_code
+    assert re.search(r"missing: --data [^;]*; see python -m experiments\.train_ned --help\n$", capsys.readouterr().err)
     words = [sys.executable, "-m", "experiments.evaluate_ned", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=True)
     assert "--neds" in done.stdout

@@ -71,7 +71,7 @@ class Recipe:
             device="cpu", precision="float32",
         )  # fmt: skip
         folders = tuple(sorted(path for path in data.iterdir() if (path / "manifest.json").is_file()))
-        place = {"data": folders, "split": "shipped", "cache": data / "cache"}
+        place = {"data": folders, "split": "shipped", "check_people": False, "cache": data / "cache"}
         if self.faces is not None:
             taken = {name: changes.pop(name) for name in list(changes) if name in FaceOptions.__dataclass_fields__}
             given = {"faces": FaceOptions(**{**place, **self.faces, **taken})}

@@ -1,5 +1,6 @@
 """`cdrl train content`: pairs, augmentations, every form of the loss, and what is refused."""
 
+import io
 from itertools import product
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from made_prepared import make_prepared  # noqa: E402
 from recipes import ALONE, RECIPES  # noqa: E402
+from rich.console import Console  # noqa: E402
 from runs import losses, started_together  # noqa: E402
 
 from cdrl.cli import main as cli  # noqa: E402
@@ -17,12 +19,13 @@ from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.errors import OutputError, UsageError  # noqa: E402
 from cdrl.representations.content import load_content  # noqa: E402
 from cdrl.representations.encoders import images_to_tensor  # noqa: E402
-from cdrl.training import content  # noqa: E402
+from cdrl.training import content, progress  # noqa: E402
 from cdrl.training.content import ContentTask  # noqa: E402
 from cdrl.training.feature_cache import UNAUGMENTED  # noqa: E402
-from cdrl.training.pair_sampling import ClipPair, draw_moments, find_pairs, mark_same_content  # noqa: E402
+from cdrl.training.pair_sampling import ClipPair, draw_moments, find_pairs, mark_same_content, self_pairs  # noqa: E402
 
 RECIPE = RECIPES["content"]
+QUIET = Console(quiet=True)
 torch.set_num_threads(1)
 
 
@@ -60,7 +63,7 @@ def test_a_second_run_into_the_same_folder_is_refused_and_changes_nothing(prepar
 
 
 def test_pairs_are_the_same_moments_in_two_emotions(prepared):
-    pairs = find_pairs(PreparedDataset.open([prepared / "synthetic"]).clips, 4)
+    pairs = find_pairs(PreparedDataset.open([prepared / "synthetic"]).clips, 4, QUIET)
     assert len(pairs) == 8 * 2
     for pair in pairs:
         assert pair.first.metadata.emotion != pair.second.metadata.emotion
@@ -72,10 +75,10 @@ def test_pairs_are_the_same_moments_in_two_emotions(prepared):
 
 def test_the_papers_pairs_are_neutral_takes_with_each_other_one(tmp_path):
     clips = PreparedDataset.open([make_prepared(tmp_path, ["p000"], ("happy", "neutral", "sad"), 2, 12)]).clips
-    pairs = find_pairs(clips, 2, neutral=True)
+    pairs = find_pairs(clips, 2, QUIET, neutral=True)
     emotions = [tuple(clip.metadata.emotion for clip in pair.clips) for pair in pairs]
     assert sorted(emotions) == [("neutral", "happy")] * 2 + [("neutral", "sad")] * 2
-    assert len(find_pairs(clips, 2)) == 6
+    assert len(find_pairs(clips, 2, QUIET)) == 6
 
 
 def test_without_variants_pictures_are_shown_as_they_are(prepared, tmp_path):
@@ -83,6 +86,17 @@ def test_without_variants_pictures_are_shown_as_they_are(prepared, tmp_path):
     task = ContentTask(given, PreparedDataset.open(given.data, given.split), ALONE)
     assert list(task.list_variants(task.pairs[0], 0)) == list(task.list_variants(task.pairs[0], 1)) == [UNAUGMENTED]
     assert task.loss(0, task.world)["loss"].isfinite()
+
+
+def test_pairing_says_how_far_it_is_without_a_terminal(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_INTERVAL", -1.0)
+    clips = PreparedDataset.open([make_prepared(tmp_path, ["anna"], ("happy", "sad"), 2, 12, dataset="film")]).clips
+    said = io.StringIO()
+    console = Console(file=said, soft_wrap=True)
+    assert len(find_pairs(clips, 1, console)) == 2
+    assert said.getvalue().splitlines() == ["pairing takes: 1 of 2", "pairing takes: 2 of 2"]
+    assert len(self_pairs(clips, 1, console)) == 4
+    assert said.getvalue().endswith("looking for speech: 4 of 4\n")
 
 
 def made_clip(sentence="", places=None):

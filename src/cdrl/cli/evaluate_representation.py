@@ -59,8 +59,12 @@ def run(options: Options) -> int:
     from cdrl.datasets.prepared import PreparedDataset
     from cdrl.evaluation.representation.emotion import read_fer_test
     from cdrl.evaluation.representation.report import ReportSettings, build_report
+    from cdrl.representations.checkpoints import refuse_trained_people
 
     prepared = PreparedDataset.open(options.data, options.split)
+    reported = {clip.metadata.actor for clip in prepared.select("test", synthetic=False)}
+    for path in list_checkpoints(options):
+        refuse_trained_people(path, reported)
     fer = read_fer_test(options.fer) if options.fer else None
     settings = ReportSettings(options.frames, options.moments, seed=options.seed)
     console = Console()
@@ -92,6 +96,12 @@ def check(options: Options) -> None:
         if not name or not file or name in names:
             raise UsageError(f"--ablation {text!r}: write NAME=FILE, with a name of its own")
         names.add(name)
+
+
+def list_checkpoints(options: Options) -> list[Path]:
+    """List the checkpoints that are given."""
+    files = [Path(text.partition("=")[2]) for text in options.ablation]
+    return [path for path in (options.content, options.emotion) if path is not None] + files
 
 
 def load_models(options: Options) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

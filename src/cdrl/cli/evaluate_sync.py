@@ -40,10 +40,13 @@ def run(options: Options) -> int:
     from cdrl.evaluation.lip_clips import read_lip_clip
     from cdrl.evaluation.sync_auc import measure_lip_sync
     from cdrl.files import atomic_write, file_sha256
+    from cdrl.representations.checkpoints import refuse_trained_people
     from cdrl.representations.lip_sync import load_lip_sync
 
     network = load_lip_sync(options.sync)
     prepared = PreparedDataset.open(options.data, options.split)
+    if options.sync is not None:
+        refuse_trained_people(options.sync, {clip.metadata.actor for clip in prepared.select("test", synthetic=False)})
     if prepared.speech != network.config.speech:
         raise UsageError(
             f"the data holds speech features {prepared.speech!r} and the network was trained on "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.datasets.clip import LABELS
-from cdrl.datasets.shards import ClipEntry, ShardManifest, list_members, read_manifest, read_metadata
+from cdrl.datasets.shards import ClipEntry, Shard, ShardManifest, list_members, read_manifest, read_metadata
 from cdrl.datasets.splits import SYNTHETIC, PeopleSplit, Split, load_split
 from cdrl.errors import InputError, UsageError
 
 SIZE = 224
 """Pixels, side of the aligned pictures."""
+
+Watch = Callable[[Sequence[Shard]], Iterable[Shard]]
+"""Passes on the shards that are checked, and shows how many of them are done."""
 
 _HASHED = 8 << 30  # bytes in a folder up to which opening it reads it all, to compare the SHA-256 sums
 
@@ -204,7 +207,7 @@ class PreparedDataset:
     """Who is in which split."""
 
     @classmethod
-    def open(cls, folders: Sequence[Path], split: str = "auto") -> PreparedDataset:
+    def open(cls, folders: Sequence[Path], split: str = "auto", watch: Watch = iter) -> PreparedDataset:
         """Open prepared folders.
 
         The size of every shard is compared with the manifest, and its SHA-256 too unless the folder is larger than
@@ -213,6 +216,7 @@ class PreparedDataset:
         Args:
             folders: Folders that `cdrl data prepare` made.
             split: The split by person, as `cdrl.datasets.splits.load_split` takes it.
+            watch: Shows the progress over the shards of each folder.
 
         Returns:
             Their clips, in the order of the folders' manifests.
@@ -223,7 +227,7 @@ class PreparedDataset:
             UsageError: No folder is given, they were prepared with different speech encoders, or there is no such
                 split.
         """
-        manifests = {folder: _verify_folder(folder) for folder in dict.fromkeys(map(Path, folders))}
+        manifests = {folder: _verify_folder(folder, watch) for folder in dict.fromkeys(map(Path, folders))}
         if not manifests:
             raise UsageError("no prepared data set is given: name one or more folders that `cdrl data prepare` made")
         encoders = {str(manifest.settings["speech"]): folder for folder, manifest in manifests.items()}
@@ -251,7 +255,7 @@ class PreparedDataset:
         )
 
 
-def _verify_folder(folder: Path) -> ShardManifest:
+def _verify_folder(folder: Path, watch: Watch) -> ShardManifest:
     """The manifest of a folder whose shards are as it says."""
     manifest = read_manifest(folder)
     if not manifest.complete:
@@ -259,7 +263,7 @@ def _verify_folder(folder: Path) -> ShardManifest:
     if not manifest.clips:
         raise InputError(f"{folder}: holds no clip; see `cdrl data check` on the data set it was made from")
     hashed = sum(shard.bytes for shard in manifest.shards) <= _HASHED
-    for shard in manifest.shards:
+    for shard in watch(manifest.shards):
         if fault := shard.find_fault(folder, hashed):
             raise InputError(_damaged_message(folder / shard.name, fault))
     return manifest

@@ -6,7 +6,7 @@ One file holds everything needed to build the model again, so that weights and c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from cdrl.errors import InputError, InputNotFoundError
+from cdrl.errors import InputError, InputNotFoundError, UsageError
 from cdrl.files import atomic_write, loads_untrusted
 
 FORMAT = "cdrl-checkpoint-1"
 Config = TypeVar("Config")
+_NAMED = 5  # people whom a message names
 _PICKLES = (b"PK\x03\x04", b"\x80")  # torch's zip archives, and plain pickles of protocol 2 and later
 
 
@@ -82,6 +83,30 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: not safetensors, or damaged ({error})") from error
+
+
+def read_trained_people(path: Path) -> frozenset[str]:
+    """Read the names of the real people whom the checkpoint at `path` was trained on; none where it does not say.
+
+    Raises what `read_tensors` raises.
+    """
+    record: Any = read_tensors(path)[1]
+    for name in ("config", "training", "people", "train"):
+        record = record.get(name) if isinstance(record, dict) else None
+    return frozenset(map(str, record)) if isinstance(record, list) else frozenset()
+
+
+def refuse_trained_people(path: Path, people: Iterable[str]) -> None:
+    """Refuse to report numbers on people whom the checkpoint at `path` was trained on.
+
+    Raises UsageError that names them, and what `read_tensors` raises.
+    """
+    if known := sorted(read_trained_people(path).intersection(people)):
+        more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+        raise UsageError(
+            f"{path}: was trained on {', '.join(known[:_NAMED])}{more}, on whom numbers would be reported: name the "
+            "split of its training with --split, or train it again without them"
+        )
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -38,6 +38,7 @@ from cdrl.training.pair_sampling import (
     mark_same_content,
     self_pairs,
 )
+from cdrl.training.people import open_data, record_people
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 
@@ -55,7 +56,7 @@ def train_content(options: ContentOptions) -> None:
     """
     options = use_paper_setting(options)
     check_target(options.release.publish, options.release.overwrite)
-    data = PreparedDataset.open(options.data, options.split)
+    data = open_data(options)
     train_recipe("content", options, lambda world: ContentTask(options, data, world))
 
 
@@ -80,7 +81,7 @@ class ContentTask:
         Raises:
             UsageError: An option is wrong, or the data do not suffice.
         """
-        self.options, self.world, self.settings = options, world, recipe_settings(options, data.digest)
+        self.options, self.world = options, world
         if 0 not in options.offsets:
             raise UsageError(f"--offsets {' '.join(map(str, options.offsets))}: the frame in question, 0, is missing")
         if options.variants < 0:
@@ -88,10 +89,11 @@ class ContentTask:
         if options.moments < 2:
             raise UsageError(f"--moments {options.moments}: a moment is told from another one, so give 2 or more")
         self.model = ContentModel(_make_config(options, data)).to(world.device)
-        train = data.select("train")
-        self.pairs = find_pairs(train, options.moments, options.pairs == "neutral")
-        self.self_pairs = self_pairs(train, options.moments) if options.real else []
-        self.validation_pairs = find_pairs(data.select("validation"), options.moments)[:_MAX_VALIDATION_PAIRS]
+        train, console = data.select("train"), world.console
+        self.pairs = find_pairs(train, options.moments, console, options.pairs == "neutral")
+        self.self_pairs = self_pairs(train, options.moments, console) if options.real else []
+        validation_pairs = find_pairs(data.select("validation"), options.moments, console)
+        self.validation_pairs = validation_pairs[:_MAX_VALIDATION_PAIRS]
         people = sorted({pair.person for pair in self.pairs})
         if len(people) < options.people or not self.validation_pairs:
             raise UsageError(
@@ -99,6 +101,9 @@ class ContentTask:
                 f"{len(self.validation_pairs)} pairs of takes are there to validate: {options.people} people and one "
                 "pair at least are needed; prepare more data (cdrl data synth makes some), or lower --people"
             )
+        labels = [pair.first.metadata for pair in self.pairs + self.self_pairs]
+        recorded = record_people(data.people, (each.actor for each in labels if not each.synthetic))
+        self.settings = recipe_settings(options, data.digest, people=recorded)
         every = self.pairs + self.validation_pairs + self.self_pairs
         self.maps = self._encode(every, data.digest)
         self._speech = {

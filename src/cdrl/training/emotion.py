@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch.nn import functional
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.representations.captions import list_descriptions
+from cdrl.representations.checkpoints import read_trained_people
 from cdrl.representations.emotion import ARCHITECTURE, ClassHeads, EmotionConfig
 from cdrl.representations.encoders import images_to_tensor
 from cdrl.representations.losses import emotion_augmented_contrast
@@ -42,6 +44,7 @@ from cdrl.training.faces import (
 )
 from cdrl.training.linear_probe import linear_probe_accuracy
 from cdrl.training.options import EmotionOptions, use_paper_setting
+from cdrl.training.people import record_people
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 
@@ -144,9 +147,11 @@ class EmotionTask:
         """
         vlm = load_vision_language_model(options.vlm)
         with world.main_first():
-            faces, digest = load_faces(options.faces, world.console)
+            faces, digest, people = load_faces(options.faces, world.console)
             views = encode_views(vlm.to(world.device), faces, options, digest, world.console)
-        self.settings = recipe_settings(options, digest, vlm_sha256=vlm.digest)
+        beneath = read_trained_people(Path(options.vlm)) if Path(options.vlm).is_file() else frozenset[str]()
+        recorded = record_people(people, beneath.union(faces.trained_people))
+        self.settings = recipe_settings(options, digest, vlm_sha256=vlm.digest, people=recorded)
         self.options, self.vlm = options, vlm
         self.train, self.validation = faces.of("train"), faces.of("validation")
         if not self.validation.labeled.any():

@@ -29,6 +29,7 @@ from cdrl.face.landmarks import PRESENCE, BundleDetector, Region, StillImage
 from cdrl.files import file_sha256
 from cdrl.training.array_cache import ArrayRequest, cached_array
 from cdrl.training.options import FaceOptions
+from cdrl.training.people import open_data
 from cdrl.training.progress import track
 from cdrl.training.tables import read_table
 
@@ -74,6 +75,12 @@ class FaceDataset:
     def of(self, split: str) -> FaceDataset:
         """Return the faces of one split."""
         return self.select(self.split == split)
+
+    @property
+    def trained_people(self) -> set[str]:
+        """Names of the real people to train on; gray faces are nameless."""
+        named = (self.split == "train") & (self.source != SYNTHETIC) & (self.source != GRAY)
+        return set(self.person[named].tolist())
 
     @property
     def labeled(self) -> NDArray[np.bool_]:
@@ -296,18 +303,18 @@ def labeled_rows_by_source(faces: FaceDataset) -> Iterator[tuple[str, NDArray[np
         yield source, np.flatnonzero((faces.source == source) & faces.labeled)
 
 
-def load_faces(options: FaceOptions, console: Console) -> tuple[FaceDataset, str]:
+def load_faces(options: FaceOptions, console: Console) -> tuple[FaceDataset, str, PeopleSplit]:
     """Load all faces to train and to validate on.
 
     Returns:
-        The faces, and the digest of where they came from.
+        The faces, the digest of where they came from, and who is in which split.
 
     Raises:
         UsageError: No source is named, or none of the faces to train on has an emotion.
     """
     datasets, digests, people = [], [], load_split("shipped")
     if options.data:
-        prepared = PreparedDataset.open(options.data, options.split)
+        prepared = open_data(options)
         people = prepared.people
         datasets.append(load_clip_faces(prepared, console))
         digests.append(prepared.digest)
@@ -323,4 +330,4 @@ def load_faces(options: FaceOptions, console: Console) -> tuple[FaceDataset, str
     faces = concat(datasets)
     if not faces.of("train").labeled.any():
         raise UsageError("no face of the people to train on has an emotion: label some clips, or add --fer or --stills")
-    return faces, hashlib.sha256("".join(digests).encode()).hexdigest()
+    return faces, hashlib.sha256("".join(digests).encode()).hexdigest(), people

@@ -135,6 +135,8 @@ class ContentOptions:
     """Prepared folders."""
     split: str = "auto"
     """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
+    check_people: bool = True
+    """Refuse people of different splits whose faces are those of one person; off for twins."""
     paper: FlagCreatePairsOff[bool] = False
     """Set loss, pairs, pictures, speech and optimizer as the paper has them; options that say otherwise are refused."""
     loop: LoopOptions = LoopOptions(Path("runs/content"), steps=800, learning_rate=2e-3)
@@ -179,7 +181,7 @@ class ContentOptions:
         "loss": "paper", "pairs": "neutral", "audio": True, "offsets": (0,),
         "people": 4, "moments": 2, "real": 0,  # sixteen triples: four people, two pairs of takes of each
         "variants": 0, "jitter": 0.0, "audio_dropout": 0.0, "audio_mismatch": 0.0,
-        "loop": {"learning_rate": 1e-5, "warmup": 0, "weight_decay": 0.0, "average": 0.0},
+        "loop": {"learning_rate": 1e-5, "betas": (0.9, 0.999), "warmup": 0, "weight_decay": 0.0, "average": 0.0},
     }  # fmt: skip
     """The paper's own setting, see `use_paper_setting`."""
 
@@ -192,6 +194,8 @@ class FaceOptions:
     """Prepared folders (`cdrl data prepare`)."""
     split: str = "auto"
     """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
+    check_people: bool = True
+    """Refuse people of different splits whose faces are those of one person; off for twins."""
     fer: Path | None = None
     """An .npz of gray faces as in FER-2013: image [n, h, h], emotion [n], split [n]."""
     stills: Path | None = None
@@ -321,6 +325,8 @@ class TranslatorOptions:
     """Prepared folders."""
     split: str = "auto"
     """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
+    check_people: bool = True
+    """Refuse people of different splits whose faces are those of one person; off for twins."""
     paper: FlagCreatePairsOff[bool] = False
     """Weigh the two representations as the paper does: content 10, emotion 50, nothing else of them; options that say
     otherwise are refused."""
@@ -365,6 +371,8 @@ class SyncOptions:
     """Prepared folders; clips without sound are left out."""
     split: str = "auto"
     """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
+    check_people: bool = True
+    """Refuse people of different splits whose faces are those of one person; off for twins."""
     loop: LoopOptions = LoopOptions(
         Path("runs/sync"), steps=600, learning_rate=2e-3, warmup=50, average=0.995, validate_every=200
     )

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from cdrl.datasets.pairs import align_frames, detect_speaking, group_by_content
 from cdrl.datasets.prepared import PreparedClip
+from cdrl.training.progress import track
 
 FrameNumbers = NDArray[np.integer[Any]]
 _MAX_REAL_FRAMES = 120  # of a real clip: a long one adds moments, not people
@@ -47,23 +49,29 @@ class ClipPair:
         return (labels.dataset, labels.sentence_id) if labels.sentence_id else None
 
 
-def find_pairs(clips: Sequence[PreparedClip], min_moments: int, neutral: bool = False) -> list[ClipPair]:
+def find_pairs(
+    clips: Sequence[PreparedClip], min_moments: int, console: Console, neutral: bool = False
+) -> list[ClipPair]:
     """Find all pairs of takes of the same words by the same person in different emotions.
 
     Args:
         clips: Clips to pair.
         min_moments: Pairs with fewer moments are left out.
+        console: Where progress is printed.
         neutral: Whether only neutral takes are paired with others, as in the paper; they are the first of each pair.
     """
+    takes = [
+        (first, second)
+        for group in group_by_content(clips)
+        for first, second in combinations(sorted(group, key=_is_emotional) if neutral else group, 2)
+        if first.metadata.emotion != second.metadata.emotion and not (neutral and _is_emotional(first))
+    ]
     pairs = []
-    for group in group_by_content(clips):
-        for first, second in combinations(sorted(group, key=_is_emotional) if neutral else group, 2):
-            if first.metadata.emotion == second.metadata.emotion or (neutral and _is_emotional(first)):
-                continue
-            frames = align_frames(first, second)
-            frames = frames[detect_speaking(first)[frames[:, 0]] & detect_speaking(second)[frames[:, 1]]]
-            if len(frames) >= min_moments * _MIN_DISTANCE:
-                pairs.append(ClipPair(first, second, frames))
+    for first, second in track(takes, "pairing takes", console):
+        frames = align_frames(first, second)
+        frames = frames[detect_speaking(first)[frames[:, 0]] & detect_speaking(second)[frames[:, 1]]]
+        if len(frames) >= min_moments * _MIN_DISTANCE:
+            pairs.append(ClipPair(first, second, frames))
     return pairs
 
 
@@ -71,10 +79,10 @@ def _is_emotional(clip: PreparedClip) -> bool:
     return clip.metadata.emotion != "neutral"
 
 
-def self_pairs(clips: Sequence[PreparedClip], min_moments: int) -> list[ClipPair]:
-    """Pair each real clip of training people with the augmented copy of itself."""
+def self_pairs(clips: Sequence[PreparedClip], min_moments: int, console: Console) -> list[ClipPair]:
+    """Pair each real clip of training people with the augmented copy of itself; see `find_pairs`."""
     pairs = []
-    for clip in clips:
+    for clip in track(clips, "looking for speech", console):
         if clip.metadata.synthetic or clip.metadata.split != "train":
             continue
         frames = np.flatnonzero(detect_speaking(clip))[:_MAX_REAL_FRAMES]

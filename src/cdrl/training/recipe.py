@@ -13,9 +13,9 @@ from cdrl.training.loop import TrainingTask, fit, open_run
 from cdrl.training.options import RecipeOptions
 from cdrl.training.release import publish
 
-# Not compared between runs: the loop's own, which `fit` compares, places of results, and places of folders (a digest of
-# what is in them is).
-_IGNORED = frozenset({"loop", "release", "publish", "overwrite", "data", "stills", "cache"})
+# Not compared between runs: the loop's own, which `fit` compares, places of results, places of folders (a digest of
+# what is in them is), and what refuses data without changing them.
+_IGNORED = frozenset({"loop", "release", "publish", "overwrite", "data", "stills", "cache", "check_people"})
 
 
 class RecipeTask(TrainingTask, Protocol):

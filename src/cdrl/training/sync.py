@@ -30,6 +30,7 @@ from cdrl.representations.lip_sync import ARCHITECTURE, LIP_FEATURES, LipSyncCon
 from cdrl.training.array_cache import read_npz, write_npz
 from cdrl.training.distributed import World
 from cdrl.training.options import SyncOptions
+from cdrl.training.people import list_trained, open_data, record_people
 from cdrl.training.progress import track
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
@@ -46,7 +47,7 @@ def train_sync(options: SyncOptions) -> None:
         CdrlError: An option, the data or the folder of the run is wrong.
     """
     check_target(options.release.publish, options.release.overwrite)
-    data = PreparedDataset.open(options.data, options.split)
+    data = open_data(options)
     train_recipe("sync", options, lambda world: SyncTask(options, data, world))
 
 
@@ -56,7 +57,9 @@ class SyncTask:
     rate_factors: Mapping[str, float] = {}
 
     def __init__(self, options: SyncOptions, data: PreparedDataset, world: World) -> None:
-        self.options, self.world, self.settings = options, world, recipe_settings(options, data.digest)
+        self.options, self.world = options, world
+        recorded = record_people(data.people, list_trained(data))
+        self.settings = recipe_settings(options, data.digest, people=recorded)
         train, self.validation = (self._read_lips(data, split) for split in ("train", "validation"))
         self.trained_on = [clip for clip in train if len(clip.visible) >= options.moments]
         self._real, self._synthetic = (

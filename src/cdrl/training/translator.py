@@ -43,6 +43,7 @@ from cdrl.representations.checkpoints import load_into, load_model, parse_config
 from cdrl.training.differentiable_rendering import stack_changes
 from cdrl.training.distributed import World
 from cdrl.training.options import TranslatorOptions, use_paper_setting
+from cdrl.training.people import list_trained, open_data, record_people
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
@@ -72,7 +73,7 @@ def train_translator(options: TranslatorOptions) -> None:
     """
     options = use_paper_setting(options)
     check_target(options.release.publish, options.release.overwrite)
-    data = PreparedDataset.open(options.data, options.split)
+    data = open_data(options)
     train_recipe(
         "translator",
         options,
@@ -97,7 +98,8 @@ class TranslatorTask:
             options.supervision, data, options.cache, world.device, quiet=not world.is_main
         )
         self.fitted = self.dataset.fitted
-        self.settings = recipe_settings(options, data.digest, prior=self.fitted.sha256)
+        recorded = record_people(data.people, list_trained(data, options.supervision.exclude))
+        self.settings = recipe_settings(options, data.digest, prior=self.fitted.sha256, people=recorded)
         modes, people = len(self.fitted.expression_deviation), len(self.fitted.identity)
         config = TranslatorConfig(people + len(EXPRESSIVE) + 2, modes, prior_sha256=self.fitted.sha256)
         self.model = Translator(config).to(world.device)

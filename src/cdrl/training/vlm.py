@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,6 +42,8 @@ from cdrl.training.faces import (
     summarize,
 )
 from cdrl.training.options import VlmOptions
+from cdrl.training.people import record_people
+from cdrl.training.progress import track
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 
@@ -62,13 +65,13 @@ def train_vlm(options: VlmOptions) -> None:
 class FaceSentences:
     """The sentences of a run: each emotion's descriptions, every face's caption, and their vectors."""
 
-    def __init__(self, model: FaceLanguageModel, faces: FaceDataset, device: torch.device) -> None:
+    def __init__(self, model: FaceLanguageModel, faces: FaceDataset, world: World) -> None:
         """Write the captions and embed all sentences."""
         texts, numbers = list_descriptions()
         model.set_center(texts)
         self.emotion = torch.tensor(numbers)
         """Emotion of each description."""
-        self.descriptions = _embed_texts(model, texts).to(device)
+        self.descriptions = _embed_texts(model, texts, world.console).to(world.device)
         means = [self.descriptions[self.emotion == number].mean(0) for number in range(len(EMOTIONS))]
         self.classes = functional.normalize(torch.stack(means), dim=1)
         self.caption: NDArray[np.int64] = np.full(len(faces), -1, np.int64)
@@ -81,12 +84,13 @@ class FaceSentences:
             written = [captioner(row) for row in chosen.blendshapes]
             known = {text: number for number, text in enumerate(dict.fromkeys(written))}
             self.caption[measured] = [known[text] for text in written]
-            self.captions = _embed_texts(model, tuple(known)).to(device)
+            self.captions = _embed_texts(model, tuple(known), world.console).to(world.device)
 
 
-def _embed_texts(model: FaceLanguageModel, texts: tuple[str, ...]) -> Tensor:
+def _embed_texts(model: FaceLanguageModel, texts: tuple[str, ...], console: Console) -> Tensor:
     with torch.no_grad():
-        parts = [embed(model.text, texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
+        starts = track(range(0, len(texts), _BATCH), "embedding batches of sentences", console)
+        parts = [embed(model.text, texts[start : start + _BATCH]) for start in starts]
         return model.center_vectors(torch.cat(parts))
 
 
@@ -102,8 +106,9 @@ class VlmTask:
             UsageError: No face to validate on is labeled.
         """
         with world.main_first():
-            faces, digest = load_faces(options.faces, world.console)
-        self.options, self.world, self.settings = options, world, recipe_settings(options, digest)
+            faces, digest, people = load_faces(options.faces, world.console)
+        self.options, self.world = options, world
+        self.settings = recipe_settings(options, digest, people=record_people(people, faces.trained_people))
         self.train, self.validation = faces.of("train"), faces.of("validation")
         if not self.validation.labeled.any():
             raise UsageError("no labeled face of the people to validate on: see the split of people, or add --fer")
@@ -118,7 +123,7 @@ class VlmTask:
         self.model.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._priors = torch.from_numpy(self.train.priors).to(world.device)
         self._informative = torch.from_numpy(self.train.informative).to(world.device)
-        self.sentences = FaceSentences(self.model, self.train, world.device)
+        self.sentences = FaceSentences(self.model, self.train, world)
         self._strata = batch_strata(self.train, options.batch, options.faces)
         self.data_summary = summarize(faces)
 
