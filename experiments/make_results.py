@@ -9,6 +9,7 @@ from a run before is not made again.
 from __future__ import annotations
 
 import csv
+import json
 import shlex
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tyro.conf import Positional, arg
 from cdrl.datasets.table import read_dataset
 from cdrl.errors import InputNotFoundError, OutputError, UsageError
 from cdrl.evaluation.clip_tables import read_clips
+from cdrl.evaluation.json_numbers import encode_report
 from cdrl.files import atomic_write
 from experiments.commands import run_command
 
@@ -318,7 +320,10 @@ def _write_example_table(options: Options) -> None:
 
 
 def _mark_small(options: Options) -> int:
-    """Say in every table of a small version that it is one; returns 0."""
+    """Say in every file of a small version that it is one; returns 0."""
+    for path in sorted(options.output.glob(f"{options.table}-small*.json")):
+        numbers = json.loads(path.read_text(encoding="utf-8"))
+        atomic_write(path, [encode_report({"note": _SMALL, **numbers})])
     for path in sorted(options.output.glob(f"{options.table}-small*.md")):
         text = path.read_text(encoding="utf-8")
         if not text.startswith(f"> {_SMALL}"):

@@ -1,5 +1,6 @@
 """One command a table: what it needs, which commands it plans, how its small version is marked."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -131,11 +132,17 @@ def test_steps_run_in_order_once_and_stop_at_the_first_failure(tmp_path: Path, m
 
 
 def test_a_small_table_says_so_in_its_first_line_once(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(Command, "run", lambda _: (tmp_path / "edit-small.md").write_text("# Table\n") and 0)
+    def write(_: Command) -> int:
+        (tmp_path / "edit-small.md").write_text("# Table\n")
+        (tmp_path / "edit-small.json").write_text('{"rows": []}')
+        return 0
+
+    monkeypatch.setattr(Command, "run", write)
     for _ in range(2):
         assert run(Options("edit", output=tmp_path)) == 0
     text = (tmp_path / "edit-small.md").read_text()
     assert text.startswith("> Small version") and text.count("Small version") == 1 and text.endswith("# Table\n")
+    assert json.loads((tmp_path / "edit-small.json").read_text())["note"].startswith("Small version")
     assert "The table itself needs --data DIR" in capsys.readouterr().err
     clips = read_clips(tmp_path / "examples")
     assert len(clips) == 6 and len(select_real_clips(clips)) == 5 and all(clip.path.is_file() for clip in clips)
