@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cdrl.errors import UsageError
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]}
+sys.path[:0] = [str(ROOT)]  # where the experiments are
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 FENCE = re.compile(r"(<!-- not run[^\n]*-->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 
@@ -79,17 +81,27 @@ def test_what_make_demo_runs(repository, tmp_path):
     assert str(tmp_path / "contact_sheet.png") in done.stdout
 
 
+def after_program(words):
+    """The words after `cdrl`, or from the name of an experiment's module on; none where neither is called."""
+    for place, word in enumerate(words):
+        if word == "cdrl":
+            return tuple(words[place + 1 :])
+        if word.startswith("experiments."):
+            return tuple(words[place:])
+    return ()
+
+
 def shown(text):
-    """The words after `cdrl` of every command that a page shows in a block, and of those it names within a sentence."""
-    whole, named = set(), set(re.findall(r"`cdrl ([^`]+)`", text))
+    """The commands that a page shows in a block, and those it names within a sentence, see `after_program`."""
+    whole, named = set(), set(re.findall(r"`(?:cdrl |python -m (?=experiments\.\w))([^`]+)`", text))
     for _, kind, body in FENCE.findall(text):
         for line in body.replace("\\\n", " ").splitlines() if kind == "sh" else ():
             lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;>")
             lexer.whitespace_split = True
             for between, words in groupby(lexer, {"|", "&&", ";", ">"}.__contains__):
                 command = list(words)
-                if not between and "cdrl" in command:
-                    whole.add(tuple(command[command.index("cdrl") + 1 :]))
+                if not between and (rest := after_program(command)):
+                    whole.add(rest)
     return whole, {tuple(shlex.split(text)) for text in named}
 
 
@@ -103,13 +115,22 @@ def parsed(words):
         return ""
     if " ".join(words) in {name.split()[0] for name in KNOWN}:
         return ""  # a group, as in "the judges of `cdrl evaluate`"
-    name, rest = _find_command([word for word in words if word != "--help"])
-    pytest.importorskip(KNOWN[name][0].partition(":")[0])
+    options, rest, program = find_options([word for word in words if word != "--help"])
     try:
-        parse_options(import_command(name).Options, rest, f"cdrl {name}")
+        parse_options(options, rest, program)
     except UsageError as error:
-        return str(error).removesuffix(f"; see cdrl {name} --help")
+        return str(error).removesuffix(f"; see {program} --help")
     return ""
+
+
+def find_options(words):
+    """The options, the further words and the name of a command of `cdrl` or of an experiment."""
+    if words[0].startswith("experiments."):
+        pytest.importorskip("torch")
+        return import_module(words[0]).Options, words[1:], f"python -m {words[0]}"
+    name, rest = _find_command(words)
+    pytest.importorskip(KNOWN[name][0].partition(":")[0])
+    return import_command(name).Options, rest, f"cdrl {name}"
 
 
 @pytest.mark.parametrize("words", sorted(set().union(*(whole for whole, _ in SHOWN))), ids=" ".join)
@@ -130,6 +151,17 @@ def test_a_command_that_does_not_exist_is_found_out():
     assert whole == {("edit", "a.mp4", "--emotoin", "sad", "-o", "b|c.mp4")}
     assert "--emotoin" in parsed(*whole)
     assert named == {("edit", "--fast")}
+    assert "--fast" in parsed(*named)
+
+
+def test_an_option_that_an_experiment_does_not_have_is_found_out():
+    whole, named = shown(
+        "```sh\npython -m experiments.train_ned --data a \\\n  --bach 3\n```\n"
+        "`python -m experiments.evaluate_ned --fast` (`python -m experiments.…`)"
+    )
+    assert whole == {("experiments.train_ned", "--data", "a", "--bach", "3")}
+    assert "--bach" in parsed(*whole)
+    assert named == {("experiments.evaluate_ned", "--fast")}
     assert "--fast" in parsed(*named)
 
 
