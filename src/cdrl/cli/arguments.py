@@ -208,7 +208,7 @@ def _one_line(panel: str) -> str:
             sections[-1].append(text)
     said = [" ".join(lines).rstrip(".") for lines in sections if lines and not lines[0].startswith("Argument helptext")]
     line = "; ".join(dict.fromkeys(said)) or "the arguments make no sense"
-    line = re.sub(r"; cdrl [a-z ]*--help$", "", line)
+    line = re.sub(r"; (cdrl|python -m) [\w. ]*--help$", "", line)
     line = re.sub(r"^Missing from [^:]*: ", "missing: ", line)
     # The name of a group of options, such as encoder, is not one that the user typed.
     return re.sub(r"^Error parsing (?!-)\S+: ", "", line)
