@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import FaceError, ModelFileError, UsageError
+from cdrl.evaluation.benchmark import check_rows
 from cdrl.evaluation.benchmark_config import TableConfig
 from cdrl.evaluation.method_benchmark import BenchmarkTask, default_methods, evaluate_methods, parse_folders
 from cdrl.evaluation.methods import Edit, Method, find_model_without
@@ -43,10 +44,10 @@ class Options(TableConfig):
 
 
 def run(options: Options) -> int:
-    """Judge all methods and write what the options ask for."""
+    """Judge all methods and write what the options ask for. Raises JobsFailedError where a row failed."""
     if not options.neds or options.priors is None or not options.edit:
         raise UsageError("--neds and --priors are needed, without --no-edit: NED is judged on cdrl's priors")
-    evaluate_methods(options, lambda _, tasks: choose_methods(options, tasks))
+    check_rows(evaluate_methods(options, lambda _, tasks: choose_methods(options, tasks))["rows"])
     return 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from cdrl.cli.main import main
 from cdrl.datasets.table import read_dataset
 from cdrl.errors import InputNotFoundError, UsageError
-from cdrl.evaluation import results_benchmark
+from cdrl.evaluation import method_benchmark, results_benchmark
 from cdrl.evaluation.benchmark_config import ResultsConfig
 from cdrl.evaluation.clips import decode_frames, encode_copy
 from cdrl.evaluation.results_benchmark import CROSS, INTRA, evaluate_results, read_results
@@ -87,6 +87,15 @@ def test_the_exit_code_follows_the_rows(
     assert not code or (f"1 of {len(names)} results failed" in said and "s.mp4, happy: bad.mp4" in said)
 
 
+def test_the_exit_code_of_a_table_follows_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"method": "m", "source": "s.mp4", "emotion": "sad", "failed": None}
+    for failed, code in ((None, 0), ("no face", 10)):
+        monkeypatch.setattr(
+            method_benchmark, "evaluate_methods", lambda _, failed=failed: {"rows": [row | {"failed": failed}]}
+        )
+        assert main(["evaluate", "table", "--data", str(tmp_path)]) == code
+
+
 def test_a_copy_of_a_clip_is_that_clip_and_neutral_targets_have_real_clips(tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(EXAMPLES, data, ignore=lambda _, names: set(names) - {NEUTRAL, HAPPY})
@@ -94,7 +103,7 @@ def test_a_copy_of_a_clip_is_that_clip_and_neutral_targets_have_real_clips(tmp_p
         shutil.copy(data / origin, tmp_path / name)
     path = table(tmp_path, ("a", "mine.flv", "mine.flv", "neutral", "theirs.flv"))
     results = read_results(path)
-    origins = results_benchmark.Origins(read_dataset(data), results, 8)
+    origins = results_benchmark._Origins(read_dataset(data), results, 8)
     source = origins.find_source(results[0])
     assert (source.person, source.words, source.path.name) == ("1001", "DFA front", "mine.flv")
     assert origins.find_block(results[0]) == INTRA

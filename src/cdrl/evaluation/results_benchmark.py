@@ -117,7 +117,7 @@ def evaluate_results(config: ResultsConfig) -> Row:
             raise UsageError(f"--data {folder}: name a data set's folder, or the clips.csv in it")
         folder = folder.parent
     dataset = read_dataset(folder, config.layout)
-    origins = Origins(dataset, results, config.real_clips)
+    origins = _Origins(dataset, results, config.real_clips)
     run.set_references(origins.neutral, origins.real)
     for number, result in enumerate(results, 1):
         sys.stderr.write(f"{number}/{len(results)} {result.method}: {result.output.name}\n")
@@ -127,7 +127,7 @@ def evaluate_results(config: ResultsConfig) -> Row:
     return run.finish({"set": config.results.name, "title": title, "remarks": origins.remarks}, pairs)
 
 
-class Origins:
+class _Origins:
     """What the data set knows of results: who is seen in a file, what is said in it, real clips to compare with."""
 
     def __init__(self, table: ClipTable, results: Sequence[EditedFile], most: int) -> None:
@@ -201,7 +201,7 @@ def _sample_clips(clips: Iterable[ClipRecord], most: int, words: set[tuple[str, 
     return sampled
 
 
-def _evaluate_result(run: BenchmarkRun, result: EditedFile, origins: Origins) -> None:
+def _evaluate_result(run: BenchmarkRun, result: EditedFile, origins: _Origins) -> None:
     clip = origins.find_source(result)
     facts: Row = {
         "method": result.method,
