@@ -128,6 +128,20 @@ def test_a_real_clip_that_is_there_twice_counts_once() -> None:
     assert known.repeated == {"again": "counted once: the same footage as one"}
 
 
+def test_the_source_under_another_name_does_not_say_who_its_person_is() -> None:
+    source, other = made(), made()
+    files = {"s": source, "copy": encoded_again(source), "other": other}
+    known = known_clips([], files)
+    known.clips = [clip("copy", "neutral"), clip("other", "neutral")]
+    unknown = ClipRecord(Path("s"), "", "a", "neutral", "")
+    assert np.array_equal(known.find_other_identity(unknown), other.identity)
+    known = known_clips([], files)
+    known.clips = [clip("copy", "neutral")]
+    assert known.find_other_identity(unknown) is None
+    known.clips = [ClipRecord(Path("other"), "mead", "a", "neutral", "2")]
+    assert np.array_equal(known.find_other_identity(clip("s", "neutral")), other.identity)
+
+
 def test_the_floor_leaves_out_what_is_in_no_mean() -> None:
     takes = {name: made() for name in ("one", "two", "calm", "calmer")}
     rows = [clip(name, "neutral" if "calm" in name else "sad") for name in takes]

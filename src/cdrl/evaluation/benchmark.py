@@ -111,7 +111,7 @@ class BenchmarkRun:
         emotion, lag = facts["emotion"], facts["lag"]
         silences = label_silences(clip.path, clip.sound or clip.path, len(source.points))
         values = compare_features(source, output, emotion, lag, silences)
-        identity, origin = self.references.find_identity(clip.person, clip.sentence), "other neutral clips"
+        identity, origin = self.references.find_other_identity(clip), "other neutral clips"
         if identity is None:
             identity, origin = self.cache.extract(clip.path).identity, "the source itself"
         cosine = measures.identity_cosine(output.identity, identity)

@@ -62,6 +62,7 @@ class References:
     repeated: dict[str, str] = field(default_factory=dict)
     """Path of a real clip that shows the footage of a source, or of another real clip → what became of it."""
     _identity: dict[tuple[str, str], Array | None] = field(default_factory=dict)
+    _other_identities: dict[Path, Array | None] = field(default_factory=dict)
     _takes: dict[tuple[Path, str], list[Take]] = field(default_factory=dict)
     _truths: dict[tuple[Path, str], list[Array]] = field(default_factory=dict)
     _signatures: dict[Path, Signature] = field(default_factory=dict)
@@ -82,6 +83,20 @@ class References:
             vectors = [features.identity for clip in clips if (features := self.extract(clip)) is not None]
             self._identity[key] = np.concatenate(vectors) if vectors else None
         return self._identity[key]
+
+    def find_other_identity(self, source: ClipRecord) -> Array | None:
+        """Return recognition vectors [N,D] of neutral clips of a source's person that do not show the source.
+
+        They are of other sentences; where its sentence is unknown, of other footage.
+        """
+        if source.sentence:
+            return self.find_identity(source.person, source.sentence)
+        if source.path not in self._other_identities:
+            self.find_identity(source.person)  # kept, for other people's clips to be compared with
+            takes = self._select(select_neutral_clips(self.clips, source.person), [source.path])
+            vectors = [features.identity for _, features in takes]
+            self._other_identities[source.path] = np.concatenate(vectors) if vectors else None
+        return self._other_identities[source.path]
 
     def find_real(self, person: str, emotion: str, without: Collection[Path] = ()) -> list[Take]:
         """Return the person's real clips of an emotion with their features, each footage once.
