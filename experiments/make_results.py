@@ -196,6 +196,7 @@ def plan_edit(options: Options) -> list[Step]:
     prior = ["cdrl", "train", "prior", "--data", data, "--exclude", "each", "--output", str(priors / "prior.npz")]
     prior += ["--no-validate", "--overwrite"]  # again takes seconds: what was measured is kept
     table = ["cdrl", "evaluate", "table", "--data", data, "--set", "report", "--priors", str(priors)]
+    table += ["--clips-per-person", "2"]
     html = ["--html", str(options.output / "edit.html")]
     return [Command((*prior,), folder=priors), Command((*table, *_files(options), *html))]
 
