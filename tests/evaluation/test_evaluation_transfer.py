@@ -223,10 +223,23 @@ def test_people_and_pairs_count_once() -> None:
     assert summary["from happy"]["share"] == pytest.approx(0.5)
     assert summary["sad → happy"]["measures"]["p_target"]["mean"] == pytest.approx(0.2)
     facts = {"set": "tune", "method": "cdrl", "intensity": 1.0, "enroll_neutral": False, "judges": {"emotion": "fer"}}
-    text = render_transfer({**facts, "unread": {"x.mp4": "no face"}, "rows": rows, "summary": summary})
+    text = render_transfer(
+        {
+            **facts,
+            "unread": {"x.mp4": "no face"},
+            "repeated": {"d/y.mp4": "counted once"},
+            "rows": rows,
+            "summary": summary,
+        }
+    )
     lines = [line.split("|") for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(summary) and len({len(line) for line in lines}) == 1
-    assert "s, happy: nobody there" in text and "x.mp4, left out: no face" in text and "nan" not in text
+    assert (
+        "s, happy: nobody there" in text
+        and "x.mp4, left out: no face" in text
+        and "clip y.mp4, counted once" in text
+        and "nan" not in text
+    )
 
 
 def test_a_table_of_failures_alone() -> None:

@@ -63,8 +63,8 @@ def evaluate_transfer(config: TransferConfig) -> Row:
         config: What to edit and where to write.
 
     Returns:
-        `set`, `method`, `intensity`, `enroll_neutral`, `judges`, `unread` clips, the `summary` of `summarize_transfer`,
-        and the `rows`.
+        `set`, `method`, `intensity`, `enroll_neutral`, `judges`, `unread` and `repeated` clips, the `summary` of
+        `summarize_transfer`, and the `rows`.
 
     Raises:
         ModelFileError: A model is missing.
@@ -87,6 +87,7 @@ def evaluate_transfer(config: TransferConfig) -> Row:
         "enroll_neutral": config.enroll_neutral,
         "judges": name_evaluators(networks),
         "unread": dict(references.unread),
+        "repeated": dict(references.repeated),
         "summary": summarize_transfer(rows),
         "rows": rows,
     }
@@ -187,7 +188,8 @@ def score_transfer(task: TransferTask, source: ClipFeatures, output: ClipFeature
     clip = task.source
     compared = compare_features(source, output, task.emotion)
     scores: Scores = {name: compared[name] for name in ("lip_flow_r", "closures_kept")}
-    points, edited = _common_points(source, output)
+    here, there = align_frames(source, output, 0)
+    points, edited = source.points[here], output.points[there]
     scores["opening_order"] = rank_correlation(measures.lip_opening(points), measures.lip_opening(edited))
     identity, only_these = references.find_identity(clip.person, clip.sentence), False
     if identity is None:
@@ -198,15 +200,9 @@ def score_transfer(task: TransferTask, source: ClipFeatures, output: ClipFeature
     for take, real in references.find_takes(clip, task.emotion):
         seen = _describe(real, task, None if only_these and take.emotion == "neutral" else identity)
         warped = align_ground_truth(clip, source.points, take, real.points)
-        mouths = {} if warped is None else compare_mouths(points, edited, warped[: len(points)])
+        mouths = {} if warped is None else compare_mouths(points, edited, warped[here])
         takes.append({**mouths, **{f"{name}_real": value for name, value in seen.items()}})
     return scores | {name: finite_or_none(value) for name, value in pd.DataFrame(takes, dtype=float).mean().items()}
-
-
-def _common_points(source: ClipFeatures, output: ClipFeatures) -> tuple[Array, Array]:
-    """Landmarks of the frames that both have, from the first."""
-    here, there = align_frames(source, output, 0)
-    return source.points[here], output.points[there]
 
 
 def _describe(features: ClipFeatures, task: TransferTask, identity: Array | None) -> Scores:
@@ -266,20 +262,22 @@ def summarize_transfer(rows: Sequence[Row]) -> Row:
         Group → `edits`, how many `failed`, how many `differ` (have `nearer`), `share` (p(target) over the real takes'),
         and of each measure `estimate_mean` of each person's mean over pairs of the mean over clips.
     """
-    table = pd.DataFrame([row["measures"] for row in rows]).astype(float)
+    table = pd.DataFrame([dict.fromkeys(("nearer", "p_target_real")) | row["measures"] for row in rows]).astype(float)
     table["person"] = [row["person"] for row in rows]
     table["emotion"] = [f"{row['source_emotion']} → {row['emotion']}" for row in rows]
     failed = np.array([row["failed"] is not None for row in rows])
     summary: Row = {}
     for name, inside in _group_rows(rows):
         people = average_people(table[inside])
-        shares = people[["p_target", "p_target_real"]].dropna().mean() if "p_target_real" in people else pd.Series()
-        counts = {"edits": int(inside.sum()), "failed": int(failed[inside].sum())}
-        counts["differ"] = int(table.loc[inside, "nearer"].notna().sum()) if "nearer" in table else 0
-        share = finite_or_none(shares["p_target"] / shares["p_target_real"]) if shares.any() else None
         known = {measure: means for measure in people if len(means := people[measure].dropna())}
-        cells = {measure: estimate_mean(means) for measure, means in known.items()}
-        summary[name] = {**counts, "share": share, "measures": cells}
+        shown, real = people[["p_target", "p_target_real"]].dropna().mean()
+        summary[name] = {
+            "edits": int(inside.sum()),
+            "failed": int(failed[inside].sum()),
+            "differ": int(table.loc[inside, "nearer"].notna().sum()),
+            "share": float(shown / real) if real > 0 else None,
+            "measures": {measure: estimate_mean(means) for measure, means in known.items()},
+        }
     return summary
 
 

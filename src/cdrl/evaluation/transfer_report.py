@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from cdrl.evaluation.measure_registry import format_number
@@ -36,8 +37,9 @@ def render_transfer(result: Row) -> str:
     lines = [_HEADINGS, ["---"] * len(_HEADINGS), *(_make_line(*group) for group in result["summary"].items())]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     failed = [f"- {row['source']}, {row['emotion']}: {row['failed']}\n" for row in result["rows"] if row["failed"]]
-    unread = [f"- real clip {name}, left out: {reason}\n" for name, reason in result["unread"].items()]
-    return _TEXT.format(**result | {"judges": judges, "enrolled": enrolled}) + table + "\n" + "".join(failed + unread)
+    clips = {name: f"left out: {reason}" for name, reason in result["unread"].items()} | result["repeated"]
+    notes = [f"- real clip {Path(name).name}, {note}\n" for name, note in clips.items()]
+    return _TEXT.format(**result | {"judges": judges, "enrolled": enrolled}) + table + "\n" + "".join(failed + notes)
 
 
 def _make_line(name: str, group: Row) -> list[str]:
