@@ -126,7 +126,7 @@ def test_paper_is_refused_with_an_option_that_says_otherwise(words, said):
 
 def test_a_run_in_python_takes_the_papers_setting_too(monkeypatch):
     monkeypatch.setattr(train_ned, "open_run", opened := Mock(side_effect=InterruptedError))
-    monkeypatch.setattr(train_ned.PreparedDataset, "open", Mock())
+    monkeypatch.setattr(train_ned, "open_data", Mock())
     with pytest.raises(InterruptedError):
         run(Options((Path("x"),), paper=True))
     assert opened.call_args.args[0].learning_rate == 1e-4
