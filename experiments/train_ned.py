@@ -90,7 +90,7 @@ def run(options: Options) -> int:
     with open_run(options.loop, PROGRAM) as world:
         task = NedTask(options, data, world)
         recorded = record_people(data.people, list_trained(data, options.supervision.exclude))
-        settings = recipe_settings(options, data.digest, prior=task.dataset.fitted.sha256, people=recorded)
+        settings = recipe_settings(options, data.digest, prior=task.dataset.fitted.sha256, split_people=recorded)
         fit(task, options.loop, world, settings)
     return 0
 

@@ -110,11 +110,13 @@ def test_an_emotion_model_was_trained_on_the_people_of_its_language_model_too(da
     recipe = RECIPES["emotion"]
     data = data_of(recipe)
     tensors, config = load_model(data / "vlm.safetensors", "vlm")
-    save_model(tmp_path / "vlm.safetensors", tensors, "vlm", {**config, "training": {"people": {"train": ["zoe"]}}})
+    save_model(
+        tmp_path / "vlm.safetensors", tensors, "vlm", {**config, "training": {"split_people": {"train": ["zoe"]}}}
+    )
     given = recipe.make_options(data, tmp_path / "run")
-    plain = EmotionTask(given, ALONE).settings["people"]
+    plain = EmotionTask(given, ALONE).settings["split_people"]
     assert plain["train"] == ["anna"]
     assert "W009" in plain["validation"]
     further = recipe.make_options(data, tmp_path / "run")
     further = type(further)(**{**vars(further), "vlm": str(tmp_path / "vlm.safetensors")})
-    assert EmotionTask(further, ALONE).settings["people"]["train"] == ["anna", "zoe"]
+    assert EmotionTask(further, ALONE).settings["split_people"]["train"] == ["anna", "zoe"]

@@ -91,7 +91,7 @@ def read_trained_people(path: Path) -> frozenset[str]:
     Raises what `read_tensors` raises.
     """
     record: Any = read_tensors(path)[1]
-    for name in ("config", "training", "people", "train"):
+    for name in ("config", "training", "split_people", "train"):
         record = record.get(name) if isinstance(record, dict) else None
     return frozenset(map(str, record)) if isinstance(record, list) else frozenset()
 

@@ -103,7 +103,7 @@ class ContentTask:
             )
         labels = [pair.first.metadata for pair in self.pairs + self.self_pairs]
         recorded = record_people(data.people, (each.actor for each in labels if not each.synthetic))
-        self.settings = recipe_settings(options, data.digest, people=recorded)
+        self.settings = recipe_settings(options, data.digest, split_people=recorded)
         every = self.pairs + self.validation_pairs + self.self_pairs
         self.maps = self._encode(every, data.digest)
         self._speech = {

@@ -151,7 +151,7 @@ class EmotionTask:
             views = encode_views(vlm.to(world.device), faces, options, digest, world.console)
         beneath = read_trained_people(Path(options.vlm)) if Path(options.vlm).is_file() else frozenset[str]()
         recorded = record_people(people, beneath.union(faces.trained_people))
-        self.settings = recipe_settings(options, digest, vlm_sha256=vlm.digest, people=recorded)
+        self.settings = recipe_settings(options, digest, vlm_sha256=vlm.digest, split_people=recorded)
         self.options, self.vlm = options, vlm
         self.train, self.validation = faces.of("train"), faces.of("validation")
         if not self.validation.labeled.any():

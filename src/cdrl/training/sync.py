@@ -59,7 +59,7 @@ class SyncTask:
     def __init__(self, options: SyncOptions, data: PreparedDataset, world: World) -> None:
         self.options, self.world = options, world
         recorded = record_people(data.people, list_trained(data))
-        self.settings = recipe_settings(options, data.digest, people=recorded)
+        self.settings = recipe_settings(options, data.digest, split_people=recorded)
         train, self.validation = (self._read_lips(data, split) for split in ("train", "validation"))
         self.trained_on = [clip for clip in train if len(clip.visible) >= options.moments]
         self._real, self._synthetic = (

@@ -99,7 +99,7 @@ class TranslatorTask:
         )
         self.fitted = self.dataset.fitted
         recorded = record_people(data.people, list_trained(data, options.supervision.exclude))
-        self.settings = recipe_settings(options, data.digest, prior=self.fitted.sha256, people=recorded)
+        self.settings = recipe_settings(options, data.digest, prior=self.fitted.sha256, split_people=recorded)
         modes, people = len(self.fitted.expression_deviation), len(self.fitted.identity)
         config = TranslatorConfig(people + len(EXPRESSIVE) + 2, modes, prior_sha256=self.fitted.sha256)
         self.model = Translator(config).to(world.device)

@@ -108,7 +108,7 @@ class VlmTask:
         with world.main_first():
             faces, digest, people = load_faces(options.faces, world.console)
         self.options, self.world = options, world
-        self.settings = recipe_settings(options, digest, people=record_people(people, faces.trained_people))
+        self.settings = recipe_settings(options, digest, split_people=record_people(people, faces.trained_people))
         self.train, self.validation = faces.of("train"), faces.of("validation")
         if not self.validation.labeled.any():
             raise UsageError("no labeled face of the people to validate on: see the split of people, or add --fer")
