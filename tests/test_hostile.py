@@ -15,9 +15,8 @@ from cdrl import export, files
 from cdrl.cli.main import main
 from cdrl.errors import CdrlError, InputError, ModelFileError, one_line
 from cdrl.manipulation import personalization
-from cdrl.manipulation.personalization import OnnxTranslator
+from cdrl.manipulation.personalization import N_EXTRA_OUTPUTS, OnnxTranslator
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names
-from cdrl.manipulation.personalization import N_EXTRA_OUTPUTS
 
 
 def packed(path, **members):
