@@ -11,7 +11,6 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -118,9 +117,9 @@ def find_matches(clips: Sequence[PersonClip]) -> list[Match]:
         vectors, threshold = centered / np.linalg.norm(centered, axis=1, keepdims=True), SAME
     cosines = vectors @ vectors.T
     best: dict[frozenset[str], Match] = {}
-    for i, j in combinations(range(len(clips)), 2):
+    for i, j in np.argwhere(np.triu(cosines, 1) >= threshold):
         key = frozenset((clips[i].actor, clips[j].actor))
-        if len(key) > 1 and cosines[i, j] >= threshold and (key not in best or cosines[i, j] > best[key].cosine):
+        if len(key) > 1 and (key not in best or cosines[i, j] > best[key].cosine):
             best[key] = Match(clips[i], clips[j], float(cosines[i, j]))
     return sorted(best.values(), key=lambda match: -match.cosine)
 
