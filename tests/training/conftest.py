@@ -1,6 +1,7 @@
 """Data of recipes, their finished runs, and a folder of labeled clips: three people who show every emotion."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,13 @@ from cdrl.media import Writer, probe, read
 CLIPS = {"neutral": "NEU", "angry": "ANG", "disgust": "DIS", "FEA": "FEA", "happy": "HAP", "sad": "SAD", "08": "FEA"}
 SECONDS = 0.4
 PEOPLE = ("anna", "otto", "zoe")  # one actor under three names
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Runs are compared to the last bit, and commands that a test calls choose their own number of threads."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
