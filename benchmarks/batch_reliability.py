@@ -203,7 +203,7 @@ def inject_faults(bench: Bench) -> None:
     bench.step("disk full", (lambda command: None) if ballast else limit_workers)
     if ballast:
         ballast.unlink()
-    bench.step("worker killed and cancelled (Ctrl-C) at once", cancel)
+    bench.step("worker killed and canceled (Ctrl-C) at once", cancel)
     bench.step("worker killed, went on to the end", once_more)
     bench.step("given once more", lambda command: None)
 

@@ -66,7 +66,7 @@ def write_reference(folder: Path, output: Path) -> None:
                 raise SystemExit(f"{path} is not a picture: make the folder anew with `frames`")
             rgb = np.ascontiguousarray(picture[..., ::-1])
             found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb))
-            # In units of the picture's sides; MediaPipe samples its crop with pixel centres at whole numbers, as we do.
+            # In units of the picture's sides; MediaPipe samples its crop with pixel centers at whole numbers, as we do.
             points.append([(p.x * SIDE, p.y * SIDE, p.z * SIDE) for p in found.face_landmarks[0]])
             blendshapes.append([category.score for category in found.face_blendshapes[0]])
             clip, number = path.stem.rsplit("@", 1)

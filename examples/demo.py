@@ -65,8 +65,8 @@ def row(video: Path, label: str, box: tuple[slice, slice]) -> Picture:
     strip = np.concatenate(
         [cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for picture in pictures], 1
     )
-    for colour, thickness in (((0, 0, 0), 5), ((255, 255, 255), 2)):  # outlined, to be read on any background
-        cv2.putText(strip, label, (10, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.8, colour, thickness, cv2.LINE_AA)
+    for color, thickness in (((0, 0, 0), 5), ((255, 255, 255), 2)):  # outlined, to be read on any background
+        cv2.putText(strip, label, (10, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.8, color, thickness, cv2.LINE_AA)
     return np.asarray(strip, dtype=np.uint8)
 
 

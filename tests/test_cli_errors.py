@@ -22,7 +22,7 @@ def encode(path, codec, frames, **how):
 
 
 def faceless(path, frames=12):
-    """A video of coloured noise."""
+    """A video of colored noise."""
     pictures = np.random.default_rng(0).integers(0, 255, (frames, 120, 160, 3), dtype=np.uint8)
     how = {"rate": 25, "width": 160, "height": 120, "pix_fmt": "yuv420p"}
     encode(path, "libx264", map(av.VideoFrame.from_ndarray, pictures), **how)

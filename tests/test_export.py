@@ -240,7 +240,7 @@ def test_command_writes_source_and_edited(sample, tmp_path, capsys):
 
 
 def half_empty(sample, path, faces):
-    """Ten frames of grey, after `faces` frames of the sample."""
+    """Ten frames of gray, after `faces` frames of the sample."""
     with av.open(str(path), "w") as output, av.open(str(sample)) as source:
         stream = output.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 480, 360, "yuv420p"

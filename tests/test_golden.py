@@ -112,7 +112,7 @@ def test_the_background_is_bit_for_bit_what_was_decoded(sample):
         for plane, before, scale in zip(edited.frame.planes, decoded.planes, (1, 2, 2), strict=True):
             changed = np.argwhere(plane != before)[:, ::-1] * scale  # x, y in luma pixels
             assert len(changed)
-            # The outermost ring of the warp is 1.6 times the face's outline, about a centre that is not the box's.
+            # The outermost ring of the warp is 1.6 times the face's outline, about a center that is not the box's.
             margin = 0.4 * (high - low)
             assert (changed >= low - margin).all()
             assert (changed <= high + margin).all()

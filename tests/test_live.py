@@ -338,8 +338,8 @@ def decoded(out):
     """Header, rate and the numbers of the frames."""
     header = out.split(b"\n", 1)[0].decode().split()
     with av.open(io.BytesIO(out)) as container:
-        greys = [int(frame.to_ndarray()[0, 0]) for frame in container.decode(video=0)]
-        return header, container.streams.video[0].guessed_rate, [round((gray - 16) / 3) for gray in greys]
+        grays = [int(frame.to_ndarray()[0, 0]) for frame in container.decode(video=0)]
+        return header, container.streams.video[0].guessed_rate, [round((gray - 16) / 3) for gray in grays]
 
 
 @pytest.mark.parametrize("rate", [Fraction(15), Fraction(25), Fraction(30000, 1001), Fraction(60)])

@@ -79,8 +79,8 @@ def tile(editor: Editor, label: str, wish: dict[str, Any] | None, at: Fraction, 
     edited = next(edited for edited in edits if edited.frame.time >= at)
     edits.close()
     picture = face(edited, edited.source if wish is None else edited.frame)
-    for place, colour in (((9, SIDE - 9), (0, 0, 0)), ((8, SIDE - 10), (255, 255, 255))):  # read on any background
-        cv2.putText(picture, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
+    for place, color in (((9, SIDE - 9), (0, 0, 0)), ((8, SIDE - 10), (255, 255, 255))):  # read on any background
+        cv2.putText(picture, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, color, 1, cv2.LINE_AA)
     return picture
 
 

@@ -103,7 +103,7 @@ def pictures(sample):
 
 @pytest.fixture(scope="session")
 def long_clip(pictures, tmp_path_factory):
-    """The sample twice over: an edit that takes long enough to be cancelled."""
+    """The sample twice over: an edit that takes long enough to be canceled."""
     return write_clip(tmp_path_factory.mktemp("clips") / "long.mp4", 2 * pictures, 30)
 
 

@@ -73,7 +73,7 @@ def test_cancel(client, long_clip, uploads, emotions):
         next(iter(edit))  # it has begun, or waits for its turn
     client.predict(api_name="/cancel")
     for edit in edits:
-        with pytest.raises(Exception, match="cancelled: nothing was written"):
+        with pytest.raises(Exception, match="canceled: nothing was written"):
             edit.result(timeout=60)
     assert list(uploads.glob(f"{SESSION}*/*/*happy*")) == []
 

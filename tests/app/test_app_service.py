@@ -102,7 +102,7 @@ def test_cancel_stops_every_edit_of_the_session_and_no_other(service, api, uploa
         next(edit)
     api.cancel(asked("a"))
     for edit in edits[:2]:
-        with pytest.raises(gr.Error, match="cancelled"):
+        with pytest.raises(gr.Error, match="canceled"):
             for _ in islice(edit, 20):
                 pass
     assert next(edits[2]) == (None, None, None), "the other user's goes on"

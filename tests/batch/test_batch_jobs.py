@@ -71,7 +71,7 @@ def test_clips_of_a_folder(tmp_path):
         ("source,output,emotion\na.mp4,x.txt,sad\n", "unknown output type"),
         ("source,output,emotion\na.mp4,,sad\n", "no output is named"),
         ("source,output,emotion\n,x.mp4,sad\n", "no source is named"),
-        ("source,emotion,colour\na.mp4,sad,red\n", "unknown column 'colour'"),
+        ("source,emotion,color\na.mp4,sad,red\n", "unknown column 'color'"),
         ("source,source\na,b\n", "named twice"),
         ("output,emotion\nx.mp4,sad\n", "no column is called source"),
         ("source,output,emotion\n", "lists no job"),

@@ -12,5 +12,5 @@ def test_eight_jobs_survive_it_all(repository):
     codes = {row[1].strip(): row[2].strip() for row in rows}
     assert codes["worker and command killed"] == "-9"
     assert codes["disk full"] in ("10", "5")
-    cancelled = codes["worker killed and cancelled (Ctrl-C) at once"]
-    assert cancelled in ("130", "0")  # 0 where all was done before the blow came
+    canceled = codes["worker killed and canceled (Ctrl-C) at once"]
+    assert canceled in ("130", "0")  # 0 where all was done before the blow came

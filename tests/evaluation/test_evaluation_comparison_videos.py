@@ -17,7 +17,7 @@ RANDOM = np.random.default_rng(11)
 
 
 def source_tile() -> np.ndarray:
-    """[T,64,64] grey: a textured disc wandering about."""
+    """[T,64,64] gray: a textured disc wandering about."""
     texture = cv2.GaussianBlur(RANDOM.uniform(60, 220, (SIZE * 2, SIZE * 2)), (0, 0), 3)
     path = np.cumsum(RANDOM.normal(0, 1.5, (COUNT, 2)), axis=0)
     return np.stack(

@@ -68,7 +68,7 @@ def test_a_turned_face_is_put_upright(tmp_path: Path, face: tuple) -> None:
         (lambda p: write(p, (1, 1, SIDE, SIDE)), r"takes one float \[1,3,S,S\]"),
         (lambda p: write(p, (1, 3, SIDE, 2 * SIDE)), r"takes one float \[1,3,S,S\]"),
         (lambda p: write(p, pooled=False), r"gives \[1, 3, 32, 32\]"),
-        (lambda p: write(p, mean="grey"), "mean = 'grey'"),
+        (lambda p: write(p, mean="gray"), "mean = 'gray'"),
         (lambda p: write(p, std="0"), "make no sense"),
         (lambda p: None, "n.onnx"),
     ],

@@ -97,8 +97,8 @@ def test_landmarks_turn_with_a_leaning_head(head, detector, degrees):
 
 def test_a_region_maps_its_crop_onto_a_turned_square():
     region = Region(100, 50, 80, np.pi / 2)  # a quarter clockwise: the crop's right is the picture's bottom
-    centre, right = (region.matrix(256) @ [x, 128, 1] for x in (128, 256))
-    assert centre == pytest.approx([100, 50])
+    center, right = (region.matrix(256) @ [x, 128, 1] for x in (128, 256))
+    assert center == pytest.approx([100, 50])
     assert right == pytest.approx([100, 90])
 
 

@@ -20,7 +20,7 @@ def edges():
 def test_the_canonical_mesh_is_mediapipes():
     found = canonical_mesh()
     assert found.vertices.shape == (468, 3)
-    assert 12 < np.ptp(found.vertices[:, 0]) < 18  # centimetres: a head's width
+    assert 12 < np.ptp(found.vertices[:, 0]) < 18  # centimeters: a head's width
 
 
 def test_every_mesh_point_belongs_to_a_triangle_and_no_iris_does():
@@ -37,7 +37,7 @@ def test_no_hole_but_the_oval():
 
 def test_all_triangles_are_turned_alike():
     _, walked = edges()
-    assert max(walked.values()) == 1  # neighbours walk their edge in opposite directions
+    assert max(walked.values()) == 1  # neighbors walk their edge in opposite directions
     assert len(np.unique(mesh.triangles(), axis=0)) == len(mesh.triangles())
 
 
@@ -54,7 +54,7 @@ def test_pairs_lie_above_one_another(name):
     upper, lower = (mesh.canonical_points()[list(points)] for points in PAIRED[name])
     assert len(upper) == len(lower)
     assert (upper[:, 1] <= lower[:, 1] + 1e-3).all()
-    assert np.abs(upper[:, 0] - lower[:, 0]).max() < 0.3  # centimetres
+    assert np.abs(upper[:, 0] - lower[:, 0]).max() < 0.3  # centimeters
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ DARK, BRIGHT = 30, 200
 
 @dataclass
 class Scene:
-    """A picture of one grey with faces at `faces` (x, y, pixels per centimetre)."""
+    """A picture of one gray with faces at `faces` (x, y, pixels per centimeter)."""
 
     faces: tuple = ((320, 240, 10),)
     luma: int = DARK

@@ -41,7 +41,7 @@ def test_a_neutral_face_shows_nothing(prior, person):
     for neutral in (prior.mean, person):
         amounts, found = estimate_emotions(neutral, read_as(prior), prior)
         assert not amounts.any()
-        assert np.abs(found - neutral).max() < 0.1  # centimetres
+        assert np.abs(found - neutral).max() < 0.1  # centimeters
 
 
 def test_amounts_are_never_negative_nor_beyond_one(prior):

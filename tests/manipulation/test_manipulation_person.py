@@ -39,7 +39,7 @@ def test_somebody_who_smiles_is_seen_to_be_happy(repository, prior):
 def test_who_somebody_is_and_what_they_show_add_up(frames, prior):
     (person,) = estimate_people(frames, tracker(), prior).values()
     assert person.mean_shape.shape == person.neutral_shape.shape == (478, 3)
-    assert np.abs(person.mean_shape - prior.mean).max() < 3  # centimetres, pose-free
+    assert np.abs(person.mean_shape - prior.mean).max() < 3  # centimeters, pose-free
     assert np.abs(person.neutral_shape - person.mean_shape).max() < 1
     assert 0 < person.closed_opening < 1
 

@@ -223,7 +223,7 @@ def test_smiles_return_as_soon_as_lips_part_and_are_widest_while_they_are_half_o
     shown = lip_reopening(openings, CLOSED) * wide_mouth_limit(openings, CLOSED)
     widest = int(shown.argmax())
     assert shown[0] == 0
-    assert shown[15] > 0.33  # a millimetre and a half
+    assert shown[15] > 0.33  # a millimeter and a half
     assert 0.3 <= openings[widest] - CLOSED <= 0.5
     assert (np.diff(shown[:widest]) > 0).all()
     assert (np.diff(shown[widest:]) < 0).all()

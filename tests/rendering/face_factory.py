@@ -13,7 +13,7 @@ FLAT = np.zeros((SIZE, SIZE), np.float32)  # shading
 LAYOUTS = {
     "4:2:0": PixelFormat("yuv420p", 8, 2, 2),
     "4:4:4": PixelFormat("yuv444p", 8, 1, 1, full_range=True),
-    "grey": PixelFormat("gray", 8, 1, 1, full_range=True),
+    "gray": PixelFormat("gray", 8, 1, 1, full_range=True),
     "10 bit": PixelFormat("yuv420p10le", 10, 2, 2),
     "4:2:2, 16 bit": PixelFormat("yuv422p16le", 16, 2, 1),
     "4:1:1": PixelFormat("yuv411p", 8, 4, 1),
@@ -34,7 +34,7 @@ def unchanged(frame: Frame, before: Frame) -> bool:
 
 
 def face_at(x: float, y: float, scale: float = 8.0):
-    """Landmarks [478, 2] of a frontal canonical face, `scale` pixels per centimetre."""
+    """Landmarks [478, 2] of a frontal canonical face, `scale` pixels per centimeter."""
     return (canonical_points()[:, :2] * scale + [x, y]).astype(np.float32)
 
 

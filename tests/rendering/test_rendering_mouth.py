@@ -14,12 +14,12 @@ from cdrl.rendering.mouth import extract_mouth_patch, fill_mouth, skin_luma
 from cdrl.rendering.render import render, split_planes
 
 SKIN, TEETH, DARK = 120, 180, 40  # luma
-SCALE = 16.0  # pixels per centimetre
+SCALE = 16.0  # pixels per centimeter
 UPPER, LOWER = (list(points) for points in INNER_LIPS)
 
 
 def mouth(gap):
-    """Landmarks [478, 2] of a face whose lips part by `gap` centimetres."""
+    """Landmarks [478, 2] of a face whose lips part by `gap` centimeters."""
     shape = face_at(0, 0, 1)[:, [0, 1, 1]] * np.float32([1, 1, 0])
     vectors = np.tile(np.float32([0, gap, 0]), (9, 1)) - lips().vectors(shape)
     points = (shape + lips().opening_displacement(vectors))[:, :2] * SCALE + [WIDTH / 2, HEIGHT / 3]
@@ -42,9 +42,9 @@ def given():
     return extract_mouth_patch(painted(mouth(1.0), TEETH), mouth(1.0))
 
 
-def opened(points, centimetres):
+def opened(points, centimeters):
     """Displacement [478, 2] that parts lips by so much more."""
-    wish = np.tile(np.float32([0, centimetres * SCALE, 0]), (9, 1))
+    wish = np.tile(np.float32([0, centimeters * SCALE, 0]), (9, 1))
     return lips().opening_displacement(wish)[:, :2]
 
 

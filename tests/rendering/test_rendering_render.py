@@ -160,8 +160,8 @@ def test_an_iris_stays_where_it_is_when_lids_move(seen, detector, amount):
         x, y = np.round(points[iris[0], :2]).astype(int)
         assert edited.planes[0][y, x] == frame.planes[0][y, x]
     again = locate_landmarks(detector, edited)
-    centres = [RIGHT_IRIS[0], LEFT_IRIS[0]]
-    assert np.linalg.norm(again[centres, :2] - points[centres, :2], axis=1).max() <= 1.5
+    centers = [RIGHT_IRIS[0], LEFT_IRIS[0]]
+    assert np.linalg.norm(again[centers, :2] - points[centers, :2], axis=1).max() <= 1.5
     opened = lids().opening(pose.normalize(again)) / lids().opening(shape)
     assert (opened < 0.9) if amount < 0 else (opened > 1.05)
 

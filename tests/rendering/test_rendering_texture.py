@@ -50,7 +50,7 @@ def test_the_texture_does_not_mind_where_the_face_is():
 
 
 def _landmark_map(points):
-    """A smooth map tied to the face: distance from the nose, in centimetres."""
+    """A smooth map tied to the face: distance from the nose, in centimeters."""
     x, y = np.meshgrid(np.arange(WIDTH, dtype=np.float32), np.arange(HEIGHT, dtype=np.float32))
     scale = np.linalg.norm(points[152] - points[10]) / np.linalg.norm(face_at(0, 0, 1)[152] - face_at(0, 0, 1)[10])
     return np.hypot(x - points[4, 0], y - points[4, 1]) / scale
@@ -63,6 +63,6 @@ def test_a_shading_lands_on_its_place_in_the_face(points):
     texture[y - 3 : y + 4, x - 3 : x + 4] = 1
     lit = project_texture(texture, flow)
     row, column = np.unravel_index(lit.argmax(), lit.shape)
-    centre = (np.argwhere(lit > 0.5).mean(0)[::-1] - flow.window.to_grid(points[50], *lit.shape[::-1])).tolist()
+    center = (np.argwhere(lit > 0.5).mean(0)[::-1] - flow.window.to_grid(points[50], *lit.shape[::-1])).tolist()
     assert lit[row, column] == pytest.approx(1, abs=0.01)
-    assert centre == pytest.approx([0, 0], abs=2)
+    assert center == pytest.approx([0, 0], abs=2)

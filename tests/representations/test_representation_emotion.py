@@ -62,7 +62,7 @@ def test_a_network_of_one_emotion_touches_no_other(model):
     assert moved.tolist() == [number == 3 for number in range(7)]
 
 
-def test_the_tower_sees_neither_colour_nor_light(vlm):
+def test_the_tower_sees_neither_color_nor_light(vlm):
     images = torch.rand(2, 3, 32, 32)
     luma = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True).expand(-1, 3, -1, -1)
     assert torch.allclose(vlm.image(images), vlm.image(0.4 + 0.5 * luma), atol=1e-2)

@@ -52,14 +52,14 @@ def drawn_clock():
 def drawn_traffic_light():
     picture = np.full((224, 224, 3), (120, 170, 220), np.uint8)
     cv2.rectangle(picture, (80, 20), (144, 200), (20, 20, 20), -1)
-    for height, colour in ((55, (255, 30, 30)), (110, (70, 60, 0)), (165, (0, 60, 20))):
-        cv2.circle(picture, (112, height), 22, colour, -1)
+    for height, color in ((55, (255, 30, 30)), (110, (70, 60, 0)), (165, (0, 60, 20))):
+        cv2.circle(picture, (112, height), 22, color, -1)
     return picture
 
 
 @pytest.mark.parametrize(("draw", "number"), [(drawn_clock, 409), (drawn_traffic_light, 920)])
 def test_with_its_classifier_put_back_it_knows_what_is_drawn(pretrained_tower, draw, number):
-    """ImageNet's 409 is an analogue clock, 920 a traffic light: padding, order and colours are as in training."""
+    """ImageNet's 409 is an analogue clock, 920 a traffic light: padding, order and colors are as in training."""
     tower, tensors = pretrained_tower
     mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
     image = (torch.from_numpy(draw()).permute(2, 0, 1)[None].float() / 255 - mean) / deviation

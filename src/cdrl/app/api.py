@@ -95,7 +95,7 @@ class Api:
     def cancel(self, request: gr.Request) -> str:
         """Stops the session's edits, those that wait for their turn included."""
         self.sessions.get(request.session_hash).cancel()
-        return "cancelling"
+        return "canceling"
 
 
 def _with_fields(handler: Callable[[gr.Request, dict[str, Any]], Any], names: Sequence[str]) -> Callable[..., Any]:

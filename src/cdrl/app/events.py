@@ -211,7 +211,7 @@ class Events:
     def cancel(self, request: gr.Request) -> Update:
         """Stop the edit; it says itself when it has stopped."""
         self.sessions.get(request.session_hash).cancel()
-        return {self.page.status: markup.sentence("Cancelling …")}
+        return {self.page.status: markup.sentence("Canceling …")}
 
     def close(self, request: gr.Request) -> None:
         """The page was closed or loaded anew."""
@@ -232,7 +232,7 @@ def told(session: Session, note: Any, also: Update | None = None, *, alarm: bool
         return
     except (CdrlError, InterruptedByUser) as error:
         said = session.format_error(error)
-    except Exception as error:  # noqa: BLE001 - the page's last line of defence; the terminal gets the kind of error
+    except Exception as error:  # noqa: BLE001 - the page's last line of defense; the terminal gets the kind of error
         said = f"unexpected {type(error).__name__}: {session.format_error(error)}"
         print(f"cdrl: error: {said}", file=sys.stderr)  # noqa: T201
         said += "; please report it"

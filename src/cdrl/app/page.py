@@ -24,7 +24,7 @@ FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "N
 """What the reader's machine has: none is fetched."""
 
 LINES = {"source": "#94a3b8", "edited": "#14b8a6"}
-COLOURS = {
+COLORS = {
     "neutral": "#94a3b8", "angry": "#dc2626", "disgusted": "#65a30d", "fear": "#7c3aed", "happy": "#d97706",
     "sad": "#2563eb", "surprised": "#0d9488", "reference": "#db2777",
 }  # fmt: skip
@@ -110,7 +110,7 @@ def _stage(page: Page) -> None:
                     setattr(page, name, gr.DownloadButton(f"↓ {label}", elem_id=f"get-{name}", **look))
             with gr.Row():
                 page.lips = _plot("Lip opening", "opening", None, LINES)
-                page.curves = _plot("Emotion over time", "amount", MAX_INTENSITY, COLOURS)
+                page.curves = _plot("Emotion over time", "amount", MAX_INTENSITY, COLORS)
 
 
 def _plot(title: str, y: str, highest: float | None, colors: dict[str, str]) -> Any:

@@ -35,7 +35,7 @@ PURPOSE = (
     "Not for deceiving anyone about what somebody felt or did."
 )
 LARGEST = "largest"
-_CANCELLED = "cancelled: nothing was written"
+_CANCELED = "canceled: nothing was written"
 _TICK = 0.2  # seconds between two looks at how far an edit is
 
 
@@ -234,26 +234,26 @@ class EditService:
             InterruptedByUser: The edit was canceled.
             CdrlError: It cannot be carried out.
         """
-        with in_use(session), session.edit() as cancelled, session.hold(*request.inputs):
+        with in_use(session), session.edit() as canceled, session.hold(*request.inputs):
             _opened(session)
             session.consent = session.consent or consent
             if not session.consent:
                 raise UsageError("the consent of the person shown is needed first: tick the line above the button")
             with self.turns.stand_in_line() as has_come:
-                while not has_come() and not cancelled.is_set():
+                while not has_come() and not canceled.is_set():
                     yield Waiting()
                     time.sleep(_TICK)
-                if cancelled.is_set():
-                    raise InterruptedByUser(_CANCELLED)
-                yield from self._edit(session, request, cancelled)
+                if canceled.is_set():
+                    raise InterruptedByUser(_CANCELED)
+                yield from self._edit(session, request, canceled)
 
     def _edit(
-        self, session: Session, request: EditRequest, cancelled: threading.Event
+        self, session: Session, request: EditRequest, canceled: threading.Event
     ) -> Generator[EditProgress | EditResult, None, None]:
         folder = session.folder / secrets.token_hex(8)
         folder.mkdir()
         try:
-            yield from _run_with_progress(cancelled, lambda on_progress: self._save(request, folder, on_progress))
+            yield from _run_with_progress(canceled, lambda on_progress: self._save(request, folder, on_progress))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -301,15 +301,15 @@ def _opened(session: Session) -> tuple[VideoInfo, Scene]:
 
 
 def _run_with_progress(
-    cancelled: threading.Event, work: Callable[[ProgressCallback], EditResult]
+    canceled: threading.Event, work: Callable[[ProgressCallback], EditResult]
 ) -> Generator[EditProgress | EditResult, None, None]:
-    """Runs `work` in a thread, tells how far it is, and stops it when it is cancelled or the listener leaves."""
+    """Runs `work` in a thread, tells how far it is, and stops it when it is canceled or the listener leaves."""
     said: queue.Queue[EditProgress | EditResult | BaseException] = queue.Queue()
     left = threading.Event()
 
     def on_progress(done: int, total: int | None) -> None:
-        if left.is_set() or cancelled.is_set():
-            raise InterruptedByUser(_CANCELLED)
+        if left.is_set() or canceled.is_set():
+            raise InterruptedByUser(_CANCELED)
         said.put(EditProgress(done, total))
 
     def run() -> None:

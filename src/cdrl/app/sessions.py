@@ -164,21 +164,21 @@ class Session:
     @contextmanager
     def edit(self) -> Iterator[threading.Event]:
         """An edit that runs or waits until the block ends; gives what stops it."""
-        cancelled = threading.Event()
+        canceled = threading.Event()
         with self.lock:
-            self.edits.add(cancelled)
+            self.edits.add(canceled)
             if self.closed:
-                cancelled.set()
+                canceled.set()
         try:
-            yield cancelled
+            yield canceled
         finally:
             with self.lock:
-                self.edits.discard(cancelled)
+                self.edits.discard(canceled)
 
     def cancel(self) -> None:
         """Stop every edit, those that wait for their turn included."""
-        for cancelled in list(self.edits):
-            cancelled.set()
+        for canceled in list(self.edits):
+            canceled.set()
 
     def request(self, neutral: Path | None, **fields: Any) -> EditRequest:
         """Make a request for the session's clip.

@@ -63,7 +63,7 @@ def _run(words: list[str], debug: bool, own: bool) -> int:
         if own:
             discard_output()
         return 1
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last line of defence: a sentence, no traceback
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last line of defense: a sentence, no traceback
         return _report(error, *_explain(error, words), debug)
 
 

@@ -13,7 +13,7 @@ class Pose:
     """A similarity: `points ≈ scale · shape @ rotationᵀ + translation`."""
 
     scale: float
-    """Pixels per centimetre."""
+    """Pixels per centimeter."""
     rotation: Floats
     """[3, 3]."""
     translation: Floats
@@ -25,7 +25,7 @@ class Pose:
         return turned
 
     def normalize(self, points: Floats) -> Floats:
-        """Convert landmarks [478, 3] in pixels to the pose-free shape [478, 3] in centimetres."""
+        """Convert landmarks [478, 3] in pixels to the pose-free shape [478, 3] in centimeters."""
         shape: Floats = (points - self.translation) @ self.rotation / self.scale
         return shape
 

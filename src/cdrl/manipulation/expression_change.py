@@ -147,7 +147,7 @@ def lip_openness(opening: Array, closed_opening: Array) -> Array:
 def lip_reopening(opening: Array, closed_opening: Array) -> Array:
     """Return the share that parted lips show of what closed ones suppress, from 0 (closed) to 1: x²/(1 + x²).
 
-    People smile on as soon as their lips part by a millimetre or two.
+    People smile on as soon as their lips part by a millimeter or two.
     """
     return hill((opening - closed_opening) / LIP_REOPENING_HALF_POINT, 2)
 

@@ -29,7 +29,7 @@ from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FINEST_SOUND = 48_000  # Hz
-# Labels every player of MP4 knows; others need the newer way of labelling, which some players do not read.
+# Labels every player of MP4 knows; others need the newer way of labeling, which some players do not read.
 COMMON_LABELS = {"title", "artist", "album", "composer", "genre", "date", "comment", "description", "copyright"}
 FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brands", "creation_time", "xmp"}
 

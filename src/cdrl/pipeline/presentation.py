@@ -65,13 +65,13 @@ class ContactSheet:
 def _thumbnail(frame: Frame, points: Floats | None) -> NDArray[np.uint8]:
     """A square RGB picture of the head, or of the whole frame."""
     if points is None:
-        centre, side = np.array([frame.width, frame.height]) / 2, float(max(frame.width, frame.height))
+        center, side = np.array([frame.width, frame.height]) / 2, float(max(frame.width, frame.height))
     else:
         low, high = points[:, :2].min(0), points[:, :2].max(0)
-        centre, side = (low + high) / 2, _HEAD * float((high - low).max())
+        center, side = (low + high) / 2, _HEAD * float((high - low).max())
     # Twice the size first: a bilinear crop that shrinks more than that would flicker.
     scale = side / (2 * _THUMBNAIL)
-    matrix = np.array([[scale, 0, centre[0] - side / 2], [0, scale, centre[1] - side / 2]])
+    matrix = np.array([[scale, 0, center[0] - side / 2], [0, scale, center[1] - side / 2]])
     large = frame.rgb_crop(matrix, (2 * _THUMBNAIL, 2 * _THUMBNAIL))
     small: NDArray[np.uint8] = cv2.resize(large, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
     return small

@@ -1,7 +1,7 @@
 """CLIP (Radford et al. 2021) as the vision-language model, through `transformers`, from a folder of the user's.
 
 The pictures are prepared here: RGB, bicubic to the size the model was trained at, CLIP's own mean and deviation. The
-positional embeddings stay. (The paper's released code fed BGR with ImageNet's normalisation, and dropped them.)
+positional embeddings stay. (The paper's released code fed BGR with ImageNet's normalization, and dropped them.)
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def sentence_contrast(images: Tensor, texts: Tensor, groups: Tensor, temperature
 
 
 def emotion_augmented_contrast(features: Tensor, prompts: Tensor, emotion: Tensor, temperature: float = 0.07) -> Tensor:
-    """InfoNCE over emotion classes, both directions normalised (paper: emotion-augmented contrastive loss of CERL).
+    """InfoNCE over emotion classes, both directions normalized (paper: emotion-augmented contrastive loss of CERL).
 
     features [n, c, d]: of each face, what each class's head makes of it; prompts [c, d]; emotion [n] class numbers.
     s[i, k] = cos(features[i, k], prompts[k]) / temperature. Picture → class: −log softmax over k at the face's class,

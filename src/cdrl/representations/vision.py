@@ -101,7 +101,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """The convolutional part: [B, 3, h, w] normalised → [B, 1280], the mean over positions."""
+    """The convolutional part: [B, 3, h, w] normalized → [B, 1280], the mean over positions."""
 
     def __init__(self, stages: tuple[BlockStage, ...] = LITE0, stem: int = STEM, head: int = HEAD) -> None:
         super().__init__()

@@ -56,7 +56,7 @@ class VlmConfig:
 def normalize_luma(images: Tensor) -> Tensor:
     """RGB in [0, 1], [B, 3, h, w] → luma less its mean over its deviation, three times: [B, 3, h, w].
 
-    Emotion is not in the colour, nor in the light; the many faces to learn from are grey, those to judge are not.
+    Emotion is not in the color, nor in the light; the many faces to learn from are gray, those to judge are not.
     """
     luma = (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
     mean = luma.mean((2, 3), keepdim=True)

@@ -6,7 +6,7 @@ same against other words, d' 4.3 (layers 1 to 3: 1.4, 2.9, 3.5; log-mel 0.4). Af
 module reads it, and before it are alike (4.25 and 4.31 with the mean taken off, 4.15 and 4.14 without); the norm keeps
 it in scale.
 
-The features also tell *when* something is said, for every vector gets its place in the 30 s that the recogniser hears:
+The features also tell *when* something is said, for every vector gets its place in the 30 s that the recognizer hears:
 the same words one second later are another vector (cosine .66), and d' falls to 3.1 after up to 4 s of quiet, to 2.7
 after up to 4 s of other speech. So the sound is heard as if it began at eight places at once, and the mean is taken:
 4.27, 4.47 and 4.22 (at no delay, after quiet, after speech), for about four times the work.
@@ -46,7 +46,7 @@ _CONTEXT = 100  # vectors (2 s) on each side of a pass over long sound that are 
 
 
 class EncoderLayer(nn.Module):
-    """One transformer layer: attention, then two linear layers, each on the normalised input and added to it."""
+    """One transformer layer: attention, then two linear layers, each on the normalized input and added to it."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class AudioEncoder(nn.Module):
 class WhisperEncoder:
     """Speech features of Whisper tiny.en: its fourth and last layer, mean over eight places; 384 numbers, 50 a second.
 
-    The sound is not padded to 30 s as the recogniser does it: the features differ (cosine .977), so never mix the two.
+    The sound is not padded to 30 s as the recognizer does it: the features differ (cosine .977), so never mix the two.
     """
 
     name = "whisper-tiny.en/4, mean of 8 places"

@@ -1,8 +1,8 @@
 """Phones → visemes → mouth units over time, with coarticulation.
 
-Every phone pulls the mouth towards its viseme's shape around its own middle; neighbours' pulls overlap (Cohen and
+Every phone pulls the mouth towards its viseme's shape around its own middle; neighbors' pulls overlap (Cohen and
 Massaro's dominance functions). Lips that must meet (p b m) and the lip that must be tucked (f v) are laid over the
-result, so that no neighbour and no emotion keeps them open.
+result, so that no neighbor and no emotion keeps them open.
 """
 
 from __future__ import annotations

@@ -70,17 +70,17 @@ class Recognition:
 
 
 def recognize(index: FrameIndex, features: EmotionFeatures, whole_clips: bool) -> Recognition:
-    """Recognize the emotion of a block's labelled clips, clip by clip or frame by frame."""
+    """Recognize the emotion of a block's labeled clips, clip by clip or frame by frame."""
     rows, logits = features.rows, features.logits
     if whole_clips:
         numbers, first = np.unique(index.clip[rows], return_index=True)
         logits = np.stack([logits[index.clip[rows] == number].mean(0) for number in numbers])
         rows = rows[first]
     cases = index.table(rows, label=leakage.label_emotions(index)[index.clip[rows]], predicted=logits.argmax(1))
-    labelled = cases[cases["label"] >= 0]
-    if labelled.empty:
-        return Recognition(missing("no clip of them is labelled with one of the seven emotions"))
-    return Recognition.from_cases(labelled, "clips")
+    labeled = cases[cases["label"] >= 0]
+    if labeled.empty:
+        return Recognition(missing("no clip of them is labeled with one of the seven emotions"))
+    return Recognition.from_cases(labeled, "clips")
 
 
 def read_fer_test(path: Path) -> FerImages:
