@@ -110,7 +110,7 @@ def test_cancel_leaves_no_file(visit, long_clip, uploads):
     page.wait_for_selector("#status progress[value]")
     page.click("#cancel")
     page.wait_for_selector("#status [role=alert]")
-    assert "ancelled" in page.inner_text("#status")
+    assert "anceled" in page.inner_text("#status")
     assert {path for path in uploads.rglob("*") if path.is_file()} <= made
     assert page.is_enabled("#edit")
     assert page.locator("#result video").count() == 0
