@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
 from typing import Annotated, Literal
@@ -143,7 +143,7 @@ def resolve_paths(options: Options) -> Options:
     """Return the options with absolute paths, for commands run in the repository's root."""
     data, fer = (path if path is None else path.resolve() for path in (options.data, options.fer))
     prepared = tuple(path.resolve() for path in options.prepared)
-    return Options(options.table, data, prepared, fer, options.output.resolve(), options.dry_run)
+    return replace(options, data=data, prepared=prepared, fer=fer, output=options.output.resolve())
 
 
 def plan_table(options: Options) -> tuple[list[Step], bool]:

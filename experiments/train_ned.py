@@ -27,8 +27,9 @@ from cdrl.errors import UsageError
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.training.distributed import World
 from cdrl.training.loop import fit, open_run
-from cdrl.training.options import LoopOptions, SupervisionOptions, use_paper_setting
+from cdrl.training.options import LoopOptions, SupervisionOptions
 from cdrl.training.people import list_trained, open_data, record_people
+from cdrl.training.presets import use_paper_setting
 from cdrl.training.recipe import recipe_settings
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
 from cdrl.training.training_clips import FrontalClip

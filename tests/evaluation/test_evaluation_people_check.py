@@ -54,6 +54,7 @@ def test_the_command_says_who_is_in_two_splits_and_exits_so(tmp_path, sample, ca
     said = capsys.readouterr().out
     assert "/1001 (0) and" in said and "seem to be one person: cosine 1.00; they are in different splits" in said
     assert "4 clips, 1 under two names, 1 of them in different splits" in said
+    assert "by 0 of 0 clips, and not by 5 of 6 pairs of two names in one data set" in said
 
 
 def test_two_clips_of_one_person_are_alike_in_the_real_network(repository, evaluators):

@@ -29,7 +29,8 @@ from cdrl.media import read  # noqa: E402
 from cdrl.representations.checkpoints import save_model  # noqa: E402
 from cdrl.training.differentiable_rendering import prior_to_tensors  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
-from cdrl.training.options import LoopOptions, SupervisionOptions, use_paper_setting  # noqa: E402
+from cdrl.training.options import LoopOptions, SupervisionOptions  # noqa: E402
+from cdrl.training.presets import use_paper_setting  # noqa: E402
 from experiments import evaluate_ned, train_ned  # noqa: E402
 from experiments.commands import run_command  # noqa: E402
 from experiments.evaluate_ned import NedEdit, translate_clip  # noqa: E402

@@ -8,7 +8,7 @@ import pytest
 
 from cdrl.cli.arguments import parse_options
 from cdrl.errors import UsageError
-from cdrl.training.options import use_paper_setting
+from cdrl.training.presets import use_paper_setting
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def parse_options(options: type[Any], words: list[str], program: str) -> Any:
 
 def _apply_preset(parsed: Any, words: list[str]) -> Any:
     """The options with the paper's own setting, where that is asked for."""
-    from cdrl.training.options import use_paper_setting
+    from cdrl.training.presets import use_paper_setting
 
     given = {"--" + word[2:].partition("=")[0].replace("_", "-") for word in words if word.startswith("--")}
     return use_paper_setting(parsed, given)

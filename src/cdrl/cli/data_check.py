@@ -83,7 +83,13 @@ def _compare_people(table: ClipTable, split: PeopleSplit) -> list[Match]:
     from rich.console import Console
     from rich.progress import track
 
-    from cdrl.evaluation.people_check import PersonClip, find_crossings, find_matches, recognize_file
+    from cdrl.evaluation.people_check import (
+        PersonClip,
+        describe_threshold,
+        find_crossings,
+        find_matches,
+        recognize_file,
+    )
     from cdrl.media.decoding import pluralize
 
     seen = list[PersonClip]()
@@ -102,4 +108,5 @@ def _compare_people(table: ClipTable, split: PeopleSplit) -> list[Match]:
         f"people compared: {pluralize(len(seen), 'clip')}, {len(matches)} under two names, {len(crossings)} of them in "
         "different splits"
     )
+    print(describe_threshold(seen))
     return crossings

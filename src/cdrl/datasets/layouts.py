@@ -1,8 +1,8 @@
 """Readers of the layouts that data sets come in. Each names what is missing and counts what it leaves out.
 
 MEAD: `ACTOR/video/VIEW/EMOTION/level_N/NNN.mp4`, its sound in `ACTOR/audio/EMOTION/level_N/NNN.m4a`; or the same parts
-in this order in any folders and names, such as `M030_front_happy_level_3_001.mp4`. RAVDESS: `Actor_NN/` with codes for
-names. CREMA-D: `1001_DFA_ANG_XX.flv`. Plain: `clips.csv` beside the clips.
+elsewhere in the path, in any order but the last, such as `M030_front_happy_level_3_001.mp4`. RAVDESS: `Actor_NN/` with
+codes for names. CREMA-D: `1001_DFA_ANG_XX.flv`. Plain: `clips.csv` beside the clips.
 """
 
 from __future__ import annotations

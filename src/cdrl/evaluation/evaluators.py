@@ -94,6 +94,8 @@ class FaceRecognizer:
     """
 
     name = "dlib ResNet v1"
+    weights = "dlib_face_recognition_resnet_model_v1.dat"
+    """The pretrained file, see `cdrl.pretrained`."""
 
     def __init__(self) -> None:
         try:
@@ -101,8 +103,7 @@ class FaceRecognizer:
         except ModuleNotFoundError as error:
             raise ModelFileError("judging identity needs dlib: run `pip install dlib-bin==20.0.1`") from error
         self._shape = self._dlib.shape_predictor(str(find_model("shape_predictor_5_face_landmarks.dat")))
-        weights = find_model("dlib_face_recognition_resnet_model_v1.dat")
-        self._network = self._dlib.face_recognition_model_v1(str(weights))
+        self._network = self._dlib.face_recognition_model_v1(str(find_model(self.weights)))
 
     def __call__(self, rgb: Image, points: Array) -> Array:
         """Return the recognition vector [128]; `points` only say where the face is, dlib's model aligns it."""

@@ -29,7 +29,7 @@ from cdrl.representations.content import (
 from cdrl.representations.losses import emotion_aware_contrast, moment_contrast
 from cdrl.training.distributed import World
 from cdrl.training.feature_cache import UNAUGMENTED, FeatureMaps, FeatureRequest, cached_maps
-from cdrl.training.options import ContentOptions, use_paper_setting
+from cdrl.training.options import ContentOptions
 from cdrl.training.pair_sampling import (
     ClipPair,
     FrameNumbers,
@@ -39,6 +39,7 @@ from cdrl.training.pair_sampling import (
     self_pairs,
 )
 from cdrl.training.people import open_data, record_people
+from cdrl.training.presets import use_paper_setting
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 

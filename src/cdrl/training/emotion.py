@@ -43,8 +43,9 @@ from cdrl.training.faces import (
     summarize,
 )
 from cdrl.training.linear_probe import linear_probe_accuracy
-from cdrl.training.options import EmotionOptions, use_paper_setting
+from cdrl.training.options import EmotionOptions
 from cdrl.training.people import record_people
+from cdrl.training.presets import use_paper_setting
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 

@@ -14,12 +14,12 @@ from rich.console import Console
 from cdrl.datasets.prepared import PreparedClip, PreparedDataset
 from cdrl.datasets.splits import PeopleSplit
 from cdrl.errors import ModelFileError, UsageError
+from cdrl.evaluation.evaluators import FaceRecognizer
 from cdrl.evaluation.people_check import PersonClip, find_crossings, find_matches, recognize_prepared
 from cdrl.pretrained import MODELS
 from cdrl.training.array_cache import ArrayRequest, cached_array
 from cdrl.training.progress import track
 
-_NETWORK = "dlib_face_recognition_resnet_model_v1.dat"
 _MAX_CLIPS = 4  # of a person that are compared with other people's
 _VERSION = 1  # raise it whenever what is compared changes
 
@@ -68,7 +68,8 @@ def _refuse_crossings(data: PreparedDataset, cache: Path, console: Console) -> N
     def recognize(done: int) -> Iterator[NDArray[np.float32]]:
         return (recognize_prepared(clip)[None].astype(np.float32) for clip in clips[done:])
 
-    key = f"{_VERSION} {data.digest} {MODELS[_NETWORK].sha256} {[clip.metadata.id for clip in clips]}".encode()
+    network, names = MODELS[FaceRecognizer.weights].sha256, [clip.metadata.id for clip in clips]
+    key = f"{_VERSION} {data.digest} {network} {names}".encode()
     try:
         vectors = cached_array(cache, ArrayRequest("people", "comparing people", key, len(clips), recognize), console)
     except ModelFileError as error:

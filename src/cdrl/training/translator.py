@@ -42,8 +42,9 @@ from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.representations.checkpoints import load_into, load_model, parse_config
 from cdrl.training.differentiable_rendering import stack_changes
 from cdrl.training.distributed import World
-from cdrl.training.options import TranslatorOptions, use_paper_setting
+from cdrl.training.options import TranslatorOptions
 from cdrl.training.people import list_trained, open_data, record_people
+from cdrl.training.presets import use_paper_setting
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
