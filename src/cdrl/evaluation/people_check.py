@@ -141,8 +141,8 @@ def describe_threshold(clips: Sequence[PersonClip]) -> str:
     reached, below = int((nearest >= threshold).sum()), int((cosines[others] < threshold).sum()) // 2
     pairs = int(others.sum()) // 2
     return (
-        f"a cosine of {threshold:g} is reached with another clip of the same name by {reached} of {len(nearest)} clips, "
-        f"and not by {below} of {pairs} pairs of two names in one data set"
+        f"a cosine of {threshold:g} is reached with another clip of the same name by {reached} of {len(nearest)} "
+        f"clips, and not by {below} of {pairs} pairs of two names in one data set"
     )
 
 
