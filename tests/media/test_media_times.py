@@ -2,10 +2,12 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from made_clips import packets_of, round_trip
 
-from cdrl.media import probe, read
+from cdrl.media import probe, read, reading
+from cdrl.media.reading import can_seek
 
 RATES = {
     "23.976": Fraction(24000, 1001),
@@ -101,3 +103,76 @@ def test_reading_stops_where_asked(clip):
 def test_b_frames_come_in_order_of_showing(clip):
     frames = list(read(clip(frames=30, options={"bf": "3", "preset": "medium"})))
     assert [frame.pts * frame.time_base for frame in frames] == [Fraction(index, 25) for index in range(30)]
+
+
+MILLISECONDS = Fraction(1, 1000)
+UNEVEN = [27 + 40 * index + (index * 7) % 31 for index in range(40)]
+SOUGHT = {
+    "b-frames": ("in.mp4", {"options": {"bf": "3", "g": "12", "preset": "medium"}}),
+    "open groups": ("in.mp4", {"options": {"bf": "3", "x264-params": "open-gop=1:keyint=9:min-keyint=9"}}),
+    "edit list": ("in.mp4", {"time_base": Fraction(1, 30000), "times": range(45045, 85085, 1001), "audio": ["aac"]}),
+    "turned": ("in.mov", {"rotation": (90, False, False), "options": {"g": "10"}}),
+    "uneven": ("in.mkv", {"time_base": MILLISECONDS, "times": UNEVEN, "options": {"g": "9"}}),
+    "webm": ("in.webm", {"codec": "libvpx-vp9", "time_base": MILLISECONDS, "times": UNEVEN, "options": {"g": "9"}}),
+    "flv": ("in.flv", {"codec": "flv", "options": {"g": "9"}}),
+}
+READ_WHOLE = {
+    "gif": ("in.gif", {"codec": "gif", "layout": "rgb8", "rate": Fraction(10)}),
+    "raw": ("in.h264", {"options": {"g": "9"}}),
+    "ts": ("in.ts", {"rate": RATES["29.97"], "options": {"g": "9"}}),
+    "avi": ("in.avi", {"codec": "mpeg4", "options": {"bf": "2", "g": "9"}}),
+}
+
+
+def is_the_end_of(part, whole):
+    """Whether some frames are the last of a clip: the same times, the same pictures."""
+    rest = whole[len(whole) - len(part) :]
+    return all(
+        ours.time == theirs.time
+        and ours.pts == theirs.pts
+        and all(np.array_equal(*planes) for planes in zip(ours.planes, theirs.planes, strict=True))
+        for ours, theirs in zip(part, rest, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("name", "recipe"), [*SOUGHT.values(), *READ_WHOLE.values()], ids=[*SOUGHT, *READ_WHOLE])
+def test_a_start_gives_the_frames_of_the_whole_clip(clip, name, recipe):
+    source = clip(name, **{"frames": 40, **recipe})
+    whole, info = list(read(source)), probe(source)
+    assert can_seek(info) == (name not in [place for place, _ in READ_WHOLE.values()])
+    for first in (0, 1, 9, 11, 26, 39):
+        for start in (whole[first].time, whole[first].time - Fraction(1, 999)):
+            reader = read(info, start=start)
+            part = list(reader)
+            assert len(part) == len(whole) - first
+            assert is_the_end_of(part, whole)
+            assert reader.sought <= can_seek(info)
+            assert [frame.index for frame in part[:2]] == [0, 1][: len(part)]
+    assert not list(read(source, start=whole[-1].time + 1))
+
+
+@pytest.mark.parametrize(("name", "recipe"), SOUGHT.values(), ids=SOUGHT)
+def test_these_containers_are_sought_in(clip, name, recipe):
+    source = clip(name, **{"frames": 40, **recipe})
+    times = [frame.time for frame in read(source)]
+    reader = read(probe(source), start=times[30])
+    assert next(reader).time == times[30]
+    assert reader.sought
+
+
+def test_where_a_seek_lands_too_late_the_beginning_is_read(clip, monkeypatch):
+    source = clip(frames=40, options={"g": "9"})
+    whole, open_at = list(read(source)), reading.FrameReader._open
+    late = Fraction(9, 25)
+    monkeypatch.setattr(
+        reading.FrameReader, "_open", lambda self, start=None: open_at(self, None if start is None else start + late)
+    )
+    reader = read(source, start=whole[10].time)
+    assert is_the_end_of(list(reader), whole)
+    assert not reader.sought
+    assert reader.notes == []
+
+
+def test_start_and_stop_are_a_stretch(clip):
+    frames = list(read(clip(frames=30), start=Fraction(8, 25), stop=Fraction(10, 25)))
+    assert [frame.time for frame in frames] == [Fraction(8, 25), Fraction(9, 25)]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from fractions import Fraction
+from itertools import chain
+from math import floor
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 from av.container import InputContainer
@@ -20,14 +23,25 @@ from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import VideoInfo, configure_decoder, describe
 from cdrl.media.threads import available_cores
 
+_SEEKABLE = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv"))
+"""Containers that hold the time of each picture, so that it doesn't depend on what was read before."""
 
-def read(source: str | Path | VideoInfo, limits: Limits = Limits(), stop: Fraction | None = None) -> FrameReader:  # noqa: B008
+
+def read(
+    source: str | Path | VideoInfo,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    stop: Fraction | None = None,
+    start: Fraction | None = None,
+) -> FrameReader:
     """Read the frames of a clip one by one; a photo is a clip of one frame.
 
     Args:
         source: A file, which is opened at once, or what `probe` said of one, which is opened with the first frame.
         limits: What the file may hold.
         stop: Only frames with `Frame.time < stop` are read, in seconds; None for all.
+        start: Only frames with `start <= Frame.time` are given, in seconds; None for all. Pictures and times are those
+            of a reader that begins with the first frame, and there may be none; `Frame.index` counts from here. Files
+            that can be relied on to seek are read from the keyframe before, others from their beginning.
 
     Returns:
         An iterator over the frames. The file closes at the last frame, at `close()`, or at the end of a `with` block.
@@ -38,16 +52,34 @@ def read(source: str | Path | VideoInfo, limits: Limits = Limits(), stop: Fracti
         InputError: As `probe` does, where a file is given.
         LimitError: The same.
     """
-    return FrameReader(source, limits, stop)
+    return FrameReader(source, limits, stop, start)
+
+
+def can_seek(info: VideoInfo) -> bool:
+    """Whether a clip is of a kind in which `read(start=...)` need not decode all that lies before."""
+    return info.container in _SEEKABLE
+
+
+class _Stamp(NamedTuple):
+    """When a frame is shown: in ticks, for how many of them where that is known, and in seconds."""
+
+    pts: int
+    duration: int | None
+    time: Fraction
 
 
 class FrameReader(Iterator[Frame]):
     """Iterator over the frames of `info`; `notes` says what a user should know and is complete after the last frame."""
 
-    def __init__(self, source: str | Path | VideoInfo, limits: Limits, stop: Fraction | None) -> None:
+    def __init__(
+        self, source: str | Path | VideoInfo, limits: Limits, stop: Fraction | None, start: Fraction | None = None
+    ) -> None:
         """See `read`."""
         self._limits = limits
         self._stop = stop
+        self._start = start
+        self.sought = False
+        """Whether the first frame was reached without reading all that lies before it."""
         self._damage = DecodeErrors()
         self._n_retimed = 0
         self._n_resized = 0
@@ -80,38 +112,72 @@ class FrameReader(Iterator[Frame]):
             self._stack = self._stack.pop_all()
         return info
 
-    def _open(self) -> Iterator[av.VideoFrame]:
-        """The pictures of the stream that `probe` chose."""
+    def _open(self, start: Fraction | None = None) -> Iterator[av.VideoFrame]:
+        """The pictures of the stream that `probe` chose, from a keyframe that is to lie at `start` or before."""
         path = check_path(self.info.path, self._limits)
         container = self._stack.enter_context(open_container(path, self._limits))
         stream = select_stream(container, self.info)
         configure_decoder(stream, self._limits, available_cores())
+        if start is not None:
+            container.seek(floor((start + self.info.start) / self.info.time_base), stream=stream)
         return decode_pictures(container, stream, self._damage, self._limits)
 
-    def _generate(self) -> Generator[Frame, None, None]:
-        path, limits, frame = self.info.path, self._limits, None
-        with closing(self._stack):
-            for picture in self._pictures or self._open():
-                frame = self._frame(picture, frame)
-                if self._stop is not None and frame.time >= self._stop:
-                    return
-                if frame.time > limits.max_seconds:
-                    raise LimitError(f"{path} lasts longer than {limits.max_seconds} s, the limit: raise max_seconds")
-                if frame.index >= limits.max_frames:
-                    raise LimitError(f"{path} has more than {limits.max_frames:,} frames: raise max_frames")
-                yield frame
-        if frame is None:
-            raise InputError(f"{path}: no frame can be decoded (empty or damaged); play it to see whether it is whole")
-        self._conclude(self._damage, frame)
+    def _choose_pictures(self) -> Iterator[av.VideoFrame]:
+        """The pictures from `start` on where the file can seek, else all of them."""
+        if self._start is None:
+            return self._pictures or self._open()
+        self._pictures = None
+        self._stack.close()  # `describe` has read the first picture
+        if can_seek(self.info):
+            pictures = self._seek(self._start)
+            if pictures is not None:
+                self.sought = True
+                return pictures
+            self._stack.close()
+            self._damage = DecodeErrors()
+        return self._open()
 
-    def _frame(self, picture: av.VideoFrame, last: Frame | None) -> Frame:
-        """`picture` upright, in the clip's own format and size, with a time after the last frame's."""
-        info = self.info
-        size = (info.height, info.width) if info.orientation.transpose else (info.width, info.height)
-        if (picture.width, picture.height) != size:
-            self._n_resized += 1
-            picture = convert_format(picture, self._stored, size)
-        pts = picture.pts
+    def _seek(self, start: Fraction) -> Iterator[av.VideoFrame] | None:
+        """The pictures from `start` on; None where they may not be those that reading from the beginning gives."""
+        try:
+            pictures = self._open(start)
+        except (av.FFmpegError, OverflowError):
+            return None
+        last = None
+        for picture in pictures:
+            time = None if picture.pts is None else picture.pts * self.info.time_base - self.info.start
+            if time is None or str(self._damage) or (last is not None and time <= last):
+                return None
+            if time > start and last is None:  # something may lie between
+                return None
+            if time >= start:
+                return chain([picture], pictures)
+            last = time
+        return None if str(self._damage) or last is None else iter(())
+
+    def _generate(self) -> Generator[Frame, None, None]:
+        path, limits, index, last = self.info.path, self._limits, 0, None
+        with closing(self._stack):
+            for count, picture in enumerate(self._choose_pictures()):
+                last = self._stamp(picture, last)
+                if self._start is not None and last.time < self._start:
+                    continue
+                if self._stop is not None and last.time >= self._stop:
+                    return
+                if last.time > limits.max_seconds:
+                    raise LimitError(f"{path} lasts longer than {limits.max_seconds} s, the limit: raise max_seconds")
+                if count >= limits.max_frames:
+                    raise LimitError(f"{path} has more than {limits.max_frames:,} frames: raise max_frames")
+                yield self._frame(picture, last, index)
+                index += 1
+        if last is not None:
+            self._conclude(self._damage, index, last.time)
+        elif not self.sought:
+            raise InputError(f"{path}: no frame can be decoded (empty or damaged); play it to see whether it is whole")
+
+    def _stamp(self, picture: av.VideoFrame, last: _Stamp | None) -> _Stamp:
+        """When `picture` is shown: after the one before."""
+        info, pts = self.info, picture.pts
         if last is not None and (pts is None or pts <= last.pts):
             self._n_retimed += 1
             pts = last.pts + (1 if pts is not None else last.duration or mean_duration(info))
@@ -119,18 +185,28 @@ class FrameReader(Iterator[Frame]):
             self._n_retimed += 1
             pts = round(info.start / info.time_base)
         duration = picture.duration or 0
+        usable = 0 < duration * info.time_base <= self._limits.max_seconds
+        return _Stamp(pts, duration if usable else None, pts * info.time_base - info.start)
+
+    def _frame(self, picture: av.VideoFrame, stamp: _Stamp, index: int) -> Frame:
+        """`picture` upright, in the clip's own format and size."""
+        info = self.info
+        size = (info.height, info.width) if info.orientation.transpose else (info.width, info.height)
+        if (picture.width, picture.height) != size:
+            self._n_resized += 1
+            picture = convert_format(picture, self._stored, size)
         return Frame(
             planes=extract_planes(picture, self._stored, info.orientation),
             format=info.format,
-            pts=pts,
+            pts=stamp.pts,
             time_base=info.time_base,
-            index=0 if last is None else last.index + 1,
-            duration=duration if 0 < duration * info.time_base <= self._limits.max_seconds else None,
-            time=pts * info.time_base - info.start,
+            index=index,
+            duration=stamp.duration,
+            time=stamp.time,
         )
 
-    def _conclude(self, damage: DecodeErrors, last: Frame) -> None:
-        count, end, length = last.index + 1, last.time, self.info.duration
+    def _conclude(self, damage: DecodeErrors, count: int, end: Fraction) -> None:
+        length = self.info.duration
         if text := str(damage):
             self.notes.append(f"the clip is damaged: {text}; {pluralize(count, 'frame')} can be used")
         elif length is not None and end < min(Fraction(9, 10) * length, length - Fraction(1, 2)):
