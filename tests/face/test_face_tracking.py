@@ -1,6 +1,7 @@
 """The tracker follows one face without searching for it again, and searches after a loss or a cut."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ class Scene:
     depth: int = 8
     width: int = 640
     height: int = 480
+    time: Fraction = Fraction(0)
 
     @property
     def planes(self):
@@ -131,6 +133,21 @@ def test_a_slow_fade_is_no_cut(detector):
     tracker = FaceTracker(detector)
     shots = {tracker.step(Scene(luma=luma)).shot for luma in range(DARK, BRIGHT, 8)}
     assert shots == {0}
+
+
+def test_a_cut_between_pictures_that_look_alike_shows_in_a_calm_clip(detector):
+    """Two people before the same wall: the picture changes little, but far more than it did before."""
+    alike, calm, moving = DARK + 12, [DARK + n % 2 for n in range(12)], [DARK + 4 * (n % 2) for n in range(12)]
+    for light, shot in (([*calm, alike], 1), ([*moving, alike], 0), ([*calm[:4], alike], 0)):
+        tracker = FaceTracker(detector)
+        assert [tracker.step(Scene(luma=luma)) for luma in light][-1].shot == shot
+
+
+def test_who_moved_during_a_stall_is_no_cut(detector):
+    tracker = FaceTracker(detector)
+    for n in range(12):
+        tracker.step(Scene(time=Fraction(n, 25)))
+    assert tracker.step(Scene(luma=DARK + 12, time=Fraction(2))).shot == 0
 
 
 @pytest.mark.parametrize("depth", [10, 12, 16])

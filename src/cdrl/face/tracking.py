@@ -1,6 +1,8 @@
 """Follows one person's face through a clip: cuts, losses, several people."""
 
+from collections import deque
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -10,6 +12,10 @@ from cdrl.face.selection import parse_face
 from cdrl.media import Frame
 
 _CUT_CHANGE = 0.11  # mean change of luma between two frames (of its range) that only a cut makes
+_CALM_CUT_CHANGE = 0.03  # the same in a calm picture, as between two shots of people before one wall
+_CALM_CUT_RATIO = 4.0  # of that change to the largest of the last `_CALM_FRAMES`
+_CALM_FRAMES = 8
+_STALL = Fraction(1, 4)  # seconds between two frames after which somebody who moved looks like a cut
 _DETECTION_INTERVAL = 5  # frames between two searches while there is no face
 _THUMBNAIL = 24  # rows and columns of the picture that cuts are looked for in
 
@@ -45,6 +51,8 @@ class FaceTracker:
         self._face = parse_face(face)
         self._region: Region | None = None
         self._thumbnail: Floats | None = None
+        self._time = Fraction(0)
+        self._changes: deque[float] = deque(maxlen=_CALM_FRAMES)
         self._wait = 0
         self.shot = 0
         """Number of cuts so far."""
@@ -59,10 +67,24 @@ class FaceTracker:
         block = np.mean([luma[np.ix_(np.maximum(rows - k, 0), np.maximum(columns - k, 0))] for k in range(4)], 0)
         thumbnail = block.astype(np.float32) / frame.format.maximum
         before, self._thumbnail = self._thumbnail, thumbnail
-        if before is not None and float(np.abs(thumbnail - before).mean()) > _CUT_CHANGE:
+        elapsed, self._time = frame.time - self._time, frame.time
+        if before is None:
+            return
+        change = float(np.abs(thumbnail - before).mean())
+        if self._is_cut(change, elapsed):
             self.shot += 1
             self._region = None
             self._wait = 0
+            self._changes.clear()
+        else:
+            self._changes.append(change)
+
+    def _is_cut(self, change: float, elapsed: Fraction) -> bool:
+        """Say whether a change of luma, `elapsed` seconds after the frame before, is a cut."""
+        if change > _CUT_CHANGE:
+            return True
+        calm = len(self._changes) == _CALM_FRAMES and elapsed <= _STALL
+        return calm and change > max(_CALM_CUT_CHANGE, _CALM_CUT_RATIO * max(self._changes))
 
     def step(self, frame: Frame) -> Track | None:
         """Return the face in the next frame; None where it is not seen."""
