@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -101,11 +102,12 @@ def extract_performances(
     """
     detector = BundleDetector()
     tracker = FaceTracker(detector, face)
-    stages = None if job is None else job.stages(tracker)
     times: list[Fraction] = []
     before: list[Floats | None] = []
     after: list[Floats | None] = []
-    with read(source if job is None else job.info, limits) as frames:
+    with ExitStack() as stack:
+        frames = stack.enter_context(read(source if job is None else job.info, limits))
+        stages = None if job is None else stack.enter_context(job.stages(tracker))
         for frame in frames:
             tracked = None if stages is None else stages.track(frame)
             track = tracker.step(frame) if tracked is None else tracked.track

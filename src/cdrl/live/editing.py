@@ -15,6 +15,7 @@ from cdrl.manipulation.person import OBSERVATION_INTERVAL, Person, PersonEstimat
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import Frame
 from cdrl.pipeline.stages import EditedFrame, EditStages
+from cdrl.pipeline.survey import RESET_AFTER
 from cdrl.plan import CROSS_FADE, smoothstep
 
 OFF, QUIT = "off", "quit"
@@ -22,7 +23,6 @@ STEP = 0.1  # of intensity, for + and -
 REFINE_AT = (8, 16, 32)
 """Looks after which the person is described (anew): one, two and four seconds of them, as many as a clip gets."""
 FADE_IN = Fraction(1)  # seconds over which the edit comes, once the person is known
-RESET_AFTER = Fraction(2)  # seconds without a face after which the next one may be somebody else's
 _PASSING = 8  # steps, a frame each, in which one description passes into the next: no jump is seen
 
 

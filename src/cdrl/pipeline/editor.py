@@ -19,6 +19,7 @@ from cdrl.manipulation.personalization import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.prior import EmotionPrior, EnrollmentExample
 from cdrl.media import Limits, VideoInfo, probe, read
 from cdrl.pipeline.job import EditJob
+from cdrl.pipeline.survey import Survey, survey_face
 from cdrl.plan import EditPlan
 from cdrl.provenance import models_used
 from cdrl.request import EditRequest
@@ -76,11 +77,11 @@ class Editor:
             )
         limits = limits or Limits()
         begin = time.perf_counter()
-        info, people = self._survey_source(request, limits)
+        info, survey = self._survey_source(request, limits)
         survey_seconds = time.perf_counter() - begin
         plan = request.fit_plan(info)
         manipulator = self.manipulator(plan, request.enroll, limits)
-        return EditJob(request, plan, info, manipulator, people, survey_seconds, self.models_used, limits)
+        return EditJob(request, plan, info, manipulator, self.prior, survey, survey_seconds, self.models_used, limits)
 
     def manipulator(
         self,
@@ -122,14 +123,14 @@ class Editor:
         """Measure the expression in a clip or photo of anyone, against that person's own neutral shape."""
         return reference_expression(self._survey_first(reference, limits)[1], self.prior)
 
-    def _survey_source(self, request: EditRequest, limits: Limits) -> tuple[VideoInfo, dict[int, Person]]:
-        """What the source is, and the person in each shot of its first seconds; nobody where nothing is changed."""
+    def _survey_source(self, request: EditRequest, limits: Limits) -> tuple[VideoInfo, Survey | None]:
+        """What the source is, and who is seen first; not looked for where nothing is changed."""
         if request.plan.changes_nothing:
-            return probe(request.source, limits), {}
-        with read(request.source, limits, stop=OBSERVED_SECONDS) as frames:
+            return probe(request.source, limits), None
+        with read(request.source, limits) as frames:
             request.fit_plan(frames.info)  # refused before the networks look at it
             tracker = FaceTracker(BundleDetector(), request.face)
-            return frames.info, estimate_people(frames, tracker, self.prior)
+            return frames.info, survey_face(frames, tracker, self.prior)
 
     def _survey_first(self, path: Path, limits: Limits) -> tuple[VideoInfo, Person]:
         """A clip or photo and its first person."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from cdrl.errors import UsageError
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.manipulator import Manipulator
-from cdrl.manipulation.person import Person
+from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, VideoInfo, Writer, read, run_stages
 from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
-from cdrl.pipeline.report import ESTIMATED, Report, check_result, lip_opening
+from cdrl.pipeline.report import ESTIMATED, Report, StageClock, check_result, lip_opening
 from cdrl.pipeline.stages import EditedFrame, EditStages, TrackedFrame
+from cdrl.pipeline.survey import Survey, Surveyor
 from cdrl.plan import EditPlan, EditTally
 from cdrl.provenance import Credentials, ModelFile, ProvenanceFinalizer, remove_sidecar
 from cdrl.request import EditRequest
@@ -60,8 +62,9 @@ class EditJob:
         plan: Its plan, fitted to the clip.
         info: What the source is.
         manipulator: Turns the plan's amounts into changes of expression.
-        people: The person in each shot of the first seconds, by the shot's number.
-        survey_seconds: How long it took to find them.
+        prior: Says how people and emotions differ.
+        survey: Who is seen first; None where nobody is looked for.
+        survey_seconds: How long it took to find out.
         models: Files of numbers that take part, for the record.
         limits: What files may hold.
     """
@@ -70,7 +73,8 @@ class EditJob:
     plan: EditPlan
     info: VideoInfo
     manipulator: Manipulator
-    people: Mapping[int, Person]
+    prior: EmotionPrior
+    survey: Survey | None
     survey_seconds: float
     models: Sequence[ModelFile]
     limits: Limits
@@ -141,11 +145,20 @@ class EditJob:
             sheet.save()
         return report
 
-    def stages(self, tracker: FaceTracker | None) -> EditStages:
-        """New stages for the clip's frames, from the first one on; without a tracker no face is looked for."""
-        return EditStages(
-            self.manipulator, tracker, self.plan.weights, lambda frame, track: self.people.get(track.shot)
-        )
+    @contextmanager
+    def stages(self, tracker: FaceTracker) -> Iterator[EditStages]:
+        """New stages for the clip's frames, from the first one on, until the end of the block."""
+        with closing(self._surveyor(tracker)) as surveyor:
+            yield EditStages(self.manipulator, tracker, self.plan.weights, surveyor)
+
+    def _surveyor(self, tracker: FaceTracker | None, clock: StageClock | None = None) -> Surveyor:
+        def is_asked(time: Fraction) -> bool:
+            return bool(self.plan.weights(time))
+
+        def new_tracker() -> FaceTracker:
+            return FaceTracker(BundleDetector() if tracker is None else tracker.detector, self.request.face)
+
+        return Surveyor(self.info, self.limits, self.prior, self.survey, is_asked, new_tracker, clock)
 
     def _new_report(self, output: str) -> Report:
         neutral = self.request.enroll.get("neutral")
@@ -154,14 +167,15 @@ class EditJob:
         )
         report.notes += self.manipulator.remarks
         report.clock.seconds["survey"] = self.survey_seconds
-        report.shown = next((person.emotions for person in self.people.values() if person.emotions), {})
         return report
 
     def _run(self, reader: FrameReader, report: Report) -> Generator[EditedFrame, None, None]:
         """The stages decode, track, and manipulate with render, each in a thread of its own."""
+        clock = report.clock
         # Where nothing is to be changed, no face is looked for.
         tracker = None if self.plan.changes_nothing else FaceTracker(BundleDetector(), self.request.face)
-        stages, clock = self.stages(tracker), report.clock
+        surveyor = self._surveyor(tracker, clock)
+        stages = EditStages(self.manipulator, tracker, self.plan.weights, surveyor)
 
         def track(frame: Frame) -> TrackedFrame:
             with clock.measure("track"):
@@ -173,12 +187,14 @@ class EditJob:
                     report.smallest_face = min(report.smallest_face, float(np.ptp(tracked.track.points[:, 0])))
                 return stages.edit(tracked), tracked.weights
 
-        with closing(run_stages(clock.timed("decode", reader), track, edit, depth=_QUEUE_SIZE)) as frames:
+        frames = run_stages(clock.timed("decode", reader), track, edit, depth=_QUEUE_SIZE)
+        with closing(surveyor), closing(frames):
             for edited, weights in frames:
                 report.add_frame(edited.frame, edited.skipped, weights)
                 if tracker is not None:
                     report.most_faces = tracker.most_faces
                 yield edited
+        report.n_people, report.shown = surveyor.n_people, surveyor.shown
 
     def _encode(
         self,

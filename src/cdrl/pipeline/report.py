@@ -31,13 +31,16 @@ class StageClock:
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Count the time inside the block."""
+    def measure(self, stage: str, within: str | None = None) -> Iterator[None]:
+        """Count the time inside the block; where it lies within another stage, it is not counted there."""
         begin = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - begin
+            passed = time.perf_counter() - begin
+            self.seconds[stage] += passed
+            if within is not None:
+                self.seconds[within] -= passed
 
     def timed(self, stage: str, items: Iterator[Item]) -> Iterator[Item]:
         """Pass the items on, and count the time that each takes to come."""
@@ -62,8 +65,10 @@ class Report:
     """Where the person's neutral face is known from: that, or the name of the file that was given for it."""
     skipped: Counter[str] = field(default_factory=Counter)
     """Why frames were left as they are → number of frames."""
+    n_people: int = 0
+    """How often somebody was looked at before they were edited: once a shot, and again after a loss of the face."""
     shown: dict[str, float] = field(default_factory=dict)
-    """Emotions found in the source's first seconds, which are taken out → their amount."""
+    """Emotions found in the first of them who shows any, which are taken out → their amount."""
     most_faces: int = 0
     """The most faces found in one frame."""
     smallest_face: float = float("inf")
@@ -151,6 +156,7 @@ class Report:
             "frames": {"total": self.total, "edited": self.edited, "skipped": dict(self.skipped)},
             "segments": [_describe_span(span) for span in self.tally.spans],
             "neutral": self.neutral,
+            "people_surveyed": self.n_people,
             "source_emotion": {name: round(amount, 3) for name, amount in self.shown.items()},
             "lip_opening_r": None if self.lip_opening_r is None else round(self.lip_opening_r, 4),
             "stages_ms": {k: round(1000 * s / max(self.total, 1), 2) for k, s in self.clock.seconds.items()},
