@@ -108,6 +108,17 @@ def long_clip(pictures, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def shots(pictures, tmp_path_factory):
+    """A clip of 7 s with a cut after 5 s, to the mirrored picture."""
+    mirrored = [
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.to_ndarray(format="rgb24")[:, ::-1]), "rgb24")
+        for picture in pictures[:20]
+    ]
+    shots = pictures[:50] + [picture.reformat(format="yuv420p") for picture in mirrored]
+    return write_clip(tmp_path_factory.mktemp("clips") / "shots.mp4", shots, 10)
+
+
+@pytest.fixture(scope="session")
 def late(pictures, tmp_path_factory):
     """A clip of 7 s whose face comes after 5 s."""
     gray = np.full((pictures[0].height * 3 // 2, pictures[0].width), 128, np.uint8)

@@ -33,7 +33,7 @@ def test_the_preview_is_the_edit_s_own_frame(service, session, sample):
 
 def test_a_slider_costs_a_frame_and_no_survey(service, session, monkeypatch):
     service.look_through(session)
-    monkeypatch.setattr(scene, "estimate_people", None)
+    monkeypatch.setattr(scene, "survey_face", None)
     monkeypatch.setattr(scene, "read", None)
     service.preview(session, FORM.request(session), 1.0)
     estimate = session.scene.detector.estimate_landmarks
@@ -41,6 +41,22 @@ def test_a_slider_costs_a_frame_and_no_survey(service, session, monkeypatch):
     seen = [service.preview(session, replace(FORM, intensity=n).request(session), 1.0).frame for n in (0, 0.5, 1)]
     assert not np.array_equal(seen[1].planes[0], seen[2].planes[0])
     monkeypatch.setattr(session.scene.detector, "estimate_landmarks", estimate)
+
+
+def test_a_later_shot_is_previewed_as_it_is_edited(service, sessions, shots, upload):
+    session = sessions.get("a")
+    service.open_clip(session, upload("shots.mp4", shots))
+    service.look_through(session)
+    request = FORM.request(session)
+    shown = service.preview(session, request, 6.0)
+    assert session.scene.surveys.keys() == {0, 1}
+    assert session.scene.surveys[1].start == 5
+    frames = service.editor.edit(request).frames()
+    edited = next(edited for edited in frames if edited.frame.time == shown.frame.time)
+    # The preview detects the face anew, where the edit has followed it.
+    np.testing.assert_allclose(shown.track.points, edited.track.points, atol=1)
+    luma = [one.frame.planes[0].astype(int) for one in (shown, edited)]
+    assert np.abs(luma[0] - luma[1]).mean() < 0.2 < np.abs(luma[0] - shown.source.planes[0]).mean()
 
 
 def test_a_clip_that_browsers_cannot_play_is_copied(service, session):

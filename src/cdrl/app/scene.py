@@ -18,11 +18,13 @@ from cdrl.face.landmarks import BundleDetector, Region
 from cdrl.face.selection import FACE_CHOICES
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.manipulator import Manipulator
-from cdrl.manipulation.person import OBSERVED_SECONDS, Person, estimate_people
+from cdrl.manipulation.person import Person
+from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import EncoderOptions, Frame, Limits, VideoInfo, Writer, read
 from cdrl.pipeline.editor import Editor
 from cdrl.pipeline.report import NO_FACE
 from cdrl.pipeline.stages import EditedFrame, FrameEditor, TrackedFrame
+from cdrl.pipeline.survey import Survey, survey_face, survey_until
 from cdrl.plan import EditPlan
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
 
@@ -39,19 +41,26 @@ _COPY = EncoderOptions(pixel_format="yuv420p", quality=20)
 
 @dataclass(frozen=True)
 class Moment:
-    """A frame of the clip, kept, and the number of its shot."""
+    """A frame of the clip, kept, with its shot."""
 
     frame: Frame
     shot: int
+    """Number of cuts before."""
+    shot_start: Fraction
+    """Seconds: when the shot began."""
 
 
 @dataclass
 class Scene:
     """One clip and one of its faces. `moments` grow when `add` is called."""
 
+    info: VideoInfo
+    limits: Limits
+    prior: EmotionPrior
     face: str
     detector: BundleDetector
-    people: dict[int, Person]
+    surveys: dict[int, Survey]
+    """Who is seen in each shot that was previewed, by the shot's number."""
     first: Moment
     """The first one found that shows the face."""
     moments: list[Moment]
@@ -63,21 +72,23 @@ class Scene:
     def look(
         cls, path: Path, editor: Editor, face: str, limits: Limits, wanted: Callable[[], bool] = lambda: True
     ) -> Scene:
-        """Surveys the clip's first seconds, and looks for the first moment that shows the face in all of it.
+        """Surveys the clip's first face, and looks for the first moment that shows the face in all of it.
 
         `wanted` is asked at each frame after the first seconds; once it says no, the look ends. Raises as `read` does,
         InputError where the look is not wanted any more, and FaceError where no face is seen in the whole clip.
         """
         detector, seen = BundleDetector(), list[Moment]()
         tracker = FaceTracker(detector, face)
-        with read(path, limits, stop=OBSERVED_SECONDS) as reader:
-            people = estimate_people(_first_of(reader, tracker, seen), tracker, editor.prior)
+        with read(path, limits) as reader:
+            survey = survey_face(_first_of(reader, tracker, seen), tracker, editor.prior)
         first = next((moment for moment in seen if _track(moment, detector, face)), None)
         if first is None:
-            first = _look_on(path, detector, face, limits, wanted)
+            begin = seen[-1].frame.time + _EVERY if seen else Fraction(0)
+            first = _look_on(path, detector, face, limits, begin, wanted)
         regions = sorted(detector.detect_faces(first.frame), key=lambda region: region.x)
         faces = [_portrait(first.frame, region) for region in regions]
-        return cls(face, detector, people, first, [first], faces)
+        surveys = {} if survey is None else {0: survey}
+        return cls(reader.info, limits, editor.prior, face, detector, surveys, first, [first], faces)
 
     def add(self, moments: Iterable[Moment]) -> None:
         """Further moments to preview."""
@@ -95,17 +106,35 @@ class Scene:
         track = self._tracks[frame.index]
         if track is None:
             return EditedFrame(frame, frame, None, NO_FACE)
-        tracked = TrackedFrame(frame, track, plan.weights(frame.time), self.people.get(moment.shot))
+        weights = plan.weights(frame.time)
+        tracked = TrackedFrame(frame, track, weights, self._find_person(moment) if weights else None)
         return FrameEditor(manipulator).edit(tracked)
+
+    def _find_person(self, moment: Moment) -> Person | None:
+        """Who is seen in a moment; each shot is surveyed once."""
+        known = self.surveys.get(moment.shot)
+        survey = survey_until(moment.frame.time, moment.shot_start, known, self._survey_from)
+        self.surveys[moment.shot] = survey
+        return survey.person
+
+    def _survey_from(self, start: Fraction) -> Survey:
+        with read(self.info, self.limits, start=start) as reader:
+            return survey_face(reader, FaceTracker(self.detector, self.face), self.prior) or Survey(start, None)
+
+
+def _moment(frame: Frame, tracker: FaceTracker) -> Moment:
+    return Moment(frame, tracker.shot, tracker.shot_start)
 
 
 def _track(moment: Moment, detector: BundleDetector, face: str) -> Track | None:
     return FaceTracker(detector, face).step(moment.frame)
 
 
-def _look_on(path: Path, detector: BundleDetector, face: str, limits: Limits, wanted: Callable[[], bool]) -> Moment:
-    """The first moment after the survey that shows the face, looked for every half second. Raises as `Scene.look`."""
-    tracker, due, end = FaceTracker(detector, face), OBSERVED_SECONDS, Fraction(0)
+def _look_on(
+    path: Path, detector: BundleDetector, face: str, limits: Limits, due: Fraction, wanted: Callable[[], bool]
+) -> Moment:
+    """The first moment from `due` on that shows the face, looked for every half second. Raises as `Scene.look`."""
+    tracker, end = FaceTracker(detector, face), Fraction(0)
     with read(path, limits) as reader:
         for frame in reader:
             if not wanted():
@@ -114,7 +143,7 @@ def _look_on(path: Path, detector: BundleDetector, face: str, limits: Limits, wa
             end = frame.time
             if frame.time >= due:
                 due = frame.time + _EVERY
-                moment = Moment(frame, tracker.shot)
+                moment = _moment(frame, tracker)
                 if _track(moment, detector, face):
                     return moment
     which = "no face is seen" if face in FACE_CHOICES else f"no face is seen in place {face} from the left"
@@ -131,7 +160,7 @@ def _first_of(frames: Iterable[Frame], tracker: FaceTracker, seen: list[Moment])
         yield frame
         if frame.time >= due:  # after the tracker has looked at it, so that it knows the shot
             due = frame.time + _EVERY
-            seen.append(Moment(frame, tracker.shot))
+            seen.append(_moment(frame, tracker))
 
 
 def _portrait(frame: Frame, region: Region) -> NDArray[np.uint8]:
@@ -175,7 +204,7 @@ def look_through(
             if not wanted():
                 raise InputError("another clip was opened meanwhile")
             tracker.skip(frame)
-            keep.add(Moment(frame, tracker.shot))
+            keep.add(_moment(frame, tracker))
             end = frame.time
             if writer is not None:
                 writer.write(frame)

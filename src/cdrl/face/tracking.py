@@ -56,6 +56,8 @@ class FaceTracker:
         self._wait = 0
         self.shot = 0
         """Number of cuts so far."""
+        self.shot_start = Fraction(0)
+        """Seconds: when the shot began."""
         self.most_faces = 0
         """The most faces that were detected in one frame."""
 
@@ -69,10 +71,12 @@ class FaceTracker:
         before, self._thumbnail = self._thumbnail, thumbnail
         elapsed, self._time = frame.time - self._time, frame.time
         if before is None:
+            self.shot_start = frame.time
             return
         change = float(np.abs(thumbnail - before).mean())
         if self._is_cut(change, elapsed):
             self.shot += 1
+            self.shot_start = frame.time
             self._region = None
             self._wait = 0
             self._changes.clear()
