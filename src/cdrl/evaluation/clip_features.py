@@ -15,7 +15,9 @@ import zipfile
 import zlib
 from dataclasses import dataclass, fields
 from functools import cache
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,11 +25,11 @@ from numpy.typing import NDArray
 
 from cdrl.errors import FaceError, OutputError
 from cdrl.evaluation import geometry
-from cdrl.evaluation.clips import Frames, Image, read_frames
+from cdrl.evaluation.clips import Frames, Image, decode_frames, read_frame_rate, read_frames
 from cdrl.evaluation.evaluators import CLASSES, FaceRecognizer, FerClassifier
 from cdrl.evaluation.feature_networks import FeatureNetworks
 from cdrl.evaluation.geometry import INNER_LIPS, FaceLayout, crop_affine, sample_crop
-from cdrl.evaluation.landmarker import N_POINTS, Landmarker
+from cdrl.evaluation.landmarker import LANDMARKER_MODELS, N_POINTS, Landmarker
 from cdrl.files import atomic_write, file_sha256
 from cdrl.pretrained import MODELS
 
@@ -41,6 +43,8 @@ _THUMB = 64  # pixels, aligned gray face kept of every frame
 _FACE_CENTER = (0.0, 0.5)
 _IDENTITY_FRAMES = 6  # recognition is slow (0.2 s) and steady: spread over the clip
 _EXPRESSION_FRAMES = 100  # that a network of the user's sees; the embedded one runs on every frame anyway
+_SAMPLED_RATE = 8  # frames a second of which only landmarks are wanted
+_SAMPLED_FRAMES = 30 * _SAMPLED_RATE  # of a long clip its beginning
 _BLACK = 8.0  # mean gray level under which a frame is padding
 _EMBEDDED = FeatureNetworks()
 _VERSION = "3"  # raise it whenever what an evaluator sees changes
@@ -208,9 +212,14 @@ def save_features(features: ClipFeatures, path: Path) -> None:
     """
     names = [field.name for field in fields(ClipFeatures) if field.name != "layout"]
     arrays = {name: getattr(features, name).astype(np.float32).astype(_TYPES.get(name, np.float32)) for name in names}
-    buffer = io.BytesIO()
     template = features.layout.template.astype(np.float32)
-    np.savez_compressed(buffer, face_size=features.layout.face_size, template=template, **arrays)
+    _save_arrays(path, face_size=np.array(features.layout.face_size), template=template, **arrays)
+
+
+def _save_arrays(path: Path, **arrays: Any) -> None:
+    """Write arrays as compressed npz. Raises OutputError where the folder cannot be made."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -224,6 +233,21 @@ def load_features(path: Path) -> ClipFeatures:
         arrays = {name: file[name] if name == "thumbs" else file[name].astype(np.float64) for name in file}
     layout = FaceLayout(arrays.pop("template"), int(arrays.pop("face_size")))
     return ClipFeatures(**arrays, layout=layout)
+
+
+def _load_landmarks(path: Path) -> Array:
+    """What `FeatureCache.sample_landmarks` kept. Raises FaceError where no frame shows a face."""
+    with np.load(path, allow_pickle=False) as file:
+        points = file["points"].astype(np.float64)
+    visible = points[np.isfinite(points).all((1, 2))]
+    if not len(visible):
+        raise FaceError(f"there is no face in any of {len(points)} sampled frames")
+    return np.asarray(visible)
+
+
+def _thin_frames(path: Path, step: int) -> Frames:
+    """Passes over every `step`-th frame of a file's first 30 s."""
+    return lambda: islice(decode_frames(path), 0, step * _SAMPLED_FRAMES, step)
 
 
 class FeatureCache:
@@ -255,6 +279,24 @@ class FeatureCache:
         except _DAMAGED:  # or not there
             save_features(extract_features(frames or read_frames(path), layout, self._networks), entry)
         return load_features(entry)
+
+    def sample_landmarks(self, path: Path) -> Array:
+        """Return the landmarks [N,468,2] of about 8 frames a second of a file's first 30 s, as they are kept.
+
+        Raises:
+            FaceError: No frame shows a face.
+            InputError: The file cannot be read.
+            OutputError: The folder cannot be written.
+        """
+        models = (MODELS[name].sha256 for name in LANDMARKER_MODELS)
+        parts = [_VERSION, "sampled landmarks", file_sha256(path), *models]
+        entry = self._folder / f"{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:32]}.npz"
+        try:
+            return _load_landmarks(entry)
+        except _DAMAGED:  # or not there
+            step = max(1, round(read_frame_rate(path) / _SAMPLED_RATE))
+            _save_arrays(entry, points=track_landmarks(_thin_frames(path, step)).astype(np.float32))
+        return _load_landmarks(entry)
 
     def _key(self, path: Path, tile: str, layout: FaceLayout | None) -> str:
         models = (model.sha256 for model in MODELS.values() if model.purpose == "judging")

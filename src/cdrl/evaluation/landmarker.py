@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 N_POINTS = 468
+LANDMARKER_MODELS = ("face_detection_short_range.tflite", "face_landmark.tflite")
+"""The detector's and the mesh's model file, see `cdrl.pretrained`."""
 _DETECTOR_SIDE = 128  # pixels
 _MESH_SIDE = 192  # pixels
 _STRIDES = ((8, 2), (16, 6))  # stride in pixels, anchors a cell
@@ -107,8 +109,7 @@ class Landmarker:
     """Tracks one face through a clip: `landmarker(rgb)` → [468,2] pixels, or None where there is no face."""
 
     def __init__(self) -> None:
-        self._detector = load_interpreter("face_detection_short_range.tflite")
-        self._mesh = load_interpreter("face_landmark.tflite")
+        self._detector, self._mesh = (load_interpreter(name) for name in LANDMARKER_MODELS)
         self._anchors = make_anchors()
         self._region: Array | None = None
 
