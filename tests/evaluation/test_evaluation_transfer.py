@@ -277,7 +277,10 @@ def test_transfer_end_to_end(evaluators: None, tmp_path: Path, monkeypatch: pyte
         to_neutral["p_target_real"], abs=0.1
     )
     assert to_sad["p_target"] == 0 and result["rows"][1]["failed"] == "nobody there"
-    assert "nobody there" in (tmp_path / "t.md").read_text()
+    assert to_neutral["plausibility"] is None and "plausibility by none: the data hold 0 people" in (
+        report := (tmp_path / "t.md").read_text()
+    )
+    assert "nobody there" in report
     assert [path.name for path in (tmp_path / "kept").iterdir() if path.suffix == ".mp4"] != []
 
 

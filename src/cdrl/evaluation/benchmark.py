@@ -18,6 +18,7 @@ from cdrl.evaluation.evaluators import FerClassifier
 from cdrl.evaluation.feature_networks import FeatureNetworks, load_networks
 from cdrl.evaluation.json_numbers import encode_report, finite_or_none
 from cdrl.evaluation.measure_registry import FAILURE_SCORES
+from cdrl.evaluation.plausibility import Plausibility
 from cdrl.evaluation.references import Groups, References
 from cdrl.evaluation.report import check_place, render_markdown, write_html
 from cdrl.evaluation.score import Scores, compare_features, explain_missing
@@ -54,9 +55,18 @@ class BenchmarkRun:
         self.rows: list[Row] = []
         self.set_references((), ())
 
-    def set_references(self, clips: Sequence[ClipRecord], real: Sequence[ClipRecord]) -> None:
-        """Compare with `real` clips of labeled emotions, and, among `clips`, with neutral ones."""
+    def set_references(
+        self, clips: Sequence[ClipRecord], real: Sequence[ClipRecord], everybody: Sequence[ClipRecord] | None = None
+    ) -> None:
+        """Compare outputs with real clips.
+
+        Args:
+            clips: Those among which neutral ones say who somebody is.
+            real: Those of labeled emotions.
+            everybody: Those that other people's expressions are known from; `clips` by default.
+        """
         self.references = References(clips, real, self.cache)
+        self._plausibility = Plausibility(clips if everybody is None else everybody, self.cache)
         self._groups = Groups(self.references)
 
     def evaluate_file(
@@ -119,10 +129,14 @@ class BenchmarkRun:
         numbers |= self.references.score_mouth(clip, source, output, emotion, lag)
         if (brows := self.references.score_brows(clip, output, emotion)) is not None:
             numbers["brow_dynamics"] = brows
+        real = [take.points for _, take in self.references.find_real(clip.person, emotion, [clip.path])]
+        numbers |= self._plausibility.compare(clip.person, source.points, output.points, real)
         sync = evaluate_sync(sound, self._sync, points=output.points)
         spoken = {name: finite_or_none(value) for name, value in sync.to_dict().items()}
         why = explain_missing(numbers) | {name: sync.reason for name, value in spoken.items() if value is None}
         origins = {"identity_reference": origin, "brow_reference": "the source" if brows is None else "real takes"}
+        if (neutral := self._plausibility.find_neutral(clip.person, source.points)) is not None:
+            origins["plausibility_reference"] = neutral.origin
         row = {**facts, **origins, "measures": {**numbers, **spoken}, "reasons": why}
         self.rows.append(row)
         self._groups.add(row, clip.path, output)
@@ -145,7 +159,11 @@ class BenchmarkRun:
         lip_sync = self._sync.name if self._sync is not None else f"none: {self._no_sync}"
         result = {
             **facts,
-            "judges": {**name_evaluators(self._networks), "lip sync (LSE-D, LSE-C)": lip_sync},
+            "judges": {
+                **name_evaluators(self._networks),
+                "lip sync (LSE-D, LSE-C)": lip_sync,
+                "plausibility": self._plausibility.name,
+            },
             "rows": self.rows,
             "real": real,
             "floor": self.references.estimate_floor({row["person"] for row in self.rows}, self.config.excluded),

@@ -50,6 +50,8 @@ COLUMNS: dict[str, Column] = {
     "mouth_distance": Column("mouth distance, %", 1, lower=True, paired=True),
     "mouth_distance_source": Column("of the source, %", 1, lower=True),
     "p_target": Column("p(target)", paired=True, failure=0.0),
+    "plausibility": Column("plausibility", paired=True),
+    "plausibility_real": Column("of real clips"),
     "fad": Column("FAD", 3, lower=True, paired=True),
     "csim": Column("CSIM", 3, paired=True),
     "lse_d": Column("LSE-D", lower=True, paired=True),

@@ -56,6 +56,8 @@ UNDEFINED = {
     "mouth_distance": "no frame shows a face in both the output and the real take",
     "mouth_distance_source": "no frame shows a face in both the source and the real take",
     "csim": "no expression vector has a direction",
+    "plausibility": "no frame shows a face that looks ahead, or the data hold too few other people",
+    "plausibility_source": "no frame shows a face that looks ahead, or the data hold too few other people",
 }
 """Measure → why it has no value, where it has none."""
 

@@ -118,7 +118,7 @@ def evaluate_results(config: ResultsConfig) -> Row:
         folder = folder.parent
     dataset = read_dataset(folder, config.layout)
     origins = _Origins(dataset, results, config.real_clips)
-    run.set_references(origins.neutral, origins.real)
+    run.set_references(origins.neutral, origins.real, origins.everybody)
     for number, result in enumerate(results, 1):
         sys.stderr.write(f"{number}/{len(results)} {result.method}: {result.output.name}\n")
         _evaluate_result(run, result, origins)
@@ -140,6 +140,8 @@ class _Origins:
         # Another collection's person of that name, or its labels, are not what these were filmed beside.
         candidates = [clip for clip in table.clips if "" in datasets or clip.dataset in datasets]
         rows = [_make_record(clip) for clip in candidates if clip.actor in people and clip.view in views]
+        known = [clip for clip in table.clips if clip.view in views and clip.actor != clip.id]  # who it is
+        self.everybody = [_make_record(clip) for clip in known]
         self.neutral = _sample_clips([clip for clip in rows if clip.emotion == "neutral"], most, set())
         self.real = _sample_clips([clip for clip in rows if clip.emotion in emotions], most, words)
         self.remarks = sorted({text for result in results if (text := self._describe_source(result))})

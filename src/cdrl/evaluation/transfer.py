@@ -31,6 +31,7 @@ from cdrl.evaluation.evaluators import CLASSES
 from cdrl.evaluation.json_numbers import finite_or_none
 from cdrl.evaluation.method_benchmark import SHIPPED_NAME, name_output, open_output_folder, remove_video
 from cdrl.evaluation.methods import Edit
+from cdrl.evaluation.plausibility import Plausibility
 from cdrl.evaluation.references import References, align_ground_truth
 from cdrl.evaluation.score import Scores, align_frames, compare_features
 from cdrl.evaluation.summary import average_people, estimate_mean
@@ -77,15 +78,16 @@ def evaluate_transfer(config: TransferConfig) -> Row:
     for task in tasks:
         method.find_models(task.source.person)  # before hours are spent
     networks, cache = load_evaluators(config)
-    references = References(clips, select_real_clips(clips, EMOTIONS), cache)
+    references, plausibility = References(clips, select_real_clips(clips, EMOTIONS), cache), Plausibility(clips, cache)
     with open_output_folder(config.keep) as folder:
-        rows = [_evaluate_task(task, method, references, folder, config.keep is not None) for task in tasks]
+        keep = config.keep is not None
+        rows = [_evaluate_task(task, method, references, plausibility, folder, keep) for task in tasks]
     result = {
         "set": config.set,
         "method": method.name,
         "intensity": config.intensity,
         "enroll_neutral": config.enroll_neutral,
-        "judges": name_evaluators(networks),
+        "judges": {**name_evaluators(networks), "plausibility": plausibility.name},
         "unread": dict(references.unread),
         "repeated": dict(references.repeated),
         "summary": summarize_transfer(rows),
@@ -147,7 +149,9 @@ def list_tasks(config: TransferConfig, clips: Sequence[ClipRecord]) -> list[Tran
     return tasks
 
 
-def _evaluate_task(task: TransferTask, method: Edit, references: References, folder: Path, keep: bool) -> Row:
+def _evaluate_task(
+    task: TransferTask, method: Edit, references: References, plausibility: Plausibility, folder: Path, keep: bool
+) -> Row:
     """Edit one take and compare; a `CdrlError` makes a failed row that says why."""
     source, emotion = task.source, task.emotion
     sys.stderr.write(f"{source.person}: {source.emotion} → {emotion}, {source.path.name}\n")
@@ -160,7 +164,11 @@ def _evaluate_task(task: TransferTask, method: Edit, references: References, fol
         enroll = {"neutral": task.neutral} if task.neutral else {}
         replace(method, enroll=enroll)(source.path, emotion, output, source.person)
         after = references.cache.extract(output, before.layout)
-        return {**row, "measures": score_transfer(task, before, after, references)}
+        takes = [take.points for _, take in references.find_takes(source, emotion)]
+        seen = plausibility.compare(source.person, before.points, after.points, takes)
+        neutral = plausibility.find_neutral(source.person, before.points)
+        row["plausibility_reference"] = neutral.origin if neutral is not None else None
+        return {**row, "measures": {**score_transfer(task, before, after, references), **seen}}
     except (ModelFileError, InterruptedByUser):
         raise
     except CdrlError as error:

@@ -19,14 +19,15 @@ Means over people (of pairs of emotions, of clips), [95 % intervals by bootstrap
 *source → edit (real)*: beside the edit its source and the person's real take of the same words, warped to the source's
 time. Widths and openings in eye distances; *error*: of the mean, *by frame*: mean difference of the frames; in brackets
 that of the source itself. *nearer*: share of the edits whose source is .05 or more off, in width or opening, that came
-nearer. *p left*: of the source's emotion. *identity*: cosine to the person's neutral takes. A failed edit scores 0 in
+nearer. *p left*: of the source's emotion. *plausible*: share of frames inside the 99 % region of real expressions, by
+the landmarks of other people. *identity*: cosine to the person's neutral takes. A failed edit scores 0 in
 p(target), lip flow, order and closures.
 
 """
 _HEADINGS = (
     *("", "people", "edits", "failed", "mouth width", "width error", "by frame", "lip opening", "opening error"),
     *("by frame", "nearer", "p(target)", "of real", "p left", "p(neutral)", "lip flow r", "opening order"),
-    *("closures kept", "identity (real)"),
+    *("closures kept", "plausible (real)", "identity (real)"),
 )
 
 
@@ -66,5 +67,6 @@ def _make_line(name: str, group: Row) -> list[str]:
         format_number(group["share"]),
         *(change(measure) for measure in ("p_left", "p_neutral")),
         *(mean(measure) for measure in ("lip_flow_r", "opening_order", "closures_kept")),
+        f"{mean('plausibility')} ({mean('plausibility_real')})",
         f"{mean('identity', 3)} ({mean('identity_real', 3)})",
     ]
