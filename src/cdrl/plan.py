@@ -299,7 +299,7 @@ def _free_fade(segment: Segment) -> Fraction:
     return CROSS_FADE if segment.length is None else min(CROSS_FADE, segment.length / 2)
 
 
-def smoothstep(time: Fraction | float, begin: Fraction, end: Fraction) -> float:
+def smoothstep(time: Fraction | float, begin: Fraction | float, end: Fraction | float) -> float:
     """0 until `begin`, 1 from `end`, and 3x² − 2x³ between: no jump, and no jump of the speed."""
     x = float((time - begin) / (end - begin))
     if math.isnan(x) or x <= 0:

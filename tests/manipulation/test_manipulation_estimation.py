@@ -1,62 +1,193 @@
-"""What somebody shows is told from who they are, on shapes whose answer is known."""
+"""What somebody shows is told from who they are, on shapes whose answer is known and on one actor's real takes."""
+
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from cdrl.manipulation.person import estimate_emotions
+from cdrl.face.apertures import lids, lips, remove_apertures
+from cdrl.face.landmarks import BundleDetector
+from cdrl.face.mesh import MOUTH_CORNERS
+from cdrl.face.tracking import FaceTracker, Track
+from cdrl.manipulation.person import RECENT_SECONDS, RecentShape, estimate_people
 from cdrl.manipulation.prior import EXPRESSIVE
+from cdrl.media import read
+
+TAKES = ("NEU", "HAP", "ANG", "DIS", "FEA", "SAD")
+PIXELS = np.float32([480, 360, 0]) / 2, 15  # center, and pixels in a cm, of faces that blendshapes are estimated of
 
 
 @pytest.fixture(scope="module")
 def person(prior):
-    """Somebody: each mode of identity at a moderate amount."""
+    """The neutral shape of somebody: each mode of identity at a moderate amount."""
     amounts = np.random.default_rng(3).normal(0, 0.5, len(prior.identity)).astype(np.float32)
     return prior.mean + np.tensordot(amounts, prior.identity, 1)
 
 
-def read_as(prior, **amounts):
-    """Blendshapes [52] that the prior reads as these amounts of emotion, and for none of the others."""
-    wanted = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE])
-    return np.linalg.pinv(prior.blendshape_to_emotion[:-1].T) @ (wanted - prior.blendshape_to_emotion[-1])
+@pytest.fixture(scope="module")
+def read_shape(prior):
+    """`read_shape(shape)`: what the prior reads of a shape, with the blendshapes that are estimated of it."""
+    detector = BundleDetector()
+
+    def read_it(shape):
+        center, scale = PIXELS
+        return prior.read_expression(shape, detector.estimate_blendshapes((center + scale * shape).astype(np.float32)))
+
+    return read_it
+
+
+@pytest.fixture(scope="module")
+def takes(repository, prior):
+    """The same words by one actor, neutral and in five emotions: who is seen in each take."""
+    people = {}
+    for code in TAKES:
+        clip = read(repository / "examples" / f"1001_DFA_{code}_XX.flv")
+        (people[code],) = estimate_people(clip, FaceTracker(BundleDetector()), prior).values()
+    return people
+
+
+def show(prior, neutral, emotion, amount=1.0):
+    """Displacement [478, 3] of somebody who shows an emotion in talk, apertures and all."""
+    blend = prior.blend_emotions({emotion: amount})
+    opened = lips().opening_displacement(np.tile(np.float32([0, blend.lip_opening, 0]), (9, 1)))
+    return blend.offset + opened + lids().opening_displacement((blend.lid_ratio - 1) * lids().vectors(neutral))
+
+
+def rms(offset):
+    """Root mean square length, mm."""
+    return 10 * float(np.sqrt(np.square(offset).sum(1).mean()))
+
+
+def mouth_width(shape):
+    left, right = MOUTH_CORNERS
+    return float(np.linalg.norm(shape[left] - shape[right]))
 
 
 @pytest.mark.parametrize("emotion", EXPRESSIVE)
-def test_a_shown_emotion_is_the_largest_found(prior, person, emotion):
+def test_what_is_shown_is_most_of_what_is_read(prior, read_shape, person, emotion):
+    for neutral, share in ((prior.mean, 0.5), (person, 0.75)):
+        shown = show(prior, neutral, emotion)
+        _, displacement = read_shape(neutral + shown)
+        assert rms(displacement - shown) < share * rms(shown)
+
+
+@pytest.mark.parametrize("emotion", ["disgusted", "happy", "sad", "surprised"])
+def test_a_clearly_shown_emotion_is_the_largest_found(prior, read_shape, person, emotion):
     index = EXPRESSIVE.index(emotion)
     for neutral in (prior.mean, person):
-        amounts, _ = estimate_emotions(neutral + prior.offset[index], read_as(prior, **{emotion: 0.7}), prior)
+        amounts, _ = read_shape(neutral + show(prior, neutral, emotion))
         assert amounts.argmax() == index
         assert 0.3 <= amounts[index] <= 1
-        assert amounts.sum() - amounts[index] < 0.5
+        assert amounts.sum() - amounts[index] < 0.2
+
+
+def test_a_neutral_face_shows_nothing(prior, read_shape, person):
+    for neutral in (prior.mean, person):
+        amounts, displacement = read_shape(neutral)
+        assert amounts.sum() < 0.05
+        assert rms(displacement) < 0.8
+
+
+def test_displacements_are_linear_and_amounts_are_never_negative_nor_beyond_one(prior):
+    random = np.random.default_rng(0)
+    shapes = prior.mean + np.tensordot(random.normal(0, 1.5, (10, len(EXPRESSIVE))), prior.offset, 1)
+    blendshapes = random.uniform(0, 1, (10, 52))
+    found = [prior.read_expression(*given) for given in zip(shapes, blendshapes, strict=True)]
+    amounts, displacements = (np.array(part) for part in zip(*found, strict=True))
+    assert 0 <= amounts.min() < amounts.max() <= 1
+    _, of_the_mean = prior.read_expression(shapes.mean(0), blendshapes.mean(0))
+    assert of_the_mean == pytest.approx(displacements.mean(0), abs=1e-4)
+
+
+def test_more_of_an_emotion_is_found_as_more(prior, read_shape, person):
+    happy = EXPRESSIVE.index("happy")
+    found = [read_shape(person + show(prior, person, "happy", amount))[0][happy] for amount in (0, 0.5, 1)]
+    assert found[0] == 0 < found[1] < found[2]
 
 
 @pytest.mark.parametrize("emotion", EXPRESSIVE)
-def test_the_neutral_shape_behind_an_emotion_is_nearer_than_the_emotion(prior, person, emotion):
-    shown = person + prior.offset[EXPRESSIVE.index(emotion)]
-    _, neutral = estimate_emotions(shown, read_as(prior, **{emotion: 0.7}), prior)
-    assert np.linalg.norm(neutral - person) < 0.6 * np.linalg.norm(shown - person)
+def test_what_is_shown_beyond_before_is_read_whoever_it_is(prior, person, emotion):
+    shown = show(prior, person, emotion)
+    assert rms(prior.read_change(shown) - shown) < 0.35 * rms(shown)
+    assert not prior.read_change(0 * shown).any()
 
 
-def test_a_neutral_face_shows_nothing(prior, person):
-    for neutral in (prior.mean, person):
-        amounts, found = estimate_emotions(neutral, read_as(prior), prior)
-        assert not amounts.any()
-        assert np.abs(found - neutral).max() < 0.1  # centimeters
+# One actor's takes
 
 
-def test_amounts_are_never_negative_nor_beyond_one(prior):
-    generator = np.random.default_rng(0)
-    for _ in range(10):
-        mixed = prior.mean + np.tensordot(generator.normal(0, 1.5, len(EXPRESSIVE)), prior.offset, 1)
-        amounts, neutral = estimate_emotions(mixed, generator.uniform(0, 1, 52), prior)
-        assert 0 <= amounts.min() <= amounts.max() <= 1
-        assert np.isfinite(neutral).all()
+def test_a_neutral_take_is_read_as_nearly_nothing(takes):
+    assert sum(takes["NEU"].emotions.values()) < 0.1
+    assert rms(takes["NEU"].mean_shape - takes["NEU"].neutral_shape) < 1
 
 
-def test_more_of_an_emotion_is_found_as_more(prior):
-    happy, found = EXPRESSIVE.index("happy"), []
-    for amount in (0, 0.4, 0.8):
-        shape = prior.mean + amount * prior.offset[happy]
-        found.append(estimate_emotions(shape, read_as(prior, happy=amount), prior)[0][happy])
-    assert found == sorted(found)
-    assert found[0] == 0 < found[2]
+def test_clear_takes_are_read_as_what_they_are(takes):
+    for code, emotion, least in (("HAP", "happy", 0.5), ("DIS", "disgusted", 0.3)):
+        emotions = takes[code].emotions
+        assert max(emotions, key=emotions.get) == emotion
+        assert emotions[emotion] > least
+        assert sum(emotions.values()) - emotions[emotion] < 0.2
+
+
+@pytest.mark.parametrize(("code", "share"), [("HAP", 0.4), ("DIS", 0.4), ("FEA", 0.6), ("ANG", 0.95), ("SAD", 0.95)])
+def test_behind_every_take_is_the_same_neutral_face(takes, code, share):
+    """This actor hardly shows anger and sadness: their takes are near the neutral one as they are."""
+    neutral, take = takes["NEU"].mean_shape, takes[code]
+    differs = rms(remove_apertures(take.neutral_shape - neutral))
+    assert differs < min(1, share * rms(remove_apertures(take.mean_shape - neutral)))
+
+
+def test_behind_a_smile_the_mouth_is_as_wide_as_when_neutral(takes):
+    neutral, smiling = mouth_width(takes["NEU"].mean_shape), takes["HAP"]
+    assert mouth_width(smiling.mean_shape) > neutral + 0.5  # cm
+    assert mouth_width(smiling.neutral_shape) == pytest.approx(neutral, abs=0.15)
+
+
+# What a face shows by now
+
+
+def track(prior, value=0.0, shot=0, yaw=0.0):
+    """A face of the mean shape in a frame, whose inner lips are moved `value` cm downwards."""
+    turn = np.deg2rad(yaw)
+    shape = prior.mean.astype(np.float64)
+    shape[[13, 14], 1] += value
+    rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    return Track((20 * shape @ rotation.T + [240, 180, 0]).astype(np.float32), 1.0, shot, False)
+
+
+@pytest.fixture
+def recent(prior):
+    """`recent(time, value, ...)`: feeds one memory, and returns how far the lips of its mean are moved, cm."""
+    memory = RecentShape()
+
+    def update(time, value=0.0, **face):
+        mean = memory.update(track(prior, value, **face), Fraction(time))
+        return None if mean is None else float((mean - prior.mean)[[13, 14], 1].mean())
+
+    return update
+
+
+def test_at_first_all_frames_count_alike(recent):
+    assert recent(0, 0.0) == pytest.approx(0, abs=0.02)
+    assert recent(Fraction(1, 10), 0.6) == pytest.approx(0.3, abs=0.02)
+    assert recent(Fraction(2, 10), 0.6) == pytest.approx(0.4, abs=0.02)
+
+
+def test_what_was_before_is_forgotten(recent):
+    values = [recent(Fraction(n, 25), 0.6 * (n >= 50)) for n in range(125)]
+    assert max(np.abs(values[:50])) < 0.02
+    after = values[50 + int(25 * RECENT_SECONDS)]
+    assert 0.5 * 0.6 < after < 0.8 * 0.6
+    assert values[-1] == pytest.approx(0.6, abs=0.03)
+
+
+@pytest.mark.parametrize("gap", [{"time": Fraction(11, 10), "shot": 1}, {"time": 2}, {"time": Fraction(1, 2)}], ids=str)
+def test_another_shot_a_loss_and_a_leap_back_begin_anew(recent, gap):
+    for n in range(11):
+        recent(Fraction(n, 10), 0.0)
+    assert recent(gap.pop("time"), 0.6, **gap) == pytest.approx(0.6, abs=0.03)
+
+
+def test_faces_turned_away_are_passed_over(recent):
+    assert recent(0, 0.6, yaw=60) is None
+    assert recent(Fraction(1, 10), 0.0) == pytest.approx(0, abs=0.02)
+    assert recent(Fraction(2, 10), 0.6, yaw=60) == pytest.approx(0, abs=0.02)

@@ -1,15 +1,14 @@
 """From what a plan asks for, and what a person shows already, to what is laid over their face."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from cdrl.face.apertures import lids, lips
-from cdrl.face.mesh import region_weights
+from cdrl.face.apertures import lids, lips, remove_apertures
+from cdrl.face.mesh import MOUTH_CORNERS, region_weights
+from cdrl.manipulation.expression_change import mouth_freedom
 from cdrl.manipulation.manipulator import Manipulator, reference_expression
-from cdrl.manipulation.person import Person
-from cdrl.manipulation.prior import EXPRESSIVE, region_matrix
+from cdrl.manipulation.person import MAX_CLOSED_OPENING, TYPICAL_OPENING, Person, with_neutral
+from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.rendering.texture import SIZE, texture_coverage
 
@@ -20,14 +19,25 @@ def manipulator(prior, regions=(), reference=None):
     return Manipulator(prior, EditPlan.parse(emotion="happy", regions=regions), reference)
 
 
-def person_of(prior, offset=0.0, emotions=()):
-    """A person of the mean face that an offset has moved, read as these emotions."""
-    return Person(prior.mean + offset, prior.mean, dict(emotions), 0.3, None, RELIEF)
+def person_of(prior, offset=0.0, emotions=(), freedom=1.0):
+    """A person of the mean face that an offset has moved, read as these emotions, whose lips hide none of it."""
+    return Person(prior.mean + offset, prior.mean, dict(emotions), 0.3, 0.6, freedom, None, RELIEF)
+
+
+def part_lips(opening):
+    return lips().opening_displacement(np.tile(np.float32([0, opening, 0]), (9, 1)))
+
+
+def show(prior, emotion):
+    """Displacement [478, 3] of the mean face that shows an emotion in talk, just as the prior has it."""
+    blend = prior.blend_emotions({emotion: 1.0})
+    lidded = lids().opening_displacement((blend.lid_ratio - 1) * lids().vectors(prior.mean))
+    return blend.offset + part_lips(blend.lip_opening) + lidded
 
 
 def showing(prior, emotion):
     """A person of the mean face who shows one emotion, just as the prior has it."""
-    return person_of(prior, prior.offset[EXPRESSIVE.index(emotion)], {emotion: 1.0})
+    return person_of(prior, show(prior, emotion), {emotion: 1.0})
 
 
 def nothing(pattern):
@@ -47,7 +57,7 @@ def cosine(one, two):
 @pytest.mark.parametrize("weights", [{}, {"happy": 0.0}, {"neutral": 1.0}], ids=str)
 def test_nothing_asked_of_a_neutral_face_is_nothing(prior, weights):
     assert nothing(manipulator(prior).compute_change(weights, None))
-    assert nothing(manipulator(prior).compute_change(weights, person_of(prior)))
+    assert nothing(manipulator(prior).compute_change(weights, person_of(prior, freedom=0.5)))
 
 
 def test_nothing_asked_leaves_the_shown_emotion(prior):
@@ -73,8 +83,10 @@ def test_folds_are_shaded_in_full_and_lights_are_held_back(prior):
 def test_neutral_takes_out_what_is_shown(prior, emotion):
     found = manipulator(prior).compute_change({"neutral": 1.0}, showing(prior, emotion))
     wanted = -prior.offset[EXPRESSIVE.index(emotion)]
+    blend = prior.blend_emotions({emotion: 1.0})
     assert found.offset == pytest.approx(wanted, abs=0.02)
-    assert found.lip_opening == pytest.approx(-prior.blend_emotions({emotion: 1.0}).lip_opening)
+    assert found.lip_opening == pytest.approx(-blend.lip_opening, abs=0.03)
+    assert found.lid_ratio == pytest.approx(1 / blend.lid_ratio, abs=0.03)
 
 
 def test_what_is_shown_makes_room_for_what_is_asked_for(prior):
@@ -112,15 +124,40 @@ def test_an_expression_is_taken_out_as_the_person_has_it(prior):
     assert cosine(manipulator(prior).compute_change({"neutral": 1.0}, person).offset, -own) > 0.99
 
 
-def test_the_less_is_shown_the_less_is_taken_out(prior):
-    """What differs from the estimated neutral shape is mostly the person, in a face that is read as all but neutral."""
-    taken = []
-    for amount in (0.01, 0.1, 0.2, 0.3):
-        person = person_of(prior, prior.identity[0], {"sad": amount})
-        taken.append(float(np.linalg.norm(manipulator(prior).compute_change({"neutral": 1.0}, person).offset)))
-    assert taken[0] < 0.05 * taken[-1]
-    assert taken[1] == pytest.approx(taken[3] / 3, rel=0.01)
-    assert taken == sorted(taken)
+def test_all_that_differs_from_a_given_neutral_is_taken_out_whatever_it_is_read_as(prior):
+    person = with_neutral(person_of(prior), prior.mean - show(prior, "happy"))
+    taken = manipulator(prior).compute_change({"neutral": 1.0}, person).offset
+    assert taken == pytest.approx(-prior.offset[EXPRESSIVE.index("happy")], abs=0.02)
+
+
+def test_the_more_alike_the_less_a_face_is_changed(prior):
+    """Who shows what is asked for keeps their own, and other emotions make room: smoothly between."""
+    offsets = {name: prior.offset[EXPRESSIVE.index(name)] for name in ("happy", "sad")}
+    moved = []
+    for share in np.linspace(0, 1, 21):
+        person = person_of(prior, share * offsets["happy"] + (1 - share) * offsets["sad"])
+        change = manipulator(prior).compute_change({"happy": 1.0}, person)
+        moved.append(float(np.linalg.norm(person.mean_shape - prior.mean + change.offset - offsets["happy"])))
+    assert moved[0] == pytest.approx(0, abs=0.1)  # the prior's smile
+    assert moved[-1] == pytest.approx(0, abs=0.1)  # their own is the same
+    assert np.abs(np.diff(moved)).max() < 0.25 * np.linalg.norm(offsets["happy"])
+    own = person_of(prior, 0.4 * offsets["happy"])
+    assert np.abs(manipulator(prior).compute_change({"happy": 1.0}, own).offset).max() <= 0.02  # cm
+
+
+@pytest.mark.parametrize("emotion", ["happy", "angry", "disgusted"])
+def test_the_mean_over_talk_is_what_was_measured(prior, emotion):
+    """What closed and wide open lips hide of a mouth, parted ones show beyond it."""
+    talk = np.stack([prior.mean + part_lips(opening) for opening in np.linspace(0, 1.5, 31)])
+    freedom = float(mouth_freedom(lips().opening(talk), 0.3).mean())
+    assert freedom < 0.8
+    person = person_of(prior, freedom=freedom)
+    change = manipulator(prior).compute_change({emotion: 1.0}, person)
+    moved = remove_apertures(change.compute_displacement(talk, person.closed_opening, person.mean_opening))
+    mouth = region_weights()["mouth"] > 0.9
+    assert moved.mean(0)[mouth] == pytest.approx(prior.offset[EXPRESSIVE.index(emotion)][mouth], abs=0.04)
+    corners = np.linalg.norm(moved[:, list(MOUTH_CORNERS)], axis=(1, 2))
+    assert corners.max() > 1.1 * corners[0]  # which are hidden with closed lips
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -152,32 +189,102 @@ def test_asking_twice_gives_the_same_object(prior):
     assert found.compute_change(weights, None) is found.compute_change(dict(reversed(weights.items())), None)
 
 
+# What a face shows by now
+
+
+def edited(edit, weights, person, offset, recent=True):
+    """Where the points of a person come who shows an offset beyond what they showed when they were looked at."""
+    shape = person.mean_shape + offset
+    displacement, _ = edit.edit_shape(weights, person, shape, shape if recent else None)
+    return shape + displacement
+
+
+def mouth_width(shape):
+    left, right = MOUTH_CORNERS
+    return float(np.linalg.norm(shape[left] - shape[right]))
+
+
+def test_without_later_frames_the_change_is_all(prior):
+    edit, person, weights = manipulator(prior), showing(prior, "sad"), {"happy": 0.8}
+    change = edit.compute_change(weights, person)
+    for recent in (None, person.mean_shape):  # just what was seen before: nothing more to take out
+        displacement, gain = edit.edit_shape(weights, person, person.mean_shape, recent)
+        wanted = change.compute_displacement(person.mean_shape, person.closed_opening, person.mean_opening)
+        assert displacement == pytest.approx(wanted, abs=1e-5)
+        assert np.array_equal(gain, change.gain)
+
+
+def test_of_whom_nothing_is_known_the_talk_is_taken_for_anybody_s(prior):
+    edit, shape = manipulator(prior), prior.mean + part_lips(0.8)
+    displacement, gain = edit.edit_shape({"happy": 1.0}, None, shape, shape)
+    change = edit.compute_change({"happy": 1.0}, None)
+    assert np.array_equal(displacement, change.compute_displacement(shape, MAX_CLOSED_OPENING, TYPICAL_OPENING))
+    assert np.array_equal(gain, change.gain)
+
+
+@pytest.mark.parametrize("emotion", EXPRESSIVE)
+def test_an_emotion_that_comes_after_the_survey_is_taken_out(prior, emotion):
+    person, shown = person_of(prior), show(prior, emotion)
+    left, stays = (
+        edited(manipulator(prior), {"neutral": 1.0}, person, shown, recent) - prior.mean for recent in (True, False)
+    )
+    assert stays == pytest.approx(shown, abs=1e-5)
+    still = (remove_apertures(offset) for offset in (left, shown))
+    left_size, shown_size = (float(np.linalg.norm(offset)) for offset in still)
+    assert left_size < 0.5 * shown_size
+
+
+def test_a_smile_that_comes_after_the_survey_makes_room_for_sadness_and_for_itself(prior):
+    """A face that was asked to smile, and does so by itself, smiles once."""
+    person, smile = person_of(prior), show(prior, "happy")
+    widths = {
+        emotion: [mouth_width(edited(manipulator(prior), {emotion: 1.0}, person, offset)) for offset in (0, smile)]
+        for emotion in ("neutral", "happy", "sad")
+    }
+    wider = mouth_width(prior.mean + smile) - mouth_width(prior.mean)
+    for emotion, (of_neutral, of_smile) in widths.items():
+        assert of_smile == pytest.approx(of_neutral, abs=0.45 * wider), emotion
+
+
+def test_half_an_edit_takes_out_half_of_what_came_after_the_survey(prior):
+    person, smile = person_of(prior), prior.offset[EXPRESSIVE.index("happy")]
+    shape = prior.mean + smile
+    none, half, whole = (edited(manipulator(prior), {"neutral": part}, person, smile) - shape for part in (0, 0.5, 1.0))
+    assert not none.any()
+    assert 2 * half[list(MOUTH_CORNERS)] == pytest.approx(whole[list(MOUTH_CORNERS)], abs=0.02)
+
+
+def test_a_region_alone_takes_out_nothing_elsewhere(prior):
+    person, smile = person_of(prior), show(prior, "happy")
+    moved = edited(manipulator(prior, ("brows",)), {"neutral": 1.0}, person, smile) - prior.mean - smile
+    assert np.abs(moved[region_weights()["brows"] < 0.01]).max() < 0.01  # cm
+
+
 # References
 
 
 @pytest.mark.parametrize("emotion", EXPRESSIVE)
 def test_somebody_who_shows_one_emotion_refers_to_it(prior, emotion):
-    wanted = prior.blend_emotions({emotion: 1.0})
-    # What is measured in a face, which is laid on others with emphasis.
-    measured = wanted.offset / (prior.emphasis[EXPRESSIVE.index(emotion)] @ region_matrix())[:, None]
-    person = replace(showing(prior, emotion), mean_shape=prior.mean + measured, neutral_shape=prior.mean)
-    found = reference_expression(person, prior)
-    assert cosine(found.offset, wanted.offset) > 0.95
-    assert 0.7 < np.linalg.norm(found.offset) / np.linalg.norm(wanted.offset) < 1.301
-    assert np.sign(found.lip_opening) == np.sign(wanted.lip_opening)
-    assert np.sign(found.lid_ratio - 1) == np.sign(wanted.lid_ratio - 1)
+    wanted, found = prior.blend_emotions({emotion: 1.0}), reference_expression(showing(prior, emotion), prior)
+    assert found.offset == pytest.approx(wanted.offset, abs=0.02)
+    assert found.closed_lip_reduction == pytest.approx(wanted.closed_lip_reduction, abs=0.02)
+    assert found.lip_opening == wanted.lip_opening
+    assert found.lid_ratio == pytest.approx(wanted.lid_ratio, abs=0.03)
+    assert found.gain == pytest.approx(wanted.gain)
 
 
 def test_a_neutral_reference_is_no_expression(prior):
     assert nothing(reference_expression(person_of(prior), prior))
 
 
-def test_an_open_mouth_is_no_expression_to_refer_to(prior):
-    talking = prior.mean + lips().opening_displacement(np.tile(np.float32([0, 1.5, 0]), (9, 1)))
-    talking = talking + lids().opening_displacement(-0.5 * lids().vectors(talking))
+def test_an_open_mouth_and_a_blink_are_no_expression_to_refer_to(prior):
+    talking = prior.mean + part_lips(1.5)
+    talking = talking - lids().opening_displacement(lids().vectors(talking))
     found = reference_expression(person_of(prior, talking - prior.mean), prior)
     assert np.abs(lips().vectors(found.offset)).max() <= 0.02
     assert np.abs(found.offset).max() <= 0.05
+    assert found.lip_opening == 0
+    assert found.lid_ratio >= 0.6
 
 
 @pytest.fixture

@@ -15,11 +15,13 @@ from cdrl.manipulation.expression_change import (
     EYE_EXCESS,
     EYE_LIMIT,
     WIDE_MOUTH_SHARE,
+    WIDEST_OPENING,
     ExpressionChange,
-    lip_openness,
-    lip_reopening,
-    wide_mouth_limit,
+    measure_lip_ratio,
+    mouth_freedom,
+    scale_lip_opening,
 )
+from cdrl.manipulation.person import TYPICAL_OPENING
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, EnrollmentExample, array_names, region_matrix
 
 CLOSED = 0.35  # cm
@@ -43,7 +45,7 @@ def shapes_with(openings):
 
 
 def edit(change, shapes, closed_opening=CLOSED):
-    return shapes + change.compute_displacement(shapes, closed_opening)
+    return shapes + change.compute_displacement(shapes, closed_opening, TYPICAL_OPENING)
 
 
 # The file
@@ -145,7 +147,7 @@ def test_neutral_and_none_are_nothing(prior):
         nothing = prior.blend_emotions(amounts)
         assert not any(array.any() for array in (nothing.offset, nothing.closed_lip_reduction, nothing.gain))
         assert (nothing.lip_opening, nothing.lid_ratio) == (0, 1)
-        assert not nothing.compute_displacement(canonical_points(), CLOSED).any()
+        assert not nothing.compute_displacement(canonical_points(), CLOSED, TYPICAL_OPENING).any()
 
 
 def test_a_blend_adds_up(prior):
@@ -183,12 +185,31 @@ def test_smiles_go_up_and_surprised_brows_too(prior):
 # Speech
 
 
-def test_lips_count_as_open_from_not_at_all_to_fully():
-    openings = np.linspace(0, 20, 400)
-    openness = lip_openness(openings, CLOSED)
-    assert not openness[openings <= CLOSED].any()
-    assert (np.diff(openness[openings > CLOSED]) > 0).all()
-    assert 0.95 < openness[-1] < 1
+@pytest.mark.parametrize("ratio", [0.1, 0.25, 0.6, 1.0, 2.0, 4.0, 9.0])
+@pytest.mark.parametrize("closed_opening", [0.0, CLOSED, 0.5])
+def test_scaled_lips_stay_closed_keep_their_order_and_open_no_farther_when_wide(ratio, closed_opening):
+    openings = np.linspace(0, 4, 401)
+    scaled = scale_lip_opening(openings, closed_opening, ratio)
+    for still in (openings <= closed_opening, openings >= closed_opening + WIDEST_OPENING):
+        assert scaled[still] == pytest.approx(openings[still], abs=1e-6)
+    assert (np.diff(scaled) > 0).all()
+    between = (openings > closed_opening + 0.1) & (openings < closed_opening + WIDEST_OPENING - 0.1)
+    assert (np.sign(scaled - openings)[between] == np.sign(ratio - 1)).all()
+
+
+def test_more_is_scaled_to_more_within_bounds():
+    scaled = [scale_lip_opening(0.9, CLOSED, ratio) for ratio in (0.1, 0.25, 0.5, 1, 2, 4, 9)]
+    assert scaled[0] == scaled[1] < scaled[2] < scaled[3] < scaled[4] < scaled[5] == scaled[6]
+    assert scaled[3] == 0.9
+    assert scaled[1] > CLOSED  # parted lips stay parted
+
+
+def test_a_measured_ratio_takes_the_one_opening_to_the_other():
+    for opening, other in ((0.9, 1.4), (1.6, 1.1), (0.9, 0.9)):
+        ratio = measure_lip_ratio(other, opening, CLOSED)
+        assert scale_lip_opening(opening, CLOSED, ratio) == pytest.approx(other, abs=0.08)
+        assert measure_lip_ratio(opening, other, CLOSED) == pytest.approx(1 / ratio)
+    assert np.isfinite(measure_lip_ratio(-1.0, 9.0, CLOSED))
 
 
 @pytest.mark.parametrize("amount", [-1.0, 1.0, 1.5])
@@ -200,18 +221,19 @@ def test_openings_keep_their_order(prior, name, amount, closed_opening):
 
 
 @pytest.mark.parametrize("name", EXPRESSIVE)
-def test_closed_lips_stay_closed_and_parted_lips_part_no_farther_than_the_prior_says(prior, name):
+def test_closed_lips_stay_closed_and_the_mean_over_talk_grows_as_the_prior_says(prior, name):
     change = prior.blend_emotions({name: 1.0})
-    openings = np.float32([0.02, 0.2, CLOSED, 1.5])
+    openings = np.linspace(0, 2 * TYPICAL_OPENING, 37)
     grown = lips().opening(edit(change, shapes_with(openings))) - openings
-    assert np.abs(grown[:3]).max() <= 0.03
-    assert 0 < grown[3] / change.lip_opening <= 1.05
+    assert np.abs(grown[openings <= CLOSED]).max() <= 0.03
+    assert grown.max() < 1.7 * change.lip_opening
+    assert grown.mean() == pytest.approx(change.lip_opening, rel=0.25)
 
 
 @pytest.mark.parametrize("name", EXPRESSIVE)
 def test_closed_lips_suppress_as_much_of_the_mouth_as_people_s_do(prior, name):
     change, share = prior.blend_emotions({name: 1.0}), float(prior.closed_lip_fraction[EXPRESSIVE.index(name)])
-    closed, wide = change.compute_displacement(shapes_with([0.1, 9.0]), CLOSED)
+    closed, wide = change.compute_displacement(shapes_with([0.1, 9.0]), CLOSED, TYPICAL_OPENING)
     corners = change.offset[CORNERS, 0]
     assert closed[CORNERS, 0] == pytest.approx(share * corners, abs=0.02)
     assert wide[CORNERS, 0] == pytest.approx((share + (1 - share) * WIDE_MOUTH_SHARE) * corners, abs=0.02)
@@ -220,7 +242,7 @@ def test_closed_lips_suppress_as_much_of_the_mouth_as_people_s_do(prior, name):
 
 def test_smiles_return_as_soon_as_lips_part_and_are_widest_while_they_are_half_open():
     openings = CLOSED + np.linspace(0, 1.5, 151)
-    shown = lip_reopening(openings, CLOSED) * wide_mouth_limit(openings, CLOSED)
+    shown = mouth_freedom(openings, CLOSED)
     widest = int(shown.argmax())
     assert shown[0] == 0
     assert shown[15] > 0.33  # a millimeter and a half
@@ -271,12 +293,11 @@ def test_no_eye_opens_wider_than_eyes_do_and_none_gets_narrower_for_it(prior):
 def test_the_offset_goes_towards_an_example_as_far_as_its_gain(prior):
     neutral, place = prior.mean + 0.5 * prior.identity[0], EXPRESSIVE.index("happy")
     wide = lids().remove(lips().remove(prior.expression[0]))  # an expression without apertures
-    gains, emphasis = np.float32([[0.5] * 4, [1] * 4]), np.full_like(prior.emphasis, 2)
-    believing = replace(prior, enrollment_gain=gains, emphasis=emphasis)
+    believing = replace(prior, enrollment_gain=np.float32([[0.5] * 4, [1] * 4]))
     examples = [EnrollmentExample("happy", neutral + wide, photo) for photo in (True, False)]
     photo, clip = (believing.enroll([example], neutral).offset[place] for example in examples)
-    assert np.allclose(clip, 2 * wide, atol=1e-5)
-    assert np.allclose(photo, (prior.offset[place] + 2 * wide) / 2, atol=1e-5)
+    assert np.allclose(clip, wide, atol=1e-5)
+    assert np.allclose(photo, (prior.offset[place] + wide) / 2, atol=1e-5)
     others = [k for k in range(len(EXPRESSIVE)) if k != place]
     enrolled = prior.enroll([EnrollmentExample("happy", neutral + wide, photo=False)], neutral)
     assert np.array_equal(enrolled.offset[others], prior.offset[others])

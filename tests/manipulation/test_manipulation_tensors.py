@@ -27,7 +27,8 @@ SHARE = 0.01  # of the change
 def person(prior):
     """Somebody who smiles a little, in flat light."""
     neutral = prior.mean + 0.7 * prior.identity[0] - 0.4 * prior.identity[3]
-    return Person(neutral + 0.4 * prior.offset[EXPRESSIVE.index("happy")], neutral, {"happy": 0.4}, 0.35, None, 0.1)
+    shown = neutral + 0.4 * prior.offset[EXPRESSIVE.index("happy")]
+    return Person(shown, neutral, {"happy": 0.4}, 0.35, 0.6, 1.0, None, 0.1)
 
 
 @pytest.fixture
@@ -59,9 +60,10 @@ def test_tensors_give_what_the_editor_computes(prior, person, shapes, emotion):
     shown = stack_changes([shown_expression(person, own)], CPU)
     batch = prior_to_tensors(prior, CPU).adapt(split_outputs(torch.from_numpy(outputs)[None]))
     found = batch.blend_weights(weights).add(shown, -1.0)
-    moved = found[:, None].compute_displacement(torch.from_numpy(shapes)[None], torch.tensor([[person.closed_opening]]))
+    closed, mean = (torch.tensor([[opening]]) for opening in (person.closed_opening, person.mean_opening))
+    moved = found[:, None].compute_displacement(torch.from_numpy(shapes)[None], closed, mean)
     for displacement, shape in zip(moved[0], shapes, strict=True):
-        assert_near(displacement, change.compute_displacement(shape, person.closed_opening))
+        assert_near(displacement, change.compute_displacement(shape, person.closed_opening, person.mean_opening))
     assert_near(apply_shading(found.gain, torch.tensor([person.relief]))[0], change.gain)
 
 
@@ -71,10 +73,10 @@ def doubles(*arrays):
 
 def test_gradients_of_displacements_are_those_of_small_changes(prior, shapes):
     change = prior.blend_emotions({"surprised": 0.6, "angry": 0.7})
-    closed_opening = torch.tensor(0.35, dtype=torch.float64)
+    openings = torch.tensor([0.35, 0.9], dtype=torch.float64)  # of closed lips, and in the mean
 
     def displacement(offset, reduction, opening, ratio, shape):
-        return ExpressionChange(offset, reduction, opening, ratio, None).compute_displacement(shape, closed_opening)
+        return ExpressionChange(offset, reduction, opening, ratio, None).compute_displacement(shape, *openings)
 
     inputs = doubles(change.offset, change.closed_lip_reduction, change.lip_opening, change.lid_ratio, shapes[1:])
     assert gradcheck(displacement, inputs, fast_mode=True)

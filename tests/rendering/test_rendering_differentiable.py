@@ -36,7 +36,7 @@ def edit(points, emotion, strength=1.0):
     """Displacement [478, 2] and shading of an emotion on a face."""
     change = EmotionPrior.load().blend_emotions({emotion: strength})
     pose = estimate_pose(points)
-    shift = pose.to_image(change.compute_displacement(pose.normalize(points), 0.3))[:, :2]
+    shift = pose.to_image(change.compute_displacement(pose.normalize(points), 0.3, 0.9))[:, :2]
     return shift.astype(np.float32), change.gain
 
 

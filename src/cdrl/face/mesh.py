@@ -77,3 +77,16 @@ def region_weights() -> dict[str, Floats]:
     soft = np.exp(-np.square(nearest / 1.0))
     soft += 1e-6 / (1 + nearest)
     return dict(zip(seeds, (soft / soft.sum(0)).astype(np.float32), strict=True))
+
+
+def mirror_shape(shape: Floats) -> Floats:
+    """Return shapes or displacements [..., 478, 3] as in a mirror, left for right, points by their numbers."""
+    mirrored: Floats = shape[..., _mirror_index(), :] * np.array([-1, 1, 1], np.float32)
+    return mirrored
+
+
+@cache
+def _mirror_index() -> NDArray[np.intp]:
+    points = canonical_points()
+    mirrored = points * np.array([-1, 1, 1], np.float32)
+    return np.linalg.norm(points[:, None] - mirrored[None], axis=2).argmin(1)

@@ -12,18 +12,22 @@ from cdrl.arrays import Array, array_namespace, at_least, at_most, match_array, 
 from cdrl.face.apertures import lids, lips
 from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, region_weights
 
-LIP_HALF_POINT = 0.45
-"""cm above closed at which lips count as half open."""
+WIDEST_OPENING = 2.8
+"""cm above closed of a mouth that opens no farther in any emotion: beyond all but a yawn."""
 LIP_REOPENING_HALF_POINT = 0.2
 """cm above closed at which half of what closed lips suppress is back."""
 WIDE_MOUTH_HALF_POINT = 0.6
 """cm above closed at which a mouth is half of the way to wide open."""
-WIDE_MOUTH_SHARE = 0.45
+WIDE_MOUTH_SHARE = 0.75
 """Share of the mouth's offset that a wide open mouth shows."""
 MAX_MOUTH_EXCESS = 0.25
 """Share of a whole emotion by which a mouth goes farther at most, whatever amount is asked for."""
-MAX_CLOSING = 0.45
-"""cm: to take an emotion out, parted lips are closed by no more, or openings would change their order."""
+LIP_SCALING_HALF_POINT = 0.3
+"""cm above closed at which half of a change of opening shows."""
+LIP_MEAN_GAIN = 1.25
+"""Factor on the change of a mean opening, for lips that hardly part, or are wide open, do not take part in it."""
+LIP_RATIOS = (0.25, 4.0)
+"""Bounds on how much a ratio closes or opens lips."""
 LOWER_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]
 """Points on the lower edges of the brows, and on the upper lids below them."""
 BROW_LIMIT, BROW_EXCESS = 0.45, 0.4
@@ -51,7 +55,7 @@ class ExpressionChange:
     closed_lip_reduction: Array
     """[..., 478, 3] cm: the part of the offset that faces do not show while the lips are closed."""
     lip_opening: Array
-    """[...] cm by which parted lips part farther."""
+    """[...] cm by which the mean opening of the lips in talk grows, see `scale_lip_opening`."""
     lid_ratio: Array
     """[...]: aperture of the lids over the source's own."""
     gain: Array
@@ -71,23 +75,24 @@ class ExpressionChange:
             self.gain + amount * other.gain,
         )
 
-    def compute_displacement(self, shape: Array, closed_opening: Array) -> Array:
+    def compute_displacement(self, shape: Array, closed_opening: Array, mean_opening: Array) -> Array:
         """Compute where the points of faces move.
 
         Args:
             shape: [..., 478, 3] cm, pose-free shapes.
             closed_opening: [...] cm, opening that the inner lips of each person show when closed.
+            mean_opening: [...] cm, mean opening in the person's talk.
 
         Returns:
             [..., 478, 3] cm.
         """
         vectors, opening = lips().vectors(shape), to_double(lips().opening(shape))
-        farther = at_least(self.lip_opening, -MAX_CLOSING) * lip_openness(opening, closed_opening)
+        ratio = measure_lip_ratio(mean_opening + LIP_MEAN_GAIN * self.lip_opening, mean_opening, closed_opening)
+        farther = scale_lip_opening(opening, closed_opening, ratio) - opening
         opened = lips().opening_displacement(scale(vectors, farther / at_least(opening, MIN_OPENING)))
         lid_change = limited_lid_ratio(shape, self.lid_ratio) - 1
         lidded = lids().opening_displacement(scale(lids().vectors(shape), lid_change))
-        shown = lip_reopening(opening, closed_opening) * wide_mouth_limit(opening, closed_opening)
-        offset = self.offset - scale(self.closed_lip_reduction, 1 - shown)
+        offset = self.offset - scale(self.closed_lip_reduction, 1 - mouth_freedom(opening, closed_opening))
         return offset * brow_limit(shape, self.offset)[..., None] + opened + lidded
 
 
@@ -135,13 +140,38 @@ def limited_lid_ratio(shape: Array, ratio: Array) -> Array:
     return xp.where((ratio > 1) & (ratio * share > EYE_LIMIT), at_least(limited, 1.0), ratio)
 
 
-def lip_openness(opening: Array, closed_opening: Array) -> Array:
-    """Return how far lips count as open, from 0 (closed) to 1: x³/(1 + x³) of the opening above closed lips.
+def scale_lip_opening(opening: Array, closed_opening: Array, ratio: Array) -> Array:
+    """Scale how far lips part: closed ones stay closed, openings keep their order and rhythm, their size changes.
 
-    Emotional talk opens parted lips by a constant and leaves closed ones closed; the curve is smooth and so flat at
-    the start that a bilabial stays one, and rises slowly enough for openings to keep their order.
+    Above closed lips x becomes r·x / (1 + (r - 1)·x/X), X being `WIDEST_OPENING`: no farther where the mouth is wide
+    open. Below `LIP_SCALING_HALF_POINT` that fades, so that lips that hardly part still do.
+
+    Args:
+        opening: [...] cm, of the inner lips.
+        closed_opening: [...] cm, up to which they count as closed.
+        ratio: [...] r > 0, taken within `LIP_RATIOS`.
+
+    Returns:
+        [...] cm.
     """
-    return hill((opening - closed_opening) / LIP_HALF_POINT, 3)
+    bounded = at_most(at_least(ratio, LIP_RATIOS[0]), LIP_RATIOS[1])
+    parted = at_most(at_least(opening - closed_opening, 0.0), WIDEST_OPENING)
+    scaled = bounded * parted / (1 + (bounded - 1) * parted / WIDEST_OPENING)
+    return opening + (scaled - parted) * hill(parted / LIP_SCALING_HALF_POINT, 2)
+
+
+def measure_lip_ratio(opening: Array, other: Array, closed_opening: Array) -> Array:
+    """Return the ratio with which `scale_lip_opening` makes `opening` [...] cm of `other` [...] cm."""
+    odds = []
+    for value in (opening, other):
+        parted = at_most(at_least(value - closed_opening, MIN_OPENING), WIDEST_OPENING - MIN_OPENING)
+        odds.append(parted / (WIDEST_OPENING - parted))
+    return odds[0] / odds[1]
+
+
+def mouth_freedom(opening: Array, closed_opening: Array) -> Array:
+    """Return the share, in 0..1, that a mouth as far open as that shows of what closed lips suppress."""
+    return lip_reopening(opening, closed_opening) * wide_mouth_limit(opening, closed_opening)
 
 
 def lip_reopening(opening: Array, closed_opening: Array) -> Array:

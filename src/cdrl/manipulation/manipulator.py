@@ -8,25 +8,23 @@ from functools import lru_cache
 
 import numpy as np
 
-from cdrl.face.apertures import lids, remove_apertures
+from cdrl.face.apertures import lids, lips, remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import region_weights
-from cdrl.manipulation.expression_change import REFERENCE_RELIEF, ExpressionChange, apply_shading, mouth_component
-from cdrl.manipulation.person import Person, with_neutral
-from cdrl.manipulation.prior import EmotionPrior, region_matrix
-from cdrl.plan import REFERENCE, REGIONS, EditPlan
+from cdrl.manipulation.expression_change import (
+    REFERENCE_RELIEF,
+    ExpressionChange,
+    apply_shading,
+    mouth_component,
+)
+from cdrl.manipulation.person import MAX_CLOSED_OPENING, TYPICAL_OPENING, Person, with_neutral
+from cdrl.manipulation.prior import EmotionPrior
+from cdrl.plan import REFERENCE, REGIONS, EditPlan, smoothstep
 from cdrl.rendering.texture import texture_coverage
 
-SHRINKAGE_GAIN = 2.0
-"""How much larger an expression is, at most, than the estimate of it, which shrinks towards a neutral face."""
-_CLEAR = 0.3  # sum of amounts from which on somebody is sure to show emotion
 _SHADING_REMOVED = 0.35  # share of the shading of an emotion that is taken out with it
-# Of a mouth's measured difference: where lips are closed or wide open less of it is taken, and the picture shows less
-# than the warp asks for. Chosen on W009 and W011; at twice the difference mouths look squeezed.
-_MOUTH_REMOVED = 1.3
+_SAME_EMOTION = (0.5, 0.9)  # cosines of offsets of different emotions, and of the same one in two people
 _MIN_LID_OPENING, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink
-_MAX_TOTAL = 1.0  # largest sum of amounts of a reference's emotions
-_MAX_SIZE = 1.3  # times what others show of the emotions: one clip is no reason for a grimace
 
 
 class Manipulator:
@@ -54,12 +52,55 @@ class Manipulator:
         self._reference = reference
         self._neutral_shape = neutral_shape
         self._regions = plan.regions
+        self._points: Floats = np.array([region_weights()[name] for name in plan.regions]).sum(0)
         self.remarks: tuple[str, ...] = ()
         """What a user should know about the files that were given."""
         self._cached = lru_cache(maxsize=64)(self._compute_change)
 
+    def edit_shape(
+        self, weights: Mapping[str, float], person: Person | None, shape: Floats, recent_shape: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """Compute what happens to one face.
+
+        Args:
+            weights: Amount of each emotion (or of `REFERENCE`) that the plan asks for.
+            person: Whose face it is; None where nothing is known of them.
+            shape: [478, 3] cm, its pose-free shape.
+            recent_shape: [478, 3] cm, the mean of its last shapes (`RecentShape`): what the face shows by now beyond
+                what the person showed when they were estimated is taken out as well. None to leave that.
+
+        Returns:
+            The displacement [478, 3] cm, and the gain [SIZE, SIZE], log of luma.
+        """
+        change = self.compute_change(weights, person)
+        if person is None:
+            return change.compute_displacement(shape, MAX_CLOSED_OPENING, TYPICAL_OPENING), change.gain
+        mean_opening = person.mean_opening
+        if recent_shape is not None:
+            shown = self._prior.read_change(recent_shape - person.mean_shape)
+            wider = float(lips().opening(person.mean_shape + shown) - lips().opening(person.mean_shape))
+            change = self._remove(change, remove_apertures(shown), wider, person, min(sum(weights.values()), 1.0))
+            mean_opening += wider
+        return change.compute_displacement(shape, person.closed_opening, mean_opening), change.gain
+
+    def _remove(
+        self, change: ExpressionChange, offset: Floats, lip_opening: float, person: Person, amount: float
+    ) -> ExpressionChange:
+        """Take an offset [478, 3], and an additional opening of the lips, out of a face beyond a change."""
+        offset = offset * self._points[:, None]
+        reduction = closed_lip_reduction(offset, person, self._prior)
+        beyond = (1 - person.mouth_freedom) * reduction
+        return replace(
+            change,
+            offset=change.offset - amount * (offset + beyond),
+            closed_lip_reduction=change.closed_lip_reduction - amount * reduction,
+            lip_opening=change.lip_opening - amount * lip_opening * ("mouth" in self._regions),
+        )
+
     def compute_change(self, weights: Mapping[str, float], person: Person | None) -> ExpressionChange:
-        """Compute what to apply to a face; results are kept, so a second call costs nothing.
+        """Compute what to apply to a face that shows what the person was estimated to show.
+
+        Results are kept, so a second call costs nothing.
 
         Args:
             weights: Amount of each emotion (or of `REFERENCE`) that the plan asks for.
@@ -69,7 +110,7 @@ class Manipulator:
 
     def _compute_change(self, weights: tuple[tuple[str, float], ...], person: Person | None) -> ExpressionChange:
         if person is not None and self._neutral_shape is not None:
-            person = with_neutral(person, self._neutral_shape, self._prior)
+            person = with_neutral(person, self._neutral_shape)
         amounts = dict(weights)
         removed = min(sum(amounts.values()), 1.0)
         reference_amount = amounts.pop(REFERENCE, 0.0)
@@ -77,17 +118,20 @@ class Manipulator:
         change = own.blend_emotions(amounts)
         if reference_amount and self._reference is not None:
             change = change.add(self._reference, reference_amount)
-        if person is not None and (person.emotions or person.neutral_is_given):
+        if person is not None:
             shown = shown_expression(person, self._prior)
-            share = 1 - removed * _agreement(change, shown) if person.neutral_is_given else 1.0
+            share = 1 - removed * _agreement(change, shown)
             change = own.blend_emotions({}).add(change, share).add(shown, -removed * share)
+            # What closed and wide open lips do not show, parted ones show beyond the mean, which was measured.
+            beyond = (1 - person.mouth_freedom) * change.closed_lip_reduction
+            change = replace(change, offset=change.offset + beyond)
         relief = REFERENCE_RELIEF if person is None else person.relief
         return self._restrict_to_regions(replace(change, gain=apply_shading(change.gain, relief)))
 
     def _restrict_to_regions(self, change: ExpressionChange) -> ExpressionChange:
         if self._regions == frozenset(REGIONS):
             return change
-        points: Floats = np.array([region_weights()[name] for name in self._regions]).sum(0)
+        points = self._points
         texels = texture_coverage().scatter(texture_coverage().interpolate(points[:, None]))[..., 0]
         return ExpressionChange(
             change.offset * points[:, None],
@@ -99,24 +143,22 @@ class Manipulator:
 
 
 def shown_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:
-    """Return the emotion that a person shows: their own offset, and what goes with the blend of emotions it amounts to.
+    """Return what a person shows: their difference from their neutral shape, and the shading that goes with it.
 
     Of the shading only a part: what is a fold in one face is a beauty spot in another, and taking out too much of it
     leaves lights where there were folds.
     """
-    blend = prior.blend_emotions(person.emotions)
-    if person.neutral_is_given:
-        return _measured_expression(person, prior, blend)
-    total = sum(person.emotions.values())
-    # Of a face that is read as all but neutral, most of what differs from the estimated neutral one is the person.
-    strength = min(SHRINKAGE_GAIN, 1 / max(total, _CLEAR)) * min(total / _CLEAR, 1)
-    own = (strength * remove_apertures(person.mean_shape - person.neutral_shape)).astype(np.float32)
+    own = remove_apertures(person.mean_shape - person.neutral_shape)
+    lip_opening, lid_opening = (
+        [float(aperture.opening(shape)) for shape in (person.mean_shape, person.neutral_shape)]
+        for aperture in (lips(), lids())
+    )
     return ExpressionChange(
         own,
         closed_lip_reduction(own, person, prior),
-        strength * blend.lip_opening,
-        blend.lid_ratio**strength,
-        _SHADING_REMOVED * blend.gain,
+        lip_opening[0] - lip_opening[1],
+        float(np.clip(lid_opening[0] / max(lid_opening[1], _MIN_LID_OPENING), *_LID_RATIOS)),
+        _SHADING_REMOVED * prior.blend_emotions(person.emotions).gain,
     )
 
 
@@ -127,59 +169,21 @@ def closed_lip_reduction(offset: Floats, person: Person, prior: EmotionPrior) ->
 
 
 def _agreement(wanted: ExpressionChange, shown: ExpressionChange) -> float:
-    """Return how far a face shows already what is asked for, 0..1: the squared cosine of the two offsets.
+    """Return how far a face shows already what is asked for, 0..1, by the cosine of the two offsets.
 
     That share of the face stays as it is: how a person smiles is known better from their smile than from others', and
     two smiles, one taken out and one applied, would differ where lips part.
     """
     norms = float(np.linalg.norm(wanted.offset) * np.linalg.norm(shown.offset))
-    return max(float((wanted.offset * shown.offset).sum()) / norms, 0.0) ** 2 if norms else 0.0
-
-
-def _measured_expression(person: Person, prior: EmotionPrior, blend: ExpressionChange) -> ExpressionChange:
-    """Return what a person shows beside a neutral shape that is known: all of the difference, as it was measured."""
-    own = remove_apertures(person.mean_shape - person.neutral_shape)
-    own += (_MOUTH_REMOVED - 1) * mouth_component(own)
-    now, neutral = (float(lids().opening(shape)) for shape in (person.mean_shape, person.neutral_shape))
-    ratio = float(np.clip(now / max(neutral, _MIN_LID_OPENING), *_LID_RATIOS))
-    reduction = closed_lip_reduction(own, person, prior)
-    return ExpressionChange(own, reduction, blend.lip_opening, ratio, _SHADING_REMOVED * blend.gain)
+    cosine = float((wanted.offset * shown.offset).sum()) / norms if norms else 0.0
+    return smoothstep(cosine, *_SAME_EMOTION)
 
 
 def reference_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:
-    """Return the expression of a reference at full strength.
+    """Return the expression of a reference: its difference from its own neutral shape.
 
-    The estimate of one clip or photo shrinks: it takes half of an expression for the person's own face. That is made up
-    for, up to what people usually show. The offset is the sum of `reference_parts`, weighted region by region;
-    apertures and shading, which a photo or other words can't give, are those of the emotions it is read as.
+    The opening of the lips and the shading, which a photo or other words can't give, are those of the emotions it is
+    read as.
     """
-    blend = prior.blend_emotions(_amounts(person))
-    weights = prior.reference_weights @ region_matrix()
-    offset = (weights[:, :, None] * reference_parts(person, prior)).sum(0)
-    size = float(np.linalg.norm(offset))
-    offset *= min(1.0, _MAX_SIZE * float(np.linalg.norm(blend.offset)) / max(size, 1e-6))
-    offset = offset.astype(np.float32)
-    reduction = closed_lip_reduction(offset, person, prior)
-    return ExpressionChange(offset, reduction, blend.lip_opening, blend.lid_ratio, blend.gain)
-
-
-def reference_parts(person: Person, prior: EmotionPrior) -> Floats:
-    """Return the three candidates for a reference's offset, all as strong as their emotions are rendered.
-
-    Returns:
-        [3, 478, 3] cm, without apertures: how the person differs from their own estimated neutral shape; the offset of
-        the emotions they are read as; how they differ from a mean neutral face, as far as they show any emotion.
-    """
-    own = _strength(person) * remove_apertures(person.mean_shape - person.neutral_shape)
-    unlike = min(sum(person.emotions.values()), 1.0) * remove_apertures(person.mean_shape - prior.mean)
-    own, unlike = (prior.apply_emphasis(person.emotions, part) for part in (own, unlike))
-    return np.array([own, prior.blend_emotions(_amounts(person)).offset, unlike])
-
-
-def _strength(person: Person) -> float:
-    total = sum(person.emotions.values())
-    return min(SHRINKAGE_GAIN, _MAX_TOTAL / total) if total > 0 else 1.0
-
-
-def _amounts(person: Person) -> dict[str, float]:
-    return {name: _strength(person) * amount for name, amount in person.emotions.items()}
+    shown, blend = shown_expression(person, prior), prior.blend_emotions(person.emotions)
+    return replace(shown, lip_opening=blend.lip_opening, gain=blend.gain)

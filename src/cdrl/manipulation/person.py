@@ -1,8 +1,8 @@
 """Who is seen and what they already show, estimated from a short stretch of a clip, a reference or a photo.
 
-The neutral shape and the emotion already shown come from the mean shape of the stretch by a linear model with Gaussian
-priors (identity modes, emotion offsets around the amounts that blendshapes give, expression modes), solved for its
-maximum a posteriori. A shape alone can't tell who somebody is from what they show.
+A shape alone can't tell who somebody is from what they show. What is shown is read from the mean shape of the stretch
+and from its mean blendshapes, by a linear map that was learned on people whose neutral faces are known
+(`EmotionPrior.read_expression`); the neutral shape is what remains.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cdrl.face.apertures import lips, remove_apertures
+from cdrl.face.apertures import lips
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import POINTS
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track
+from cdrl.manipulation.expression_change import mouth_freedom
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
 from cdrl.rendering.mouth import MouthPatch, extract_mouth_patch
@@ -29,14 +28,12 @@ OBSERVED_SECONDS = Fraction(4)
 """How much of a clip is looked at to estimate who is in it."""
 OBSERVATION_INTERVAL = Fraction(1, 8)
 """Seconds between two frames that are looked at."""
+RECENT_SECONDS = 0.5
+"""How long a face is remembered to tell what it shows by now."""
 _RELIEF_INTERVAL = 8  # frames looked at between two measurements of shading
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
 _CLOSED_PERCENTILE = 10  # of lip opening: stands for closed lips
 _CLOSED_SLACK = 0.15  # cm above it that lips still count as closed: pressed, pursed or badly seen ones measure as much
-_NOISE = 0.19  # cm: per coordinate, times the root of how many neighboring coordinates repeat one another
-_AMOUNT_ERROR = 0.2  # standard deviation of the amounts that blendshapes give
-_EXPRESSION_SHARE = 0.5  # of the deviation of single frames: what is left of it in a mean over talk
-_NEUTRAL_BIAS = 0.2  # amount that blendshapes give for neutral talk; amounts are counted from here
 SPEAKING_NEUTRAL_NOTE = (
     "shows a mouth that speaks: a clip, or a photo with the mouth at rest, tells the neutral face better"
 )
@@ -44,6 +41,8 @@ SPEAKING_NEUTRAL_NOTE = (
 
 MIN_CLOSED_OPENING, MAX_CLOSED_OPENING = 0.3, 0.5
 """cm, bounds of `Person.closed_opening`: who never opens less has not closed the lips in what was seen."""
+TYPICAL_OPENING = 0.9
+"""cm: mean opening in neutral talk, where nothing is known of the person."""
 
 
 @dataclass(frozen=True, eq=False)  # one person is another object
@@ -58,6 +57,10 @@ class Person:
     """Amount, in 0..1, of each emotion in it; only those that were seen."""
     closed_opening: float
     """cm: opening of the inner lips up to which they count as closed."""
+    mean_opening: float
+    """cm: mean opening of the inner lips in talk."""
+    mouth_freedom: float
+    """Mean of `cdrl.manipulation.expression_change.mouth_freedom` over the talk that was seen."""
     mouth_patch: MouthPatch | None
     """The clearest mouth, if any shows teeth."""
     relief: float
@@ -149,15 +152,16 @@ def estimate_person(
         mouth_patch: The clearest mouth, if any shows teeth.
     """
     mean = shapes.mean(0)
-    amounts, neutral = estimate_emotions(mean, blendshapes, prior)
-    return Person(mean, neutral, _named(amounts), estimate_closed_opening(shapes), mouth_patch, relief)
+    amounts, shown = prior.read_expression(mean, blendshapes)
+    closed = estimate_closed_opening(shapes)
+    opening = lips().opening(shapes)
+    freedom = float(mouth_freedom(opening, closed).mean())
+    return Person(mean, mean - shown, _named(amounts), closed, float(opening.mean()), freedom, mouth_patch, relief)
 
 
-def with_neutral(person: Person, neutral_shape: Floats, prior: EmotionPrior) -> Person:
+def with_neutral(person: Person, neutral_shape: Floats) -> Person:
     """Return the person with a neutral shape [478, 3] that was seen; what they show is their difference to it."""
-    expected = np.array([person.emotions.get(name, 0.0) for name in EXPRESSIVE], np.float32)
-    amounts = refine_emotions(remove_apertures(person.mean_shape - neutral_shape), expected, prior)
-    return replace(person, neutral_shape=neutral_shape, emotions=_named(amounts), neutral_is_given=True)
+    return replace(person, neutral_shape=neutral_shape, neutral_is_given=True)
 
 
 def _named(amounts: Floats) -> dict[str, float]:
@@ -178,7 +182,7 @@ def estimate_closed_opening(shapes: Floats) -> float:
 def interpolate(first: Person, second: Person, share: float) -> Person:
     """Return a person `share` (0..1) of the way from an early estimate of them to a better one."""
     moved: dict[str, Any] = {}
-    for name in ("mean_shape", "neutral_shape", "closed_opening", "relief"):
+    for name in ("mean_shape", "neutral_shape", "closed_opening", "mean_opening", "mouth_freedom", "relief"):
         start, end = getattr(first, name), getattr(second, name)
         moved[name] = start + share * (end - start)
     names = first.emotions.keys() | second.emotions.keys()
@@ -188,61 +192,29 @@ def interpolate(first: Person, second: Person, share: float) -> Person:
     return replace(second, emotions=blend, **moved)
 
 
-def refine_emotions(displacement: Floats, amounts: Floats, prior: EmotionPrior) -> Floats:
-    """Estimate how much of each emotion is in the difference to a neutral shape that is known.
+class RecentShape:
+    """Mean of a face's last pose-free shapes: what it shows by now, with most of the speech averaged out.
 
-    Args:
-        displacement: [478, 3] cm from the neutral shape.
-        amounts: [e] expected from blendshapes.
-        prior: Says how people and emotions differ.
-
-    Returns:
-        [e] in 0..1; how the face moves by itself is told apart from what the emotions add.
+    The mean is exponential with `RECENT_SECONDS`, of all frames at first. It begins anew with another shot, and where
+    the face was not seen for as long.
     """
-    emotion = prior.offset.reshape(len(prior.offset), -1)
-    talk = _talk_modes(prior)
-    solution = _solve([talk, emotion * _AMOUNT_ERROR], displacement.ravel() - amounts @ emotion)
-    return np.clip(amounts + solution[len(talk) :] * _AMOUNT_ERROR, 0, 1).astype(np.float32)
 
+    def __init__(self) -> None:
+        self._mean: Floats | None = None
+        self._shot = -1
+        self._begin = self._last = 0.0
 
-def estimate_emotions(shape: Floats, blendshapes: Floats, prior: EmotionPrior) -> tuple[Floats, Floats]:
-    """Estimate the emotions in a stretch of talk, and the neutral shape behind it.
-
-    Blendshapes come from a network that has seen many people and say what is shown; the shape says how far it goes in
-    this face.
-
-    Args:
-        shape: [478, 3] cm, mean pose-free shape.
-        blendshapes: [52], mean ARKit coefficients.
-        prior: Says how people and emotions differ.
-
-    Returns:
-        Amounts [e] in 0..1 and the neutral shape [478, 3].
-    """
-    expected = np.maximum(blendshapes @ prior.blendshape_to_emotion[:-1] + prior.blendshape_to_emotion[-1], 0)
-    emotion = prior.offset.reshape(len(prior.offset), -1)
-    identity = prior.identity.reshape(len(prior.identity), -1)
-    modes = [identity, _talk_modes(prior), emotion * _AMOUNT_ERROR]
-    solution = _solve(modes, (shape - prior.mean).ravel() - expected @ emotion)
-    amounts = expected + solution[-len(emotion) :] * _AMOUNT_ERROR
-    amounts = np.clip((amounts - _NEUTRAL_BIAS) / (1 - _NEUTRAL_BIAS), 0, 1)
-    if not amounts.any():
-        return amounts.astype(np.float32), shape  # talk without emotion is as neutral as it gets
-    neutral = prior.mean + (solution[: len(identity)] @ identity).reshape(POINTS, 3)
-    return amounts.astype(np.float32), neutral.astype(np.float32)
-
-
-def _talk_modes(prior: EmotionPrior) -> Floats:
-    """Return what the mean over a stretch of talk keeps of single frames' expressions: [c, 1434], one deviation."""
-    modes: Floats = prior.expression * prior.expression_deviation[:, None, None] * _EXPRESSION_SHARE
-    return modes.reshape(len(modes), -1)
-
-
-def _solve(modes: list[Floats], target: Floats) -> NDArray[np.float64]:
-    """Return the maximum a posteriori [m] of how much of each mode, [m, n] in all, is in `target` [n].
-
-    Standard normal beforehand.
-    """
-    stacked = np.concatenate(modes).astype(np.float64)
-    precision = stacked @ stacked.T / _NOISE**2 + np.eye(len(stacked))
-    return np.asarray(np.linalg.solve(precision, stacked @ target / _NOISE**2), np.float64)
+    def update(self, track: Track, time: Fraction) -> Floats | None:
+        """Take in a face at a time in seconds, and return the mean [478, 3] cm; None until a face was frontal."""
+        pose, now = estimate_pose(track.points), float(time)
+        if track.shot != self._shot or not 0 <= now - self._last <= RECENT_SECONDS:
+            self._mean, self._shot, self._begin = None, track.shot, now
+        if abs(pose.yaw) <= _FRONTAL:
+            shape = pose.normalize(track.points)
+            if self._mean is None:
+                self._mean, self._begin = shape, now
+            else:
+                step = now - self._last
+                self._mean = self._mean + step / (step + min(now - self._begin, RECENT_SECONDS)) * (shape - self._mean)
+        self._last = now
+        return self._mean

@@ -30,17 +30,18 @@ from cdrl.rendering.texture import SIZE
 MAX_BYTES, MAX_UNPACKED = 1 << 23, 1 << 26
 """Most bytes of a prior's file, and of its arrays; ours has three hundred thousand, and ten times as many unpacked."""
 
-_FILE_NAMES = {
-    "blendshape_to_emotion": "reading",
-    "enrollment_gain": "belief",
-    "reference_weights": "following",
-    "closed_lip_fraction": "shut",
-}
-"""What arrays are called in a prior's file, where that is not the name of their field."""
-_FLOAT32_ARRAYS = {"mean", "emphasis", *_FILE_NAMES}  # the others are kept as float16
+_FLOAT32_ARRAYS = {
+    "mean",
+    "reading",
+    "reading_changes",
+    "enrollment_gain",
+    "closed_lip_fraction",
+}  # the others are kept as float16
 
 # What zip files raise where they are damaged, encrypted, or packed in a way that is not known.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError)
+
+_NEUTRAL_AMOUNT = 0.2  # amount of an emotion that neutral talk is read as; amounts are counted from here
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
 """The emotions that have an offset: all but neutral."""
@@ -85,9 +86,9 @@ class EmotionPrior:
     """
 
     offset: Floats
-    """[e, 478, 3]: displacement of the pose-free shape from neutral, apertures left alone."""
+    """[e, 478, 3]: displacement of the pose-free shape from neutral, as measured, apertures left alone."""
     lip_opening: Floats
-    """[e]: how much farther parted lips part."""
+    """[e]: how much farther lips part in the mean over talk."""
     lid_ratio: Floats
     """[e]: lid aperture over the source's own."""
     gain: Floats
@@ -100,14 +101,18 @@ class EmotionPrior:
     """[c, 478, 3]: orthonormal basis of expressions."""
     expression_deviation: Floats
     """[c]: standard deviation along the basis."""
-    blendshape_to_emotion: Floats
-    """[53, e]: linear map from mean blendshapes (and a one) to amounts of emotion."""
-    emphasis: Floats
-    """[e, regions]: how much stronger than measured the offset is, region by region."""
+    shape_modes: Floats
+    """[k, 478, 3]: orthonormal basis of shapes, in which a mean shape is read."""
+    shown_modes: Floats
+    """[m, 478, 3]: orthonormal basis of what people were seen to show beside their neutral shape, with apertures."""
+    reading: Floats
+    """[k + 53, m + e]: linear map from a mean shape's code, mean blendshapes and a one to what is shown: its code, and
+    the amount of each emotion."""
+    reading_changes: Floats
+    """[k, m]: linear map from how the code of a shape differs, in the mean over about a second, to how the code of what
+    is shown does."""
     enrollment_gain: Floats
     """[2, regions] in 0..1: how far the offset goes towards an example of the person, for a photo and for a clip."""
-    reference_weights: Floats
-    """[3, regions]: weights of the `reference_parts` that make up a reference's offset."""
     closed_lip_fraction: Floats
     """[e] in 0..1: share of the mouth's offset that closed lips show."""
     sha256: str = ""
@@ -125,9 +130,7 @@ class EmotionPrior:
             OutputError: It cannot be written.
         """
         small = {
-            _FILE_NAMES.get(name, name): getattr(self, name).astype(
-                np.float32 if name in _FLOAT32_ARRAYS else np.float16
-            )
+            name: getattr(self, name).astype(np.float32 if name in _FLOAT32_ARRAYS else np.float16)
             for name in array_names()
         }
         buffer = io.BytesIO()  # a name without .npz would be given that ending
@@ -156,7 +159,8 @@ class EmotionPrior:
             name = path or PRIOR
             raise ModelFileError(f"{name}: not an emotion prior ({error}); fit one with `cdrl train prior`") from error
         emotions, people, modes = len(EXPRESSIVE), arrays["identity"].shape[:1], arrays["expression_deviation"].size
-        regions = len(region_weights())
+        regions, read = len(region_weights()), arrays["shape_modes"].shape[:1]
+        shown = arrays["shown_modes"].shape[:1]
         # Shape, least and largest number: those of faces, many times over; beyond, results would not be finite.
         expected: dict[str, tuple[tuple[int, ...], float, float]] = {
             "offset": ((emotions, POINTS, 3), -20, 20),
@@ -167,10 +171,11 @@ class EmotionPrior:
             "identity": ((*people, POINTS, 3), -100, 100),
             "expression": ((modes, POINTS, 3), -100, 100),
             "expression_deviation": ((modes,), -100, 100),
-            "blendshape_to_emotion": ((len(BLENDSHAPES) + 1, emotions), -100, 100),
-            "emphasis": ((emotions, regions), -100, 100),
+            "shape_modes": ((*read, POINTS, 3), -2, 2),
+            "shown_modes": ((*shown, POINTS, 3), -2, 2),
+            "reading": ((sum(read) + len(BLENDSHAPES) + 1, sum(shown) + emotions), -1000, 1000),
+            "reading_changes": ((sum(read), sum(shown)), -1000, 1000),
             "enrollment_gain": ((2, regions), -100, 100),
-            "reference_weights": ((3, regions), -100, 100),
             "closed_lip_fraction": ((emotions,), 0, 1),
         }
         for name, (shape, low, high) in expected.items():
@@ -211,20 +216,38 @@ class EmotionPrior:
         offset = self.offset.copy()
         for example in examples:
             index = EXPRESSIVE.index(example.emotion)
-            own = self.apply_emphasis({example.emotion: 1.0}, remove_apertures(example.mean_shape - neutral_shape))
+            own = remove_apertures(example.mean_shape - neutral_shape)
             share = self.enrollment_gain[0 if example.photo else 1] @ region_matrix()
             offset[index] = remove_apertures(offset[index] + share[:, None] * (own - offset[index]))
         return replace(self, offset=offset)
 
-    def apply_emphasis(self, amounts: Mapping[str, float], offset: Floats) -> Floats:
-        """Make an offset [478, 3] that was measured in a blend of emotions as strong as those are rendered.
+    def read_expression(self, mean_shape: Floats, blendshapes: Floats) -> tuple[Floats, Floats]:
+        """Read what a stretch of talk shows, whoever it is.
 
-        Where the blend holds no emotion the offset stays as it is.
+        Args:
+            mean_shape: [478, 3] cm, mean pose-free shape.
+            blendshapes: [52], mean ARKit coefficients.
+
+        Returns:
+            The amount [e] of each emotion in 0..1, and the displacement [478, 3] cm from the person's neutral shape,
+            with apertures. Both are least-squares estimates that shrink: what is unlike all that was seen in fitting is
+            taken for the person.
         """
-        shares = _normalize(amounts)
-        strength = shares @ self.emphasis if shares.any() else np.ones(self.emphasis.shape[1], np.float32)
-        stronger: Floats = offset * (strength @ region_matrix())[:, None]
-        return stronger
+        code = np.tensordot(mean_shape - self.mean, self.shape_modes, axes=([0, 1], [1, 2]))
+        read = np.concatenate([code, blendshapes, [1.0]]) @ self.reading
+        displacement = np.tensordot(read[: len(self.shown_modes)], self.shown_modes, axes=1)
+        amounts = np.clip((read[len(self.shown_modes) :] - _NEUTRAL_AMOUNT) / (1 - _NEUTRAL_AMOUNT), 0, 1)
+        return amounts.astype(np.float32), displacement.astype(np.float32)
+
+    def read_change(self, difference: Floats) -> Floats:
+        """Read what a person shows now beyond what they showed before: [478, 3] cm, with apertures.
+
+        Args:
+            difference: [478, 3] cm between the mean shapes of two stretches of their talk.
+        """
+        code = np.tensordot(difference, self.shape_modes, axes=([0, 1], [1, 2])) @ self.reading_changes
+        shown: Floats = np.tensordot(code, self.shown_modes, axes=1).astype(np.float32)
+        return shown
 
     def closed_lip_suppression(self, amounts: Mapping[str, float]) -> float:
         """Return the share, in 0..1, of the mouth's offset that closed lips do not show in a blend of emotions."""
@@ -276,7 +299,7 @@ def _unpack(data: bytes) -> dict[str, Floats]:
     arrays, left = {}, MAX_UNPACKED
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name in array_names():
-            with archive.open(f"{_FILE_NAMES.get(name, name)}.npy") as member:
+            with archive.open(f"{name}.npy") as member:
                 content = member.read(left + 1)
             left -= len(content)
             if left < 0:

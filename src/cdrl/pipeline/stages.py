@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +12,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.manipulator import Manipulator
-from cdrl.manipulation.person import MAX_CLOSED_OPENING, Person
+from cdrl.manipulation.person import Person, RecentShape
 from cdrl.media import Frame
 from cdrl.pipeline.report import INACTIVE, NO_FACE, OUTSIDE, PROFILE, UNCHANGED
 from cdrl.rendering.render import render
@@ -38,6 +38,8 @@ class TrackedFrame:
     """Emotion → amount to show."""
     person: Person | None
     """Whose face it is; None where nothing is known of them."""
+    recent_shape: Floats | None = None
+    """[478, 3] cm, pose-free: the mean of the last half second or so; None where only this frame is known."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,9 @@ class FrameEditor:
         share = 1 - float(np.clip((abs(pose.yaw) - _PROFILE[0]) / (_PROFILE[1] - _PROFILE[0]), 0, 1))
         if share == 0:
             return None
-        change = self.manipulator.compute_change(tracked.weights, person)
-        closed_opening = person.closed_opening if person else MAX_CLOSED_OPENING
-        displacement = change.compute_displacement(pose.normalize(track.points), closed_opening)
-        return FaceEdit(pose.to_image(displacement) * share, change.gain * share)
+        shape = pose.normalize(track.points)
+        displacement, gain = self.manipulator.edit_shape(tracked.weights, person, shape, tracked.recent_shape)
+        return FaceEdit(pose.to_image(displacement) * share, gain * share)
 
     def edit(self, tracked: TrackedFrame) -> EditedFrame:
         """Manipulate the face and render the frame, which is not changed itself."""
@@ -121,9 +122,11 @@ class EditStages(FrameEditor):
     tracker: FaceTracker | None
     weights_at: WeightsAt
     find_person: PersonFinder
+    _recent: RecentShape = field(default_factory=RecentShape, init=False)
 
     def track(self, frame: Frame) -> TrackedFrame:
         """Find the face in the next frame, who it is, and what it is to show."""
         track = None if self.tracker is None else self.tracker.step(frame)
         person = None if track is None else self.find_person(frame, track)
-        return TrackedFrame(frame, track, self.weights_at(frame.time), person)
+        recent = None if track is None else self._recent.update(track, frame.time)
+        return TrackedFrame(frame, track, self.weights_at(frame.time), person, recent)

@@ -1,4 +1,4 @@
-"""Offsets of emotions, measured on people who are seen with and without them, and their emphasis."""
+"""Offsets of emotions, measured on people who are seen with and without them."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ from rich.table import Column, Table
 
 from cdrl.face.apertures import lids, lips, remove_apertures
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import POINTS, canonical_points, region_weights
-from cdrl.manipulation.expression_change import lip_openness, lip_reopening, mouth_component
+from cdrl.face.mesh import POINTS, mirror_shape, region_weights
+from cdrl.manipulation.expression_change import lip_reopening, mouth_component
 from cdrl.manipulation.person import estimate_closed_opening
 from cdrl.manipulation.prior import EXPRESSIVE, region_matrix
 from cdrl.rendering.texture import low_pass
 from cdrl.training.observations import ClipObservation, LabeledClip, stack_shapes
 
-_TALK_PERCENTILES = (40, 50, 60, 70, 80)  # percentiles of lip opening that are compared: parted lips, not the widest
 _OPENING_EDGES = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.1)  # cm above closed lips, between which mouths are compared
-_MIN_OPEN_SHARE = 0.5  # how far lips are parted, at least, to tell what they show when parted
+_PARTED = 0.45  # cm above closed by which lips are parted, at least, to tell what they show when parted
 _MIN_FRAMES = 3  # frames
 _MIN_PEOPLE = 3  # of whom one can be left out for the table of mouths
 _OPEN_EYES_PERCENTILE = 60  # percentile of lid opening that stands for eyes not blinking
 
 
-@dataclass(frozen=True)
-class Emphasis:
-    """Factors from the measured to the applied strength of an emotion.
+SHADING_STRENGTH = {"angry": 5.5, "disgusted": 4.0, "fear": 1.0, "happy": 2.4, "sad": 1.6, "surprised": 0.3}
+"""Factors from the fitted to the applied shading: a median over people is fainter than each of them. Set on the tuning
+people (and on footage without labels), never on those reported on."""
 
-    The landmark network reports less than there is (furrows and squints least), a mean over people is shorter and a
-    median fainter than each of them.
+
+@dataclass(frozen=True)
+class Strength:
+    """Factors from what people show in the mean to a whole emotion, for some act little, and clips show all strengths.
+
+    They are how far the tuning people go, each beside the mean of the others, in takes of full emotion (least squares,
+    then rounded towards 1).
     """
 
-    offset: float
-    """Factor on the whole offset."""
-    brows: float
-    """Further factor on the brows."""
-    eyes: float
-    """Further factor on the eyes' surroundings."""
-    mouth: float
-    """Further factor on the mouth's shape."""
-    opening: float
-    """Factor on the additional opening of parted lips."""
-    lids: float
+    brows: float = 1.0
+    """Factor on the offset of the brows."""
+    eyes: float = 1.0
+    """Factor on the offset of the eyes' surroundings."""
+    mouth: float = 1.0
+    """Factor on the mouth's shape."""
+    opening: float = 1.0
+    """Factor on the additional opening of the lips."""
+    lids: float = 1.0
     """Exponent of the lid ratio."""
-    shading: float
-    """Factor on the shading."""
 
     @property
     def regions(self) -> list[float]:
         """Factors on the offset, in the order of `region_weights`."""
         local = {"brows": self.brows, "eyes": self.eyes, "mouth": self.mouth}
-        return [self.offset * local.get(name, 1.0) for name in region_weights()]
+        return [local.get(name, 1.0) for name in region_weights()]
 
 
-EMPHASIS = {
-    "angry": Emphasis(1.55, 1.2, 1.0, 1.0, 1.5, 1.0, 5.5),
-    "disgusted": Emphasis(1.2, 1.0, 1.0, 1.0, 0.6, 1.0, 4.0),
-    "fear": Emphasis(1.2, 1.0, 1.0, 1.2, 1.2, 1.3, 1.0),
-    "happy": Emphasis(1.45, 0.5, 1.3, 2.2, 1.1, 1.0, 2.4),
-    "sad": Emphasis(1.5, 1.6, 1.0, 1.45, 0.5, 1.2, 1.6),
-    "surprised": Emphasis(1.05, 0.55, 1.0, 1.5, 1.5, 2.4, 0.3),
+STRENGTH = {
+    "angry": Strength(brows=1.8, eyes=1.5, opening=1.5, lids=1.4),
+    "disgusted": Strength(brows=1.2, opening=1.1),
+    "fear": Strength(brows=1.4, eyes=1.2, mouth=1.2, opening=1.5, lids=1.6),
+    "happy": Strength(brows=1.2, opening=1.25, lids=0.5),
+    "sad": Strength(mouth=1.1, opening=0.6, lids=0.6),
+    "surprised": Strength(opening=1.6, lids=1.35),
 }
-"""Set on the tuning people (and on footage without labels), never on those reported on."""
+"""Set on the tuning people, never on those reported on."""
 
 
 def people_with_emotions(seen: Sequence[ClipObservation | LabeledClip]) -> set[str]:
@@ -80,7 +80,7 @@ class EmotionOffset:
     offset: Floats
     """Symmetric displacement [478, 3] in cm, with apertures."""
     lip_opening: float
-    """Additional opening of parted lips in cm."""
+    """Additional mean opening of the lips in cm."""
     lid_ratio: float
     """Opening of the lids over the neutral one."""
     gain: Floats
@@ -113,51 +113,27 @@ def measure_offsets(
 def _measure_offset(before: list[ClipObservation], after: list[ClipObservation]) -> EmotionOffset:
     old, new = (np.concatenate([item.shapes for item in items]).astype(np.float32) for items in (before, after))
     offset = _symmetrize(new.mean(0) - old.mean(0))
-    talk = [np.percentile(lips().opening(shapes), _TALK_PERCENTILES) for shapes in (new, old)]
-    lip_opening = float(np.median(talk[0] - talk[1]))
+    openings = [float(lips().opening(shapes).mean()) for shapes in (new, old)]
     lid_openings = [float(np.percentile(lids().opening(shapes), _OPEN_EYES_PERCENTILE)) for shapes in (new, old)]
     dark, light = (np.median([item.texture for item in items], 0).astype(np.float32) for items in (before, after))
     gain = light - dark
     gain -= low_pass(gain)
-    return EmotionOffset(offset, lip_opening, lid_openings[0] / lid_openings[1], (gain + gain[:, ::-1]) / 2)
+    return EmotionOffset(
+        offset, openings[0] - openings[1], lid_openings[0] / lid_openings[1], (gain + gain[:, ::-1]) / 2
+    )
 
 
-def average_offsets(offsets: list[Floats]) -> Floats:
-    """Average the offsets of people who show an emotion with strengths of their own.
-
-    It is a rank-one fit: person p shows `strength[p] * common`, mean strength 1. A plain mean would let those who
-    hardly show an emotion weaken it for all, and those who show much outvote the rest.
-
-    Args:
-        offsets: One offset [478, 3] in cm per person.
-
-    Returns:
-        The offset of a typical person [478, 3], as long as the people's own ones are on average.
-    """
-    stacked = np.array(offsets).reshape(len(offsets), -1)
-    strength = np.ones(len(stacked))
-    for _ in range(20):
-        common = strength @ stacked / np.square(strength).sum()
-        strength = np.clip(stacked @ common / np.square(common).sum(), 0.2, 2.0)
-        strength /= strength.mean()
-    common = strength @ stacked / np.square(strength).sum()
-    # People differ in direction, too, so what they share is shorter than what each shows.
-    common *= np.linalg.norm(stacked, axis=1).mean() / np.linalg.norm(common)
-    result: Floats = common.reshape(offsets[0].shape).astype(np.float32)
-    return result
-
-
-def combine_offsets(offsets: list[Floats], emotion: str) -> Floats:
-    """Return the offset [478, 3] that a prior over people with these offsets applies: emphasized, without apertures."""
-    # Removed first, too: otherwise a stronger mouth would pull at a chin that is no part of it, as far as lips part.
-    combined: Floats = remove_apertures(emphasize_offset(remove_apertures(average_offsets(offsets)), emotion))
+def combine_offsets(offsets: Sequence[Floats], emotion: str) -> Floats:
+    """Return the offset [478, 3] that a prior over people with these offsets applies."""
+    factors = np.array(STRENGTH[emotion].regions, np.float32) @ region_matrix()
+    combined: Floats = remove_apertures(average_offsets(offsets) * factors[:, None])
     return combined
 
 
-def emphasize_offset(offset: Floats, emotion: str) -> Floats:
-    """Scale a measured offset [478, 3] to the strength at which it is applied."""
-    factors: Floats = np.array(EMPHASIS[emotion].regions, np.float32) @ region_matrix()
-    return offset * factors[:, None]
+def average_offsets(offsets: Sequence[Floats]) -> Floats:
+    """Return the mean [478, 3] of people's offsets, without apertures: no stronger than people show it."""
+    mean: Floats = remove_apertures(np.mean(offsets, 0)).astype(np.float32)
+    return mean
 
 
 def fit_closed_lip_attenuation(seen: Sequence[ClipObservation], emotion: str, exclude: Collection[str] = ()) -> float:
@@ -215,6 +191,11 @@ def make_table(title: str, *columns: str) -> Table:
     return Table(*(Column(name, justify="right") for name in columns), title=title)
 
 
+def rms_millimeters(offset: Floats) -> float:
+    """Return the root mean square length of an offset [478, 3] cm, in mm."""
+    return 10 * float(np.sqrt(np.square(offset).sum(1).mean()))
+
+
 def _format_range(values: NDArray[np.float64]) -> str:
     if len(values) < _MIN_PEOPLE:
         return "–"
@@ -229,7 +210,7 @@ def _collect_mouths(
     result = measure_offsets(seen, emotion, exclude)
     if not result:
         return np.zeros((POINTS, 3), np.float32), []
-    along = mouth_component(remove_apertures(average_offsets([change.offset for change in result.values()])))
+    along = mouth_component(average_offsets([change.offset for change in result.values()]))
     return along, [(stack_shapes(seen, person, "neutral"), stack_shapes(seen, person, emotion)) for person in result]
 
 
@@ -252,19 +233,15 @@ def _average_by_opening(shapes: Floats) -> tuple[Floats, Floats, float] | None:
         Mean shapes [478, 3] with closed and with open lips, and the mean `lip_reopening` of the latter.
     """
     closed = estimate_closed_opening(shapes)
-    openings = [float(opening) for opening in lips().opening(shapes)]
-    share = np.array([lip_openness(opening, closed) for opening in openings])
-    is_closed, is_open = share == 0, share > _MIN_OPEN_SHARE
+    openings = lips().opening(shapes)
+    is_closed, is_open = openings <= closed, openings > closed + _PARTED
     if min(is_closed.sum(), is_open.sum()) < _MIN_FRAMES:
         return None
-    reopening = np.mean([lip_reopening(opening, closed) for opening in np.array(openings)[is_open]])
+    reopening = np.mean([lip_reopening(float(opening), closed) for opening in openings[is_open]])
     return shapes[is_closed].mean(0), shapes[is_open].mean(0), float(reopening)
 
 
 def _symmetrize(offset: Floats) -> Floats:
     """The mean of an offset [478, 3] and its mirror image."""
-    points = canonical_points()
-    mirrored = points * np.array([-1, 1, 1], np.float32)
-    mirror_index = np.linalg.norm(points[:, None] - mirrored[None], axis=2).argmin(1)
-    half: Floats = (offset + offset[mirror_index] * np.array([-1, 1, 1], np.float32)) / 2
+    half: Floats = (offset + mirror_shape(offset)) / 2
     return half

@@ -24,7 +24,7 @@ from cdrl.training.tables import read_table
 
 RATE = Fraction(15)  # shapes per second: adjacent frames repeat one another
 _TEXTURE_INTERVAL = 2  # shapes between two textures
-_VERSION = b"3"  # raise it when the measurements change
+_VERSION = b"4"  # raise it when the measurements change
 _MAX_YAW = 35.0  # degrees
 
 
@@ -42,7 +42,7 @@ class ClipObservation:
     texture: Floats
     """Median log luma [SIZE, SIZE] in the space of the mean mesh."""
     blendshapes: Floats
-    """Mean blendshapes [52]."""
+    """Blendshapes [n, 52] at each shape."""
 
 
 def stack_shapes(seen: Sequence[ClipObservation], person: str, emotion: str) -> Floats:
@@ -140,4 +140,5 @@ def _observe(path: Path, detector: BundleDetector) -> list[Floats]:
             textures.append(log_texture(luma, track.points))
     if len(shapes) < 3:
         raise InputNotFoundError(f"a face seen from the front in {len(shapes)} frames only")
-    return [np.array(shapes, np.float16), np.median(textures, 0).astype(np.float16), np.mean(blendshapes, 0)]
+    measured = shapes, np.median(textures, 0), blendshapes
+    return [np.array(values, np.float16) for values in measured]

@@ -5,9 +5,7 @@ It needs no torch. Each person counts once, whatever the number of their clips.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,32 +21,28 @@ from cdrl.face.mesh import POINTS
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.rendering.texture import skin_mask
 from cdrl.training.emotion_offsets import (
-    EMPHASIS,
+    SHADING_STRENGTH,
+    STRENGTH,
     combine_offsets,
     fit_closed_lip_attenuation,
     make_table,
     measure_offsets,
     people_with_emotions,
+    rms_millimeters,
     tabulate_mouths,
 )
-from cdrl.training.example_fitting import (
-    DEFAULT_WEIGHTS,
-    ReferenceSample,
-    collect_reference_samples,
-    fit_enrollment_gain,
-    fit_gain,
-    fit_reference_weights,
-    rms_millimeters,
-    tabulate_enrollment,
-    tabulate_references,
+from cdrl.training.example_fitting import fit_enrollment_gain, tabulate_enrollment
+from cdrl.training.expression_reading import (
+    ExpressionReading,
+    fit_expression_reading,
+    mean_neutral_shapes,
+    tabulate_neutral,
 )
 from cdrl.training.observations import ClipObservation, LabeledClip, observe_clips, read_clips
 from cdrl.training.options import DEFAULT_PRIOR_OUTPUT, PriorOptions
 from cdrl.training.progress import track
 from cdrl.training.release import check_target
 
-_RIDGE = 10.0
-_DEVIATION_FLOOR = 0.02  # added to a blendshape's deviation: those that hardly vary say little
 _MIN_PEOPLE = 2
 _IDENTITY_MODES, _EXPRESSION_MODES = 20, 40
 _BRIGHTENING = 0.45  # factor on brightening: highlights look like wet patches
@@ -76,9 +70,8 @@ def fit_priors(options: PriorOptions) -> None:
             seen.append(item)
     if options.validate:
         console.print(tabulate_offsets(seen))
-        console.print(tabulate_enrollment(seen, _fit_basis(seen, ())))
-        if samples := make_reference_samples(seen):
-            console.print(tabulate_references(samples))
+        console.print(tabulate_enrollment(seen, fit_prior(seen)))
+        console.print(tabulate_neutral(seen))
         console.print(tabulate_mouths(seen))
     for path, people in excluded.items():
         if options.exclude == _EACH and not people <= people_with_emotions(seen):
@@ -122,31 +115,6 @@ def fit_prior(seen: Sequence[ClipObservation], exclude: Collection[str] = ()) ->
     Raises:
         UsageError: Nobody shows one of the emotions and neutral.
     """
-    return replace(
-        _fit_basis(seen, exclude),
-        enrollment_gain=fit_enrollment_gain(seen, exclude),
-        reference_weights=fit_reference_weights(make_reference_samples(seen, exclude)),
-    )
-
-
-def make_reference_samples(seen: Sequence[ClipObservation], exclude: Collection[str] = ()) -> list[ReferenceSample]:
-    """Take every labeled clip as a reference, by a prior without its person.
-
-    Args:
-        seen: All observations.
-        exclude: People who are excluded; so are those without whom no prior can be fitted.
-    """
-    samples = []
-    for person in sorted(people_with_emotions(seen) - set(exclude)):
-        try:
-            samples += collect_reference_samples(seen, person, _fit_basis(seen, {*exclude, person}))
-        except UsageError:
-            continue
-    return samples
-
-
-def _fit_basis(seen: Sequence[ClipObservation], exclude: Collection[str]) -> EmotionPrior:
-    """Fit all but what is learned from people who are excluded in turn."""
     offsets: list[Floats] = []
     lip, lid, gains = [], [], []
     for emotion in EXPRESSIVE:
@@ -155,15 +123,18 @@ def _fit_basis(seen: Sequence[ClipObservation], exclude: Collection[str]) -> Emo
             raise UsageError(
                 f"nobody shows both {emotion} and neutral: add such clips to clips.csv, or exclude fewer people"
             )
-        emphasis = EMPHASIS[emotion]
         offsets.append(combine_offsets([change.offset for change in measured], emotion))
-        lip.append(emphasis.opening * np.mean([change.lip_opening for change in measured]))
-        lid.append(np.exp(emphasis.lids * np.mean([np.log(change.lid_ratio) for change in measured])))
-        gain = emphasis.shading * _combine_gains([change.gain for change in measured]) * skin_mask()
+        strength = STRENGTH[emotion]
+        lip.append(strength.opening * np.mean([change.lip_opening for change in measured]))
+        lid.append(np.exp(strength.lids * np.mean([np.log(change.lid_ratio) for change in measured])))
+        gain = SHADING_STRENGTH[emotion] * _combine_gains([change.gain for change in measured]) * skin_mask()
         gain = np.where(gain > 0, _BRIGHTENING * gain, gain)
         gain = cv2.GaussianBlur(gain.astype(np.float32), (0, 0), _BLUR)
         gains.append(_MAX_GAIN * np.tanh(gain / _MAX_GAIN))
-    mean, identity, expression, deviation = _fit_modes(seen, exclude, np.array(offsets))
+    known = [item for item in seen if item.person not in exclude]
+    center = np.mean([item.shapes.astype(np.float32).mean(0) for item in known], 0)
+    reading = fit_expression_reading(known, center)
+    mean, identity, expression, deviation = _fit_modes(known, center, reading)
     closed_lips = [fit_closed_lip_attenuation(seen, emotion, exclude) for emotion in EXPRESSIVE]
     return EmotionPrior(
         offset=np.array(offsets, np.float32),
@@ -174,54 +145,30 @@ def _fit_basis(seen: Sequence[ClipObservation], exclude: Collection[str]) -> Emo
         identity=identity,
         expression=expression,
         expression_deviation=deviation,
-        blendshape_to_emotion=fit_blendshape_regression(seen, exclude),
-        emphasis=np.array([EMPHASIS[emotion].regions for emotion in EXPRESSIVE], np.float32),
-        enrollment_gain=np.tile(fit_gain([]), (2, 1)),
-        reference_weights=DEFAULT_WEIGHTS,
+        shape_modes=reading.shape_modes,
+        shown_modes=reading.shown_modes,
+        reading=reading.move_mean(mean - center).reading,
+        reading_changes=reading.reading_changes,
+        enrollment_gain=fit_enrollment_gain(seen, exclude),
         closed_lip_fraction=np.array(closed_lips, np.float32),
     )
 
 
-def fit_blendshape_regression(seen: Sequence[ClipObservation], exclude: Collection[str] = ()) -> Floats:
-    """Fit the ridge regression from mean blendshapes (and a one) to the emotion that a clip is labeled with.
-
-    Every person counts alike in every emotion, whatever the number of their clips; neutral clips are all zeros.
-
-    Args:
-        seen: All observations.
-        exclude: People who are excluded.
-
-    Returns:
-        Coefficients [53, e].
-    """
-    labeled = [item for item in seen if item.emotion and item.person not in exclude]
-    given = np.array([item.blendshapes for item in labeled], np.float64)
-    wanted = np.array([[item.emotion == name for name in EXPRESSIVE] for item in labeled], np.float64)
-    counts = Counter((item.person, item.emotion) for item in labeled)
-    weight = np.array([1 / counts[item.person, item.emotion] for item in labeled])
-    center, scale = given.mean(0), given.std(0) + _DEVIATION_FLOOR
-    inputs = np.column_stack([(given - center) / scale, np.ones(len(given))])
-    ridge = _RIDGE * np.diag([*np.ones(given.shape[1]), 0.0])
-    solved = np.linalg.solve(inputs.T * weight @ inputs + ridge, inputs.T * weight @ wanted)
-    slopes = solved[:-1] / scale[:, None]
-    return np.vstack([slopes, solved[-1] - center @ slopes]).astype(np.float32)
-
-
 def _fit_modes(
-    seen: Sequence[ClipObservation], exclude: Collection[str], offsets: Floats
+    seen: Sequence[ClipObservation], center: Floats, reading: ExpressionReading
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Mean neutral shape, identity modes scaled to one deviation, expression basis, deviations along it."""
+    known = mean_neutral_shapes(seen)
     neutral: dict[str, list[Floats]] = {}
     moving = []
     for item in seen:
-        if item.person in exclude:
-            continue
         shapes = item.shapes.astype(np.float32)
         mean = shapes.mean(0)
         moving.append((shapes - mean).reshape(len(shapes), -1))
-        shown = offsets[EXPRESSIVE.index(item.emotion)] if item.emotion in EXPRESSIVE else 0
-        if item.emotion not in EXPRESSIVE or not any(o.person == item.person and o.emotion == "neutral" for o in seen):
-            neutral.setdefault(item.person, []).append(mean - shown)
+        own = known.get(item.person)
+        if own is None:
+            own = mean - reading.read(mean - center, item.blendshapes.mean(0))
+        neutral.setdefault(item.person, []).append(own)
     if len(neutral) < _MIN_PEOPLE:
         raise UsageError(
             f"the clips show {len(neutral)} people: {_MIN_PEOPLE} at least are needed to tell people apart"

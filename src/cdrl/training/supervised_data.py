@@ -64,6 +64,8 @@ class ClipBatch:
     """Projections [B, T, 3, 2] from cm to pixels."""
     closed_opening: Tensor
     """Lip opening [B, 1] in cm that counts as closed."""
+    mean_opening: Tensor
+    """Mean lip opening [B, 1] in cm of the person's talk."""
     relief: Tensor
     """Strength of the skin's relief [B]."""
 
@@ -217,6 +219,7 @@ class SupervisedDataset:
             stack([c.shapes[s] for c, s in chosen]),
             stack([c.axes[s] for c, s in chosen]),
             torch.tensor([[person.closed_opening] for person in people], device=device),
+            torch.tensor([[person.mean_opening] for person in people], device=device),
             torch.tensor([person.relief for person in people], device=device),
         )
 

@@ -124,7 +124,7 @@ class TranslatorTask:
         if clips is None:
             return None
         shown = np.mean([remove_apertures(item.person.mean_shape - item.person.neutral_shape) for item in clips], 0)
-        offset = self.fitted.apply_emphasis({name: 1.0}, shown) - self.fitted.offset[moment.emotion]
+        offset = shown - self.fitted.offset[moment.emotion]
         return encode_offset(offset, self.fitted)
 
     def predict(self, moments: list[TrainingMoment]) -> Tensor:
@@ -137,7 +137,7 @@ class TranslatorTask:
         """Render the predicted emotions into the frames of a batch, [B, T, 3, 224, 224]."""
         source = stack_changes([moment.clip.shown for moment in moments], self.world.device)  # shown already
         expression = self._predict_expression(moments, changes).add(source, -1.0)
-        displacement = expression[:, None].compute_displacement(batch.shapes, batch.closed_opening)
+        displacement = expression[:, None].compute_displacement(batch.shapes, batch.closed_opening, batch.mean_opening)
         return batch.render(displacement, expression.gain)
 
     def _predict_expression(self, moments: list[TrainingMoment], changes: Tensor) -> ExpressionChange:
