@@ -25,9 +25,10 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.expression_change import apply_shading
-from cdrl.manipulation.person import OBSERVED_SECONDS, estimate_people
+from cdrl.manipulation.person import OBSERVED_SECONDS
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import EncoderOptions, Limits, Writer, read
+from cdrl.pipeline.survey import find_person
 from cdrl.rendering.render import render
 from experiments.commands import run_command
 from experiments.ned_networks import WINDOW, Ned, decode_change, encode_shapes, load_ned
@@ -107,14 +108,13 @@ def edit_with_ned(source: Path, emotion: str, output: Path, networks: Ned, prior
     if networks.config.prior_sha256 != prior.sha256:
         raise ModelFileError("these networks of NED were trained for another prior: train them again with its --prior")
     with read(source, stop=OBSERVED_SECONDS) as frames:
-        people = estimate_people(frames, FaceTracker(BundleDetector()), prior)
+        person = find_person(frames, BundleDetector(), prior)
     tracker = FaceTracker(BundleDetector())
     with read(source) as frames:
         tracks = [tracker.step(frame) for frame in frames]
     seen = [track for track in tracks if track is not None]
-    if not people or not seen:
+    if person is None or not seen:
         raise FaceError(f"{source}: no face is found")
-    person = next(iter(people.values()))
     poses = [estimate_pose(track.points) for track in seen]
     shapes = np.array([pose.normalize(track.points) for pose, track in zip(poses, seen, strict=True)], np.float32)
     before = torch.from_numpy(encode_shapes(shapes, person.neutral_shape, prior))

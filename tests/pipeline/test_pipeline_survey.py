@@ -70,13 +70,13 @@ def manipulated(job):
     """What is done to each frame: the frame with its face and person, and where the points of the face go."""
     with read(job.info) as frames, job.stages(FaceTracker(BundleDetector())) as stages:
         found = [(tracked := stages.track(frame), stages.manipulate(tracked)) for frame in frames]
-        return found, stages.find_person.n_people
+        return found, stages.find_person.n_surveys
 
 
 def test_a_shot_is_edited_as_it_is_alone(editor, clips, shots):
-    joined, n_people = manipulated(editor.edit(clips.joined, emotion="happy"))
+    joined, n_surveys = manipulated(editor.edit(clips.joined, emotion="happy"))
     alone, _ = manipulated(editor.edit(clips.alone, emotion="happy"))
-    assert n_people == 2
+    assert n_surveys == 2
     assert len(joined) == len(shots[0]) + len(alone)
     for (tracked, ours), (_, theirs) in zip(joined[len(shots[0]) :], alone, strict=True):
         eye_distance = np.linalg.norm(np.subtract(*tracked.track.points[list(EYES), :2]))
@@ -86,14 +86,14 @@ def test_a_shot_is_edited_as_it_is_alone(editor, clips, shots):
 
 def test_segments_change_nothing_about_who_is_seen(editor, clips):
     (*_, (whole, _)), _ = manipulated(editor.edit(clips.joined, emotion="happy"))
-    (*_, (part, _)), n_people = manipulated(editor.edit(clips.joined, segments="5.2-:happy"))
+    (*_, (part, _)), n_surveys = manipulated(editor.edit(clips.joined, segments="5.2-:happy"))
     np.testing.assert_array_equal(part.person.mean_shape, whole.person.mean_shape)
-    assert n_people == 1, "nobody asks about the first shot"
+    assert n_surveys == 1, "nobody asks about the first shot"
 
 
 def test_the_report_says_who_was_looked_at(editor, clips, tmp_path):
     report = editor.edit(clips.joined, segments="4.4-5:sad").save(tmp_path / "edit.mp4")
-    assert report.to_json()["people_surveyed"] == 2
+    assert report.to_json()["surveys"] == 2
     assert max(report.shown, key=report.shown.get) == "happy"
     assert report.clock.seconds["survey"] > 0
     assert report.clock.seconds["track"] > 0
@@ -102,8 +102,8 @@ def test_the_report_says_who_was_looked_at(editor, clips, tmp_path):
 def test_a_clip_of_one_shot_is_not_looked_into_again(editor, sample, monkeypatch):
     job = editor.edit(sample, emotion="happy")
     monkeypatch.setattr(survey, "read", None)
-    found, n_people = manipulated(job)
-    assert n_people == 1
+    found, n_surveys = manipulated(job)
+    assert n_surveys == 1
     assert all(tracked.person is job.survey.person for tracked, _ in found)
 
 
@@ -111,8 +111,8 @@ def test_who_comes_late_in_a_shot_is_looked_at_from_then_on(editor, shots, tmp_p
     gray = np.full_like(shots[0][0], 128)
     fade = [np.round(gray + (picture.astype(float) - gray) * min(n / 12, 1)) for n, picture in enumerate(shots[1])]
     late = write(tmp_path / "late.mp4", [gray] * 5 * RATE, [picture.astype(np.uint8) for picture in fade])
-    found, n_people = manipulated(editor.edit(late, emotion="happy"))
-    assert n_people == 1
+    found, n_surveys = manipulated(editor.edit(late, emotion="happy"))
+    assert n_surveys == 1
     assert all(tracked.person is not None for tracked, _ in found if tracked.track is not None)
 
 
@@ -255,7 +255,7 @@ def made(monkeypatch, estimator):
 
 def test_every_shot_is_looked_at_once(made):
     surveyor, people = made(clip(20, cuts=(Fraction(6), Fraction(14))), first=Survey(Fraction(0), SOMEBODY))
-    assert surveyor.n_people == 3
+    assert surveyor.n_surveys == 3
     assert [reader.start for reader in FakeReader.opened] == [6, 14]
     assert people[0] is SOMEBODY
     assert people[7 * RATE].times[0] == 6
@@ -267,10 +267,10 @@ def test_every_shot_is_looked_at_once(made):
 def test_after_a_loss_the_next_face_is_a_stranger(made):
     gone = (3, 3 + RESET_AFTER + 1)
     surveyor, people = made(clip(9, lambda time: not gone[0] < time < gone[1]), first=Survey(Fraction(0), SOMEBODY))
-    assert surveyor.n_people == 2
+    assert surveyor.n_surveys == 2
     assert people[-1].times[0] == gone[1]
     surveyor, _ = made(clip(9, lambda time: not 3 < time < 4.5), first=Survey(Fraction(0), SOMEBODY))
-    assert surveyor.n_people == 1
+    assert surveyor.n_surveys == 1
 
 
 def test_nobody_is_looked_at_for_frames_of_which_nothing_is_asked(made):
@@ -284,7 +284,7 @@ def test_nobody_is_looked_at_for_frames_of_which_nothing_is_asked(made):
 def test_short_shots_are_read_in_one_go(made, seeks):
     cuts = [Fraction(n, 2) for n in range(1, 20)]
     surveyor, people = made(clip(10, cuts=cuts), first=Survey(Fraction(0), SOMEBODY), seeks=seeks)
-    assert surveyor.n_people == 20
+    assert surveyor.n_surveys == 20
     assert [people[n * RATE // 2].times[0] for n in range(1, 20)] == cuts
     (reader,) = FakeReader.opened
     assert reader.read <= 10 * RATE

@@ -32,7 +32,7 @@ MINIMUM_PEOPLE = 5
 """Of fewer other people no region is fitted."""
 _REGION = 0.99  # share of the frames of a left-out person that the region is to hold
 _MODES = 30  # of expression: fewer let a squeezed mouth pass, more let a smile of 1.5 times the size pass
-_PARTS = 3  # Gaussians: of one alone, half of all smiles of 1.5 times the size are inside the region
+_PARTS = 3  # Gaussians: one alone lets larger smiles pass than people show
 _REGULARIZATION = 0.01  # variance that every direction is given, of modes of unit variance
 _JITTER = 0.001  # eye distances: no landmarker is more exact, so that smaller modes are noise
 _FOLDS = 10

@@ -7,7 +7,7 @@ and from its mean blendshapes, by a linear map that was learned on people whose 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from cdrl.face.apertures import lips
 from cdrl.face.bundle import Floats
 from cdrl.face.pose import estimate_pose
-from cdrl.face.tracking import FaceTracker, Track
+from cdrl.face.tracking import Track
 from cdrl.manipulation.expression_change import mouth_freedom
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
@@ -102,31 +102,6 @@ class PersonEstimator:
         shapes, blendshapes = np.array(self._shapes[shot]), np.mean(self._blendshapes[shot], 0)
         relief = float(np.median(self._reliefs[shot]))
         return estimate_person(shapes, blendshapes, self._prior, relief, self._mouth_patches.get(shot))
-
-    def estimate_all(self) -> dict[int, Person]:
-        """Return the person of each shot, by the shot's number."""
-        return {shot: self.estimate(shot) for shot in self._shapes}
-
-
-def estimate_people(frames: Iterable[Frame], tracker: FaceTracker, prior: EmotionPrior) -> dict[int, Person]:
-    """Return the person in each shot of a clip, by the shot's number; shots without a face are missing.
-
-    Args:
-        frames: The clip's first seconds, of which one is looked at every `OBSERVATION_INTERVAL`.
-        tracker: A fresh tracker.
-        prior: Says how people and emotions differ.
-    """
-    estimator = PersonEstimator(prior)
-    due = Fraction(0)
-    for frame in frames:
-        if frame.time < due:
-            tracker.skip(frame)
-            continue
-        due = frame.time + OBSERVATION_INTERVAL
-        track = tracker.step(frame)
-        if track is not None:
-            estimator.add_frame(frame, track, tracker.detector.estimate_blendshapes)
-    return estimator.estimate_all()
 
 
 def _measure_relief(frame: Frame, points: Floats) -> float:

@@ -14,12 +14,12 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.expression_change import ExpressionChange
 from cdrl.manipulation.manipulator import Manipulator, reference_expression
-from cdrl.manipulation.person import OBSERVED_SECONDS, SPEAKING_NEUTRAL_NOTE, Person, estimate_people, is_speaking
+from cdrl.manipulation.person import OBSERVED_SECONDS, SPEAKING_NEUTRAL_NOTE, Person, is_speaking
 from cdrl.manipulation.personalization import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.prior import EmotionPrior, EnrollmentExample
 from cdrl.media import Limits, VideoInfo, probe, read
 from cdrl.pipeline.job import EditJob
-from cdrl.pipeline.survey import Survey, survey_face
+from cdrl.pipeline.survey import Survey, find_person, survey_face
 from cdrl.plan import EditPlan
 from cdrl.provenance import models_used
 from cdrl.request import EditRequest
@@ -135,7 +135,7 @@ class Editor:
     def _survey_first(self, path: Path, limits: Limits) -> tuple[VideoInfo, Person]:
         """A clip or photo and its first person."""
         with read(path, limits, stop=OBSERVED_SECONDS) as frames:
-            people = estimate_people(frames, FaceTracker(BundleDetector()), self.prior)
-        if not people:
+            person = find_person(frames, BundleDetector(), self.prior)
+        if person is None:
             raise FaceError(f"{path}: no face is found; choose a clip or photo that shows one from the front")
-        return frames.info, next(iter(people.values()))
+        return frames.info, person

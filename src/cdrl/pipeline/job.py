@@ -194,7 +194,7 @@ class EditJob:
                 if tracker is not None:
                     report.most_faces = tracker.most_faces
                 yield edited
-        report.n_people, report.shown = surveyor.n_people, surveyor.shown
+        report.n_surveys, report.shown = surveyor.n_surveys, surveyor.shown
 
     def _encode(
         self,

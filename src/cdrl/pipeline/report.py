@@ -65,7 +65,7 @@ class Report:
     """Where the person's neutral face is known from: that, or the name of the file that was given for it."""
     skipped: Counter[str] = field(default_factory=Counter)
     """Why frames were left as they are → number of frames."""
-    n_people: int = 0
+    n_surveys: int = 0
     """How often somebody was looked at before they were edited: once a shot, and again after a loss of the face."""
     shown: dict[str, float] = field(default_factory=dict)
     """Emotions found in the first of them who shows any, which are taken out → their amount."""
@@ -156,7 +156,7 @@ class Report:
             "frames": {"total": self.total, "edited": self.edited, "skipped": dict(self.skipped)},
             "segments": [_describe_span(span) for span in self.tally.spans],
             "neutral": self.neutral,
-            "people_surveyed": self.n_people,
+            "surveys": self.n_surveys,
             "source_emotion": {name: round(amount, 3) for name, amount in self.shown.items()},
             "lip_opening_r": None if self.lip_opening_r is None else round(self.lip_opening_r, 4),
             "stages_ms": {k: round(1000 * s / max(self.total, 1), 2) for k, s in self.clock.seconds.items()},

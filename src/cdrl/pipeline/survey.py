@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.person import OBSERVATION_INTERVAL, OBSERVED_SECONDS, Person, PersonEstimator
 from cdrl.manipulation.prior import EmotionPrior
@@ -65,6 +66,21 @@ def survey_face(frames: Iterable[Frame], tracker: FaceTracker, prior: EmotionPri
     if begin is None:
         return None
     return Survey(begin if start is None else start, estimator.estimate(0) if estimator.n_frames(0) else None)
+
+
+def find_person(frames: Iterable[Frame], detector: BundleDetector, prior: EmotionPrior) -> Person | None:
+    """Look for the first person who is seen from the front, shot by shot; None where there is none.
+
+    Args:
+        frames: A photo, or a clip's first seconds.
+        detector: Finds faces.
+        prior: Says how people and emotions differ.
+    """
+    rest = iter(frames)
+    while (survey := survey_face(rest, FaceTracker(detector), prior)) is not None:
+        if survey.person is not None:
+            return survey.person
+    return None
 
 
 def _look_at(frames: Iterable[Frame], tracker: FaceTracker) -> Iterator[tuple[Frame, Track | None]]:
@@ -134,7 +150,7 @@ class Surveyor:
         self._shot = -1
         self._start = self._seen = Fraction(0)
         self._survey: Survey | None = None
-        self.n_people = 0
+        self.n_surveys = 0
         """How many faces were surveyed for the edit."""
         self.shown: dict[str, float] = {}
         """What the first of them that shows an emotion shows: emotion → amount."""
@@ -159,7 +175,7 @@ class Surveyor:
             known = self._first
         self._survey = survey_until(time, self._start, known, self._survey_from)
         if before is None and self._survey.person is not None:
-            self.n_people += 1
+            self.n_surveys += 1
             self.shown = self.shown or self._survey.person.emotions
 
     def _survey_from(self, start: Fraction) -> Survey:
