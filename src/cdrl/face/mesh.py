@@ -89,4 +89,5 @@ def mirror_shape(shape: Floats) -> Floats:
 def _mirror_index() -> NDArray[np.intp]:
     points = canonical_points()
     mirrored = points * np.array([-1, 1, 1], np.float32)
-    return np.linalg.norm(points[:, None] - mirrored[None], axis=2).argmin(1)
+    nearest: NDArray[np.intp] = np.linalg.norm(points[:, None] - mirrored[None], axis=2).argmin(1)
+    return nearest
