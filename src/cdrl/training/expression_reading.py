@@ -98,6 +98,10 @@ def fit_expression_reading(
         UsageError: Nobody shows both neutral and an emotion.
     """
     known = [item for item in seen if item.person not in exclude]
+    if not people_with_emotions(known):
+        raise UsageError(
+            "nobody shows both neutral and an emotion: add such clips to clips.csv, or exclude fewer people"
+        )
     neutral = mean_neutral_shapes(known)
     labeled = [item for item in known if item.person in neutral and item.emotion in EMOTIONS]
     counts = Counter((item.person, item.emotion) for item in labeled)
@@ -106,10 +110,6 @@ def fit_expression_reading(
         for item in labeled
         for stretch in _cut_stretches(item, neutral[item.person], 1 / counts[item.person, item.emotion])
     ]
-    if not stretches:
-        raise UsageError(
-            "nobody shows both neutral and an emotion: add such clips to clips.csv, or exclude fewer people"
-        )
     modes, deviation = _fit_shape_modes(known, mean)
     codes = np.array([((item.shape - mean).ravel() @ modes.T) for item in stretches])
     blendshapes = np.array([item.blendshapes for item in stretches], np.float64)
