@@ -1,21 +1,10 @@
-"""How far an offset follows an example, and what makes up the expression of a reference, fitted on other people."""
+"""How far an offset follows an example of the person, fitted on other people."""
 
 import numpy as np
 import pytest
 
-from cdrl.manipulation.manipulator import reference_expression, reference_parts
-from cdrl.manipulation.person import Person
-from cdrl.manipulation.prior import EmotionPrior, region_matrix
-from cdrl.training.example_fitting import (
-    DEFAULT_WEIGHTS,
-    EnrollmentSample,
-    ReferenceSample,
-    collect_enrollment_samples,
-    fit_gain,
-    fit_reference_weights,
-    predict_offset,
-    tabulate_references,
-)
+from cdrl.manipulation.prior import region_matrix
+from cdrl.training.example_fitting import EnrollmentSample, collect_enrollment_samples, fit_gain, predict_offset
 from cdrl.training.observations import ClipObservation
 
 RANDOM = np.random.default_rng(0)
@@ -26,9 +15,8 @@ def offset(size=1.0):
 
 
 def seen(person, emotion, shapes):
-    return ClipObservation(
-        f"{person} {emotion}", person, emotion, shapes, np.zeros((128, 128), np.float32), np.zeros(52)
-    )
+    texture, blendshapes = np.zeros((128, 128), np.float32), np.zeros((len(shapes), 52), np.float32)
+    return ClipObservation(f"{person} {emotion}", person, emotion, shapes, texture, blendshapes)
 
 
 def test_examples_are_followed_region_by_region_as_far_as_they_are_right():
@@ -53,7 +41,6 @@ def test_examples_are_followed_region_by_region_as_far_as_they_are_right():
 
 def test_without_samples_everything_counts_one_half():
     assert fit_gain([]) == pytest.approx(0.5)
-    assert np.array_equal(fit_reference_weights([]), DEFAULT_WEIGHTS)
 
 
 def test_a_person_is_described_by_the_others_and_an_only_clip_is_no_example_of_itself():
@@ -69,34 +56,3 @@ def test_a_person_is_described_by_the_others_and_an_only_clip_is_no_example_of_i
     first, second = clips
     assert np.allclose(first.own, second.example)
     assert collect_enrollment_samples(table, photo=True, exclude={"bert"}) == []
-
-
-def references(weights):
-    found = []
-    for person in ("anna", "bert", "carl"):
-        for emotion in ("happy", "sad", "angry", "fear") * 4:
-            parts = np.array([offset() for _ in range(3)])
-            own = ((weights @ region_matrix())[:, :, None] * parts).sum(0)
-            found.append(ReferenceSample(person, emotion, parts, np.zeros_like(own), own))
-    return found
-
-
-def test_the_weights_that_made_the_expressions_are_found():
-    weights = RANDOM.uniform(0, 1, (3, 4)).astype(np.float32)
-    found = references(weights)
-    assert fit_reference_weights(found) == pytest.approx(weights, abs=0.02)
-    table = tabulate_references(found)
-    assert table.columns[0]._cells == ["anna", "bert", "carl", "all"]
-    assert table.columns[-1]._cells == ["16", "16", "16", "48"]
-
-
-def test_a_reference_that_shows_nothing_changes_nothing():
-    prior = EmotionPrior.load()
-    neutral = prior.mean + prior.identity[0]
-    nobody = Person(neutral, neutral, {}, 0.4, None, 0.15)
-    assert not reference_parts(nobody, prior).any()
-    assert not reference_expression(nobody, prior).offset.any()
-    happy = Person(neutral + prior.offset[3], neutral, {"happy": 0.5}, 0.4, None, 0.15)
-    pattern = reference_expression(happy, prior)
-    assert np.abs(pattern.offset).max() > 0.05
-    assert pattern.lip_opening == pytest.approx(prior.lip_opening[3], abs=1e-6)

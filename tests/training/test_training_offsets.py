@@ -22,8 +22,8 @@ def talk(person, emotion, smile, share):
         target = np.tile(np.float32([0, opening, 0]), (9, 1))
         shape = canonical_points() + lips().opening_displacement(target - lips().vectors(canonical_points()))
         shapes.append(shape + (share + (1 - share) * lip_reopening(float(opening), CLOSED)) * smile)
-    texture = np.zeros((128, 128), np.float32)
-    return ClipObservation(f"{person} {emotion}", person, emotion, np.float32(shapes), texture, np.zeros(52))
+    texture, blendshapes = np.zeros((128, 128), np.float32), np.zeros((len(shapes), 52), np.float32)
+    return ClipObservation(f"{person} {emotion}", person, emotion, np.float32(shapes), texture, blendshapes)
 
 
 @pytest.fixture(scope="module")

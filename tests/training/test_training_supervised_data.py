@@ -82,6 +82,14 @@ def test_changes_of_emotion_are_counted_from_the_source_and_from_neutral_faces(f
     )
 
 
+def test_a_batch_tells_how_far_each_person_opens_the_lips(folders, tmp_path):
+    dataset = load(folders, tmp_path)
+    batch = dataset.load_batch([dataset.make_moment(clip, HAPPY, np.random.default_rng(0)) for clip in dataset.train])
+    for name in ("closed_opening", "mean_opening"):
+        found = getattr(batch, name)[:, 0].tolist()
+        assert found == pytest.approx([getattr(clip.person, name) for clip in dataset.train])
+
+
 def test_clips_without_sound_are_masked(folders, tmp_path):
     silent = make_prepared(tmp_path / "silent", ["bert"], ("neutral",), 1, 5, dataset="film", sound=False)
     dataset = load([*folders, silent], tmp_path)

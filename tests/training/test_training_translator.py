@@ -11,11 +11,13 @@ from recipes import ALONE, RECIPES  # noqa: E402
 
 from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.errors import InputError, ModelFileError, UsageError  # noqa: E402
+from cdrl.face.apertures import remove_apertures  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
 from cdrl.manipulation.personalization import (  # noqa: E402
     N_EXTRA_OUTPUTS,
     OnnxTranslator,
     PersonalPrior,
+    encode_offset,
     person_features,
     split_outputs,
 )
@@ -47,7 +49,7 @@ def task(prepared, tmp_path):
 
 def make_person(prior):
     neutral = prior.mean + 0.5 * prior.identity[1]
-    return Person(neutral, neutral, {"sad": 0.2}, 0.4, None, 0.12)
+    return Person(neutral, neutral, {"sad": 0.2}, 0.4, 0.9, 0.8, None, 0.12)
 
 
 def test_the_published_file_predicts_what_the_checkpoint_does(finished, prior):
@@ -81,7 +83,10 @@ def test_what_people_are_observed_to_show_is_learned(task):
     happy, sad = EXPRESSIVE.index("happy"), EXPRESSIVE.index("sad")
     clip = next(item for item in task.dataset.train if item.person_name == "mead/anna")
     moment = task.dataset.make_moment(clip, happy, random)
-    assert task.observe(moment) is not None
+    clips = [item for item in task.dataset.all_clips if item.person_name == "mead/anna"]
+    (person,) = (item.person for item in clips if item.clip.metadata.emotion == "happy")
+    shown, typical = remove_apertures(person.mean_shape - person.neutral_shape), task.fitted.offset[happy]
+    assert task.observe(moment) == pytest.approx(encode_offset(shown - typical, task.fitted))
     assert task.observe(task.dataset.make_moment(clip, sad, random)) is None
     batch = task.dataset.load_batch([moment])
     generated = task.generate([moment], task.predict([moment]), batch)
