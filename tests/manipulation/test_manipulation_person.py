@@ -6,8 +6,17 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from cdrl.face.apertures import lips
 from cdrl.face.landmarks import BundleDetector
-from cdrl.manipulation.person import interpolate
+from cdrl.manipulation.expression_change import mouth_freedom
+from cdrl.manipulation.person import (
+    MAX_CLOSED_OPENING,
+    MIN_CLOSED_OPENING,
+    estimate_person,
+    interpolate,
+    is_speaking,
+    with_neutral,
+)
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.media import read
 from cdrl.pipeline.survey import find_person
@@ -18,10 +27,22 @@ def frames(sample):
     return list(read(sample))
 
 
-def test_somebody_who_smiles_is_seen_to_be_happy(repository, prior):
-    person = find_person(read(repository / "examples" / "1001_DFA_HAP_XX.flv"), BundleDetector(), prior)
-    assert max(person.emotions, key=person.emotions.get) == "happy"
-    assert set(person.emotions) <= set(EXPRESSIVE)
+@pytest.fixture(scope="module")
+def happy(repository, prior):
+    """Who is seen in the happy take."""
+    return find_person(read(repository / "examples" / "1001_DFA_HAP_XX.flv"), BundleDetector(), prior)
+
+
+def talk(prior, openings):
+    """Shapes [n, 478, 3] of the mean face whose inner lips part by `openings` [n] cm."""
+    vectors = np.float32([0, 1, 0]) * np.float32(openings)[:, None, None] - lips().vectors(prior.mean)
+    return prior.mean + lips().opening_displacement(vectors)
+
+
+def test_somebody_who_smiles_is_seen_to_be_happy(happy):
+    assert max(happy.emotions, key=happy.emotions.get) == "happy"
+    assert set(happy.emotions) <= set(EXPRESSIVE)
+    assert all(0 < amount <= 1 for amount in happy.emotions.values())
 
 
 def test_who_somebody_is_and_what_they_show_add_up(frames, prior):
@@ -29,7 +50,45 @@ def test_who_somebody_is_and_what_they_show_add_up(frames, prior):
     assert person.mean_shape.shape == person.neutral_shape.shape == (478, 3)
     assert np.abs(person.mean_shape - prior.mean).max() < 3  # centimeters, pose-free
     assert np.abs(person.neutral_shape - person.mean_shape).max() < 1
-    assert 0 < person.closed_opening < 1
+    assert MIN_CLOSED_OPENING <= person.closed_opening <= MAX_CLOSED_OPENING
+    assert person.closed_opening < person.mean_opening < 2
+    assert 0 < person.mouth_freedom < 1
+    assert not person.neutral_is_given
+
+
+def test_how_far_the_lips_part_is_measured_over_the_talk(prior):
+    """The mouth's freedom is the mean over openings, not that of the mean opening."""
+    openings = [0.1, 0.1, 0.2, 0.8, 1.4]
+    person = estimate_person(talk(prior, openings), np.zeros(52, np.float32), prior, 0.2)
+    assert person.mean_opening == pytest.approx(np.mean(openings), abs=0.01)
+    assert person.closed_opening == MIN_CLOSED_OPENING
+    wanted = np.mean([mouth_freedom(opening, MIN_CLOSED_OPENING) for opening in openings])
+    assert person.mouth_freedom == pytest.approx(wanted, abs=0.01)
+
+
+def test_what_is_read_is_what_lies_between_the_mean_and_the_neutral_shape(prior):
+    shapes, blendshapes = talk(prior, [0.2, 0.9]), np.full(52, 0.1, np.float32)
+    amounts, shown = prior.read_expression(shapes.mean(0), blendshapes)
+    person = estimate_person(shapes, blendshapes, prior, 0.2)
+    assert person.mean_shape - person.neutral_shape == pytest.approx(shown, abs=1e-5)
+    assert person.emotions == pytest.approx({n: a for n, a in zip(EXPRESSIVE, amounts, strict=True) if a > 0})
+
+
+def test_lips_that_never_close_or_part_are_told(prior):
+    still, open_wide = (
+        estimate_person(talk(prior, [opening]), np.zeros(52, np.float32), prior, 0.2) for opening in (0.0, 1.2)
+    )
+    assert (still.closed_opening, still.mouth_freedom) == (MIN_CLOSED_OPENING, 0)
+    assert open_wide.closed_opening == MAX_CLOSED_OPENING
+    assert is_speaking(open_wide)
+    assert not is_speaking(still)
+
+
+def test_a_neutral_that_was_seen_replaces_the_estimate_alone(happy, prior):
+    given = with_neutral(happy, prior.mean)
+    assert given.neutral_is_given
+    assert given.neutral_shape is prior.mean
+    assert replace(given, neutral_shape=happy.neutral_shape, neutral_is_given=False).__dict__ == happy.__dict__
 
 
 def test_a_photo_is_a_person_too(frames, prior):
@@ -61,10 +120,11 @@ def test_who_comes_after_a_cut_is_found(frames, prior):
     assert find_person([*nobody, *somebody], BundleDetector(), prior) is not None
 
 
-def test_one_description_of_a_person_passes_into_a_better_one(frames, prior, repository):
+def test_one_description_of_a_person_passes_into_a_better_one(frames, prior, happy):
     neutral = find_person(frames, BundleDetector(), prior)
-    happy = find_person(read(repository / "examples" / "1001_DFA_HAP_XX.flv"), BundleDetector(), prior)
     halfway = interpolate(neutral, happy, 0.5)
-    np.testing.assert_allclose(halfway.mean_shape, (neutral.mean_shape + happy.mean_shape) / 2, atol=1e-5)
+    for name in ("mean_shape", "neutral_shape", "closed_opening", "mean_opening", "mouth_freedom"):
+        mean = (getattr(neutral, name) + getattr(happy, name)) / 2
+        np.testing.assert_allclose(getattr(halfway, name), mean, atol=1e-5, err_msg=name)
     assert halfway.emotions["happy"] == pytest.approx((neutral.emotions.get("happy", 0) + happy.emotions["happy"]) / 2)
     assert interpolate(neutral, happy, 1.0).relief == happy.relief
