@@ -6,7 +6,7 @@ dimensions are kept, and gradients pass through tensors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from cdrl.arrays import Array, array_namespace, at_least, at_most, match_array, scale, to_double
 from cdrl.face.apertures import lids, lips
@@ -26,7 +26,7 @@ LIP_SCALING_HALF_POINT = 0.3
 """cm above closed at which half of a change of opening shows."""
 LIP_MEAN_GAIN = 1.25
 """Factor on the change of a mean opening, for lips that hardly part, or are wide open, do not take part in it."""
-LIP_RATIOS = (0.25, 4.0)
+LIP_RATIOS = (0.2, 6.0)
 """Bounds on how much a ratio closes or opens lips."""
 LOWER_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]
 """Points on the lower edges of the brows, and on the upper lids below them."""
@@ -74,6 +74,16 @@ class ExpressionChange:
             self.lid_ratio * other.lid_ratio**amount,
             self.gain + amount * other.gain,
         )
+
+    def compensate(self, mouth_freedom: Array) -> ExpressionChange:
+        """Return the change whose mean over talk is as large as this one.
+
+        What closed and wide open lips do not show, parted ones show beyond the mean, which was measured.
+
+        Args:
+            mouth_freedom: [...] mean of `mouth_freedom` over the talk.
+        """
+        return replace(self, offset=self.offset + scale(self.closed_lip_reduction, 1 - mouth_freedom))
 
     def compute_displacement(self, shape: Array, closed_opening: Array, mean_opening: Array) -> Array:
         """Compute where the points of faces move.

@@ -88,14 +88,13 @@ class Manipulator:
     ) -> ExpressionChange:
         """Take an offset [478, 3], and an additional opening of the lips, out of a face beyond a change."""
         offset = offset * self._points[:, None]
-        reduction = closed_lip_reduction(offset, person, self._prior)
-        beyond = (1 - person.mouth_freedom) * reduction
-        return replace(
-            change,
-            offset=change.offset - amount * (offset + beyond),
-            closed_lip_reduction=change.closed_lip_reduction - amount * reduction,
-            lip_opening=change.lip_opening - amount * lip_opening * ("mouth" in self._regions),
+        shown = replace(
+            self._prior.blend_emotions({}),
+            offset=offset,
+            closed_lip_reduction=closed_lip_reduction(offset, person, self._prior),
+            lip_opening=lip_opening * ("mouth" in self._regions),
         )
+        return change.add(shown.compensate(person.mouth_freedom), -amount)
 
     def compute_change(self, weights: Mapping[str, float], person: Person | None) -> ExpressionChange:
         """Compute what to apply to a face that shows what the person was estimated to show.
@@ -120,11 +119,9 @@ class Manipulator:
             change = change.add(self._reference, reference_amount)
         if person is not None:
             shown = shown_expression(person, self._prior)
-            share = 1 - removed * _agreement(change, shown)
-            change = own.blend_emotions({}).add(change, share).add(shown, -removed * share)
-            # What closed and wide open lips do not show, parted ones show beyond the mean, which was measured.
-            beyond = (1 - person.mouth_freedom) * change.closed_lip_reduction
-            change = replace(change, offset=change.offset + beyond)
+            kept = removed * _overlap(dict(weights), person.emotions) * _agreement(change, shown)
+            change = own.blend_emotions({}).add(change, 1 - kept).add(shown, -removed * (1 - kept))
+            change = change.compensate(person.mouth_freedom)
         relief = REFERENCE_RELIEF if person is None else person.relief
         return self._restrict_to_regions(replace(change, gain=apply_shading(change.gain, relief)))
 
@@ -169,14 +166,21 @@ def closed_lip_reduction(offset: Floats, person: Person, prior: EmotionPrior) ->
 
 
 def _agreement(wanted: ExpressionChange, shown: ExpressionChange) -> float:
-    """Return how far a face shows already what is asked for, 0..1, by the cosine of the two offsets.
+    """Return how far a face shows already what is asked for, 0..1, by the cosine of the two offsets and their lengths.
 
     That share of the face stays as it is: how a person smiles is known better from their smile than from others', and
     two smiles, one taken out and one applied, would differ where lips part.
     """
-    norms = float(np.linalg.norm(wanted.offset) * np.linalg.norm(shown.offset))
-    cosine = float((wanted.offset * shown.offset).sum()) / norms if norms else 0.0
-    return smoothstep(cosine, *_SAME_EMOTION)
+    product, size = float((wanted.offset * shown.offset).sum()), float(np.linalg.norm(wanted.offset))
+    cosine = product / (size * float(np.linalg.norm(shown.offset)) or 1.0)
+    return smoothstep(cosine, *_SAME_EMOTION) * min(max(product, 0.0) / (size**2 or 1.0), 1.0)
+
+
+def _overlap(asked: Mapping[str, float], shown: Mapping[str, float]) -> float:
+    """Return the share, 0..1, of the emotions shown that are asked for; a reference may ask for any of them."""
+    total = sum(asked.values()) * sum(shown.values())
+    common = sum(amount * (asked.get(REFERENCE, 0.0) + asked.get(name, 0.0)) for name, amount in shown.items())
+    return common / total if total else 0.0
 
 
 def reference_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:

@@ -170,26 +170,29 @@ def interpolate(first: Person, second: Person, share: float) -> Person:
 class RecentShape:
     """Mean of a face's last pose-free shapes: what it shows by now, with most of the speech averaged out.
 
-    The mean is exponential with `RECENT_SECONDS`, of all frames at first. It begins anew with another shot, and where
-    the face was not seen for as long.
+    The mean is exponential with `RECENT_SECONDS`. It begins as the person's mean shape, anew with another shot, and
+    where the face was not seen for as long.
     """
 
     def __init__(self) -> None:
         self._mean: Floats | None = None
         self._shot = -1
-        self._begin = self._last = 0.0
+        self._last = 0.0
 
-    def update(self, track: Track, time: Fraction) -> Floats | None:
-        """Take in a face at a time in seconds, and return the mean [478, 3] cm; None until a face was frontal."""
-        pose, now = estimate_pose(track.points), float(time)
-        if track.shot != self._shot or not 0 <= now - self._last <= RECENT_SECONDS:
-            self._mean, self._shot, self._begin = None, track.shot, now
-        if abs(pose.yaw) <= _FRONTAL:
-            shape = pose.normalize(track.points)
-            if self._mean is None:
-                self._mean, self._begin = shape, now
-            else:
-                step = now - self._last
-                self._mean = self._mean + step / (step + min(now - self._begin, RECENT_SECONDS)) * (shape - self._mean)
-        self._last = now
+    def update(self, track: Track, time: Fraction, person: Person | None) -> Floats | None:
+        """Take in a face, and return the mean [478, 3] cm; None where nothing is known of the person.
+
+        Args:
+            track: The face.
+            time: Seconds from the first frame.
+            person: Whose face it is.
+        """
+        now = float(time)
+        step = now - self._last
+        if self._mean is None or track.shot != self._shot or not 0 <= step <= RECENT_SECONDS:
+            self._mean, step = person.mean_shape if person else None, 0.0
+        self._shot, self._last = track.shot, now
+        pose = estimate_pose(track.points)
+        if self._mean is not None and abs(pose.yaw) <= _FRONTAL:
+            self._mean = self._mean + step / (step + RECENT_SECONDS) * (pose.normalize(track.points) - self._mean)
         return self._mean

@@ -39,7 +39,7 @@ class TrackedFrame:
     person: Person | None
     """Whose face it is; None where nothing is known of them."""
     recent_shape: Floats | None = None
-    """[478, 3] cm, pose-free: the mean of the last half second or so; None where only this frame is known."""
+    """[478, 3] cm, pose-free: mean of the last half second or so (`RecentShape`); None where only this frame is known."""
 
 
 @dataclass(frozen=True)
@@ -128,5 +128,5 @@ class EditStages(FrameEditor):
         """Find the face in the next frame, who it is, and what it is to show."""
         track = None if self.tracker is None else self.tracker.step(frame)
         person = None if track is None else self.find_person(frame, track)
-        recent = None if track is None else self._recent.update(track, frame.time)
+        recent = None if track is None else self._recent.update(track, frame.time, person)
         return TrackedFrame(frame, track, self.weights_at(frame.time), person, recent)

@@ -21,7 +21,7 @@ from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import MOUTH_CORNERS, POINTS, mirror_shape
-from cdrl.manipulation.prior import EXPRESSIVE
+from cdrl.manipulation.prior import EXPRESSIVE, NEUTRAL_READING, share_beyond
 from cdrl.training.emotion_offsets import make_table, people_with_emotions, rms_millimeters
 from cdrl.training.observations import RATE, ClipObservation
 
@@ -33,7 +33,7 @@ _SHAPE_MODES, _SHOWN_MODES = 25, 20
 _WINDOWS = (1, 2, 4)  # seconds of talk that are read: what an edit has seen of a person
 _CHANGE_RIDGE, _CHANGE_SECONDS = 0.1, 0.8  # the same of changes; what an edit remembers of the last frames
 _MIN_DEVIATION = 1e-3  # cm: a mode along which shapes differ less comes of there being few, and says nothing
-_MAX_FRAMES = 3000  # of which the basis of shapes is computed
+_MAX_FRAMES = 2000  # of which the basis of shapes is computed
 
 _MIRRORED_BLENDSHAPES = [
     BLENDSHAPES.index(name.replace("Left", "*").replace("Right", "Left").replace("*", "Right")) for name in BLENDSHAPES
@@ -58,7 +58,7 @@ class ExpressionReading:
         code = self.shape_modes.reshape(len(self.shape_modes), -1) @ shape.ravel()
         read = np.concatenate([code, blendshapes, [1.0]]) @ self.reading
         shown: Floats = np.tensordot(read[: len(self.shown_modes)], self.shown_modes, axes=1).astype(np.float32)
-        return shown
+        return shown * share_beyond(shown, NEUTRAL_READING)
 
     def move_mean(self, shift: Floats) -> ExpressionReading:
         """Return the same map for shapes relative to the mean plus `shift` [478, 3] cm."""
@@ -224,7 +224,8 @@ def _cut_stretches(item: ClipObservation, neutral: Floats, weight: float) -> Ite
 def _fit_shape_modes(seen: Sequence[ClipObservation], mean: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The basis [k, 1434] of shapes around the mean, and the deviation [k] along it."""
     shapes = np.concatenate([item.shapes[::4].astype(np.float32) for item in seen]) - mean
-    some = shapes[:: len(shapes) // _MAX_FRAMES + 1].reshape(-1, POINTS * 3)
+    some = shapes[:: len(shapes) // _MAX_FRAMES + 1]
+    some = np.concatenate([some, mirror_shape(some)]).reshape(-1, POINTS * 3)
     _, size, modes = np.linalg.svd(some, full_matrices=False)
     deviation = size[:_SHAPE_MODES].astype(np.float64) / np.sqrt(len(some))
     kept = deviation > _MIN_DEVIATION

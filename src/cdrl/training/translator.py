@@ -137,6 +137,8 @@ class TranslatorTask:
         """Render the predicted emotions into the frames of a batch, [B, T, 3, 224, 224]."""
         source = stack_changes([moment.clip.shown for moment in moments], self.world.device)  # shown already
         expression = self._predict_expression(moments, changes).add(source, -1.0)
+        freedom = [moment.clip.person.mouth_freedom for moment in moments]
+        expression = expression.compensate(torch.tensor(freedom, device=self.world.device))
         displacement = expression[:, None].compute_displacement(batch.shapes, batch.closed_opening, batch.mean_opening)
         return batch.render(displacement, expression.gain)
 
