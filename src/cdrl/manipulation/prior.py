@@ -43,11 +43,9 @@ _FLOAT32_ARRAYS = {
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError)
 
 _NEUTRAL_AMOUNT = 0.2  # amount of an emotion that neutral talk is read as; amounts are counted from here
-# People left out of the fit are read as showing 0.9 to 1.9 mm in neutral clips, and 1.5 to 4 mm in emotional ones.
-NEUTRAL_READING = (0.8, 1.8)
-"""Root mean square displacement, mm, up to which a face counts as neutral, and from which on it is read in full."""
-# Seconds of one clip differ by up to 0.8 (neutral) or 1.1 mm, and from another emotion by 2 to 3 mm.
-_WORDS = (0.6, 1.6)  # mm, the same of a change: what words do, and what another expression does
+# People left out of the fit are read as showing 0.9 to 1.9 mm in neutral clips, and 1.5 to 4 mm in emotional ones; half
+# seconds of one clip differ by up to 1 mm, and from another emotion by 2 to 3 mm.
+_NOISE = (0.8, 1.8)  # mm, root mean squares of what neutral faces and words are read as, and of expressions
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
 """The emotions that have an offset: all but neutral."""
@@ -243,7 +241,7 @@ class EmotionPrior:
         read = np.concatenate([code, blendshapes, [1.0]]) @ self.reading
         displacement = np.tensordot(read[: len(self.shown_modes)], self.shown_modes, axes=1)
         amounts = np.clip((read[len(self.shown_modes) :] - _NEUTRAL_AMOUNT) / (1 - _NEUTRAL_AMOUNT), 0, 1)
-        share = share_beyond(displacement, NEUTRAL_READING)
+        share = share_of_expression(displacement)
         return (share * amounts).astype(np.float32), (share * displacement).astype(np.float32)
 
     def read_change(self, difference: Floats) -> Floats:
@@ -254,7 +252,7 @@ class EmotionPrior:
         """
         code = np.tensordot(difference, self.shape_modes, axes=([0, 1], [1, 2])) @ self.reading_changes
         shown: Floats = np.tensordot(code, self.shown_modes, axes=1).astype(np.float32)
-        return shown * share_beyond(shown, _WORDS)
+        return shown * share_of_expression(shown)
 
     def closed_lip_suppression(self, amounts: Mapping[str, float]) -> float:
         """Return the share, in 0..1, of the mouth's offset that closed lips do not show in a blend of emotions."""
@@ -288,13 +286,10 @@ class EmotionPrior:
         )
 
 
-def share_beyond(displacement: Floats, limits: tuple[float, float]) -> float:
-    """Return the share, in 0..1, of a displacement [478, 3] cm that is told from noise.
-
-    It rises from 0 at the lower limit of the root mean square, in mm, without apertures, to 1 at the upper one.
-    """
+def share_of_expression(displacement: Floats) -> float:
+    """Return the share, in 0..1, of a displacement [478, 3] cm that is no noise of reading it, by its size."""
     rms = 10 * float(np.sqrt(np.square(remove_apertures(displacement)).sum(1).mean()))
-    return smoothstep(rms, *limits)
+    return smoothstep(rms, *_NOISE)
 
 
 def _weighted_sum(weights: Array, stack: Array) -> Array:

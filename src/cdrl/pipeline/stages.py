@@ -39,7 +39,7 @@ class TrackedFrame:
     person: Person | None
     """Whose face it is; None where nothing is known of them."""
     recent_shape: Floats | None = None
-    """[478, 3] cm, pose-free: mean of the last half second or so (`RecentShape`); None where only this frame is known."""
+    """[478, 3] cm, pose-free: mean of the last half second (`RecentShape`); None where only this frame is known."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import MOUTH_CORNERS, POINTS, mirror_shape
-from cdrl.manipulation.prior import EXPRESSIVE, NEUTRAL_READING, share_beyond
+from cdrl.manipulation.prior import EXPRESSIVE, share_of_expression
 from cdrl.training.emotion_offsets import make_table, people_with_emotions, rms_millimeters
 from cdrl.training.observations import RATE, ClipObservation
 
@@ -58,7 +58,7 @@ class ExpressionReading:
         code = self.shape_modes.reshape(len(self.shape_modes), -1) @ shape.ravel()
         read = np.concatenate([code, blendshapes, [1.0]]) @ self.reading
         shown: Floats = np.tensordot(read[: len(self.shown_modes)], self.shown_modes, axes=1).astype(np.float32)
-        return shown * share_beyond(shown, NEUTRAL_READING)
+        return shown * share_of_expression(shown)
 
     def move_mean(self, shift: Floats) -> ExpressionReading:
         """Return the same map for shapes relative to the mean plus `shift` [478, 3] cm."""
