@@ -1,13 +1,14 @@
 """What somebody shows is told from who they are, on shapes whose answer is known and on one actor's real takes."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cdrl.face.apertures import lids, lips, remove_apertures
-from cdrl.face.landmarks import BundleDetector
-from cdrl.face.mesh import MOUTH_CORNERS
+from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
+from cdrl.face.mesh import MOUTH_CORNERS, mirror_shape
 from cdrl.face.tracking import Track
 from cdrl.manipulation.person import RECENT_SECONDS, RecentShape
 from cdrl.manipulation.prior import EXPRESSIVE
@@ -72,25 +73,24 @@ def test_what_is_shown_is_most_of_what_is_read(prior, read_shape, person, emotio
         assert rms(displacement - shown) < share * rms(shown)
 
 
-@pytest.mark.parametrize("emotion", ["disgusted", "happy", "sad", "surprised"])
-def test_a_clearly_shown_emotion_is_the_largest_found(prior, read_shape, person, emotion):
+@pytest.mark.parametrize(("emotion", "least"), [("disgusted", 0.3), ("happy", 0.3), ("sad", 0.3), ("surprised", 0.1)])
+def test_a_clearly_shown_emotion_is_the_largest_found(prior, read_shape, person, emotion, least):
     others = [name for name in EXPRESSIVE if name != emotion and (emotion, name) != ("surprised", "fear")]  # look alike
     for neutral in (prior.mean, person):
         amounts, _ = read_shape(neutral + show(prior, neutral, emotion))
         found = dict(zip(EXPRESSIVE, amounts, strict=True))
         assert max(found, key=found.get) == emotion
-        assert 0.3 <= found[emotion] <= 1
+        assert least < found[emotion] <= 1
         assert sum(found[name] for name in others) < 0.2
 
 
 def test_a_neutral_face_shows_nothing(prior, read_shape, person):
     for neutral in (prior.mean, person):
-        amounts, displacement = read_shape(neutral)
-        assert amounts.sum() < 0.05
-        assert rms(displacement) < 0.8
+        for part in read_shape(neutral):
+            assert not part.any()
 
 
-def test_displacements_are_linear_and_amounts_are_never_negative_nor_beyond_one(prior):
+def test_clear_expressions_are_read_linearly_and_amounts_are_never_negative_nor_beyond_one(prior):
     random = np.random.default_rng(0)
     shapes = prior.mean + np.tensordot(random.normal(0, 1.5, (10, len(EXPRESSIVE))), prior.offset, 1)
     blendshapes = random.uniform(0, 1, (10, 52))
@@ -103,23 +103,23 @@ def test_displacements_are_linear_and_amounts_are_never_negative_nor_beyond_one(
 
 def test_more_of_an_emotion_is_found_as_more(prior, read_shape, person):
     happy = EXPRESSIVE.index("happy")
-    found = [read_shape(person + show(prior, person, "happy", amount))[0][happy] for amount in (0, 0.5, 1)]
-    assert found[0] == 0 < found[1] < found[2]
+    found = [read_shape(person + show(prior, person, "happy", amount))[0][happy] for amount in (0.1, 0.5, 1)]
+    assert found[0] == 0 < found[1] < found[2]  # a trace is nothing
 
 
 @pytest.mark.parametrize("emotion", EXPRESSIVE)
 def test_what_is_shown_beyond_before_is_read_whoever_it_is(prior, person, emotion):
     shown = show(prior, person, emotion)
     assert rms(prior.read_change(shown) - shown) < 0.35 * rms(shown)
-    assert not prior.read_change(0 * shown).any()
+    assert not prior.read_change(0.2 * shown).any()  # as words do
 
 
 # One actor's takes
 
 
-def test_a_neutral_take_is_read_as_nearly_nothing(takes):
-    assert sum(takes["NEU"].emotions.values()) < 0.1
-    assert rms(takes["NEU"].mean_shape - takes["NEU"].neutral_shape) < 1
+def test_a_neutral_take_is_read_as_nothing(takes):
+    assert not takes["NEU"].emotions
+    np.testing.assert_array_equal(takes["NEU"].mean_shape, takes["NEU"].neutral_shape)
 
 
 def test_clear_takes_are_read_as_what_they_are(takes):
@@ -130,12 +130,23 @@ def test_clear_takes_are_read_as_what_they_are(takes):
         assert sum(emotions.values()) - emotions[emotion] < 0.2
 
 
-@pytest.mark.parametrize(("code", "share"), [("HAP", 0.4), ("DIS", 0.4), ("FEA", 0.6), ("ANG", 0.95), ("SAD", 0.95)])
+@pytest.mark.parametrize(("code", "share"), [("HAP", 0.4), ("DIS", 0.4), ("FEA", 0.6), ("ANG", 1.02), ("SAD", 1.02)])
 def test_behind_every_take_is_the_same_neutral_face(takes, code, share):
-    """This actor hardly shows anger and sadness: their takes are near the neutral one as they are."""
+    """This actor hardly shows anger and sadness: their takes, near the neutral one, stay as they are."""
     neutral, take = takes["NEU"].mean_shape, takes[code]
     differs = rms(remove_apertures(take.neutral_shape - neutral))
     assert differs < min(1, share * rms(remove_apertures(take.mean_shape - neutral)))
+
+
+def test_mirrored_faces_are_read_mirrored(takes, prior):
+    """Whose halves differ, in their face and in what they show of an emotion."""
+    shape = takes["HAP"].mean_shape
+    even_smile = np.float32([0.6 * name.startswith("mouthSmile") for name in BLENDSHAPES])
+    (amounts, shown), (mirrored_amounts, mirrored) = (
+        prior.read_expression(face, even_smile) for face in (shape, mirror_shape(shape))
+    )
+    assert mirrored_amounts == pytest.approx(amounts, abs=0.01)
+    assert rms(mirrored - mirror_shape(shown)) < 0.05 < rms(shown - mirror_shape(shown))
 
 
 def test_behind_a_smile_the_mouth_is_as_wide_as_when_neutral(takes):
@@ -157,24 +168,23 @@ def track(prior, value=0.0, shot=0, yaw=0.0):
 
 
 @pytest.fixture
-def recent(prior):
+def somebody(prior):
+    return SimpleNamespace(mean_shape=prior.mean)
+
+
+@pytest.fixture
+def recent(prior, somebody):
     """`recent(time, value, ...)`: feeds one memory, and returns how far the lips of its mean are moved, cm."""
     memory = RecentShape()
 
-    def update(time, value=0.0, **face):
-        mean = memory.update(track(prior, value, **face), Fraction(time))
+    def update(time, value=0.0, person=somebody, **face):
+        mean = memory.update(track(prior, value, **face), Fraction(time), person)
         return None if mean is None else float((mean - prior.mean)[[13, 14], 1].mean())
 
     return update
 
 
-def test_at_first_all_frames_count_alike(recent):
-    assert recent(0, 0.0) == pytest.approx(0, abs=0.02)
-    assert recent(Fraction(1, 10), 0.6) == pytest.approx(0.3, abs=0.02)
-    assert recent(Fraction(2, 10), 0.6) == pytest.approx(0.4, abs=0.02)
-
-
-def test_what_was_before_is_forgotten(recent):
+def test_a_face_shows_by_now_what_it_has_shown_for_a_while(recent):
     values = [recent(Fraction(n, 25), 0.6 * (n >= 50)) for n in range(125)]
     assert max(np.abs(values[:50])) < 0.02
     after = values[50 + int(25 * RECENT_SECONDS)]
@@ -182,14 +192,24 @@ def test_what_was_before_is_forgotten(recent):
     assert values[-1] == pytest.approx(0.6, abs=0.03)
 
 
-@pytest.mark.parametrize("gap", [{"time": Fraction(11, 10), "shot": 1}, {"time": 2}, {"time": Fraction(1, 2)}], ids=str)
-def test_another_shot_a_loss_and_a_leap_back_begin_anew(recent, gap):
-    for n in range(11):
-        recent(Fraction(n, 10), 0.0)
-    assert recent(gap.pop("time"), 0.6, **gap) == pytest.approx(0.6, abs=0.03)
+GAPS = [{"time": Fraction(11, 10), "shot": 1}, {"time": 2}, {"time": Fraction(1, 2)}]
+
+
+@pytest.mark.parametrize("gap", GAPS, ids=str)
+def test_at_first_in_another_shot_after_a_loss_and_a_leap_back_nothing_has_changed(recent, gap):
+    assert recent(0, 0.6) == 0
+    assert [recent(Fraction(n, 10), 0.6) for n in range(1, 11)][-1] > 0.4
+    assert recent(gap["time"], 0.6, shot=gap.get("shot", 0)) == 0
+
+
+def test_of_whom_nothing_is_known_nothing_is_remembered(recent):
+    assert recent(0, 0.6, person=None) is None
+    assert recent(Fraction(1, 10), 0.6) == 0
+    assert recent(Fraction(2, 10), 0.6) == pytest.approx(0.6 * 0.1 / (0.1 + RECENT_SECONDS), abs=0.02)
 
 
 def test_faces_turned_away_are_passed_over(recent):
-    assert recent(0, 0.6, yaw=60) is None
-    assert recent(Fraction(1, 10), 0.0) == pytest.approx(0, abs=0.02)
-    assert recent(Fraction(2, 10), 0.6, yaw=60) == pytest.approx(0, abs=0.02)
+    assert recent(0, 0.0) == 0
+    assert recent(Fraction(1, 10), 0.6, yaw=60) == 0
+    before = recent(Fraction(2, 10), 0.6)
+    assert recent(Fraction(3, 10), 0.0, yaw=60) == before > 0

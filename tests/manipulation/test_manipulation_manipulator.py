@@ -133,16 +133,38 @@ def test_all_that_differs_from_a_given_neutral_is_taken_out_whatever_it_is_read_
 def test_the_more_alike_the_less_a_face_is_changed(prior):
     """Who shows what is asked for keeps their own, and other emotions make room: smoothly between."""
     offsets = {name: prior.offset[EXPRESSIVE.index(name)] for name in ("happy", "sad")}
-    moved = []
+    size = np.linalg.norm(offsets["happy"])
+    moved, off = [], []
     for share in np.linspace(0, 1, 21):
-        person = person_of(prior, share * offsets["happy"] + (1 - share) * offsets["sad"])
-        change = manipulator(prior).compute_change({"happy": 1.0}, person)
-        moved.append(float(np.linalg.norm(person.mean_shape - prior.mean + change.offset - offsets["happy"])))
-    assert moved[0] == pytest.approx(0, abs=0.1)  # the prior's smile
-    assert moved[-1] == pytest.approx(0, abs=0.1)  # their own is the same
-    assert np.abs(np.diff(moved)).max() < 0.25 * np.linalg.norm(offsets["happy"])
-    own = person_of(prior, 0.4 * offsets["happy"])
-    assert np.abs(manipulator(prior).compute_change({"happy": 1.0}, own).offset).max() <= 0.02  # cm
+        own = share * offsets["happy"] + (1 - share) * offsets["sad"]
+        change = ask_for_happy(prior, own, {"happy": share, "sad": 1 - share})
+        moved.append(np.linalg.norm(change))
+        off.append(np.linalg.norm(own + change - offsets["happy"]))
+    assert off[0] == pytest.approx(0, abs=0.1)  # the prior's smile
+    assert off[-1] == pytest.approx(0, abs=0.1)  # their own is the same
+    assert np.abs(np.diff(off)).max() < 0.25 * size
+    assert (np.diff(moved) < 0).all()
+
+
+def ask_for_happy(prior, own, emotions):
+    """Change of the offset of a person who shows an offset, read as these emotions, and is asked to be happy."""
+    return manipulator(prior).compute_change({"happy": 1.0}, person_of(prior, own, emotions)).offset
+
+
+def test_a_trace_of_a_smile_is_smiled_on_and_a_broad_one_is_their_own(prior):
+    happy = prior.offset[EXPRESSIVE.index("happy")]
+    size = float(np.linalg.norm(happy))
+    for share, least, most in ((0.05, 0.5, 0.95), (0.4, 0.2, 0.5), (1.3, 0, 0.01)):
+        assert least * size <= np.linalg.norm(ask_for_happy(prior, share * happy, {"happy": 0.3})) <= most * size
+
+
+def test_another_emotion_makes_room_however_alike_it_looks(prior):
+    happy = prior.offset[EXPRESSIVE.index("happy")]
+    own = 0.5 * happy + 0.3 * prior.offset[EXPRESSIVE.index("fear")]
+    assert cosine(own, happy) > 0.85
+    assert own + ask_for_happy(prior, own, {"fear": 0.5}) == pytest.approx(happy, abs=1e-5)
+    kept, mixed = (ask_for_happy(prior, own, {"happy": 0.5} | others) for others in ({}, {"fear": 0.5}))
+    assert mixed == pytest.approx((kept + happy - own) / 2, abs=1e-5)
 
 
 @pytest.mark.parametrize("emotion", ["happy", "angry", "disgusted"])
@@ -308,3 +330,10 @@ def test_a_reference_makes_room_as_an_emotion_does(prior, reference):
 def test_a_reference_and_an_emotion_blend(prior, reference):
     found = manipulator(prior, reference=reference).compute_change({REFERENCE: 0.5, "happy": 0.5}, None)
     assert found.offset == pytest.approx(prior.blend_emotions({"happy": 0.5}).add(reference, 0.5).offset, abs=1e-5)
+
+
+def test_a_reference_leaves_a_smile_as_an_emotion_does(prior):
+    """It may be of any emotion."""
+    edit = manipulator(prior, reference=prior.blend_emotions({"happy": 1.0}))
+    person = person_of(prior, 0.6 * prior.offset[EXPRESSIVE.index("happy")], {"happy": 0.5})
+    assert same(edit.compute_change({REFERENCE: 1.0}, person), edit.compute_change({"happy": 1.0}, person))

@@ -14,6 +14,7 @@ from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, canonical_points
 from cdrl.manipulation.expression_change import (
     EYE_EXCESS,
     EYE_LIMIT,
+    LIP_RATIOS,
     LIP_SCALING_HALF_POINT,
     WIDE_MOUTH_SHARE,
     WIDEST_OPENING,
@@ -200,7 +201,8 @@ def test_scaled_lips_stay_closed_keep_their_order_and_open_no_farther_when_wide(
 
 
 def test_more_is_scaled_to_more_within_bounds():
-    scaled = [scale_lip_opening(0.9, CLOSED, ratio) for ratio in (0.1, 0.25, 0.5, 1, 2, 4, 9)]
+    least, most = LIP_RATIOS
+    scaled = [scale_lip_opening(0.9, CLOSED, ratio) for ratio in (least / 2, least, 0.5, 1, 2, most, 2 * most)]
     assert scaled[0] == scaled[1] < scaled[2] < scaled[3] < scaled[4] < scaled[5] == scaled[6]
     assert scaled[3] == 0.9
     assert scaled[1] > CLOSED  # parted lips stay parted
