@@ -12,6 +12,7 @@ from recipes import ALONE, RECIPES  # noqa: E402
 from cdrl.datasets.prepared import PreparedDataset  # noqa: E402
 from cdrl.errors import InputError, ModelFileError, UsageError  # noqa: E402
 from cdrl.face.apertures import remove_apertures  # noqa: E402
+from cdrl.manipulation.manipulator import Manipulator  # noqa: E402
 from cdrl.manipulation.person import Person  # noqa: E402
 from cdrl.manipulation.personalization import (  # noqa: E402
     N_EXTRA_OUTPUTS,
@@ -22,7 +23,9 @@ from cdrl.manipulation.personalization import (  # noqa: E402
     split_outputs,
 )
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior  # noqa: E402
+from cdrl.plan import EditPlan  # noqa: E402
 from cdrl.training.options import SupervisionOptions  # noqa: E402
+from cdrl.training.supervised_data import ClipBatch  # noqa: E402
 from cdrl.training.translator import (  # noqa: E402
     Translator,
     TranslatorConfig,
@@ -92,6 +95,21 @@ def test_what_people_are_observed_to_show_is_learned(task):
     generated = task.generate([moment], task.predict([moment]), batch)
     assert generated.shape == batch.images.shape == (1, 3, 3, 224, 224)
     assert (generated - batch.images).abs().mean() > 1e-3
+
+
+def test_training_moves_faces_as_the_editor_does(task, monkeypatch):
+    """Of people who show another emotion or none: who shows the same one keeps more of their own in an edit."""
+    random, emotion = np.random.default_rng(0), EXPRESSIVE.index("angry")
+    clips = [item for item in task.dataset.train if "angry" not in item.person.emotions][:2]
+    moments = [task.dataset.make_moment(item, emotion, random) for item in clips]
+    batch = task.dataset.load_batch(moments)
+    monkeypatch.setattr(ClipBatch, "render", lambda _, displacement, gain: displacement)
+    moved = task.generate(moments, 0 * task.predict(moments), batch).detach().numpy()
+    manipulator = Manipulator(task.fitted, EditPlan.parse(emotion="angry"))
+    for item, shapes, found in zip(clips, batch.shapes.numpy(), moved, strict=True):
+        assert item.person.mouth_freedom < 0.9
+        wanted = [manipulator.edit_shape({"angry": 1.0}, item.person, shape)[0] for shape in shapes]
+        assert found == pytest.approx(np.array(wanted), abs=1e-4)
 
 
 def test_growing_costs_and_shrinking_does_not(task):
