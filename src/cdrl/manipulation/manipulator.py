@@ -78,9 +78,10 @@ class Manipulator:
         mean_opening = person.mean_opening
         if recent_shape is not None:
             shown = self._prior.read_change(recent_shape - person.mean_shape)
-            wider = float(lips().opening(person.mean_shape + shown) - lips().opening(person.mean_shape))
-            change = self._remove(change, remove_apertures(shown), wider, person, min(sum(weights.values()), 1.0))
-            mean_opening += wider
+            if shown.any():
+                wider = float(lips().opening(person.mean_shape + shown) - lips().opening(person.mean_shape))
+                change = self._remove(change, remove_apertures(shown), wider, person, min(sum(weights.values()), 1.0))
+                mean_opening += wider
         return change.compute_displacement(shape, person.closed_opening, mean_opening), change.gain
 
     def _remove(

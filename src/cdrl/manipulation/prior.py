@@ -237,7 +237,7 @@ class EmotionPrior:
             with apertures. Both are least-squares estimates that shrink: what is unlike all that was seen in fitting is
             taken for the person.
         """
-        code = np.tensordot(mean_shape - self.mean, self.shape_modes, axes=([0, 1], [1, 2]))
+        code = self.shape_modes.reshape(len(self.shape_modes), -1) @ (mean_shape - self.mean).ravel()
         read = np.concatenate([code, blendshapes, [1.0]]) @ self.reading
         displacement = np.tensordot(read[: len(self.shown_modes)], self.shown_modes, axes=1)
         amounts = np.clip((read[len(self.shown_modes) :] - _NEUTRAL_AMOUNT) / (1 - _NEUTRAL_AMOUNT), 0, 1)
@@ -250,7 +250,7 @@ class EmotionPrior:
         Args:
             difference: [478, 3] cm between the mean shapes of two stretches of their talk.
         """
-        code = np.tensordot(difference, self.shape_modes, axes=([0, 1], [1, 2])) @ self.reading_changes
+        code = self.shape_modes.reshape(len(self.shape_modes), -1) @ difference.ravel() @ self.reading_changes
         shown: Floats = np.tensordot(code, self.shown_modes, axes=1).astype(np.float32)
         return shown * share_of_expression(shown)
 
