@@ -140,10 +140,32 @@ def test_a_donor_in_its_own_place_is_its_own_frame(layout, size, right):
     own = [plane.data[plane.window_slices(flow.window)] for plane in planes]
     empty, again = ([np.zeros_like(part) for part in own], [part.copy() for part in own])
     for pixels in (empty, again):
-        fill_mouth(planes, pixels, flow, teeth, slit, points, teeth.skin)
+        fill_mouth(frame, planes, pixels, flow, teeth, slit, points)
     for there, filled, here in zip(own, empty, again, strict=True):
         assert np.abs(here.astype(int) - there).max() <= 1
         assert ((filled == there) & (there > 0)).mean() > 0.001  # the donor was laid in, not left out
+
+
+def bright_rows(frame, points):
+    """How many rows between the lips are bright, in the middle of the mouth."""
+    x = round(float(points[13, 0]))
+    rows = slice(round(float(points[13, 1])) + 1, round(float(points[14, 1])))
+    return int((frame.planes[0][rows, x] > (SKIN + TEETH) / 2).sum())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("change", [0.3, 0.6])
+def test_a_mouth_s_own_teeth_stay_as_tall_as_they_are(layout, change):
+    points = mouth(1.0)
+    frame, form = painted(points, TEETH, layout), LAYOUTS[layout]
+    top, bottom = round(float(points[13, 1])), round(float(points[14, 1]))
+    gap = slice(top + (bottom - top) // 2, top + (bottom - top) // 2 + 2)
+    frame.planes[0][gap, round(float(points[78, 0])) : round(float(points[308, 0]))] = DARK
+    before = bright_rows(frame, points)
+    frame.planes[0][:] <<= form.depth - 8
+    render(frame, points, opened(points, change), FLAT)
+    frame.planes[0][:] >>= form.depth - 8
+    assert bright_rows(frame, points + opened(points, change)) == pytest.approx(before, rel=0.08, abs=1)
 
 
 def test_skin_is_the_cheeks_light_above_black():

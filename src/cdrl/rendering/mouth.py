@@ -1,9 +1,9 @@
 """The mouth interior: teeth from the clip's own frames, where lips part farther than the source shows them parted.
 
-The warp stretches what lies between the lips, which looks right as long as there is something to stretch: a wide
-mouth keeps its own interior, sound for sound. Lips that barely part show a slit only; there a patch fills in: the mouth
-of another frame of the clip with clear teeth. Its upper teeth move with the head and its lower ones with the jaw, so
-that lips slide over teeth and never stretch them.
+The warp stretches what lies between the lips, which looks right where that is dark. Teeth keep their size: in a mouth
+that shows its own, the upper ones move with the upper lip and the lower ones with the lower lip, and the dark between
+them grows. Lips that barely part show a slit only; there a patch fills in: the mouth of another frame of the clip with
+clear teeth.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ _TEETH_LUMA = 0.62  # of the skin's luma: teeth are brighter than this, the dark
 _MARGIN = 12  # pixels around the mouth in a patch
 _GROWTH_RANGE = (0.15, 0.6)  # growth of the opening, of the source's own, over which the patch comes in
 _SLIT_RANGE = (0.07, 0.13)  # source opening over the mouth's width, over which its own interior takes over again
+_OWN_GROWTH_RANGE = (0.03, 0.15)  # growth of the opening over which its own teeth are kept from stretching
+_OWN_SHARE_RANGE = (0.15, 0.3)  # share of teeth in its own interior over which they are
+_GAP_RANGE = (0.3, 0.85)  # of the opening, from the upper lip: between these lies the gap between the teeth
+_GAP_DARKNESS = 0.7  # share of light that is missing in the middle of a gap that was opened
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,10 @@ class MouthPatch:
     """[478, 2] landmarks of its frame."""
     skin: float
     """Luma of its frame's cheeks above black."""
+    share: float
+    """Share of the interior that is teeth."""
     score: float
-    """Share of the interior that is teeth, times its opening; in 0..1."""
+    """That share times its opening; in 0..1."""
 
 
 def skin_luma(frame: Frame, points: Floats) -> float:
@@ -59,8 +65,11 @@ def skin_luma(frame: Frame, points: Floats) -> float:
     return max(float(np.median(values)) - frame.format.black, 1.0) if values else 1.0
 
 
-def extract_mouth_patch(frame: Frame, points: Floats) -> MouthPatch | None:
-    """Return a frame's mouth, by its landmarks `points` [478, 2] in pixels; None where it shows no teeth."""
+def extract_mouth_patch(frame: Frame, points: Floats, min_share: float = 0.25) -> MouthPatch | None:
+    """Return a frame's mouth, by its landmarks `points` [478, 2] in pixels; None where it shows no teeth.
+
+    Teeth are seen where at least `min_share` of the interior is as bright as teeth.
+    """
     contour = points[_CONTOUR]
     low = np.floor(contour.min(0)).astype(int) - _MARGIN
     high = np.ceil(contour.max(0)).astype(int) + _MARGIN
@@ -76,17 +85,38 @@ def extract_mouth_patch(frame: Frame, points: Floats) -> MouthPatch | None:
     inside = fill_contour(points[_CONTOUR] - (x0, y0), luma.shape) > 0
     bright = (luma.astype(np.float32) - frame.format.black) > _TEETH_LUMA * skin
     share = float(bright[inside].mean()) if inside.any() else 0.0
-    if share < 0.25:
+    if share < min_share:
         return None
     cut = slice(y0 // sy, -(-y1 // sy)), slice(x0 // sx, -(-x1 // sx))
     chroma = () if frame.format.gray else (cv2.merge([plane[cut] for plane in frame.planes[1:]]),)
     planes = (luma.copy(), *chroma)
     score = share * min(opening / (0.25 * width), 1.0)
-    return MouthPatch(planes, x0, y0, points.astype(np.float32).copy(), skin, score)
+    return MouthPatch(planes, x0, y0, points.astype(np.float32).copy(), skin, share, score)
 
 
-def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> tuple[Floats, float]:
-    """Return [2, 3] picture → patch window for the upper teeth, and how far (px, down) the lower teeth lie from it."""
+@dataclass(frozen=True)
+class _PlacedTeeth:
+    """A patch as it lies in a frame; arrays [k] are values at `columns`, between which they are interpolated."""
+
+    patch: MouthPatch
+    inverse: Floats
+    """[2, 3] picture → patch window for teeth that stay."""
+    columns: Floats
+    """[k] picture columns, ascending."""
+    lift: Floats
+    """[k] pixels, down, by which the upper teeth move."""
+    drop: Floats
+    """[k] pixels, down, by which the lower teeth move farther than the upper ones."""
+    gap: Floats
+    """[k] picture rows at which the gap between the teeth begins."""
+    gap_height: Floats
+    """[k] pixels over which the drop comes in."""
+    darkness: float
+    """Share of light that is missing in the middle of the gap."""
+
+
+def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> _PlacedTeeth:
+    """Place a patch of another frame: the upper teeth with the head, the lower ones with the jaw."""
     rigid = list(_RIGID_POINTS)
     similarity, _ = cv2.estimateAffinePartial2D(patch.points[rigid], source[rigid], method=cv2.LMEDS)
     if similarity is None:
@@ -96,87 +126,152 @@ def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> tuple[Flo
     inverse = np.linalg.inv(forward)[:2]
     inverse[:, 2] -= (patch.x, patch.y)
     lower = cv2.transform(patch.points[None, _LOWER], similarity)[0]
-    drop = float((target[_LOWER, 1] - lower[:, 1])[2:7].mean())
-    return inverse.astype(np.float32), drop
+    drop = (target[_LOWER, 1] - lower[:, 1])[2:7].mean(keepdims=True)
+    top, bottom = (target[index, 1].mean(keepdims=True) for index in (_UPPER, _LOWER))
+    half = np.maximum((bottom - top) / 2, 1.0)
+    nothing = np.zeros(1, np.float32)
+    return _PlacedTeeth(
+        patch, inverse.astype(np.float32), nothing, nothing, drop, (top + bottom - half) / 2, half, darkness=0.0
+    )
+
+
+def _place_own_teeth(own: MouthPatch, target: Floats, gap: float) -> _PlacedTeeth:
+    """Place a frame's own teeth: each column with its lips; `gap` is the row at the middle of the mouth before."""
+    columns = np.sort(target[_UPPER, 0])
+    lift, fall = (
+        np.interp(columns, target[ordered, 0], (target - own.points)[ordered, 1])
+        for ordered in (np.array(index)[np.argsort(target[index, 0])] for index in (_UPPER, _LOWER))
+    )
+    (x0, y0), (x1, y1) = (own.points[index] for index in INNER_CORNERS)
+    slope = float((y1 - y0) / (x1 - x0)) if abs(x1 - x0) > 1 else 0.0
+    rows = gap + slope * (columns - target[list(INNER_CORNERS), 0].mean()) + lift
+    drop = np.maximum(fall - lift, 0.0)
+    inverse = np.array([[1, 0, -own.x], [0, 1, -own.y]], np.float32)
+    return _PlacedTeeth(own, inverse, columns, lift, drop, rows, np.maximum(drop, 1.0), _GAP_DARKNESS)
 
 
 def fill_mouth(
+    frame: Frame,
     planes: list[Plane],
     pixels: list[Pixels],
     flow: Flow,
-    patch: MouthPatch,
+    patch: MouthPatch | None,
     source: Floats,
     target: Floats,
-    skin: float,
 ) -> None:
-    """Blend a patch's teeth into the opening of a warped mouth, in place.
+    """Keep the teeth in the opening of a warped mouth from stretching, or fill them in, in place.
 
     Args:
-        planes: The frame's planes.
+        frame: The frame as it was.
+        planes: Its planes.
         pixels: Their warped samples in the flow's window, one array a plane; these change.
         flow: The frame's flow.
-        patch: A mouth of the same person with clear teeth.
+        patch: A mouth of the same person with clear teeth, if there is one.
         source: [478, 2] landmarks before, picture pixels.
         target: [478, 2] landmarks after, picture pixels.
-        skin: Luma of the frame's cheeks above black.
     """
     before, after = (float(lips().opening(points)) for points in (source, target))
-    amount = _patch_amount(before, after, source, target)
-    if amount == 0 or min(before, after) < 1:
+    if min(before, after) < 1 or after <= before:
         return
-    window = flow.window
+    growth = (after - before) / max(before, 0.02 * float(np.ptp(target[:, 0])))
+    slit = before / max(float(np.linalg.norm(source[INNER_CORNERS[1]] - source[INNER_CORNERS[0]])), 1.0)
+    amount = (1 - _ramp(slit, _SLIT_RANGE)) * _ramp(growth, _GROWTH_RANGE)
+    if patch is not None and amount:
+        _blend_teeth(
+            planes, pixels, flow, _place_teeth(patch, source, target), target, amount, skin_luma(frame, source)
+        )
+    amount = _ramp(slit, _SLIT_RANGE) * _ramp(growth, _OWN_GROWTH_RANGE)
+    own = extract_mouth_patch(frame, source, _OWN_SHARE_RANGE[0]) if amount else None
+    if own is not None:
+        teeth = _place_own_teeth(own, target, _find_gap(own, frame.format.black))
+        _blend_teeth(planes, pixels, flow, teeth, target, amount * _ramp(own.share, _OWN_SHARE_RANGE), own.skin)
+
+
+def _ramp(value: float, limits: tuple[float, float]) -> float:
+    return float(np.clip((value - limits[0]) / (limits[1] - limits[0]), 0, 1))
+
+
+def _find_gap(patch: MouthPatch, black: int) -> float:
+    """Return the picture row of the gap between the teeth of a patch: the mean of its dark rows."""
+    points = patch.points
+    top, bottom = (float(points[index, 1].mean()) for index in (_UPPER, _LOWER))
+    left, right = sorted((float(points[INNER_CORNERS[0], 0]), float(points[INNER_CORNERS[1], 0])))
+    rows = np.arange(*(round(top + share * (bottom - top) - patch.y) for share in _GAP_RANGE))
+    rows = rows[(rows >= 0) & (rows < len(patch.planes[0]))]
+    third = (right - left) / 3
+    columns = slice(max(round(left + third - patch.x), 0), max(round(right - third - patch.x), 1))
+    if not rows.size:
+        return (top + bottom) / 2
+    luma = patch.planes[0][rows, columns].astype(np.float32).mean(1) - black
+    weights = np.exp(-(luma - luma.min()) / max(0.15 * float(np.ptp(luma)), 1.0))
+    return float((weights * rows).sum() / weights.sum()) + patch.y + 0.5
+
+
+def _blend_teeth(
+    planes: list[Plane],
+    pixels: list[Pixels],
+    flow: Flow,
+    teeth: _PlacedTeeth,
+    target: Floats,
+    amount: float,
+    skin: float,
+) -> None:
+    """Blend teeth into the opening between the lips of `target` [478, 2] by an amount in 0..1, in place."""
+    window, patch = flow.window, teeth.patch
     contour = target[_CONTOUR]
     x0, y0 = (int(v) // ALIGN * ALIGN for v in np.maximum(np.floor(contour.min(0)) - 2, (window.x0, window.y0)))
     x1, y1 = (int(v) for v in np.minimum(np.ceil(contour.max(0)) + 3, (window.x1, window.y1)))
     if x1 - x0 < 4 or y1 - y0 < 4:
         return
-    inverse, drop = _place_teeth(patch, source, target)
     area = Window(x0, y0, x1, y1)
     mask = fill_contour(target[_CONTOUR] - (x0, y0), (y1 - y0, x1 - x0))
-    alpha = amount * np.clip(cv2.distanceTransform(mask, cv2.DIST_L2, 3) / max(0.15 * after, 1.5), 0, 1)
-    positions = _positions(area, (1, 1), inverse, drop, target)
+    edge = max(0.15 * float(lips().opening(target)), 1.5)
+    alpha = amount * np.clip(cv2.distanceTransform(mask, cv2.DIST_L2, 3) / edge, 0, 1)
+    positions, gap = _positions(area, (1, 1), teeth)
     inside = fill_contour(patch.points[_CONTOUR] - (patch.x, patch.y), patch.planes[0].shape).astype(np.float32)
     inside = cv2.GaussianBlur(inside, (0, 0), 1.0)
     alpha = alpha * cv2.remap(inside, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     light = float(np.clip(skin / patch.skin, 0.7, 1.4))
-    for plane, warped, teeth in zip(planes, pixels, patch.planes, strict=True):
+    for plane, warped, samples in zip(planes, pixels, patch.planes, strict=True):
         if plane.step != (1, 1):
-            positions = _positions(area, plane.step, inverse, drop, target)
+            positions, gap = _positions(area, plane.step, teeth)
         part = warped[plane.window_slices(Window(x0 - window.x0, y0 - window.y0, x1 - window.x0, y1 - window.y0))]
         weights = resample_to_plane(alpha, (area.width, area.height), plane.step)
-        _blend(plane, part, teeth, weights, positions, light)
+        _blend(plane, part, samples, weights, positions, light * (1 - teeth.darkness * gap))
 
 
-def _patch_amount(before: float, after: float, source: Floats, target: Floats) -> float:
-    """Return how much of a patch is blended in, 0..1, where lips open from `before` to `after` pixels."""
-    growth = (after - before) / max(before, 0.02 * float(np.ptp(target[:, 0])))
-    slit = before / max(float(np.linalg.norm(source[INNER_CORNERS[1]] - source[INNER_CORNERS[0]])), 1.0)
-    amount = float(np.clip((growth - _GROWTH_RANGE[0]) / (_GROWTH_RANGE[1] - _GROWTH_RANGE[0]), 0, 1))
-    return amount * float(np.clip((_SLIT_RANGE[1] - slit) / (_SLIT_RANGE[1] - _SLIT_RANGE[0]), 0, 1))
+def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tuple[Floats, Floats]:
+    """Return where in the patch, in its pixels, each sample of an area lies [h, w, 2], and how deep in the gap [h, w].
 
-
-def _positions(area: Window, step: tuple[int, int], inverse: Floats, drop: float, target: Floats) -> Floats:
-    """Return [h, w, 2]: where in the patch, in its pixels, each sample of an area lies; the lower half with the jaw."""
+    Above the gap samples move with the upper teeth, below it with the lower ones.
+    """
     first_x, first_y = chroma_site(step)
     x = np.arange(area.x0, area.x1, step[0], dtype=np.float32) + np.float32(first_x)
-    y = np.arange(area.y0, area.y1, step[1], dtype=np.float32) + np.float32(first_y)
-    middle = (target[_UPPER, 1].mean() + target[_LOWER, 1].mean()) / 2
-    half = max(float(target[_LOWER, 1].mean() - target[_UPPER, 1].mean()) / 2, 1.0)
-    y -= np.clip((y - middle) / half + 0.5, 0, 1) * drop
+    y = np.arange(area.y0, area.y1, step[1], dtype=np.float32)[:, None] + np.float32(first_y)
+    lift, drop, gap, height = (
+        np.interp(x, teeth.columns, values).astype(np.float32)
+        for values in (teeth.lift, teeth.drop, teeth.gap, teeth.gap_height)
+    )
+    depth = (y - gap) / height
+    moved = y - lift - np.clip(depth, 0, 1) * drop
     positions: Floats = np.empty((len(y), len(x), 2), np.float32)
-    for axis, (across, down, shift) in enumerate(inverse):
-        np.add(across * x, (down * y + shift)[:, None], out=positions[..., axis])
-    return positions
+    for axis, (across, down, shift) in enumerate(teeth.inverse):
+        positions[..., axis] = across * x + down * moved + shift
+    inside: Floats = np.clip(4 * depth * (1 - depth), 0, 1).astype(np.float32)
+    return positions, inside
 
 
-def _blend(plane: Plane, under: Pixels, teeth: Pixels, alpha: Floats, positions: Floats, light: float) -> None:
-    """Mix a patch's samples `teeth`, taken at `positions`, into samples `under` of a plane by `alpha`, in place."""
+def _blend(plane: Plane, under: Pixels, teeth: Pixels, alpha: Floats, positions: Floats, light: Floats) -> None:
+    """Mix a patch's samples `teeth`, taken at `positions`, into samples `under` of a plane by `alpha`, in place.
+
+    `light` [h, w] is a factor on them.
+    """
     if plane.step != (1, 1):
         first = np.array(chroma_site(plane.step), np.float32)
         positions = ((positions - first) / np.array(plane.step, np.float32)).astype(np.float32)
     moved = cv2.remap(teeth, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    relit = (moved - plane.zero) * light + plane.zero
     if under.ndim == 3:
-        alpha = alpha[..., None]
+        alpha, light = alpha[..., None], light[..., None]
+    relit = (moved - plane.zero) * light + plane.zero
     mixed = under + alpha * (np.clip(relit, 0, plane.maximum) - under)
     under[:] = np.round(mixed).astype(under.dtype)

@@ -6,7 +6,7 @@ import numpy as np
 from cdrl.face.bundle import Floats
 from cdrl.media import Frame
 from cdrl.rendering.flow import compute_backward_flow
-from cdrl.rendering.mouth import MouthPatch, fill_mouth, skin_luma
+from cdrl.rendering.mouth import MouthPatch, fill_mouth
 from cdrl.rendering.texture import project_texture
 from cdrl.rendering.warp import Plane, apply_gain, split_gain, warp_plane
 
@@ -46,8 +46,7 @@ def render(
         apply_gain(plane, warp_plane(plane, flow, points, target), factor, flow.window)
         for plane, factor in zip(planes, gains, strict=False)
     ]
-    if mouth_patch is not None:
-        fill_mouth(planes, pixels, flow, mouth_patch, points, target, skin_luma(frame, points))
+    fill_mouth(frame, planes, pixels, flow, mouth_patch, points, target)
     # Beyond the margin the shift is 0 and the gain 1: there the window's samples are the frame's own, bit for bit.
     frame.planes[0][planes[0].window_slices(flow.window)] = pixels[0]
     for channel, data in enumerate(frame.planes[1:]):
