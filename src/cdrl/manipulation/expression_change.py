@@ -26,7 +26,7 @@ LIP_SCALING_HALF_POINT = 0.3
 """cm above closed at which half of a change of opening shows."""
 LIP_MEAN_GAIN = 1.25
 """Factor on the change of a mean opening, for lips that hardly part, or are wide open, do not take part in it."""
-LIP_RATIOS = (0.25, 4.0)
+LIP_RATIOS = (0.25, 3.0)
 """Bounds on how much a ratio closes or opens lips: farther, a mouth that mumbles would shout."""
 LOWER_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]
 """Points on the lower edges of the brows, and on the upper lids below them."""

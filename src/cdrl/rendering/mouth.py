@@ -32,7 +32,7 @@ _SLIT_RANGE = (0.07, 0.13)  # source opening over the mouth's width, over which 
 _OWN_GROWTH_RANGE = (0.03, 0.15)  # growth of the opening over which its own teeth are kept from stretching
 _OWN_SHARE_RANGE = (0.15, 0.3)  # share of teeth in its own interior over which they are
 _GAP_RANGE = (0.3, 0.85)  # of the opening, from the upper lip: between these lies the gap between the teeth
-_GAP_DARKNESS = 0.7  # share of light that is missing in the middle of a gap that was opened
+_GAP_LUMA, _GAP_CHROMA = 0.15, 0.5  # of the skin's luma, and of the chroma there, that a gap shows at most: it is dark
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class _PlacedTeeth:
     """[k] picture rows at which the gap between the teeth begins."""
     gap_height: Floats
     """[k] pixels over which the drop comes in."""
-    darkness: float
-    """Share of light that is missing in the middle of the gap."""
+    is_dark: bool
+    """Whether the gap is new, and dark whatever its edge shows."""
 
 
 def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> _PlacedTeeth:
@@ -131,7 +131,7 @@ def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> _PlacedTe
     half = np.maximum((bottom - top) / 2, 1.0)
     nothing = np.zeros(1, np.float32)
     return _PlacedTeeth(
-        patch, inverse.astype(np.float32), nothing, nothing, drop, (top + bottom - half) / 2, half, darkness=0.0
+        patch, inverse.astype(np.float32), nothing, nothing, drop, (top + bottom - half) / 2, half, is_dark=False
     )
 
 
@@ -147,7 +147,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, gap: float) -> _PlacedTeet
     rows = gap + slope * (columns - target[list(INNER_CORNERS), 0].mean()) + lift
     drop = np.maximum(fall - lift, 0.0)
     inverse = np.array([[1, 0, -own.x], [0, 1, -own.y]], np.float32)
-    return _PlacedTeeth(own, inverse, columns, lift, drop, rows, np.maximum(drop, 1.0), _GAP_DARKNESS)
+    return _PlacedTeeth(own, inverse, columns, lift, drop, rows, np.maximum(drop, 1.0), is_dark=True)
 
 
 def fill_mouth(
@@ -237,7 +237,10 @@ def _blend_teeth(
             positions, gap = _positions(area, plane.step, teeth)
         part = warped[plane.window_slices(Window(x0 - window.x0, y0 - window.y0, x1 - window.x0, y1 - window.y0))]
         weights = resample_to_plane(alpha, (area.width, area.height), plane.step)
-        _blend(plane, part, samples, weights, positions, light * (1 - teeth.darkness * gap))
+        moved = _move(plane, samples, positions, light)
+        if teeth.is_dark:
+            moved = _darken(plane, moved, gap, _GAP_LUMA * skin)
+        _blend(plane, part, moved, weights)
 
 
 def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tuple[Floats, Floats]:
@@ -257,21 +260,32 @@ def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tupl
     positions: Floats = np.empty((len(y), len(x), 2), np.float32)
     for axis, (across, down, shift) in enumerate(teeth.inverse):
         positions[..., axis] = across * x + down * moved + shift
-    inside: Floats = np.clip(4 * depth * (1 - depth), 0, 1).astype(np.float32)
+    inside: Floats = np.clip(6 * depth * (1 - depth), 0, 1).astype(np.float32)
     return positions, inside
 
 
-def _blend(plane: Plane, under: Pixels, teeth: Pixels, alpha: Floats, positions: Floats, light: Floats) -> None:
-    """Mix a patch's samples `teeth`, taken at `positions`, into samples `under` of a plane by `alpha`, in place.
-
-    `light` [h, w] is a factor on them.
-    """
+def _move(plane: Plane, teeth: Pixels, positions: Floats, light: float) -> Floats:
+    """Return a patch's samples `teeth` taken at `positions`, with so much light, of the kind of a plane."""
     if plane.step != (1, 1):
         first = np.array(chroma_site(plane.step), np.float32)
         positions = ((positions - first) / np.array(plane.step, np.float32)).astype(np.float32)
     moved = cv2.remap(teeth, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    relit: Floats = (moved - plane.zero) * light + plane.zero
+    return relit
+
+
+def _darken(plane: Plane, samples: Floats, gap: Floats, luma: float) -> Floats:
+    """Return samples that are no brighter than `luma` above black in a gap [h, w], and pale there."""
+    above = samples - plane.zero
+    dark = above * _GAP_CHROMA if samples.ndim == 3 else np.minimum(above, luma)
+    share = gap[..., None] if samples.ndim == 3 else gap
+    darkened: Floats = plane.zero + above + share * (dark - above)
+    return darkened
+
+
+def _blend(plane: Plane, under: Pixels, samples: Floats, alpha: Floats) -> None:
+    """Mix samples into those `under` them by `alpha` [h, w], in place."""
     if under.ndim == 3:
-        alpha, light = alpha[..., None], light[..., None]
-    relit = (moved - plane.zero) * light + plane.zero
-    mixed = under + alpha * (np.clip(relit, 0, plane.maximum) - under)
+        alpha = alpha[..., None]
+    mixed = under + alpha * (np.clip(samples, 0, plane.maximum) - under)
     under[:] = np.round(mixed).astype(under.dtype)
