@@ -31,6 +31,7 @@ OBSERVATION_INTERVAL = Fraction(1, 8)
 RECENT_SECONDS = 0.5
 """How long a face is remembered to tell what it shows by now."""
 _RELIEF_INTERVAL = 8  # frames looked at between two measurements of shading
+_TRACE = 0.02  # amount of an emotion below which it is not counted as seen
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
 _CLOSED_PERCENTILE = 10  # of lip opening: stands for closed lips
 _CLOSED_SLACK = 0.15  # cm above it that lips still count as closed: pressed, pursed or badly seen ones measure as much
@@ -140,7 +141,7 @@ def with_neutral(person: Person, neutral_shape: Floats) -> Person:
 
 
 def _named(amounts: Floats) -> dict[str, float]:
-    return {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > 0}
+    return {name: float(amount) for name, amount in zip(EXPRESSIVE, amounts, strict=True) if amount > _TRACE}
 
 
 def is_speaking(person: Person) -> bool:

@@ -2,7 +2,8 @@
 
 Flow and shading are those of `cdrl.rendering`; only the pixel kernels are PyTorch's. Which triangle of the mesh lies
 over a node, what the margin takes from the face, and how far the flow reaches into an eye carry no gradient; where a
-pixel comes from and how it is shaded do. The interior of the mouth is not exchanged.
+pixel comes from and how it is shaded do. What lies between the lips is warped: teeth are neither exchanged nor kept as
+tall as they are.
 """
 
 from __future__ import annotations
