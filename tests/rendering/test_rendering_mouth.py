@@ -1,5 +1,6 @@
 """The mouth interior: teeth come from a mouth that shows them, into lips that part farther, and nowhere else."""
 
+import warnings
 from dataclasses import replace
 
 import cv2
@@ -166,6 +167,15 @@ def test_a_mouth_s_own_teeth_stay_as_tall_as_they_are(layout, change):
     render(frame, points, opened(points, change), FLAT)
     frame.planes[0][:] >>= form.depth - 8
     assert bright_rows(frame, points + opened(points, change)) == pytest.approx(before, rel=0.08, abs=1)
+
+
+@pytest.mark.parametrize("right", range(-200, 201, 10))
+def test_a_mouth_that_the_picture_cuts_opens_without_a_word(right):
+    points = mouth(1.0) + np.float32([right, 0])
+    frame = painted(points, TEETH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        render(frame, points, opened(points, 0.5), FLAT)
 
 
 def test_skin_is_the_cheeks_light_above_black():

@@ -200,9 +200,10 @@ def _find_gap(patch: MouthPatch, black: int) -> float:
     rows = rows[(rows >= 0) & (rows < len(patch.planes[0]))]
     third = (right - left) / 3
     columns = slice(max(round(left + third - patch.x), 0), max(round(right - third - patch.x), 1))
-    if not rows.size:
+    seen = patch.planes[0][rows, columns]
+    if not seen.size:  # the picture ends before the middle of the mouth
         return (top + bottom) / 2
-    luma = patch.planes[0][rows, columns].astype(np.float32).mean(1) - black
+    luma = seen.astype(np.float32).mean(1) - black
     weights = np.exp(-(luma - luma.min()) / max(0.15 * float(np.ptp(luma)), 1.0))
     return float((weights * rows).sum() / weights.sum()) + patch.y + 0.5
 
