@@ -87,8 +87,11 @@ def test_what_people_are_observed_to_show_is_learned(task):
     clip = next(item for item in task.dataset.train if item.person_name == "mead/anna")
     moment = task.dataset.make_moment(clip, happy, random)
     clips = [item for item in task.dataset.all_clips if item.person_name == "mead/anna"]
-    (person,) = (item.person for item in clips if item.clip.metadata.emotion == "happy")
-    shown, typical = remove_apertures(person.mean_shape - person.neutral_shape), task.fitted.offset[happy]
+    smiling, neutral = (
+        np.mean([item.person.mean_shape for item in clips if item.clip.metadata.emotion == name], 0)
+        for name in ("happy", "neutral")
+    )
+    shown, typical = remove_apertures(smiling - neutral), task.fitted.offset[happy]
     assert task.observe(moment) == pytest.approx(encode_offset(shown - typical, task.fitted))
     assert task.observe(task.dataset.make_moment(clip, sad, random)) is None
     batch = task.dataset.load_batch([moment])

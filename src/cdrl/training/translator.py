@@ -106,7 +106,7 @@ class TranslatorTask:
         self.model = Translator(config).to(world.device)
         self._examples: dict[tuple[str, str], list[FrontalClip]] = defaultdict(list)
         for item in self.dataset.all_clips:
-            if item.clip.metadata.emotion in EXPRESSIVE:
+            if not item.clip.metadata.synthetic:  # the emotions of synthetic people are drawn, not observed
                 self._examples[item.person_name, item.clip.metadata.emotion].append(item)
         train = self.dataset.train
         self.data_summary = f"{len(train)} clips, {len({item.person_name for item in train})} people"
@@ -118,14 +118,16 @@ class TranslatorTask:
         return self._compute_terms(moments[world.slice(len(moments))])
 
     def observe(self, moment: TrainingMoment) -> NDArray[np.float32] | None:
-        """Return the code of what a moment's person shows of the target emotion; None where no clip shows it."""
-        name = EXPRESSIVE[moment.emotion]
-        clips = self._examples.get((moment.clip.person_name, name))
-        if clips is None:
+        """Return the code of what a moment's person shows of the target emotion beside their neutral clips.
+
+        None where they are synthetic, or not seen both with and without it.
+        """
+        person = moment.clip.person_name
+        clips, neutral = (self._examples.get((person, name)) for name in (EXPRESSIVE[moment.emotion], "neutral"))
+        if not clips or not neutral:
             return None
-        shown = np.mean([remove_apertures(item.person.mean_shape - item.person.neutral_shape) for item in clips], 0)
-        offset = shown - self.fitted.offset[moment.emotion]
-        return encode_offset(offset, self.fitted)
+        after, before = (np.mean([item.person.mean_shape for item in items], 0) for items in (clips, neutral))
+        return encode_offset(remove_apertures(after - before) - self.fitted.offset[moment.emotion], self.fitted)
 
     def predict(self, moments: list[TrainingMoment]) -> Tensor:
         """Predict the changes to the prior for the people of moments, [B, e, c + N_EXTRA_OUTPUTS]."""
