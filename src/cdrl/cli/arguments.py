@@ -23,7 +23,6 @@ RENAMED_OPTIONS = {
     "--language": "--language-weight",
     "--leave": "--exclude",
     "--licence": "--license",
-    "--lips": "--lip-weight",
     "--made": "--synthetic-fraction",
     "--mistaken": "--audio-mismatch",
     "--near": "--ignore-radius",

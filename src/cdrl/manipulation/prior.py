@@ -71,7 +71,7 @@ class Adaptation:
     """
 
     code: Array
-    """[..., e, c] on top of the offsets, in deviations of the expression modes."""
+    """[..., e, c] on top of the offsets, in deviations of the expression modes; the mouth takes no part."""
     strength: Array
     """[..., e, regions] logarithms of factors on the offsets in each region of the face."""
     lip_opening: Array
@@ -199,6 +199,7 @@ class EmotionPrior:
         strength = xp.exp(change.strength) @ match_array(region_matrix(), change.strength)
         own = self.offset * strength[..., None]
         added = xp.tensordot(change.code * self.expression_deviation, self.expression, axes=1)
+        added = added - mouth_component(added)
         return replace(
             self,
             offset=remove_apertures(own + added),

@@ -272,8 +272,6 @@ class TranslatorOptions:
     """Weight of what a person is observed to show."""
     prior_weight: float = 0.2
     """Weight of the fitted prior: on the squares of the changes, in units of a clear change of each kind."""
-    lip_weight: float = 1.0
-    """Weight of the lips' thickness as the prior has it: on the mean square of its change, mm²."""
     magnitude_weight: float = 4.0
     """Weight of the growth of the offset: on the log of its size over the prior's, where it is larger. The
     representations reward every growth; another shape of the same size costs nothing."""

@@ -29,7 +29,6 @@ from torch.nn import functional
 
 from cdrl.datasets.prepared import PreparedDataset
 from cdrl.face.apertures import remove_apertures
-from cdrl.face.mesh import INNER_LIPS, OUTER_LIPS
 from cdrl.manipulation.expression_change import ExpressionChange
 from cdrl.manipulation.personalization import (
     N_EXTRA_OUTPUTS,
@@ -156,11 +155,9 @@ class TranslatorTask:
         answers = changes[torch.arange(len(moments)), [moment.emotion for moment in moments]]
         terms = {
             "prior": _measure_deviation(answers),
-            "lips": self._measure_lip_growth(answers),
             "own": _compare_with_observed(answers, [self.observe(moment) for moment in moments]),
         }
-        loss = options.prior_weight * terms["prior"] + options.lip_weight * terms["lips"]
-        loss = loss + options.own_weight * terms["own"]
+        loss = options.prior_weight * terms["prior"] + options.own_weight * terms["own"]
         if options.magnitude_weight:
             terms["magnitude"] = self.measure_growth(changes, moments)
             loss = loss + options.magnitude_weight * terms["magnitude"]
@@ -168,14 +165,6 @@ class TranslatorTask:
             supervised, more = self.dataset.supervise(moments, lambda batch: self.generate(moments, changes, batch))
             loss, terms = loss + supervised, terms | more
         return {"loss": loss, **terms}
-
-    def _measure_lip_growth(self, answers: Tensor) -> Tensor:
-        """Mean square of how much thicker the lips get, mm²: thin ones look parted where they are closed."""
-        outer, inner = ([*pair[0], *pair[1]] for pair in (OUTER_LIPS, INNER_LIPS))
-        prior: Any = self.dataset.prior
-        modes = remove_apertures(prior.expression * prior.expression_deviation[:, None, None])
-        thickness = torch.einsum("bc,cpk->bpk", answers[:, :-N_EXTRA_OUTPUTS], modes[:, outer] - modes[:, inner])
-        return (10 * thickness).square().sum(2).mean()
 
     def measure_growth(self, changes: Tensor, moments: list[TrainingMoment]) -> Tensor:
         """Measure by how much the predicted offsets are larger than the prior's.
