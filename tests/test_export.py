@@ -195,7 +195,7 @@ def test_a_take_that_appears_meanwhile_is_not_replaced(sample, tmp_path, monkeyp
 @pytest.fixture(scope="module")
 def happy(sample, tmp_path_factory):
     """The sample's extract_performances, and the edited clip's own, seen anew after it was rendered."""
-    job = cdrl.load().edit(sample, emotion="happy", intensity=1.3)
+    job = cdrl.load().edit(sample, emotion="happy")
     path = tmp_path_factory.mktemp("export") / "happy.mp4"
     job.save(path)
     rendered, _ = extract_performances(path, None, "largest", Limits())

@@ -299,9 +299,9 @@ def _free_fade(segment: Segment) -> Fraction:
     return CROSS_FADE if segment.length is None else min(CROSS_FADE, segment.length / 2)
 
 
-def smoothstep(time: Fraction | float, begin: Fraction | float, end: Fraction | float) -> float:
+def smoothstep(value: Fraction | float, begin: Fraction | float, end: Fraction | float) -> float:
     """0 until `begin`, 1 from `end`, and 3x² − 2x³ between: no jump, and no jump of the speed."""
-    x = float((time - begin) / (end - begin))
+    x = float((value - begin) / (end - begin))
     if math.isnan(x) or x <= 0:
         return 0.0
     return 1.0 if x >= 1 else x * x * (3 - 2 * x)

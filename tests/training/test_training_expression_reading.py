@@ -157,8 +157,9 @@ def test_the_table_tells_how_near_each_persons_neutral_face_comes(seen):
     rows = list(zip(*(column.cells for column in table.columns), strict=True))
     assert [row[0] for row in rows] == [*PEOPLE[:4], "mean"]
     assert [row[1] for row in rows[:-1]] == ["7"] * 4
-    of_the_clip, as_read, width, width_as_read = np.array([row[2:] for row in rows], float).T
+    of_the_clip, as_read, width, width_as_read, cosine = np.array([row[2:] for row in rows], float).T
     assert (as_read < 0.5 * of_the_clip).all()
     assert width_as_read[-1] < 0.5 * width[-1]
+    assert (cosine > 0.9).all() and (cosine <= 1).all()
     only = [item for item in seen if item.person == "anna" or item.emotion == "neutral"]
     assert tabulate_neutral(only).row_count == 0

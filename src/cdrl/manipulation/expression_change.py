@@ -171,7 +171,7 @@ def scale_lip_opening(opening: Array, closed_opening: Array, ratio: Array) -> Ar
 
 
 def measure_lip_ratio(opening: Array, other: Array, closed_opening: Array) -> Array:
-    """Return the ratio with which `scale_lip_opening` makes `opening` [...] cm of `other` [...] cm."""
+    """Return the ratio with which `scale_lip_opening` makes `opening` [...] cm of `other`, but for its fade."""
     odds = []
     for value in (opening, other):
         parted = at_most(at_least(value - closed_opening, MIN_OPENING), WIDEST_OPENING - MIN_OPENING)

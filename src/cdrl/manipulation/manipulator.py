@@ -89,12 +89,9 @@ class Manipulator:
     ) -> ExpressionChange:
         """Take an offset [478, 3], and an additional opening of the lips, out of a face beyond a change."""
         offset = offset * self._points[:, None]
-        shown = replace(
-            self._prior.blend_emotions({}),
-            offset=offset,
-            closed_lip_reduction=closed_lip_reduction(offset, person, self._prior),
-            lip_opening=lip_opening * ("mouth" in self._regions),
-        )
+        reduction = closed_lip_reduction(offset, person, self._prior)
+        opening = lip_opening if "mouth" in self._regions else 0.0
+        shown = ExpressionChange(offset, reduction, opening, 1.0, np.zeros_like(change.gain))
         return change.add(shown.compensate(person.mouth_freedom), -amount)
 
     def compute_change(self, weights: Mapping[str, float], person: Person | None) -> ExpressionChange:
@@ -121,7 +118,7 @@ class Manipulator:
         if person is not None:
             shown = shown_expression(person, self._prior)
             kept = removed * _overlap(dict(weights), person.emotions) * _agreement(change, shown)
-            change = own.blend_emotions({}).add(change, 1 - kept).add(shown, -removed * (1 - kept))
+            change = change.add(change, -kept).add(shown, -removed * (1 - kept))
             change = change.compensate(person.mouth_freedom)
         relief = REFERENCE_RELIEF if person is None else person.relief
         return self._restrict_to_regions(replace(change, gain=apply_shading(change.gain, relief)))

@@ -29,7 +29,7 @@ from cdrl.plan import smoothstep
 from cdrl.rendering.texture import SIZE
 
 MAX_BYTES, MAX_UNPACKED = 1 << 23, 1 << 26
-"""Most bytes of a prior's file, and of its arrays; ours has three hundred thousand, and ten times as many unpacked."""
+"""Most bytes of a prior's file, and of its arrays; ours has under half a million, and ten times as many unpacked."""
 
 _FLOAT32_ARRAYS = {
     "mean",
@@ -90,11 +90,11 @@ class EmotionPrior:
     """
 
     offset: Floats
-    """[e, 478, 3]: displacement of the pose-free shape from neutral, as measured, apertures left alone."""
+    """[e, 478, 3]: displacement of the pose-free shape from neutral in a whole emotion, apertures left alone."""
     lip_opening: Floats
     """[e]: how much farther lips part in the mean over talk."""
     lid_ratio: Floats
-    """[e]: lid aperture over the source's own."""
+    """[e]: lid aperture over the neutral one."""
     gain: Floats
     """[e, SIZE, SIZE]: log of luma, emotional over neutral, in texture space."""
     mean: Floats
@@ -238,12 +238,7 @@ class EmotionPrior:
             with apertures. Both are least-squares estimates that shrink: what is unlike all that was seen in fitting is
             taken for the person.
         """
-        code = self.shape_modes.reshape(len(self.shape_modes), -1) @ (mean_shape - self.mean).ravel()
-        read = np.concatenate([code, blendshapes, [1.0]]) @ self.reading
-        displacement = np.tensordot(read[: len(self.shown_modes)], self.shown_modes, axes=1)
-        amounts = np.clip((read[len(self.shown_modes) :] - _NEUTRAL_AMOUNT) / (1 - _NEUTRAL_AMOUNT), 0, 1)
-        share = share_of_expression(displacement)
-        return (share * amounts).astype(np.float32), (share * displacement).astype(np.float32)
+        return apply_reading(self.reading, self.shape_modes, self.shown_modes, mean_shape - self.mean, blendshapes)
 
     def read_change(self, difference: Floats) -> Floats:
         """Read what a person shows now beyond what they showed before: [478, 3] cm, with apertures.
@@ -253,7 +248,7 @@ class EmotionPrior:
         """
         code = self.shape_modes.reshape(len(self.shape_modes), -1) @ difference.ravel() @ self.reading_changes
         shown: Floats = np.tensordot(code, self.shown_modes, axes=1).astype(np.float32)
-        return shown * share_of_expression(shown)
+        return shown * _share_of_expression(shown)
 
     def closed_lip_suppression(self, amounts: Mapping[str, float]) -> float:
         """Return the share, in 0..1, of the mouth's offset that closed lips do not show in a blend of emotions."""
@@ -287,7 +282,19 @@ class EmotionPrior:
         )
 
 
-def share_of_expression(displacement: Floats) -> float:
+def apply_reading(
+    reading: Floats, shape_modes: Floats, shown_modes: Floats, shape: Floats, blendshapes: Floats
+) -> tuple[Floats, Floats]:
+    """Return what `EmotionPrior.read_expression` does of a shape [478, 3] cm relative to the mean, by its arrays."""
+    code = shape_modes.reshape(len(shape_modes), -1) @ shape.ravel()
+    read = np.concatenate([code, blendshapes, [1.0]]) @ reading
+    displacement = np.tensordot(read[: len(shown_modes)], shown_modes, axes=1)
+    amounts = np.clip((read[len(shown_modes) :] - _NEUTRAL_AMOUNT) / (1 - _NEUTRAL_AMOUNT), 0, 1)
+    share = _share_of_expression(displacement)
+    return (share * amounts).astype(np.float32), (share * displacement).astype(np.float32)
+
+
+def _share_of_expression(displacement: Floats) -> float:
     """Return the share, in 0..1, of a displacement [478, 3] cm that is no noise of reading it, by its size."""
     rms = 10 * float(np.sqrt(np.square(remove_apertures(displacement)).sum(1).mean()))
     return smoothstep(rms, *_NOISE)

@@ -21,11 +21,11 @@ from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import MOUTH_CORNERS, POINTS, mirror_shape
-from cdrl.manipulation.prior import EXPRESSIVE, share_of_expression
+from cdrl.manipulation.prior import EXPRESSIVE, apply_reading
 from cdrl.training.emotion_offsets import make_table, people_with_emotions, rms_millimeters
 from cdrl.training.observations import RATE, ClipObservation
 
-Errors = tuple[float, float, float, float]
+Errors = tuple[float, float, float, float, float]
 
 _RIDGE = 0.3  # of the mean square of the standardized inputs; chosen on W009 and W011
 _DEVIATION_FLOOR = 0.02  # added to a blendshape's deviation: those that hardly vary say little
@@ -55,10 +55,7 @@ class ExpressionReading:
 
     def read(self, shape: Floats, blendshapes: Floats) -> Floats:
         """Return the displacement [478, 3] that a shape [478, 3], relative to the mean, shows with blendshapes [52]."""
-        code = self.shape_modes.reshape(len(self.shape_modes), -1) @ shape.ravel()
-        read = np.concatenate([code, blendshapes, [1.0]]) @ self.reading
-        shown: Floats = np.tensordot(read[: len(self.shown_modes)], self.shown_modes, axes=1).astype(np.float32)
-        return shown * share_of_expression(shown)
+        return apply_reading(self.reading, self.shape_modes, self.shown_modes, shape, blendshapes)[1]
 
     def move_mean(self, shift: Floats) -> ExpressionReading:
         """Return the same map for shapes relative to the mean plus `shift` [478, 3] cm."""
@@ -173,10 +170,12 @@ def mean_neutral_shapes(seen: Sequence[ClipObservation]) -> dict[str, Floats]:
 def tabulate_neutral(seen: Sequence[ClipObservation]) -> Table:
     """Tabulate how near a person's neutral shape comes when it is read from their clips by what others showed.
 
-    Distances are to the mean of the person's neutral clips, without apertures; of those clips themselves, too.
+    Distances are to the mean of the person's neutral clips, without apertures; of those clips themselves, too. The
+    cosine is that of what emotional clips are read as, and so show as references, to what they show.
     """
     title = "leave one person out: rms distance to the person's neutral shape, mm; difference of the mouth's width, mm"
-    table = make_table(title, "person", "clips", "of the clip", "as read", "width of the clip", "as read")
+    columns = "of the clip", "as read", "width of the clip", "as read", "cosine"
+    table = make_table(title, "person", "clips", *columns)
     neutral, rows = mean_neutral_shapes(seen), []
     for person in sorted(people_with_emotions(seen)):
         others = [item for item in seen if item.person != person]
@@ -187,7 +186,7 @@ def tabulate_neutral(seen: Sequence[ClipObservation]) -> Table:
             continue
         mine = [item for item in seen if item.person == person and item.emotion in EMOTIONS]
         errors = [_measure_neutral_error(item, neutral[person], mean, reading) for item in mine]
-        rows.append(np.mean(errors, 0))
+        rows.append(np.nanmean(errors, 0))
         table.add_row(person, str(len(mine)), *(f"{value:.2f}" for value in rows[-1]))
     if rows:
         table.add_row("mean", "", *(f"{value:.2f}" for value in np.mean(rows, 0)))
@@ -195,13 +194,21 @@ def tabulate_neutral(seen: Sequence[ClipObservation]) -> Table:
 
 
 def _measure_neutral_error(item: ClipObservation, neutral: Floats, mean: Floats, reading: ExpressionReading) -> Errors:
-    """Distances of a clip's mean shape and of the neutral one read from it: rms of both, mouth width of both, in mm."""
+    """Distances of a clip's mean shape and of the neutral one read from it: rms of both, mouth width of both, in mm.
+
+    The last number is the cosine of what is read to what is shown; NaN of a neutral clip.
+    """
     shape = item.shapes.astype(np.float32).mean(0)
-    guesses = shape, shape - reading.read(shape - mean, item.blendshapes.mean(0))
+    read = reading.read(shape - mean, item.blendshapes.mean(0))
+    guesses = shape, shape - read
     left, right = MOUTH_CORNERS
     widths = [float(np.linalg.norm(guess[left] - guess[right])) for guess in (*guesses, neutral)]
     distances = [rms_millimeters(remove_apertures(guess - neutral)) for guess in guesses]
-    return distances[0], distances[1], 10 * abs(widths[0] - widths[2]), 10 * abs(widths[1] - widths[2])
+    cosine = np.nan
+    if item.emotion in EXPRESSIVE:
+        own, shown = remove_apertures(read), remove_apertures(shape - neutral)
+        cosine = float((own * shown).sum()) / (float(np.linalg.norm(own) * np.linalg.norm(shown)) or 1.0)
+    return distances[0], distances[1], 10 * abs(widths[0] - widths[2]), 10 * abs(widths[1] - widths[2]), cosine
 
 
 def _cut_stretches(item: ClipObservation, neutral: Floats, weight: float) -> Iterator[_Stretch]:
