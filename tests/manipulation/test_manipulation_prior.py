@@ -10,15 +10,20 @@ from cdrl.assets import register_asset
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import ModelFileError
 from cdrl.face.apertures import lids, lips
-from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, canonical_points
+from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, canonical_points, region_weights
 from cdrl.manipulation.expression_change import (
+    BROW_RAISE_EXCESS,
+    BROW_RAISE_LIMIT,
     EYE_EXCESS,
     EYE_LIMIT,
     LIP_RATIOS,
     LIP_SCALING_HALF_POINT,
+    LOWER_BROWS,
+    UPPER_LIDS,
     WIDE_MOUTH_SHARE,
     WIDEST_OPENING,
     ExpressionChange,
+    brow_limit,
     hill,
     measure_lip_ratio,
     mouth_freedom,
@@ -301,6 +306,30 @@ def test_no_eye_opens_wider_than_eyes_do_and_none_gets_narrower_for_it(prior):
     assert (after >= shares - 0.01).all()
     assert (after <= np.maximum(shares, EYE_LIMIT + EYE_EXCESS) + 0.01).all()
     assert (np.diff(after) > 0).all()  # openings keep their order
+
+
+def raise_brows(prior, shape, amount):
+    """Share of the way from lid to brow by which surprise raises brows; asked for, and shown."""
+    offset = amount * prior.offset[EXPRESSIVE.index("surprised")]
+    ways = [part[..., UPPER_LIDS, 1] - part[..., LOWER_BROWS, 1] for part in (shape, offset)]
+    shown = offset * brow_limit(shape, offset)[:, None]
+    left = float(ways[0].mean())
+    return float(ways[1].mean()) / left, float((shown[UPPER_LIDS, 1] - shown[LOWER_BROWS, 1]).mean()) / left
+
+
+@pytest.mark.parametrize("pressed", [0.0, 0.5, 0.8])
+def test_brows_that_press_on_the_eyes_go_up_no_farther_than_skin_stretches(prior, pressed):
+    """`pressed` is the share of the way from brow to lid that anger has taken."""
+    shape = canonical_points().copy()
+    way = (shape[UPPER_LIDS, 1] - shape[LOWER_BROWS, 1]).mean()
+    shape[:, 1] += pressed * way * region_weights()["brows"]
+    pairs = [raise_brows(prior, shape, amount) for amount in (0.1, 0.25, 0.5, 1.0)]
+    for asked, shown in pairs:
+        if asked <= BROW_RAISE_LIMIT:
+            assert shown == pytest.approx(asked, rel=1e-4)
+        else:
+            assert shown < asked and shown <= BROW_RAISE_LIMIT + BROW_RAISE_EXCESS + 0.15  # lids go on by themselves
+    assert (np.diff([shown for _, shown in pairs]) > 0).all()
 
 
 # Examples of a person

@@ -32,6 +32,8 @@ LOWER_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]
 """Points on the lower edges of the brows, and on the upper lids below them."""
 BROW_LIMIT, BROW_EXCESS = 0.45, 0.4
 """Shares of the way from brow to lid that a brow comes down: in full, and at most beyond."""
+BROW_RAISE_LIMIT, BROW_RAISE_EXCESS = 0.6, 0.3
+"""The same that a brow goes up: the skin below is stretched, and turns into a gray patch."""
 # In real surprise lids part by .23 to .31 of the eye's width (medians of clips), and in 160 clips hardly a frame by
 # more than .36: wider is a doll's eye, and draws the iris out.
 EYE_LIMIT, EYE_EXCESS = 0.3, 0.06
@@ -125,13 +127,14 @@ def apply_shading(gain: Array, relief: Array) -> Array:
 def brow_limit(shape: Array, offset: Array) -> Array:
     """Return the factor [..., 478] in (0, 1] by which an offset fits a face.
 
-    Brows that lie low over the eyes can't come down as far as the mean person's; beyond about half of the way to the
-    lid the rest saturates.
+    Brows that lie low over the eyes can't come down as far as the mean person's, nor go up without stretching the skin
+    of the lids; beyond about half of the way from brow to lid the rest saturates.
     """
     way = (shape[..., UPPER_LIDS, 1] - shape[..., LOWER_BROWS, 1]).mean(-1)
     lowering = (offset[..., LOWER_BROWS, 1] - offset[..., UPPER_LIDS, 1]).mean(-1)
     share = to_double(lowering / at_least(way, MIN_OPENING))
     factor = _saturate(share, BROW_LIMIT, BROW_EXCESS) / at_least(share, BROW_LIMIT)
+    factor = factor * _saturate(-share, BROW_RAISE_LIMIT, BROW_RAISE_EXCESS) / at_least(-share, BROW_RAISE_LIMIT)
     brows = match_array(region_weights()["brows"], shape)[:, None]
     return 1 - scale(brows, 1 - factor)[..., 0]
 
