@@ -1,11 +1,12 @@
 """Texture space: what is unwrapped from a picture and projected back is what was there."""
 
+import cv2
 import numpy as np
 import pytest
 from face_factory import HEIGHT, NONE, WIDTH, face_at
 
 from cdrl.rendering.flow import compute_backward_flow
-from cdrl.rendering.texture import SIZE, project_texture, texture_coverage, texture_points, unwrap_luma
+from cdrl.rendering.texture import SIZE, measure_relief, project_texture, texture_coverage, texture_points, unwrap_luma
 
 
 def picture():
@@ -66,3 +67,30 @@ def test_a_shading_lands_on_its_place_in_the_face(points):
     center = (np.argwhere(lit > 0.5).mean(0)[::-1] - flow.window.to_grid(points[50], *lit.shape[::-1])).tolist()
     assert lit[row, column] == pytest.approx(1, abs=0.01)
     assert center == pytest.approx([0, 0], abs=2)
+
+
+def fold_texture(light, depth):
+    """Log texture of skin of that luma, with a fold of that depth beside the mouth."""
+    x, y = (texture_points()[[205, 425]] + 0.5).astype(int).T
+    mask = np.zeros((SIZE, SIZE), np.float32)
+    mask[y, x] = 1
+    fold = cv2.GaussianBlur(mask, (0, 0), 4)
+    return np.log(light + 8.0) - depth * fold / fold.max()
+
+
+def test_a_face_bears_as_much_shading_as_its_cheeks_show():
+    smooth, folded, deep = (measure_relief(fold_texture(140.0, depth)) for depth in (0.0, 0.2, 0.4))
+    assert smooth == pytest.approx(0, abs=1e-6)
+    assert deep == pytest.approx(2 * folded, rel=0.05)
+
+
+def test_skin_lit_almost_to_white_bears_none():
+    normal, bright, white = (measure_relief(fold_texture(light, 0.2)) for light in (140.0, 205.0, 240.0))
+    assert normal > bright > white == 0
+
+
+def test_what_is_no_cheek_does_not_count():
+    texture = fold_texture(140.0, 0.2)
+    x, y = (texture_points()[10] + 0.5).astype(int)
+    texture[y : y + 12, x - 20 : x + 20] -= 1  # hair over the forehead
+    assert measure_relief(texture) == pytest.approx(measure_relief(fold_texture(140.0, 0.2)), rel=0.1)

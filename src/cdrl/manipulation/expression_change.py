@@ -42,9 +42,9 @@ MIN_OPENING = 0.05
 """cm: lengths are not divided by less."""
 MAX_LIGHT = 0.16
 """Log of luma by which skin is lit at most: more looks wet."""
-MIN_SHADING = 0.3
+MIN_SHADING = 0.1
 """Share of the shading that a face without any relief gets."""
-REFERENCE_RELIEF = 0.155
+REFERENCE_RELIEF = 0.055
 """Relief from which on a face gets all of the shading: that of the people the shading was fitted on, at least."""
 
 
@@ -116,8 +116,8 @@ def mouth_component(offset: Array) -> Array:
 def apply_shading(gain: Array, relief: Array) -> Array:
     """Adjust the shading [..., SIZE, SIZE] of an expression to faces of that relief [...].
 
-    On a face in flat light, or softened by compression, the folds of others look like bruises: the gain shrinks with
-    the face's own relief. Lights saturate at `MAX_LIGHT`, folds do not.
+    On smooth or very bright skin, or in flat light, the folds of others look like bruises: the gain shrinks with the
+    face's own relief (`cdrl.rendering.texture.measure_relief`). Lights saturate at `MAX_LIGHT`, folds do not.
     """
     xp = array_namespace(gain)
     deep = scale(gain, at_least(at_most(relief / REFERENCE_RELIEF, 1.0), MIN_SHADING))

@@ -4,6 +4,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import EYE_CONTOURS, MESH_POINTS, MOUTH_CONTOUR, canonical_points, triangles
@@ -14,6 +15,9 @@ SIZE = 128
 """Texels a side."""
 _MARGIN = 2.0  # texels
 _BLUR = 14.0  # texels: shading wider than this is light, not expression
+_FINE = 2.0  # texels: shading narrower than this is skin, not expression
+_CHEEKS, _CHEEK_RADIUS = (205, 425, 50, 280, 203, 423, 216, 436, 36, 266, 117, 346), 6  # points, texels around them
+_BRIGHT, _WHITE = 175.0, 235.0  # luma (of 255) of skin from which on, and up to which, it shows less of a fold
 _FLOOR = 8.0  # luma (of 255) added before a logarithm, so that black noise does not count
 
 
@@ -57,11 +61,11 @@ def _face_mask() -> Floats:
     return texture_coverage().scatter(np.ones((texture_coverage().nodes.size, 1), np.float32))[..., 0]
 
 
-def low_pass(texture: Floats) -> Floats:
-    """Blur a texture [SIZE, SIZE] within the face."""
+def low_pass(texture: Floats, blur: float = _BLUR) -> Floats:
+    """Blur a texture [SIZE, SIZE] within the face, by a deviation in texels."""
     mask = _face_mask()
-    weight = np.maximum(cv2.GaussianBlur(mask, (0, 0), _BLUR), 1e-3)
-    blurred: Floats = cv2.GaussianBlur(texture * mask, (0, 0), _BLUR) / weight
+    weight = np.maximum(cv2.GaussianBlur(mask, (0, 0), blur), 1e-3)
+    blurred: Floats = cv2.GaussianBlur(texture * mask, (0, 0), blur) / weight
     return blurred
 
 
@@ -98,6 +102,22 @@ def log_texture(luma: Floats, points: Floats) -> Floats:
     return logarithm
 
 
+@cache
+def _cheek_mask() -> NDArray[np.bool_]:
+    """Return [SIZE, SIZE]: whether there is a cheek's skin, from the eye to the fold beside the mouth."""
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    for index in _CHEEKS:
+        cv2.circle(mask, tuple(int(v) for v in texture_points()[index]), _CHEEK_RADIUS, 1, -1)
+    return np.asarray((mask > 0) & (skin_mask() > 0.9), np.bool_)
+
+
 def measure_relief(texture: Floats) -> float:
-    """Return how much shading a face shows itself: the deviation of a log texture [SIZE, SIZE], less what is wide."""
-    return float((texture - low_pass(texture))[skin_mask() > 0.9].std())
+    """Return how much shading a face bears: how much its cheeks show themselves, less where light leaves no room.
+
+    That is the deviation of a log texture [SIZE, SIZE] without what is finer than a fold and without what is wide. In
+    skin that is lit almost to white a camera shows less of a fold, so the number falls to none there.
+    """
+    cheeks = _cheek_mask()
+    deviation = float((low_pass(texture, _FINE) - low_pass(texture))[cheeks].std())
+    luma = float(np.median(np.exp(texture[cheeks]))) - _FLOOR
+    return deviation * float(np.clip((_WHITE - luma) / (_WHITE - _BRIGHT), 0, 1))
