@@ -42,8 +42,10 @@ MIN_OPENING = 0.05
 """cm: lengths are not divided by less."""
 MAX_LIGHT = 0.16
 """Log of luma by which skin is lit at most: more looks wet."""
-MIN_SHADING = 0.1
+MIN_SHADING = 0.05
 """Share of the shading that a face without any relief gets."""
+SHADING_POWER = 1.5
+"""Of a face's relief over the reference, in its share of the shading: what is faint on rough skin is dirt on smooth."""
 REFERENCE_RELIEF = 0.055
 """Relief from which on a face gets all of the shading: that of the people the shading was fitted on, at least."""
 
@@ -120,7 +122,8 @@ def apply_shading(gain: Array, relief: Array) -> Array:
     face's own relief (`cdrl.rendering.texture.measure_relief`). Lights saturate at `MAX_LIGHT`, folds do not.
     """
     xp = array_namespace(gain)
-    deep = scale(gain, at_least(at_most(relief / REFERENCE_RELIEF, 1.0), MIN_SHADING))
+    share = at_most(relief / REFERENCE_RELIEF, 1.0) ** SHADING_POWER
+    deep = scale(gain, at_least(share, MIN_SHADING))
     return at_most(deep, 0.0) + MAX_LIGHT * xp.tanh(at_least(deep, 0.0) / MAX_LIGHT)
 
 
