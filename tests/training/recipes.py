@@ -138,6 +138,11 @@ def make_sync_data(folder: Path) -> None:
     make_prepared(folder / "real", ["anna"], ("neutral",), 1, 48, dataset="film")
 
 
+def make_faces_to_cover(folder: Path) -> None:
+    """Real people, one of them to validate on."""
+    make_prepared(folder / "film", ["anna", "W009"], ("neutral", "happy"), 1, 4, dataset="film")
+
+
 def read_drawn_lips(clip):
     """The landmarks that the drawn faces were drawn from: no detector takes them for faces."""
     if clip.speech is None:
@@ -173,6 +178,7 @@ RECIPES = {
             "translator", make_supervised_data, {"supervision": SupervisionOptions(clips=2, length=3, references=2)},
             rate=2e-3, suffix=".onnx", average=0.5, weight_decay=0.0,
         ),
+        Recipe("segmenter", make_faces_to_cover, {"batch": 4}, slow_rate=3e-4, suffix=".onnx"),
         Recipe("sync", make_sync_data, {"width": 16, "dimensions": 8, "clips": 4, "moments": 24}, steps=12),
     )
 }  # fmt: skip

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cdrl.errors import FaceError, InputError
 from cdrl.face.landmarks import BundleDetector, Region
+from cdrl.face.segmentation import Segmenter
 from cdrl.face.selection import FACE_CHOICES
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.manipulator import Manipulator
@@ -67,6 +68,7 @@ class Scene:
     faces: list[NDArray[np.uint8]]
     """Pictures [n, n, 3] of the faces in the first moment, from the left."""
     _tracks: dict[int, Track | None] = field(default_factory=dict)
+    _segmenter: Segmenter = field(default_factory=Segmenter)
 
     @classmethod
     def look(
@@ -107,7 +109,10 @@ class Scene:
         if track is None:
             return EditedFrame(frame, frame, None, NO_FACE)
         weights = plan.weights(frame.time)
-        tracked = TrackedFrame(frame, track, weights, self._find_person(moment) if weights else None)
+        if not weights:
+            return FrameEditor(manipulator).edit(TrackedFrame(frame, track, weights, None))
+        segmentation = self._segmenter(frame, track.points)
+        tracked = TrackedFrame(frame, track, weights, self._find_person(moment), segmentation=segmentation)
         return FrameEditor(manipulator).edit(tracked)
 
     def _find_person(self, moment: Moment) -> Person | None:

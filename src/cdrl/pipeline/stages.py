@@ -9,16 +9,22 @@ from fractions import Fraction
 import numpy as np
 
 from cdrl.face.bundle import Floats
+from cdrl.face.mesh import region_weights
 from cdrl.face.pose import estimate_pose
+from cdrl.face.segmentation import Segmentation, SegmentationTracker
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import Person, RecentShape
 from cdrl.media import Frame
 from cdrl.pipeline.report import INACTIVE, NO_FACE, OUTSIDE, PROFILE, UNCHANGED
+from cdrl.plan import smoothstep
 from cdrl.rendering.render import render
+from cdrl.rendering.texture import texture_coverage
 
 _NEGLIGIBLE = (0.5, 0.02)  # pixels, and log of luma, up to which an edit may come to nothing once it is rounded
 _PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
+_HIDDEN = (0.2, 0.5)  # share of a region of the face that is covered, over which its edit fades out
+_NOTICED = 0.08  # such a share from which a user is told
 
 PersonFinder = Callable[[Frame, Track], Person | None]
 """Who is seen in a frame, by the face that is followed; None for a stranger."""
@@ -40,6 +46,8 @@ class TrackedFrame:
     """Whose face it is; None where nothing is known of them."""
     recent_shape: Floats | None = None
     """[478, 3] cm, pose-free: mean of the last half second (`RecentShape`); None where only this frame is known."""
+    segmentation: Segmentation | None = None
+    """What is in front of the face; None where nobody looked."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class EditedFrame:
     """The face in it, if one was seen."""
     skipped: str | None
     """Why nothing was changed, one of the reasons of `cdrl.pipeline.report`; None where something was."""
+    is_covered: bool = False
+    """Whether something before the face hides a part of what is edited; rims of glasses and thin hair do not."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,8 @@ class FrameEditor:
             return None
         shape = pose.normalize(track.points)
         displacement, gain = self.manipulator.edit_shape(tracked.weights, person, shape, tracked.recent_shape)
-        return FaceEdit(pose.to_image(displacement) * share, gain * share)
+        edit = FaceEdit(pose.to_image(displacement) * share, gain * share)
+        return edit if tracked.segmentation is None else fade_hidden_regions(edit, tracked.segmentation, track.points)
 
     def edit(self, tracked: TrackedFrame) -> EditedFrame:
         """Manipulate the face and render the frame, which is not changed itself."""
@@ -98,15 +109,17 @@ class FrameEditor:
         edit = self.manipulate(tracked)
         if edit is None:
             return EditedFrame(frame, frame, track, PROFILE)
+        is_covered = tracked.segmentation is not None and hides_parts(tracked.segmentation, track.points)
         result = frame.copy()
         patch = tracked.person.mouth_patch if tracked.person else None
-        if not render(result, track.points[:, :2], edit.displacement[:, :2].astype(np.float32), edit.gain, patch):
+        displacement = edit.displacement[:, :2].astype(np.float32)
+        if not render(result, track.points[:, :2], displacement, edit.gain, patch, tracked.segmentation):
             return EditedFrame(frame, frame, track, OUTSIDE)
         pixels, luma = _NEGLIGIBLE
         negligible = np.abs(edit.displacement).max() < pixels and np.abs(edit.gain).max() < luma
         if negligible and all(map(np.array_equal, frame.planes, result.planes)):
-            return EditedFrame(frame, frame, track, UNCHANGED)
-        return EditedFrame(frame, result, track, None)
+            return EditedFrame(frame, frame, track, UNCHANGED, is_covered)
+        return EditedFrame(frame, result, track, None, is_covered)
 
 
 @dataclass(frozen=True)
@@ -123,10 +136,40 @@ class EditStages(FrameEditor):
     weights_at: WeightsAt
     find_person: PersonFinder
     _recent: RecentShape = field(default_factory=RecentShape, init=False)
+    _segmenter: SegmentationTracker = field(default_factory=SegmentationTracker, init=False)
 
     def track(self, frame: Frame) -> TrackedFrame:
         """Find the face in the next frame, who it is, and what it is to show."""
         track = None if self.tracker is None else self.tracker.step(frame)
         person = None if track is None else self.find_person(frame, track)
         recent = None if track is None else self._recent.update(track, frame.time, person)
-        return TrackedFrame(frame, track, self.weights_at(frame.time), person, recent)
+        weights = self.weights_at(frame.time)
+        segmentation = self._segmenter.update(frame, track) if track is not None and weights else None
+        return TrackedFrame(frame, track, weights, person, recent, segmentation)
+
+
+def hides_parts(segmentation: Segmentation, points: Floats) -> bool:
+    """Return whether something hides a part of the eyes, cheeks or mouth of landmarks [478, 3], pixels."""
+    if segmentation.is_clear:
+        return False
+    shares = segmentation.covered_shares(points)
+    return max(share for name, share in shares.items() if name != "brows") > _NOTICED
+
+
+def fade_hidden_regions(edit: FaceEdit, segmentation: Segmentation, points: Floats) -> FaceEdit:
+    """Return an edit that leaves regions alone which are mostly covered: what a hidden mouth does is a guess.
+
+    Args:
+        edit: What is to be done to the face.
+        segmentation: What is in front of it.
+        points: [478, 3] landmarks, pixels.
+    """
+    if segmentation.is_clear:
+        return edit
+    shares, weights = segmentation.covered_shares(points), region_weights()
+    hidden = sum(smoothstep(share, *_HIDDEN) * weights[name] for name, share in shares.items())
+    visible = 1 - np.asarray(hidden, np.float32)
+    if visible.min() == 1:
+        return edit
+    texels = texture_coverage().scatter(texture_coverage().interpolate(visible[:, None]), 1.0)[..., 0]
+    return FaceEdit(edit.displacement * visible[:, None], edit.gain * texels)

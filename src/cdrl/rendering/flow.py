@@ -64,6 +64,15 @@ class Flow:
     coverage: Coverage
     """The face's nodes."""
 
+    @property
+    def nodes(self) -> Floats:
+        """Picture positions [h, w, 2] of the nodes, pixels."""
+        height, width = self.falloff.shape
+        cell_x, cell_y = self.window.width / width, self.window.height / height
+        x = self.window.x0 + (np.arange(width, dtype=np.float32) + 0.5) * cell_x - 0.5
+        y = self.window.y0 + (np.arange(height, dtype=np.float32) + 0.5) * cell_y - 0.5
+        return np.stack(np.meshgrid(x, y), -1)
+
 
 def falloff_window(source: Floats, target: Floats, width: int, height: int) -> tuple[Window, float] | None:
     """Return the part of a picture that an edit may change.

@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 
 from cdrl.face.bundle import Floats
+from cdrl.face.segmentation import Segmentation
 from cdrl.media import Frame
 from cdrl.rendering.flow import compute_backward_flow
+from cdrl.rendering.layers import find_layers
 from cdrl.rendering.mouth import MouthPatch, fill_mouth
 from cdrl.rendering.texture import project_texture
 from cdrl.rendering.warp import Plane, apply_gain, split_gain, warp_plane
@@ -22,9 +24,16 @@ def split_planes(frame: Frame) -> list[Plane]:
 
 
 def render(
-    frame: Frame, points: Floats, displacement: Floats, gain: Floats, mouth_patch: MouthPatch | None = None
+    frame: Frame,
+    points: Floats,
+    displacement: Floats,
+    gain: Floats,
+    mouth_patch: MouthPatch | None = None,
+    segmentation: Segmentation | None = None,
 ) -> bool:
     """Render an expression into a frame's planes, in place; outside the head's margin no sample changes.
+
+    Nor does a sample of what is in front of the face, nor move what is behind the head.
 
     Args:
         frame: The frame.
@@ -32,6 +41,7 @@ def render(
         displacement: [478, 2] how far each moves, pixels.
         gain: [SIZE, SIZE] log of luma, in texture space.
         mouth_patch: A mouth of the same person with clear teeth.
+        segmentation: What is in front of the face and behind the head, if that is known.
 
     Returns:
         Whether it was rendered; False, and nothing done, where the face lies outside the picture.
@@ -39,14 +49,20 @@ def render(
     flow = compute_backward_flow(points, displacement, frame.width, frame.height)
     if flow is None:
         return False
+    layers = None if segmentation is None else find_layers(segmentation, flow)
+    shading = project_texture(gain, flow)
+    if layers is not None:
+        flow, shading = layers.hold(flow), shading * layers.lit
     planes = split_planes(frame)
     target = points + displacement
-    gains = split_gain(np.exp(project_texture(gain, flow)))
+    gains = split_gain(np.exp(shading))
     pixels = [
         apply_gain(plane, warp_plane(plane, flow, points, target), factor, flow.window)
         for plane, factor in zip(planes, gains, strict=False)
     ]
     fill_mouth(frame, planes, pixels, flow, mouth_patch, points, target)
+    if layers is not None:
+        layers.restore(planes, pixels, flow.window)
     # Beyond the margin the shift is 0 and the gain 1: there the window's samples are the frame's own, bit for bit.
     frame.planes[0][planes[0].window_slices(flow.window)] = pixels[0]
     for channel, data in enumerate(frame.planes[1:]):

@@ -64,7 +64,17 @@ def augment(picture: Picture, side: int, how: Augmentation, random: np.random.Ge
     Returns:
         RGB [side, side, 3].
     """
-    result = _to_rgb(_reframe(picture, side, how, random))
+    result = degrade(_to_rgb(_reframe(picture, side, how, random)), how, random)
+    if random.random() < how.cutout:
+        height, width = (int(side * share) for share in random.uniform(0.1, 0.4, 2))
+        top, left = int(random.integers(0, side - height)), int(random.integers(0, side - width))
+        result[top : top + height, left : left + width] = random.integers(0, 256)
+    return result
+
+
+def degrade(picture: Picture, how: Augmentation, random: np.random.Generator) -> Picture:
+    """Change resolution, compression and light of a picture, RGB [h, h, 3], but nothing's place in it."""
+    result, side = picture, len(picture)
     if random.random() < how.low_resolution:
         smaller = int(random.integers(how.min_side, max(side, how.min_side + 1)))
         small = cv2.resize(result, (smaller, smaller), interpolation=cv2.INTER_AREA)
@@ -74,12 +84,7 @@ def augment(picture: Picture, side: int, how: Augmentation, random: np.random.Ge
         result = np.asarray(
             cv2.imdecode(cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1), np.uint8
         )
-    result = _relight(result, how, random)
-    if random.random() < how.cutout:
-        height, width = (int(side * share) for share in random.uniform(0.1, 0.4, 2))
-        top, left = int(random.integers(0, side - height)), int(random.integers(0, side - width))
-        result[top : top + height, left : left + width] = random.integers(0, 256)
-    return result
+    return _relight(result, how, random)
 
 
 def resize(picture: Picture, side: int) -> Picture:

@@ -327,7 +327,37 @@ class SyncOptions:
     release: ReleaseOptions = ReleaseOptions()
 
 
-RecipeOptions = ContentOptions | EmotionOptions | VlmOptions | TranslatorOptions | SyncOptions
+@dataclass(frozen=True)
+class SegmenterOptions:
+    """Train what sees things in front of a face and behind the head, on prepared real clips (`cdrl data prepare`)."""
+
+    data: tuple[Path, ...]
+    """Prepared folders."""
+    split: str = "auto"
+    """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
+    check_people: bool = True
+    """Refuse people of different splits whose faces are those of one person; off for twins."""
+    loop: LoopOptions = LoopOptions(
+        Path("runs/segmenter"), steps=5000, learning_rate=4e-3, validate_every=500, precision="float32"
+    )
+    batch: int = 24
+    """Pictures in a step."""
+    clean: float = 0.35
+    """Share of the pictures in which nothing is drawn."""
+    second: float = 0.2
+    """Share of the others in which a second thing is."""
+    replaced: float = 0.7
+    """Share of the pictures with an even background in which another one is put behind the head."""
+    overlap_weight: float = 0.5
+    """Weight of the overlap of whole masks (Dice), beside the pixels'."""
+    glasses: tuple[str, ...] = ()
+    """People (DATASET/ACTOR) who wear glasses: nothing is learned around their eyes but of glasses that are drawn."""
+    cache: Path = _CACHE
+    """Folder that keeps what was seen in the faces."""
+    release: ReleaseOptions = ReleaseOptions()
+
+
+RecipeOptions = ContentOptions | EmotionOptions | VlmOptions | TranslatorOptions | SyncOptions | SegmenterOptions
 """Options of a recipe that trains a network."""
 
 

@@ -12,9 +12,6 @@ the fitted prior.
 
 from __future__ import annotations
 
-import logging
-import tempfile
-import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -39,6 +36,7 @@ from cdrl.manipulation.personalization import (
 )
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.representations.checkpoints import load_into, load_model, parse_config
+from cdrl.training import onnx_export
 from cdrl.training.differentiable_rendering import stack_changes
 from cdrl.training.distributed import World
 from cdrl.training.options import TranslatorOptions
@@ -281,15 +279,5 @@ def load_translator(path: Path) -> Translator:
 def export_onnx(model: Translator) -> bytes:
     """Return the translator as ONNX for `OnnxTranslator`: one person a run, with the SHA-256 of the prior it adapts."""
     inputs = (torch.zeros(1, model.config.traits),)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of libraries that are not needed
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        warnings.simplefilter("ignore")
-        program: Any = torch.onnx.export(
-            model, inputs, dynamo=True, verbose=False, input_names=["traits"], output_names=["change"]
-        )
-        for node in program.model.graph.all_nodes():
-            node.metadata_props.clear()  # paths of the machine it was traced on
-        program.model.metadata_props["prior_sha256"] = model.config.prior_sha256
-        path = Path(folder) / "translator.onnx"
-        program.save(str(path), external_data=False)
-        return path.read_bytes()
+    facts = {"prior_sha256": model.config.prior_sha256}
+    return onnx_export.export_onnx(model, inputs, (["traits"], ["change"]), facts)

@@ -1,0 +1,158 @@
+"""What is in front of a face (glasses, hands, microphones, captions, papers, hair) and what is behind the head.
+
+The network (`cdrl train segmenter`) ships as `segmenter.onnx`. What it sees is made steady over time: something that
+comes counts at once, and is forgotten slowly, so that the edit around it doesn't flicker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.assets import SEGMENTER, verified_bytes
+from cdrl.face.bundle import Floats
+from cdrl.face.landmarks import Region, StillImage
+from cdrl.face.mesh import EYE_CONTOURS, MESH_POINTS, MOUTH_CONTOUR, region_weights
+from cdrl.face.tracking import Track
+from cdrl.media import Frame
+
+SIDE = 128
+"""Pixels a side of the aligned picture that the network sees."""
+_ENLARGE = 1.2  # side of that picture over the landmark box's: 10 % more on each side
+_COARSEST, _MAX_FINE = 2.0, 4  # frame pixels for a pixel seen, from which on more are read: thin rims would be lost
+_SURE, _LIKELY = 0.7, 0.35  # probabilities: a thing is what is likely covered, around something surely covered
+_MIN_PIXELS = 14  # of a thing, of SIDE²: less is noise
+_OPENING_SHARE = 0.5  # of a thing that lies within openings of the face, from which on it is none
+_NOSTRILS = (60, 20, 238, 79, 166, 99), (290, 250, 458, 309, 392, 328)
+_HOLD_SECONDS = 0.12  # in which what is no longer seen is forgotten
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What is in front of a face and behind the head in one frame."""
+
+    region: Region
+    """Where the aligned picture lies in the frame."""
+    covered: Floats
+    """[SIDE, SIDE] in 0..1: how surely something is in front of the face there; 0 beside things."""
+    background: Floats
+    """[SIDE, SIDE] in 0..1: how surely there is neither head nor body."""
+
+    @cached_property
+    def is_clear(self) -> bool:
+        """Whether nothing is in front of the face."""
+        return not self.covered.any()
+
+    def sample(self, positions: Floats) -> tuple[Floats, Floats]:
+        """Return `covered` and `background` at picture positions [..., 2], [...] each.
+
+        Outside the aligned picture nothing is covered, and the background goes on as at its edge.
+        """
+        matrix = self.region.matrix(SIDE)
+        inward = np.linalg.inv(matrix[:, :2]).astype(np.float32)
+        places = (positions.astype(np.float32) - matrix[:, 2]) @ inward.T
+        flat = np.ascontiguousarray(places.reshape(1, -1, 2))
+        covered, background = (
+            np.asarray(cv2.remap(part, flat, None, cv2.INTER_LINEAR, borderMode=border), np.float32)
+            for part, border in ((self.covered, cv2.BORDER_CONSTANT), (self.background, cv2.BORDER_REPLICATE))
+        )
+        return covered.reshape(positions.shape[:-1]), background.reshape(positions.shape[:-1])
+
+    def covered_shares(self, points: Floats) -> dict[str, float]:
+        """Return the share of each region of the face that is covered, by landmarks [478, 2 or 3], pixels."""
+        covered, _ = self.sample(points[:, :2])
+        return {name: float(weights @ covered / weights.sum()) for name, weights in region_weights().items()}
+
+
+class Segmenter:
+    """Sees what is before a face and behind the head in single frames; make one object a thread."""
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime  # noqa: PLC0415  a quarter of a second that not everything needs
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(verified_bytes(SEGMENTER), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, frame: Frame | StillImage, points: Floats) -> Segmentation:
+        """Look at a frame's face with landmarks `points` [478, 2 or 3], pixels."""
+        region = find_region(points)
+        side = SIDE * int(np.clip(region.side / SIDE / _COARSEST, 1, _MAX_FINE))
+        picture = frame.rgb_crop(region.matrix(side), (side, side))
+        if side > SIDE:
+            picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        covered, background = self._session.run(None, {"picture": picture[None]})[0]
+        return Segmentation(region, keep_things(covered, draw_openings(points, region)), background)
+
+
+class SegmentationTracker:
+    """Sees what is before a face and behind the head in a clip's frames, in order, and keeps it steady."""
+
+    def __init__(self, segmenter: Segmenter | None = None) -> None:
+        """Prepare; `segmenter` looks at single frames, by default with the network that ships."""
+        self._segmenter = segmenter or Segmenter()
+        self._last: Segmentation | None = None
+        self._shot = -1
+        self._time = 0.0
+
+    def update(self, frame: Frame, track: Track) -> Segmentation:
+        """Look at the next frame and the face in it."""
+        seen = self._segmenter(frame, track.points)
+        now = float(frame.time)
+        passed = now - self._time
+        if self._last is not None and track.shot == self._shot and 0 <= passed <= _HOLD_SECONDS:
+            kept = self._last.covered * np.float32(1 - passed / _HOLD_SECONDS)
+            seen = replace(seen, covered=np.maximum(seen.covered, kept))
+        self._last, self._shot, self._time = seen, track.shot, now
+        return seen
+
+
+def find_region(points: Floats) -> Region:
+    """Return the square around landmarks [478, 2 or 3] that is looked at: 10 % beside their box, upright."""
+    flat = points[:MESH_POINTS, :2]
+    x, y = points[263, :2] - points[33, :2]
+    angle = float(np.arctan2(y, x))
+    axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    upright = flat @ axes.T
+    low, high = upright.min(0), upright.max(0)
+    center = (low + high) / 2 @ axes
+    return Region(float(center[0]), float(center[1]), _ENLARGE * float((high - low).max()), angle)
+
+
+def draw_openings(points: Floats, region: Region) -> NDArray[np.bool_]:
+    """Return where in the aligned picture eyes, nostrils and the inside of the mouth are, [SIDE, SIDE]."""
+    matrix = region.matrix(SIDE)
+    places = (points[:, :2] - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    drawn = np.zeros((SIDE, SIDE), np.uint8)
+    for contour in (*EYE_CONTOURS, MOUTH_CONTOUR, *_NOSTRILS):
+        cv2.fillConvexPoly(drawn, cv2.convexHull(np.round(places[list(contour)]).astype(np.int32)), 1)
+    return np.asarray(cv2.dilate(drawn, np.ones((3, 3), np.uint8)), np.bool_)
+
+
+def keep_things(covered: Floats, openings: NDArray[np.bool_]) -> Floats:
+    """Return probabilities where they belong to a thing that is surely there and not tiny; 0 elsewhere.
+
+    What lies mostly within the openings of a face is an iris, a nostril, teeth: no thing.
+
+    Args:
+        covered: [h, w] probabilities.
+        openings: [h, w], see `draw_openings`.
+    """
+    likely = (covered > _LIKELY).astype(np.uint8)
+    if not likely.any():
+        return np.zeros_like(covered)
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(likely, connectivity=8)
+    surest = np.zeros(count, np.float32)
+    np.maximum.at(surest, labels.ravel(), covered.ravel())
+    area = facts[:, cv2.CC_STAT_AREA]
+    within = np.bincount(labels[openings], minlength=count)
+    keeps: NDArray[np.bool_] = (surest >= _SURE) & (area >= _MIN_PIXELS) & (within < _OPENING_SHARE * area)
+    keeps[0] = False
+    return np.asarray(np.where(keeps[labels], covered, 0), np.float32)

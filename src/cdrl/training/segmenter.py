@@ -1,0 +1,352 @@
+"""The network that sees what is in front of a face and what is behind the head, and its training on real people.
+
+Things are drawn in front of faces; in a part of the pictures there is nothing, so that beards, teeth, shadows and hair
+count as nothing. What is behind a head is known where it is even, as a studio's wall is, and is replaced by other
+pictures there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cdrl.datasets.prepared import SIZE, PreparedClip, PreparedDataset
+from cdrl.errors import UsageError
+from cdrl.face.mesh import EYE_CONTOURS, OVAL
+from cdrl.face.segmentation import SIDE
+from cdrl.representations.checkpoints import load_into, load_model, parse_config
+from cdrl.training import onnx_export
+from cdrl.training.augmentation import Augmentation, degrade
+from cdrl.training.distributed import World
+from cdrl.training.occluders import cover, draw_surface
+from cdrl.training.options import SegmenterOptions
+from cdrl.training.people import list_trained, open_data, record_people
+from cdrl.training.progress import track
+from cdrl.training.recipe import recipe_settings, train_recipe
+from cdrl.training.release import check_target
+
+ARCHITECTURE = "segmenter"
+LAYERS = "covered", "background"
+"""What the network's two maps say."""
+_GROUP = 8  # channels normalized together
+_FRAMES = 24  # of a clip
+_LIGHT = Augmentation(gray=0.1, low_resolution=0.3, min_side=64, contrast=(0.6, 1.6))
+_TURN, _ZOOM, _SHIFT = 10.0, (0.85, 1.15), 0.06  # degrees, factors, share of the side: how the face is framed
+_EYES_RADIUS = 0.2  # of the side: within it of an eye, glasses that somebody wears are not labeled
+_VALIDATION_PICTURES = 300
+_EVEN, _LEAST_WALL = 2.2, 0.06  # levels between neighbors in an even background, and its least share of a picture
+_SEEDS = 8  # pixels between two places of an edge from which further even parts are looked for
+_UNKNOWN = 2  # marks what may be background
+_FRINGE = 0.9  # pixels: deviation of the blur between head and a replaced background
+_SEEN = 0.5  # probability from which a pixel counts as covered
+
+
+def train_segmenter(options: SegmenterOptions) -> None:
+    """Train the network that sees what is in front of a face and what is behind the head.
+
+    Raises:
+        CdrlError: An option, the data or the folder of the run is wrong.
+    """
+    check_target(options.release.publish, options.release.overwrite)
+    data = open_data(options)
+    train_recipe(
+        "segmenter",
+        options,
+        lambda world: SegmenterTask(options, data, world),
+        lambda best: export_onnx(load_segmenter(best)),
+    )
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """What the network is made of."""
+
+    widths: tuple[int, ...] = (16, 24, 32, 48, 64)
+    """Channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's side."""
+
+
+class _Block(nn.Sequential):
+    """3x3, normalized over groups of channels, so never over a batch."""
+
+    def __init__(self, inward: int, outward: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inward, outward, 3, stride, 1, bias=False), nn.GroupNorm(outward // _GROUP, outward), nn.ReLU()
+        )
+
+
+class SegmenterNetwork(nn.Module):
+    """Sees what of an aligned picture is before the face and behind the head: a U-Net."""
+
+    def __init__(self, config: SegmenterConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or SegmenterConfig()
+        widths = self.config.widths
+        self.stem = _Block(3, widths[0], 2)
+        steps = list(pairwise(widths))
+        self.down = nn.ModuleList(nn.Sequential(_Block(a, b, 2), _Block(b, b)) for a, b in steps)
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in steps)
+        self.join = nn.ModuleList(_Block(a, a) for a, _ in steps)
+        self.out = nn.Conv2d(widths[0], 8, 3, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute logits of being covered and of being background.
+
+        Args:
+            images: RGB in [0, 1], [B, 3, h, w]; sides are multiples of 32.
+
+        Returns:
+            [B, 2, h, w].
+        """
+        maps = [self.stem(2 * images - 1)]
+        for block in self.down:
+            maps.append(block(maps[-1]))
+        hidden = maps.pop()
+        for narrow, join in zip(reversed(self.up), reversed(self.join), strict=True):
+            hidden = join(maps.pop() + functional.interpolate(narrow(hidden), scale_factor=2.0, mode="nearest"))
+        logits: Tensor = functional.pixel_shuffle(self.out(hidden), 2)
+        return logits
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """Frames of clips, as they are prepared."""
+
+    pictures: list[NDArray[np.uint8]]
+    """Each RGB [SIZE, SIZE, 3]."""
+    points: NDArray[np.float32]
+    """[n, 478, 2] landmarks."""
+    backgrounds: list[NDArray[np.uint8] | None]
+    """Each [SIZE, SIZE] or None, see `key_background`."""
+    wears_glasses: NDArray[np.bool_]
+    """[n]"""
+    by_person: list[NDArray[np.intp]]
+    """Numbers of the frames of each person."""
+
+
+class SegmenterTask:
+    """The network, its pictures and its loss; see `cdrl.training.loop.TrainingTask`."""
+
+    rate_factors: Mapping[str, float] = {}
+
+    def __init__(self, options: SegmenterOptions, data: PreparedDataset, world: World) -> None:
+        """Read the faces.
+
+        Raises:
+            UsageError: There are none to train on or to validate on.
+        """
+        self.options, self.world = options, world
+        self.model = SegmenterNetwork().to(world.device)
+        recorded = record_people(data.people, list_trained(data))
+        self.settings = recipe_settings(options, data.digest, split_people=recorded)
+        clips = {split: data.select(split, synthetic=False) for split in ("train", "validation")}
+        if not all(clips.values()):
+            raise UsageError("real people to train on and to validate on are needed: prepare more clips")
+        self._train, validation = (self._read_faces(of) for of in clips.values())
+        self._validation = [
+            self._make_picture(validation, np.random.default_rng(number)) for number in range(_VALIDATION_PICTURES)
+        ]
+        self.data_summary = f"{len(clips['train'])} clips, {len(self._train.by_person)} people"
+
+    def _read_faces(self, clips: Sequence[PreparedClip]) -> _Faces:
+        pictures, points, glasses, owners = [], [], [], []
+        for clip in track(clips, "reading faces", self.world.console):
+            person = f"{clip.metadata.dataset}/{clip.metadata.actor}"
+            chosen = np.unique(np.linspace(0, clip.count - 1, min(_FRAMES, clip.count)).round().astype(int))
+            pictures += list(clip.images(chosen))
+            points.append(clip.landmarks[chosen, :, :2])
+            glasses += [person in self.options.glasses] * len(chosen)
+            owners += [person] * len(chosen)
+        _, row = np.unique(owners, return_inverse=True)
+        groups = [np.flatnonzero(row == number) for number in range(row.max() + 1)]
+        marks = np.concatenate(points)
+        backgrounds = [key_background(picture, each) for picture, each in zip(pictures, marks, strict=True)]
+        return _Faces(pictures, marks, backgrounds, np.array(glasses), groups)
+
+    def _make_picture(
+        self, faces: _Faces, random: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        """A picture [SIDE, SIDE, 3]; of each pixel how far it is covered and background, and whether that is known.
+
+        The latter two are [2, SIDE, SIDE].
+        """
+
+        def draw() -> int:
+            return int(random.choice(faces.by_person[random.integers(len(faces.by_person))]))
+
+        number, other = draw(), draw()
+        picture, points = faces.pictures[number], faces.points[number]
+        covered, known = np.zeros((SIZE, SIZE), np.float32), np.ones((SIZE, SIZE), np.float32)
+        keyed = faces.backgrounds[number]
+        background = np.zeros((SIZE, SIZE), np.float32) if keyed is None else (keyed == 1).astype(np.float32)
+        told = np.zeros((SIZE, SIZE), np.float32) if keyed is None else (keyed != _UNKNOWN).astype(np.float32)
+        if keyed is not None and random.random() < self.options.replaced:
+            picture, background = _replace_background(picture, background, faces.pictures[other], random)
+        if faces.wears_glasses[number]:
+            for contour in EYE_CONTOURS:
+                x, y = points[list(contour)].mean(0)
+                cv2.circle(known, (round(float(x)), round(float(y))), round(_EYES_RADIUS * SIZE), 0, -1)
+        if random.random() >= self.options.clean:
+            for _ in range(1 + (random.random() < self.options.second)):
+                picture, opacity = cover(picture, points, faces.pictures[other], random)
+                covered = np.maximum(covered, opacity)
+        known = np.maximum(known, covered > _SEEN).astype(np.float32)
+        matrix = _draw_framing(random)
+        framed = [
+            cv2.warpAffine(part, matrix, (SIDE, SIDE), flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP, borderMode=border)
+            for part, border in (
+                (picture, cv2.BORDER_REPLICATE),
+                (covered, cv2.BORDER_REPLICATE),
+                (background * (1 - covered), cv2.BORDER_REPLICATE),
+                (known, cv2.BORDER_CONSTANT),
+                (told, cv2.BORDER_CONSTANT),
+            )
+        ]
+        if random.random() < 0.5:
+            framed = [part[:, ::-1] for part in framed]
+        shown = degrade(np.ascontiguousarray(framed[0]), _LIGHT, random)
+        return shown, np.stack(framed[1:3]), np.stack(framed[3:])
+
+    def _stack(self, drawn: Sequence[tuple[NDArray[Any], ...]]) -> tuple[Tensor, Tensor, Tensor]:
+        pictures, shown, known = (
+            torch.from_numpy(np.stack(part)).to(self.world.device) for part in zip(*drawn, strict=True)
+        )
+        return pictures.permute(0, 3, 1, 2).float() / 255, shown, known
+
+    def loss(self, step: int, world: World) -> dict[str, Tensor]:
+        """Compare what is seen with what was drawn; every process computes its slice of the batch."""
+        numbers = range(self.options.batch)[world.slice(self.options.batch)]
+        seeds = [np.random.default_rng((self.options.loop.seed, step, number)) for number in numbers]
+        images, shown, known = self._stack([self._make_picture(self._train, random) for random in seeds])
+        logits = self.model(images).float()
+        pixels = functional.binary_cross_entropy_with_logits(logits, shown, reduction="none")
+        likely = torch.sigmoid(logits) * known
+        common = (likely * shown).sum((2, 3))
+        total = (likely + shown * known).sum((2, 3))
+        shows = (shown * known).amax((2, 3)) > _SEEN
+        overlap = 1 - (2 * common + 1) / (total + 1)
+        each = (pixels * known).sum((1, 2, 3)) / known.sum((1, 2, 3))
+        terms = {"pixels": each.mean(), "overlap": (overlap * shows).mean()}
+        return {"loss": terms["pixels"] + self.options.overlap_weight * terms["overlap"], **terms}
+
+    def validate(self) -> dict[str, float]:
+        """Measure, on validation people, how well what is seen overlaps what is there, and the share seen falsely."""
+        common, union, false, absent = (torch.zeros(2) for _ in range(4))
+        for start in range(0, len(self._validation), self.options.batch):
+            images, shown, known = self._stack(self._validation[start : start + self.options.batch])
+            seen, there, valid = torch.sigmoid(self.model(images)) > _SEEN, shown > _SEEN, known > _SEEN
+            clear = valid & ~there
+            common += _count(seen & there & valid)
+            union += _count((seen | there) & valid)
+            false += _count(seen & clear)
+            absent += _count(clear)
+        overlap, falsely = common / union.clamp(min=1), false / absent.clamp(min=1)
+        return {
+            "score": float(overlap.mean()),
+            **{f"{name}_overlap": float(overlap[row]) for row, name in enumerate(LAYERS)},
+            **{f"{name}_false": float(falsely[row]) for row, name in enumerate(LAYERS)},
+        }
+
+    def export(self) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
+        """Return the network."""
+        return self.model.state_dict(), ARCHITECTURE, asdict(self.model.config)
+
+
+def _count(pixels: Tensor) -> Tensor:
+    """How many pixels [B, 2, h, w] of each layer are marked, [2]."""
+    return pixels.sum((0, 2, 3)).cpu()
+
+
+def key_background(picture: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+    """Find an even background, as a studio's wall is.
+
+    Args:
+        picture: RGB [h, w, 3], an aligned picture.
+        points: [478, 2] landmarks, pixels.
+
+    Returns:
+        [h, w], 1 where there is background and `_UNKNOWN` where there may be; None where none is even, or it cannot be
+        told from the face.
+    """
+    height, width = picture.shape[:2]
+    calm = cv2.bilateralFilter(picture, 7, 12, 5)
+    filled = np.zeros((height + 2, width + 2), np.uint8)
+
+    def fill(x: int, y: int, mark: int) -> None:
+        if not filled[y + 1, x + 1]:
+            flags = 4 | cv2.FLOODFILL_MASK_ONLY | (mark << 8)
+            cv2.floodFill(calm, filled, (x, y), 0, (_EVEN,) * 3, (_EVEN,) * 3, flags)
+
+    fill(2, 2, 1)
+    fill(width - 3, 2, 1)
+    # Another even part that reaches the edge may be a wall, too, or hair, or clothes.
+    for place in range(2, width - 2, _SEEDS):
+        fill(place, 2, _UNKNOWN)
+        fill(2, place, _UNKNOWN)
+        fill(width - 3, place, _UNKNOWN)
+    inside = filled[1:-1, 1:-1]
+    background = cv2.morphologyEx((inside == 1).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    face = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), np.round(points[list(OVAL)]).astype(np.int32), 1)
+    if background.mean() < _LEAST_WALL or (background & face).any():
+        return None
+    return np.where((inside > 0) & (background == 0) & (face == 0), _UNKNOWN, background).astype(np.uint8)
+
+
+def _replace_background(
+    picture: NDArray[np.uint8], background: NDArray[np.float32], other: NDArray[np.uint8], random: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Put another picture behind a head; its edge takes in the rim that the old background colors."""
+    wider = int(random.integers(0, 3))
+    if wider:
+        background = cv2.dilate(background, np.ones((2 * wider + 1,) * 2, np.uint8))
+    opacity = cv2.GaussianBlur(background, (0, 0), _FRINGE)[..., None]
+    behind = draw_surface(picture, other, random)
+    mixed = np.clip(np.round(picture + opacity * (behind - picture)), 0, 255)
+    return mixed.astype(np.uint8), background
+
+
+def _draw_framing(random: np.random.Generator) -> NDArray[np.float64]:
+    """Positions in a prepared picture for those of a picture of SIDE pixels, [2, 3]."""
+    scale = SIZE / SIDE / random.uniform(*_ZOOM)
+    angle = np.radians(random.uniform(-_TURN, _TURN))
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = SIZE * (0.5 + random.uniform(-_SHIFT, _SHIFT, 2))
+    return np.column_stack([linear, middle - linear @ np.full(2, SIDE / 2)])
+
+
+def load_segmenter(path: Path) -> SegmenterNetwork:
+    """Load a trained network, frozen.
+
+    Raises:
+        InputError: The file is another checkpoint, or none.
+    """
+    tensors, config = load_model(path, ARCHITECTURE)
+    model = SegmenterNetwork(parse_config(SegmenterConfig, config, path))
+    load_into(model, tensors, path)
+    return model.eval().requires_grad_(False)
+
+
+class _Probability(nn.Module):
+    """From RGB bytes [1, SIDE, SIDE, 3], as a frame has them, to probabilities [2, SIDE, SIDE]."""
+
+    def __init__(self, model: SegmenterNetwork) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return torch.sigmoid(self.model(picture.permute(0, 3, 1, 2).float() / 255))[0]
+
+
+def export_onnx(model: SegmenterNetwork) -> bytes:
+    """Return the network as ONNX for `cdrl.face.segmentation.Segmenter`."""
+    inputs = (torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8),)
+    return onnx_export.export_onnx(_Probability(model).eval(), inputs, (["picture"], ["layers"]), {})

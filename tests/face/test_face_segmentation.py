@@ -1,0 +1,104 @@
+"""What is in front of a face: kept where it is sure, steady over time, sampled where it lies."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from cdrl.face.landmarks import Region
+from cdrl.face.mesh import canonical_points
+from cdrl.face.segmentation import SIDE, Segmentation, SegmentationTracker, draw_openings, find_region, keep_things
+from cdrl.face.tracking import Track
+
+POINTS = np.pad((canonical_points()[:, :2] * 10 + 200).astype(np.float32), ((0, 0), (0, 1)))
+
+
+def blot(probability, size=10):
+    covered = np.zeros((SIDE, SIDE), np.float32)
+    covered[20 : 20 + size, 30 : 30 + size] = probability
+    return covered
+
+
+NOWHERE = np.zeros((SIDE, SIDE), bool)
+
+
+def test_what_is_unsure_or_tiny_counts_as_nothing():
+    assert not keep_things(blot(0.5), NOWHERE).any()
+    assert not keep_things(blot(0.95, size=3), NOWHERE).any()
+    assert np.array_equal(keep_things(blot(0.95), NOWHERE), blot(0.95))
+
+
+def test_the_unsure_edge_of_a_sure_thing_is_kept():
+    covered = np.maximum(blot(0.4, size=14), blot(0.9))
+    assert np.array_equal(keep_things(covered, NOWHERE), covered)
+
+
+def test_irises_nostrils_and_teeth_are_no_things_but_what_reaches_beyond_is():
+    region = find_region(POINTS)
+    matrix = region.matrix(SIDE)
+    openings = draw_openings(POINTS, region)
+    for index in (468, 473, 20, 250):
+        column, row = np.round(np.linalg.inv(matrix[:, :2]) @ (POINTS[index, :2] - matrix[:, 2])).astype(int)
+        spot, bar = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float32)
+        spot[row - 2 : row + 2, column - 2 : column + 2] = 1
+        bar[row - 2 : row + 2, column - 20 : column + 20] = 1
+        assert not keep_things(spot, openings).any()
+        assert np.array_equal(keep_things(bar, openings), bar)
+
+
+def test_the_region_holds_the_face_upright():
+    region = find_region(POINTS)
+    box = np.ptp(POINTS[:468, :2], axis=0).max()
+    assert region.side == pytest.approx(1.2 * box)
+    assert region.angle == pytest.approx(0, abs=1e-6)
+    turned = POINTS.copy()
+    turned[:, :2] = POINTS[:, :2] @ np.array([[0, 1], [-1, 0]], np.float32)
+    assert find_region(turned).angle == pytest.approx(np.pi / 2)
+    assert find_region(turned).side == pytest.approx(region.side)
+
+
+def test_positions_are_sampled_where_they_lie_in_the_picture():
+    region = Region(100.0, 80.0, 64.0, 0.3)
+    background = np.zeros((SIDE, SIDE), np.float32)
+    background[:, : SIDE // 2] = 1
+    seen = Segmentation(region, blot(1.0), background)
+    matrix = region.matrix(SIDE)
+    inside = matrix[:, :2] @ [35, 25] + matrix[:, 2]
+    beside = matrix[:, :2] @ [100, 25] + matrix[:, 2]
+    outside = matrix[:, :2] @ [-500, 25] + matrix[:, 2]
+    covered, behind = seen.sample(np.array([inside, beside, outside], np.float32))
+    assert covered == pytest.approx([1, 0, 0])
+    assert behind == pytest.approx([1, 0, 1])
+
+
+def test_a_covered_mouth_is_told_by_its_share():
+    region = find_region(POINTS)
+    matrix = region.matrix(SIDE)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    rows = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]).astype(np.float32)
+    covered = (rows > POINTS[2, 1]).astype(np.float32)  # all below the nose
+    shares = Segmentation(region, covered, np.zeros_like(covered)).covered_shares(POINTS)
+    assert shares["mouth"] > 0.8
+    assert shares["brows"] < 0.05  # regions fade into each other
+
+
+class Blinking:
+    """Sees a thing in the first frame only."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def __call__(self, frame, points):
+        self.seen += 1
+        covered = blot(1.0) if self.seen == 1 else np.zeros((SIDE, SIDE), np.float32)
+        return Segmentation(find_region(points), covered, np.zeros_like(covered))
+
+
+@pytest.mark.parametrize(("later", "shot", "kept"), [(0.04, 0, True), (0.2, 0, False), (0.04, 1, False)])
+def test_a_thing_is_forgotten_slowly_but_not_across_cuts(head, later, shot, kept):
+    tracker = SegmentationTracker(Blinking())
+    track = Track(POINTS, 1.0, 0, redetected=False)
+    tracker.update(replace(head, time=Fraction(0)), track)
+    frame = replace(head, time=Fraction(later))
+    assert tracker.update(frame, replace(track, shot=shot)).covered.any() == kept
