@@ -64,12 +64,13 @@ def test_positions_are_sampled_where_they_lie_in_the_picture():
     background[:, : SIDE // 2] = 1
     seen = Segmentation(region, blot(1.0), background)
     matrix = region.matrix(SIDE)
-    inside = matrix[:, :2] @ [35, 25] + matrix[:, 2]
-    beside = matrix[:, :2] @ [100, 25] + matrix[:, 2]
-    outside = matrix[:, :2] @ [-500, 25] + matrix[:, 2]
-    covered, behind = seen.sample(np.array([inside, beside, outside], np.float32))
-    assert covered == pytest.approx([1, 0, 0])
-    assert behind == pytest.approx([1, 0, 1])
+    grid = np.hstack([2 * matrix[:, :2], matrix @ [[-20.0], [1.0], [1.0]]])  # every second pixel, from (-20, 1) on
+    covered, behind = seen.sample(grid, (80, 60))
+    assert covered[12, 27] == pytest.approx(1, abs=0.02)  # (34, 25)
+    assert covered[12, 60] == covered[12, 2] == 0
+    assert behind[12, 27] == pytest.approx(1, abs=0.02)
+    assert behind[12, 60] == 0
+    assert behind[12, 2] == 1  # beyond the left edge
 
 
 def test_a_covered_mouth_is_told_by_its_share():

@@ -48,24 +48,33 @@ class Segmentation:
         """Whether nothing is in front of the face."""
         return not self.covered.any()
 
-    def sample(self, positions: Floats) -> tuple[Floats, Floats]:
-        """Return `covered` and `background` at picture positions [..., 2], [...] each.
+    def sample(self, matrix: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
+        """Return `covered` and `background` on a grid, [h, w] each.
 
         Outside the aligned picture nothing is covered, and the background goes on as at its edge.
+
+        Args:
+            matrix: [2, 3] positions on the grid, (x, y, 1), → pixels of the frame.
+            size: (w, h) of the grid.
         """
-        matrix = self.region.matrix(SIDE)
-        inward = np.linalg.inv(matrix[:, :2]).astype(np.float32)
-        places = (positions.astype(np.float32) - matrix[:, 2]) @ inward.T
-        flat = np.ascontiguousarray(places.reshape(1, -1, 2))
+        own = np.vstack([self.region.matrix(SIDE), [0, 0, 1]])
+        to_own = (np.linalg.inv(own) @ np.vstack([matrix, [0, 0, 1]]))[:2]
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         covered, background = (
-            np.asarray(cv2.remap(part, flat, None, cv2.INTER_LINEAR, borderMode=border), np.float32)
+            np.asarray(cv2.warpAffine(part, to_own, size, flags=flags, borderMode=border), np.float32)
             for part, border in ((self.covered, cv2.BORDER_CONSTANT), (self.background, cv2.BORDER_REPLICATE))
         )
-        return covered.reshape(positions.shape[:-1]), background.reshape(positions.shape[:-1])
+        return covered, background
+
+    def _find_places(self, points: Floats) -> Floats:
+        """Return where pixels of the frame [n, 2] are in the aligned picture."""
+        matrix = self.region.matrix(SIDE)
+        return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T, np.float32)
 
     def covered_shares(self, points: Floats) -> dict[str, float]:
         """Return the share of each region of the face that is covered, by landmarks [478, 2 or 3], pixels."""
-        covered, _ = self.sample(points[:, :2])
+        places = self._find_places(points[:, :2])[None]
+        covered = cv2.remap(self.covered, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[0]
         return {name: float(weights @ covered / weights.sum()) for name, weights in region_weights().items()}
 
 

@@ -65,13 +65,11 @@ class Flow:
     """The face's nodes."""
 
     @property
-    def nodes(self) -> Floats:
-        """Picture positions [h, w, 2] of the nodes, pixels."""
+    def matrix(self) -> Floats:
+        """[2, 3]: positions on the grid, (x, y, 1) → picture pixels."""
         height, width = self.falloff.shape
-        cell_x, cell_y = self.window.width / width, self.window.height / height
-        x = self.window.x0 + (np.arange(width, dtype=np.float32) + 0.5) * cell_x - 0.5
-        y = self.window.y0 + (np.arange(height, dtype=np.float32) + 0.5) * cell_y - 0.5
-        return np.stack(np.meshgrid(x, y), -1)
+        x, y = self.window.width / width, self.window.height / height
+        return np.array([[x, 0, self.window.x0 + 0.5 * x - 0.5], [0, y, self.window.y0 + 0.5 * y - 0.5]])
 
 
 def falloff_window(source: Floats, target: Floats, width: int, height: int) -> tuple[Window, float] | None:

@@ -44,15 +44,18 @@ class RigidLayers:
             return
         for plane, samples in zip(planes, pixels, strict=True):
             share = resample_to_plane(self.still, (window.width, window.height), plane.step)
-            share = share[..., None] if samples.ndim == 3 else share
-            own = plane.data[plane.window_slices(window)]
-            mixed = samples + share * (own.astype(np.float32) - samples)
-            samples[:] = np.where(share > 0, np.round(mixed), samples).astype(samples.dtype)
+            x, y, width, height = cv2.boundingRect((share > 0).astype(np.uint8))
+            part = slice(y, y + height), slice(x, x + width)
+            own, under = plane.data[plane.window_slices(window)][part], samples[part]
+            amount = share[part][..., None] if samples.ndim == 3 else share[part]
+            mixed = under + amount * (own.astype(np.float32) - under)
+            under[:] = np.where(amount > 0, np.round(mixed), under).astype(samples.dtype)
 
 
 def find_layers(segmentation: Segmentation, flow: Flow) -> RigidLayers | None:
     """Return what of a flow's grid doesn't belong to the face; None where all that moves does."""
-    covered, background = segmentation.sample(flow.nodes)
+    height, width = flow.falloff.shape
+    covered, background = segmentation.sample(flow.matrix, (width, height))
     speed = np.linalg.norm(flow.shift, axis=2) * (covered.shape[1] / flow.window.width)  # in nodes
     in_front, behind = (_distance(layer < _SEEN) for layer in (covered, background))
     if in_front is None and behind is None:
