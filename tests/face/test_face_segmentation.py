@@ -30,8 +30,16 @@ def test_what_is_unsure_or_tiny_counts_as_nothing():
 
 
 def test_the_unsure_edge_of_a_sure_thing_is_kept():
-    covered = np.maximum(blot(0.4, size=14), blot(0.9))
-    assert np.array_equal(keep_things(covered, NOWHERE), covered)
+    kept = keep_things(np.maximum(blot(0.4, size=14), blot(0.9)), NOWHERE)
+    assert np.array_equal(kept >= 0.7, blot(1.0, size=14) > 0)
+    assert kept.max() == pytest.approx(0.9)
+
+
+def test_gaps_between_strokes_belong_to_the_letters():
+    covered = blot(0.95, size=21)
+    covered[:, 33:48:4] = 0
+    kept = keep_things(covered, NOWHERE)
+    assert np.array_equal(kept >= 0.7, blot(1.0, size=21) > 0)
 
 
 def test_irises_nostrils_and_teeth_are_no_things_but_what_reaches_beyond_is():

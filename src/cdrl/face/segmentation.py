@@ -27,6 +27,7 @@ _ENLARGE = 1.2  # side of that picture over the landmark box's: 10 % more on eac
 _COARSEST, _MAX_FINE = 2.0, 4  # frame pixels for a pixel seen, from which on more are read: thin rims would be lost
 _SURE, _LIKELY = 0.7, 0.35  # probabilities: a thing is what is likely covered, around something surely covered
 _MIN_PIXELS = 14  # of a thing, of SIDE²: less is noise
+_GAP = 5  # pixels: gaps in a thing that are narrower belong to it
 _OPENING_SHARE = 0.5  # of a thing that lies within openings of the face, from which on it is none
 _NOSTRILS = (60, 20, 238, 79, 166, 99), (290, 250, 458, 309, 392, 328)
 _HOLD_SECONDS = 0.12  # in which what is no longer seen is forgotten
@@ -157,11 +158,13 @@ def keep_things(covered: Floats, openings: NDArray[np.bool_]) -> Floats:
     likely = (covered > _LIKELY).astype(np.uint8)
     if not likely.any():
         return np.zeros_like(covered)
-    count, labels, facts, _ = cv2.connectedComponentsWithStats(likely, connectivity=8)
+    # Gaps in a thing, as between the strokes of letters, belong to it.
+    closed = cv2.morphologyEx(likely, cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8))
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     surest = np.zeros(count, np.float32)
     np.maximum.at(surest, labels.ravel(), covered.ravel())
     area = facts[:, cv2.CC_STAT_AREA]
     within = np.bincount(labels[openings], minlength=count)
     keeps: NDArray[np.bool_] = (surest >= _SURE) & (area >= _MIN_PIXELS) & (within < _OPENING_SHARE * area)
     keeps[0] = False
-    return np.asarray(np.where(keeps[labels], covered, 0), np.float32)
+    return np.asarray(np.where(keeps[labels], np.maximum(covered, closed * _SURE), 0), np.float32)
