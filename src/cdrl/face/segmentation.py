@@ -52,7 +52,7 @@ class Segmentation:
     def sample(self, matrix: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
         """Return `covered` and `background` on a grid, [h, w] each.
 
-        Outside the aligned picture nothing is covered, and the background goes on as at its edge.
+        Beyond the aligned picture both go on as at its edge.
 
         Args:
             matrix: [2, 3] positions on the grid, (x, y, 1), → pixels of the frame.
@@ -62,8 +62,8 @@ class Segmentation:
         to_own = (np.linalg.inv(own) @ np.vstack([matrix, [0, 0, 1]]))[:2]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         covered, background = (
-            np.asarray(cv2.warpAffine(part, to_own, size, flags=flags, borderMode=border), np.float32)
-            for part, border in ((self.covered, cv2.BORDER_CONSTANT), (self.background, cv2.BORDER_REPLICATE))
+            np.asarray(cv2.warpAffine(part, to_own, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
+            for part in (self.covered, self.background)
         )
         return covered, background
 
