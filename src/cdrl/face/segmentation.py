@@ -25,9 +25,9 @@ SIDE = 128
 """Pixels a side of the aligned picture that the network sees."""
 _ENLARGE = 1.2  # side of that picture over the landmark box's: 10 % more on each side
 _COARSEST, _MAX_FINE = 2.0, 4  # frame pixels for a pixel seen, from which on more are read: thin rims would be lost
-_SURE, _LIKELY = 0.7, 0.35  # probabilities: a thing is what is likely covered, around something surely covered
-_MIN_PIXELS = 14  # of a thing, of SIDE²: less is noise
-_GAP = 5  # pixels: gaps in a thing that are narrower belong to it
+_SURE, _LIKELY = 0.93, 0.35  # probabilities: a thing is what is likely covered, around something surely covered
+_MIN_PIXELS = 40  # of a thing, of SIDE²: less is noise
+_GAP, _FILLED = 5, 0.7  # pixels: gaps in a thing that are narrower belong to it; how surely
 _OPENING_SHARE = 0.5  # of a thing that lies within openings of the face, from which on it is none
 _NOSTRILS = (60, 20, 238, 79, 166, 99), (290, 250, 458, 309, 392, 328)
 _HOLD_SECONDS = 0.12  # in which what is no longer seen is forgotten
@@ -167,4 +167,4 @@ def keep_things(covered: Floats, openings: NDArray[np.bool_]) -> Floats:
     within = np.bincount(labels[openings], minlength=count)
     keeps: NDArray[np.bool_] = (surest >= _SURE) & (area >= _MIN_PIXELS) & (within < _OPENING_SHARE * area)
     keeps[0] = False
-    return np.asarray(np.where(keeps[labels], np.maximum(covered, closed * _SURE), 0), np.float32)
+    return np.asarray(np.where(keeps[labels], np.maximum(covered, closed * _FILLED), 0), np.float32)
