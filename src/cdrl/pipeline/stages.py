@@ -24,7 +24,7 @@ from cdrl.rendering.texture import texture_coverage
 _NEGLIGIBLE = (0.5, 0.02)  # pixels, and log of luma, up to which an edit may come to nothing once it is rounded
 _PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
 _HIDDEN = (0.2, 0.5)  # share of a region of the face that is covered, over which its edit fades out
-_NOTICED = 0.08  # such a share from which a user is told
+_NOTICED = {"eyes": 0.25, "cheeks": 0.15, "mouth": 0.08}  # such shares from which a user is told; rims cover less
 
 PersonFinder = Callable[[Frame, Track], Person | None]
 """Who is seen in a frame, by the face that is followed; None for a stranger."""
@@ -153,7 +153,7 @@ def hides_parts(segmentation: Segmentation, points: Floats) -> bool:
     if segmentation.is_clear:
         return False
     shares = segmentation.covered_shares(points)
-    return max(share for name, share in shares.items() if name != "brows") > _NOTICED
+    return any(shares[name] > share for name, share in _NOTICED.items())
 
 
 def fade_hidden_regions(edit: FaceEdit, segmentation: Segmentation, points: Floats) -> FaceEdit:
