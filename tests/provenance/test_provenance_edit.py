@@ -29,7 +29,8 @@ def test_on_by_default_and_the_switch_is_told(desk, capsys):
     assert json.loads((desk / "report.json").read_text())["provenance"].endswith("out.mp4.provenance.json")
     said = json.loads(sidecar_path(desk / "out.mp4").read_text())
     assert said["frames"]["edited"] == said["frames"]["total"] == 61
-    assert [model["name"] for model in said["models"]] == ["face_landmarker_v2.task", "prior.npz", "translator.onnx"]
+    names = ["face_landmarker_v2.task", "segmenter.onnx", "prior.npz", "translator.onnx"]
+    assert [model["name"] for model in said["models"]] == names
     assert main(["verify", "out.mp4", "--source", "talk.mp4"]) == 0
 
     assert main([*EDIT, "--no-provenance", "--overwrite", "--report", "report.json"]) == 0

@@ -42,9 +42,14 @@ class ModelFile:
 
 
 def models_used(prior: Path | None, translator: Path | None, translated: bool) -> tuple[ModelFile, ...]:
-    """The landmark network, the prior, and where `translated` the translator; None stands for the one that ships."""
+    """The landmark network, the segmenter, the prior, and where `translated` the translator.
+
+    None stands for the one that ships.
+    """
     shipped = assets.load_manifest()
-    chosen = {assets.LANDMARKS: None, assets.PRIOR: prior} | ({assets.TRANSLATOR: translator} if translated else {})
+    chosen: dict[str, Path | None] = {assets.LANDMARKS: None, assets.SEGMENTER: None, assets.PRIOR: prior}
+    if translated:
+        chosen[assets.TRANSLATOR] = translator
     return tuple(
         ModelFile(name, shipped[name].sha256) if path is None else ModelFile(path.name, file_sha256(path))
         for name, path in chosen.items()
