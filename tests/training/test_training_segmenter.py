@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 import onnxruntime  # noqa: E402
 from recipes import RECIPES  # noqa: E402
 
+from cdrl.errors import UsageError  # noqa: E402
 from cdrl.face.mesh import canonical_points  # noqa: E402
 from cdrl.face.segmentation import SIDE  # noqa: E402
 from cdrl.training.occluders import cover  # noqa: E402
@@ -68,3 +69,13 @@ def test_the_published_file_sees_what_the_checkpoint_does(finished):
     session = onnxruntime.InferenceSession(published.read_bytes(), providers=["CPUExecutionProvider"])
     wanted = torch.sigmoid(model(torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 255))[0].numpy()
     np.testing.assert_allclose(session.run(None, {"picture": picture})[0], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"batch": 0}, "--batch 0"), ({"clean": 1.5}, "--clean 1.5"), ({"glasses": ("film/ana",)}, "--glasses")],
+)
+def test_a_wrong_option_is_told_in_one_line(changes, told, data_of, tmp_path):
+    recipe = RECIPES["segmenter"]
+    with pytest.raises(UsageError, match=told):
+        recipe.train(recipe.make_options(data_of(recipe), tmp_path / "run", **changes))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.datasets.prepared import SIZE, PreparedClip, PreparedDataset
+from cdrl.datasets.splits import check_people, list_people
 from cdrl.errors import UsageError
 from cdrl.face.mesh import EYE_CONTOURS, OVAL
 from cdrl.face.segmentation import SIDE
@@ -142,9 +143,15 @@ class SegmenterTask:
         """Read the faces.
 
         Raises:
-            UsageError: There are none to train on or to validate on.
+            UsageError: There are none to train on or to validate on, or an option is wrong.
         """
         self.options, self.world = options, world
+        if options.batch < 1:
+            raise UsageError(f"--batch {options.batch}: at least one picture is needed")
+        for name in ("clean", "second", "replaced"):
+            if not 0 <= getattr(options, name) <= 1:
+                raise UsageError(f"--{name} {getattr(options, name):g}: a share, from 0 to 1")
+        check_people(options.glasses, list_people(clip.metadata for clip in data.clips), "--glasses")
         self.model = SegmenterNetwork().to(world.device)
         recorded = record_people(data.people, list_trained(data))
         self.settings = recipe_settings(options, data.digest, split_people=recorded)
