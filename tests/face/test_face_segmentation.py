@@ -104,6 +104,17 @@ class Blinking:
         return Segmentation(find_region(points), covered, np.zeros_like(covered))
 
 
+def test_a_clear_face_is_looked_at_in_every_second_frame_and_a_covered_one_in_each(head):
+    track = Track(POINTS, 1.0, 0, redetected=False)
+    for seen_before, looks in ((0, 5), (1, 3)):  # a thing in the first frame, then none at all
+        segmenter = Blinking()
+        segmenter.seen = seen_before
+        tracker = SegmentationTracker(segmenter)
+        for number in range(5):
+            tracker.update(replace(head, time=Fraction(number, 30)), track)
+        assert segmenter.seen - seen_before == looks
+
+
 @pytest.mark.parametrize(("later", "shot", "kept"), [(0.04, 0, True), (0.2, 0, False), (0.04, 1, False)])
 def test_a_thing_is_forgotten_slowly_but_not_across_cuts(head, later, shot, kept):
     tracker = SegmentationTracker(Blinking())

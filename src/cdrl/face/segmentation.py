@@ -1,7 +1,8 @@
 """What is in front of a face (glasses, hands, microphones, captions, papers, hair) and what is behind the head.
 
 The network (`cdrl train segmenter`) ships as `segmenter.onnx`. What it sees is made steady over time: something that
-comes counts at once, and is forgotten slowly, so that the edit around it doesn't flicker.
+comes counts at once, and is forgotten slowly, so that the edit around it doesn't flicker. A clear face is looked at in
+every second frame, and whenever something may have come in.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _GAP, _FILLED = 5, 0.7  # pixels: gaps in a thing that are narrower belong to it
 _OPENING_SHARE = 0.5  # of a thing that lies within openings of the face, from which on it is none
 _NOSTRILS = (60, 20, 238, 79, 166, 99), (290, 250, 458, 309, 392, 328)
 _HOLD_SECONDS = 0.12  # in which what is no longer seen is forgotten
+_REST_SECONDS = 0.05  # after a look at a clear face in which nobody looks again: every second frame, mostly
+_EDGE_SIDE, _CHANGED = 24, 50.0  # pixels of a small picture; levels along its edge by which something may come in
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,22 @@ class SegmentationTracker:
         """Prepare; `segmenter` looks at single frames, by default with the network that ships."""
         self._segmenter = segmenter or Segmenter()
         self._last: Segmentation | None = None
+        self._edge: Floats | None = None
         self._shot = -1
         self._time = 0.0
 
     def update(self, frame: Frame, track: Track) -> Segmentation:
         """Look at the next frame and the face in it."""
-        seen = self._segmenter(frame, track.points)
         now = float(frame.time)
         passed = now - self._time
-        if self._last is not None and track.shot == self._shot and 0 <= passed <= _HOLD_SECONDS:
-            kept = self._last.covered * np.float32(1 - passed / _HOLD_SECONDS)
+        last = self._last if track.shot == self._shot and 0 <= passed <= _HOLD_SECONDS else None
+        edge = _look_at_edge(frame, find_region(track.points))
+        if last is not None and last.is_clear and passed < _REST_SECONDS and _is_calm(edge, self._edge):
+            return replace(last, region=find_region(track.points))  # what is behind the head goes with the picture
+        self._edge = edge
+        seen = self._segmenter(frame, track.points)
+        if last is not None:
+            kept = last.covered * np.float32(1 - passed / _HOLD_SECONDS)
             seen = replace(seen, covered=np.maximum(seen.covered, kept))
         self._last, self._shot, self._time = seen, track.shot, now
         return seen
@@ -134,6 +143,17 @@ def find_region(points: Floats) -> Region:
     low, high = upright.min(0), upright.max(0)
     center = (low + high) / 2 @ axes
     return Region(float(center[0]), float(center[1]), _ENLARGE * float((high - low).max()), angle)
+
+
+def _look_at_edge(frame: Frame, region: Region) -> Floats:
+    """Return the luma along the edge of what is looked at, where things come in, on a small picture."""
+    small = frame.rgb_crop(region.matrix(_EDGE_SIDE), (_EDGE_SIDE, _EDGE_SIDE))[..., 1].astype(np.float32)
+    return np.concatenate([small[:2].ravel(), small[-2:].ravel(), small[2:-2, :2].ravel(), small[2:-2, -2:].ravel()])
+
+
+def _is_calm(edge: Floats, before: Floats | None) -> bool:
+    """Return whether nothing can have come in over an edge since it looked as before."""
+    return before is not None and float(np.abs(edge - before).max()) < _CHANGED
 
 
 def draw_openings(points: Floats, region: Region) -> NDArray[np.bool_]:
