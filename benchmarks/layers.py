@@ -1,16 +1,18 @@
-"""How well things before a face, and what is behind the head, stay as they are in an edit.
+"""How well occluders and background stay as they are in an edit, and how often an occluder is seen where there is none.
 
-python benchmarks/layers.py BASE FILE... [--emotions happy surprised angry]
+python benchmarks/layers.py BASE FILE... [--emotions happy surprised angry] [--clear CLIP...]
 
 Each FILE is the clip BASE with something put into its frames: a microphone, a paper, glasses, lines behind the head.
 Where the two differ is what was put in. It is edited, decoded again, and compared with what it was: in dB, by how far
-its texture moved (dense optical flow, pixels), and by how much the moved thing is taller for its width.
+its texture moved (dense optical flow, pixels), and by how much it is taller for its width. In each CLIP nothing is in
+front of the face: the share of frames in which an occluder is seen, and the time that a look takes.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 import cdrl
-from cdrl.errors import CdrlError
+from cdrl.errors import CdrlError, InputError
+from cdrl.face.landmarks import BundleDetector
+from cdrl.face.segmentation import Segmenter
+from cdrl.face.tracking import FaceTracker
 from cdrl.media import EncoderOptions, read
 
 Picture = NDArray[np.uint8]
@@ -43,6 +48,8 @@ class Options:
     """The same clip with it."""
     emotions: tuple[str, ...] = ("happy", "surprised", "angry")
     """What is asked for."""
+    clear: tuple[Path, ...] = ()
+    """Clips of faces without an occluder."""
 
 
 def read_luma(path: Path) -> list[Picture]:
@@ -69,6 +76,8 @@ def measure(base: Sequence[Picture], before: Sequence[Picture], after: Sequence[
         y, x = np.nonzero(told)
         sides = [np.polyfit(place - place.mean(), flow[told][:, axis], 1)[0] for axis, place in enumerate((x, y))]
         stretched.append((1 + sides[1]) / (1 + sides[0]) - 1)
+    if not moved:
+        raise InputError("a FILE hardly differs from BASE: give the same clip with something put into it")
     psnr = 10 * np.log10(255**2 / max(float(np.mean(errors)), 1e-9))
     return {
         "frames": len(errors),
@@ -79,8 +88,30 @@ def measure(base: Sequence[Picture], before: Sequence[Picture], after: Sequence[
     }
 
 
+def look_at_clear_faces(paths: Sequence[Path], console: Console) -> None:
+    """Print for each clip in how many of its frames an occluder is seen, and how long a look takes."""
+    segmenter, alarms, seconds = Segmenter(), list[bool](), list[float]()
+    table = Table("clip", "frames", "with an occluder")
+    for path in paths:
+        tracker, found = FaceTracker(BundleDetector()), list[bool]()
+        with read(path) as frames:
+            for frame in frames:
+                track = tracker.step(frame)
+                if track is not None:
+                    begin = time.thread_time()
+                    found.append(not segmenter(frame, track.points).is_clear)
+                    seconds.append(time.thread_time() - begin)
+        table.add_row(path.stem, str(len(found)), f"{np.mean(found):.3f}")
+        alarms += found
+    console.print(table)
+    console.print(
+        f"an occluder in {np.mean(alarms):.3f} of {len(alarms)} frames of {len(paths)} clips; "
+        f"{1000 * np.median(seconds):.1f} ms of processor time a look"
+    )
+
+
 def main(options: Options) -> None:
-    """Print one row for each file and emotion."""
+    """Print one row for each file and emotion, and one for each clear clip."""
     base, table = read_luma(options.base), Table("file", "emotion")
     editor = cdrl.load()
     for path in options.files:
@@ -95,7 +126,10 @@ def main(options: Options) -> None:
                     table.add_column(name, justify="right")
             numbers = [f"{value:.3f}" for value in found.values()]
             table.add_row(path.stem, emotion, *numbers, str(len(report.warnings)))
-    Console(width=160).print(table)
+    console = Console(width=160)
+    console.print(table)
+    if options.clear:
+        look_at_clear_faces(options.clear, console)
 
 
 if __name__ == "__main__":

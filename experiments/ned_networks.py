@@ -25,7 +25,7 @@ from cdrl.face.bundle import Floats
 from cdrl.manipulation.expression_change import MIN_OPENING
 from cdrl.manipulation.personalization import encode_offset
 from cdrl.manipulation.prior import EmotionPrior
-from cdrl.representations.checkpoints import load_into, load_model, parse_config
+from cdrl.representations.checkpoints import load_network
 
 ARCHITECTURE = "ned"
 WINDOW = 10
@@ -115,10 +115,7 @@ def load_ned(path: Path) -> Ned:
     Raises:
         InputError: The file is another checkpoint.
     """
-    tensors, facts = load_model(path, ARCHITECTURE)
-    model = Ned(parse_config(NedConfig, facts, path))
-    load_into(model, tensors, path)
-    return model.eval().requires_grad_(False)
+    return load_network(path, ARCHITECTURE, NedConfig, Ned)
 
 
 def encode_shapes(shapes: Floats, neutral_shape: Floats, prior: EmotionPrior) -> Floats:

@@ -26,7 +26,7 @@ TRANSLATOR = "translator.onnx"
 """How a person shows each emotion, trained under both representations."""
 
 SEGMENTER = "segmenter.onnx"
-"""What is in front of a face and what is behind the head."""
+"""The segmenter of occluders and background."""
 
 CONTENT, EMOTION, VLM = "content.safetensors", "emotion.safetensors", "vlm.safetensors"
 """The representations, and the visual-language model beneath the second."""

@@ -7,7 +7,7 @@ import cdrl
 from cdrl.face.mesh import canonical_points, region_weights
 from cdrl.face.segmentation import SIDE, Segmentation, find_region
 from cdrl.media import EncoderOptions, Writer, probe, read
-from cdrl.pipeline.stages import FaceEdit, fade_hidden_regions, hides_parts
+from cdrl.pipeline.stages import FaceEdit, fade_occluded_regions
 from cdrl.rendering.texture import SIZE
 
 POINTS = np.pad((canonical_points()[:, :2] * 10 + 200).astype(np.float32), ((0, 0), (0, 1)))
@@ -15,7 +15,7 @@ WHOLE = FaceEdit(np.ones((478, 3), np.float32), np.ones((SIZE, SIZE), np.float32
 
 
 def cover_below(row):
-    """A segmentation in which all below a picture row is covered."""
+    """A segmentation in which all below a picture row is occluded."""
     region = find_region(POINTS)
     matrix = region.matrix(SIDE)
     y, x = np.mgrid[:SIDE, :SIDE]
@@ -24,7 +24,7 @@ def cover_below(row):
 
 
 def test_a_covered_mouth_is_not_edited_and_open_brows_are():
-    faded = fade_hidden_regions(WHOLE, cover_below(POINTS[2, 1]), POINTS)
+    faded = fade_occluded_regions(WHOLE, cover_below(POINTS[2, 1]), POINTS)
     mouth, brows = (region_weights()[name] > 0.95 for name in ("mouth", "brows"))
     assert np.abs(faded.displacement[mouth]).max() < 0.05
     assert faded.displacement[brows].min() > 0.95
@@ -33,23 +33,23 @@ def test_a_covered_mouth_is_not_edited_and_open_brows_are():
 
 
 def test_a_clear_face_is_edited_as_it_is():
-    assert fade_hidden_regions(WHOLE, cover_below(9999), POINTS) is WHOLE
+    assert fade_occluded_regions(WHOLE, cover_below(9999), POINTS) is WHOLE
 
 
 def test_a_user_is_told_of_a_covered_mouth_and_not_of_rims_over_the_brows():
-    assert hides_parts(cover_below(POINTS[2, 1]), POINTS)
-    assert not hides_parts(cover_below(9999), POINTS)
+    assert fade_occluded_regions(WHOLE, cover_below(POINTS[2, 1]), POINTS).is_occluded
+    assert not fade_occluded_regions(WHOLE, cover_below(9999), POINTS).is_occluded
     region = find_region(POINTS)
-    covered = np.zeros((SIDE, SIDE), np.float32)
+    occluded = np.zeros((SIDE, SIDE), np.float32)
     matrix = region.matrix(SIDE)
     for x, y in POINTS[region_weights()["brows"] > 0.95, :2]:
         column, row = np.linalg.inv(matrix[:, :2]) @ ([x, y] - matrix[:, 2])
-        covered[round(row) - 1 : round(row) + 1, round(column) - 1 : round(column) + 1] = 1
-    assert not hides_parts(Segmentation(region, covered, np.zeros_like(covered)), POINTS)
+        occluded[round(row) - 1 : round(row) + 1, round(column) - 1 : round(column) + 1] = 1
+    assert not fade_occluded_regions(WHOLE, Segmentation(region, occluded, np.zeros_like(occluded)), POINTS).is_occluded
 
 
 @pytest.fixture
-def covered_clip(sample, tmp_path):
+def occluded_clip(sample, tmp_path):
     """The sample clip with a dark ball in front of the mouth from its tenth frame on, and where the ball lies."""
     info, path = probe(sample), tmp_path / "ball.mkv"
     with read(sample) as frames, Writer(path, info, EncoderOptions(quality=0)) as writer:
@@ -66,15 +66,15 @@ def covered_clip(sample, tmp_path):
     return path, ball
 
 
-def test_a_ball_in_front_of_the_mouth_stays_as_it_is_and_is_told_once(covered_clip, tmp_path):
-    path, ball = covered_clip
+def test_a_ball_in_front_of_the_mouth_stays_as_it_is_and_is_told_once(occluded_clip, tmp_path):
+    path, ball = occluded_clip
     output = tmp_path / "happy.mkv"
     report = cdrl.load().edit(path, emotion="happy").save(output, encoder=EncoderOptions(quality=0))
     told = [text for text in report.warnings if "in front of the face" in text]
     assert len(told) == 1
     assert report.edited == report.total
-    assert 14 <= report.n_covered <= 16
-    assert report.to_json()["frames"]["covered"] == report.n_covered
+    assert 14 <= report.n_occluded <= 16
+    assert report.to_json()["frames"]["occluded"] == report.n_occluded
     with read(path) as before, read(output) as after:
         for number, (source, edited) in enumerate(zip(before, after, strict=True)):
             if number >= 12:

@@ -18,7 +18,7 @@ def grown():
     return np.tile(np.array([[2.0, 5.0]], np.float32), (478, 1))
 
 
-def segment(points, covered=None, background=None):
+def segment(points, occluded=None, background=None):
     """A segmentation of picture masks [HEIGHT, WIDTH]."""
     region = find_region(points)
     layers = [
@@ -27,7 +27,7 @@ def segment(points, covered=None, background=None):
         else cv2.warpAffine(
             mask.astype(np.float32), region.matrix(SIDE), (SIDE, SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         )
-        for mask in (covered, background)
+        for mask in (occluded, background)
     ]
     return Segmentation(region, *layers)
 

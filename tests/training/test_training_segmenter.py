@@ -11,8 +11,9 @@ from recipes import RECIPES  # noqa: E402
 from cdrl.errors import UsageError  # noqa: E402
 from cdrl.face.mesh import canonical_points  # noqa: E402
 from cdrl.face.segmentation import SIDE  # noqa: E402
-from cdrl.training.occluders import cover  # noqa: E402
-from cdrl.training.segmenter import key_background, load_segmenter  # noqa: E402
+from cdrl.training.backgrounds import key_background  # noqa: E402
+from cdrl.training.occluders import add_occluder  # noqa: E402
+from cdrl.training.segmenter import load_segmenter  # noqa: E402
 
 SKIN = 150
 torch.set_num_threads(1)
@@ -38,11 +39,11 @@ def test_the_mask_says_where_the_picture_changed(points):
     picture, other = np.full((224, 224, 3), SKIN, np.uint8), np.zeros((90, 90, 3), np.uint8)
     shares = []
     for seed in range(60):
-        shown, opacity = cover(picture, points, other, np.random.default_rng(seed))
+        shown, opacity = add_occluder(picture, points, other, np.random.default_rng(seed))
         assert (shown.shape, shown.dtype, opacity.shape) == (picture.shape, np.uint8, (224, 224))
         assert 0 <= opacity.min() <= opacity.max() <= 1
         shares.append(float((opacity > 0.5).mean()))
-        again = cover(picture, points, other, np.random.default_rng(seed))
+        again = add_occluder(picture, points, other, np.random.default_rng(seed))
         assert np.array_equal(shown, again[0])
         assert np.array_equal(opacity, again[1])
     assert np.median(shares) > 0.005

@@ -20,7 +20,7 @@ COMMANDS = {
     "data synth": ("cdrl-synthetic", "make talking heads that say the same words in different emotions"),
     "train prior": ("cdrl.cli.train:prior", "fit the emotion prior on labeled clips"),
     "train vlm": ("cdrl.cli.train:vlm", "train the embedded visual-language model of faces"),
-    "train segmenter": ("cdrl.cli.train:segmenter", "train what sees things in front of a face and behind it"),
+    "train segmenter": ("cdrl.cli.train:segmenter", "train the segmenter of occluders and background"),
     "train content": ("cdrl.cli.train:content", "train the content representation (CCRL)"),
     "train emotion": ("cdrl.cli.train:emotion", "train the emotion representation (CERL)"),
     "train sync": ("cdrl.cli.train:sync", "train the evaluator of lip sync"),

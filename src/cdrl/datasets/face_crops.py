@@ -84,8 +84,4 @@ def crop_face(frame: Frame, crop: Region) -> NDArray[np.uint8]:
 
 def transform_to_crop(points: Floats, crop: Region) -> Floats:
     """Transform landmarks [478, 3] of a frame into pixels of its aligned picture."""
-    matrix = crop.matrix(SIZE).astype(np.float64)
-    moved = points.astype(np.float64)
-    moved[:, :2] = (moved[:, :2] - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
-    moved[:, 2] *= SIZE / crop.side
-    return moved.astype(np.float32)
+    return np.column_stack([crop.to_crop(points[:, :2], SIZE), points[:, 2] * (SIZE / crop.side)]).astype(np.float32)

@@ -100,6 +100,11 @@ class Region:
             np.float32,
         )
 
+    def to_crop(self, positions: Floats, crop: int) -> Floats:
+        """Return where picture pixels [n, 2] lie in a crop of that side, the inverse of `matrix`."""
+        matrix = self.matrix(crop).astype(np.float64)
+        return np.asarray((positions - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T, np.float32)
+
     @classmethod
     def around(cls, low: Floats, high: Floats, right_eye: Floats, left_eye: Floats) -> "Region":
         """Return the enlarged square around the box (`low`, `high`), upright along the eyes; [2] pixels each."""

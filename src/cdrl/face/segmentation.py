@@ -1,7 +1,7 @@
-"""What is in front of a face (glasses, hands, microphones, captions, papers, hair) and what is behind the head.
+"""Segmentation of occluders (glasses, hands, microphones, captions, papers, hair in front of a face) and background.
 
-The network (`cdrl train segmenter`) ships as `segmenter.onnx`. What it sees is made steady over time: something that
-comes counts at once, and is forgotten slowly, so that the edit around it doesn't flicker. A clear face is looked at in
+The network (`cdrl train segmenter`) ships as `segmenter.onnx`. Its masks are made steady over time: an occluder counts
+at once, and is forgotten slowly, so that the edit around it doesn't flicker. A face without occluders is segmented in
 every second frame, and whenever something may have come in.
 """
 
@@ -26,34 +26,34 @@ SIDE = 128
 """Pixels a side of the aligned picture that the network sees."""
 _ENLARGE = 1.2  # side of that picture over the landmark box's: 10 % more on each side
 _COARSEST, _MAX_FINE = 2.0, 4  # frame pixels for a pixel seen, from which on more are read: thin rims would be lost
-_SURE, _LIKELY = 0.93, 0.35  # probabilities: a thing is what is likely covered, around something surely covered
-_MIN_PIXELS = 40  # of a thing, of SIDE²: less is noise
-_GAP, _FILLED = 5, 0.7  # pixels: gaps in a thing that are narrower belong to it; how surely
-_OPENING_SHARE = 0.5  # of a thing that lies within openings of the face, from which on it is none
+_SURE, _LIKELY = 0.93, 0.35  # hysteresis on probabilities: an occluder is a likely part with a sure pixel in it
+_MIN_PIXELS = 40  # of an occluder, of SIDE²: less is noise
+_GAP, _FILLED = 5, 0.7  # pixels: gaps in an occluder that are narrower belong to it; with this probability
+_OPENING_SHARE = 0.5  # of an occluder that lies within openings of the face, from which on it is none
 _NOSTRILS = (60, 20, 238, 79, 166, 99), (290, 250, 458, 309, 392, 328)
 _HOLD_SECONDS = 0.12  # in which what is no longer seen is forgotten
-_REST_SECONDS = 0.05  # after a look at a clear face in which nobody looks again: every second frame, mostly
+_REST_SECONDS = 0.05  # for which masks without an occluder hold: one more frame, mostly
 _EDGE_SIDE, _CHANGED = 24, 50.0  # pixels of a small picture; levels along its edge by which something may come in
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What is in front of a face and behind the head in one frame."""
+    """Occluders and background in one frame."""
 
     region: Region
     """Where the aligned picture lies in the frame."""
-    covered: Floats
-    """[SIDE, SIDE] in 0..1: how surely something is in front of the face there; 0 beside things."""
+    occluded: Floats
+    """[SIDE, SIDE] in 0..1: probability that something is in front of the face; 0 beside occluders."""
     background: Floats
-    """[SIDE, SIDE] in 0..1: how surely there is neither head nor body."""
+    """[SIDE, SIDE] in 0..1: probability that there is neither head nor body."""
 
     @cached_property
     def is_clear(self) -> bool:
-        """Whether nothing is in front of the face."""
-        return not self.covered.any()
+        """Whether there is no occluder."""
+        return not self.occluded.any()
 
     def sample(self, matrix: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
-        """Return `covered` and `background` on a grid, [h, w] each.
+        """Return `occluded` and `background` on a grid, [h, w] each.
 
         Beyond the aligned picture both go on as at its edge.
 
@@ -64,26 +64,21 @@ class Segmentation:
         own = np.vstack([self.region.matrix(SIDE), [0, 0, 1]])
         to_own = (np.linalg.inv(own) @ np.vstack([matrix, [0, 0, 1]]))[:2]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        covered, background = (
+        occluded, background = (
             np.asarray(cv2.warpAffine(part, to_own, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
-            for part in (self.covered, self.background)
+            for part in (self.occluded, self.background)
         )
-        return covered, background
+        return occluded, background
 
-    def _find_places(self, points: Floats) -> Floats:
-        """Return where pixels of the frame [n, 2] are in the aligned picture."""
-        matrix = self.region.matrix(SIDE)
-        return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T, np.float32)
-
-    def covered_shares(self, points: Floats) -> dict[str, float]:
-        """Return the share of each region of the face that is covered, by landmarks [478, 2 or 3], pixels."""
-        places = self._find_places(points[:, :2])[None]
-        covered = cv2.remap(self.covered, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[0]
-        return {name: float(weights @ covered / weights.sum()) for name, weights in region_weights().items()}
+    def occluded_shares(self, points: Floats) -> dict[str, float]:
+        """Return the share of each region of the face that is occluded, by landmarks [478, 2 or 3], pixels."""
+        places = self.region.to_crop(points[:, :2], SIDE)[None]
+        occluded = cv2.remap(self.occluded, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[0]
+        return {name: float(weights @ occluded / weights.sum()) for name, weights in region_weights().items()}
 
 
 class Segmenter:
-    """Sees what is before a face and behind the head in single frames; make one object a thread."""
+    """Segments single frames; make one object a thread."""
 
     @cached_property
     def _session(self) -> Any:
@@ -95,21 +90,21 @@ class Segmenter:
         return onnxruntime.InferenceSession(verified_bytes(SEGMENTER), options, providers=["CPUExecutionProvider"])
 
     def __call__(self, frame: Frame | StillImage, points: Floats) -> Segmentation:
-        """Look at a frame's face with landmarks `points` [478, 2 or 3], pixels."""
+        """Segment a frame around the face with landmarks `points` [478, 2 or 3], pixels."""
         region = find_region(points)
         side = SIDE * int(np.clip(region.side / SIDE / _COARSEST, 1, _MAX_FINE))
         picture = frame.rgb_crop(region.matrix(side), (side, side))
         if side > SIDE:
             picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        covered, background = self._session.run(None, {"picture": picture[None]})[0]
-        return Segmentation(region, keep_things(covered, draw_openings(points, region)), background)
+        occluded, background = self._session.run(None, {"picture": picture[None]})[0]
+        return Segmentation(region, keep_occluders(occluded, draw_openings(points, region)), background)
 
 
 class SegmentationTracker:
-    """Sees what is before a face and behind the head in a clip's frames, in order, and keeps it steady."""
+    """Segments a clip's frames, in order, and keeps the masks steady."""
 
     def __init__(self, segmenter: Segmenter | None = None) -> None:
-        """Prepare; `segmenter` looks at single frames, by default with the network that ships."""
+        """Prepare; `segmenter` segments single frames, by default with the network that ships."""
         self._segmenter = segmenter or Segmenter()
         self._last: Segmentation | None = None
         self._edge: Floats | None = None
@@ -117,24 +112,25 @@ class SegmentationTracker:
         self._time = 0.0
 
     def update(self, frame: Frame, track: Track) -> Segmentation:
-        """Look at the next frame and the face in it."""
+        """Segment the next frame around the face in it."""
         now = float(frame.time)
         passed = now - self._time
         last = self._last if track.shot == self._shot and 0 <= passed <= _HOLD_SECONDS else None
-        edge = _look_at_edge(frame, find_region(track.points))
+        region = find_region(track.points)
+        edge = _sample_edge(frame, region)
         if last is not None and last.is_clear and passed < _REST_SECONDS and _is_calm(edge, self._edge):
-            return replace(last, region=find_region(track.points))  # what is behind the head goes with the picture
+            return replace(last, region=region)  # the background's mask moves with the head
         self._edge = edge
         seen = self._segmenter(frame, track.points)
         if last is not None:
-            kept = last.covered * np.float32(1 - passed / _HOLD_SECONDS)
-            seen = replace(seen, covered=np.maximum(seen.covered, kept))
+            kept = last.occluded * np.float32(1 - passed / _HOLD_SECONDS)
+            seen = replace(seen, occluded=np.maximum(seen.occluded, kept))
         self._last, self._shot, self._time = seen, track.shot, now
         return seen
 
 
 def find_region(points: Floats) -> Region:
-    """Return the square around landmarks [478, 2 or 3] that is looked at: 10 % beside their box, upright."""
+    """Return the square around landmarks [478, 2 or 3] that is segmented: 10 % beside their box, upright."""
     flat = points[:MESH_POINTS, :2]
     x, y = points[263, :2] - points[33, :2]
     angle = float(np.arctan2(y, x))
@@ -145,46 +141,45 @@ def find_region(points: Floats) -> Region:
     return Region(float(center[0]), float(center[1]), _ENLARGE * float((high - low).max()), angle)
 
 
-def _look_at_edge(frame: Frame, region: Region) -> Floats:
-    """Return the luma along the edge of what is looked at, where things come in, on a small picture."""
+def _sample_edge(frame: Frame, region: Region) -> Floats:
+    """Return the green along the edge of what is segmented, where occluders come in, of a small picture."""
     small = frame.rgb_crop(region.matrix(_EDGE_SIDE), (_EDGE_SIDE, _EDGE_SIDE))[..., 1].astype(np.float32)
     return np.concatenate([small[:2].ravel(), small[-2:].ravel(), small[2:-2, :2].ravel(), small[2:-2, -2:].ravel()])
 
 
 def _is_calm(edge: Floats, before: Floats | None) -> bool:
-    """Return whether nothing can have come in over an edge since it looked as before."""
+    """Return whether an edge looks as before, so that nothing has come in."""
     return before is not None and float(np.abs(edge - before).max()) < _CHANGED
 
 
 def draw_openings(points: Floats, region: Region) -> NDArray[np.bool_]:
     """Return where in the aligned picture eyes, nostrils and the inside of the mouth are, [SIDE, SIDE]."""
-    matrix = region.matrix(SIDE)
-    places = (points[:, :2] - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    places = region.to_crop(points[:, :2], SIDE)
     drawn = np.zeros((SIDE, SIDE), np.uint8)
     for contour in (*EYE_CONTOURS, MOUTH_CONTOUR, *_NOSTRILS):
         cv2.fillConvexPoly(drawn, cv2.convexHull(np.round(places[list(contour)]).astype(np.int32)), 1)
     return np.asarray(cv2.dilate(drawn, np.ones((3, 3), np.uint8)), np.bool_)
 
 
-def keep_things(covered: Floats, openings: NDArray[np.bool_]) -> Floats:
-    """Return probabilities where they belong to a thing that is surely there and not tiny; 0 elsewhere.
+def keep_occluders(occluded: Floats, openings: NDArray[np.bool_]) -> Floats:
+    """Return probabilities where they belong to an occluder that is surely there and not tiny; 0 elsewhere.
 
-    What lies mostly within the openings of a face is an iris, a nostril, teeth: no thing.
+    What lies mostly within the openings of a face is an iris, a nostril, teeth: no occluder.
 
     Args:
-        covered: [h, w] probabilities.
+        occluded: [h, w] probabilities.
         openings: [h, w], see `draw_openings`.
     """
-    likely = (covered > _LIKELY).astype(np.uint8)
+    likely = (occluded > _LIKELY).astype(np.uint8)
     if not likely.any():
-        return np.zeros_like(covered)
-    # Gaps in a thing, as between the strokes of letters, belong to it.
+        return np.zeros_like(occluded)
+    # Gaps in an occluder, as between the strokes of letters, belong to it.
     closed = cv2.morphologyEx(likely, cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8))
     count, labels, facts, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     surest = np.zeros(count, np.float32)
-    np.maximum.at(surest, labels.ravel(), covered.ravel())
+    np.maximum.at(surest, labels.ravel(), occluded.ravel())
     area = facts[:, cv2.CC_STAT_AREA]
     within = np.bincount(labels[openings], minlength=count)
     keeps: NDArray[np.bool_] = (surest >= _SURE) & (area >= _MIN_PIXELS) & (within < _OPENING_SHARE * area)
     keeps[0] = False
-    return np.asarray(np.where(keeps[labels], np.maximum(covered, closed * _FILLED), 0), np.float32)
+    return np.asarray(np.where(keeps[labels], np.maximum(occluded, closed * _FILLED), 0), np.float32)

@@ -190,7 +190,7 @@ class EditJob:
         frames = run_stages(clock.timed("decode", reader), track, edit, depth=_QUEUE_SIZE)
         with closing(surveyor), closing(frames):
             for edited, weights in frames:
-                report.add_frame(edited.frame, edited.skipped, weights, is_covered=edited.is_covered)
+                report.add_frame(edited.frame, edited.skipped, weights, is_occluded=edited.is_occluded)
                 if tracker is not None:
                     report.most_faces = tracker.most_faces
                 yield edited

@@ -71,9 +71,9 @@ class Report:
     """Emotions found in the first of them who shows any, which are taken out → their amount."""
     most_faces: int = 0
     """The most faces found in one frame."""
-    n_covered: int = 0
-    """Frames in which something before the face hides a part of it; that stays as it is."""
-    first_covered: float | None = None
+    n_occluded: int = 0
+    """Frames in which an occluder hides a part of the face."""
+    first_occluded: float | None = None
     """Seconds: the first of them."""
     smallest_face: float = float("inf")
     """Width of the narrowest face that was edited, in pixels."""
@@ -89,20 +89,20 @@ class Report:
     """The file beside the output that says what was done; None where provenance was turned off."""
 
     def add_frame(
-        self, frame: Frame, skipped: str | None, weights: Mapping[str, float], *, is_covered: bool = False
+        self, frame: Frame, skipped: str | None, weights: Mapping[str, float], *, is_occluded: bool = False
     ) -> None:
         """Count a frame for which `weights` were asked; `skipped` says why it was not changed.
 
-        `is_covered` says whether something hides a part of the face.
+        `is_occluded` says whether an occluder hides a part of the face.
         """
         end = frame.time + (frame.duration or 0) * frame.time_base
         self.tally.add(frame.time, end, changed=skipped is None)
         self.amounts.append((float(frame.time), dict(weights)))
         if skipped is not None:
             self.skipped[skipped] += 1
-        if is_covered:
-            self.n_covered += 1
-            self.first_covered = float(frame.time) if self.first_covered is None else self.first_covered
+        if is_occluded:
+            self.n_occluded += 1
+            self.first_occluded = float(frame.time) if self.first_occluded is None else self.first_occluded
 
     @property
     def total(self) -> int:
@@ -128,10 +128,10 @@ class Report:
             found.append(f"no face in {faceless} of {self.total} frames; those are unchanged")
         if turned := self.skipped[PROFILE]:
             found.append(f"the face is turned too far in {turned} frames; those are unchanged")
-        if self.first_covered is not None:
+        if self.first_occluded is not None:
             found.append(
-                f"something is in front of the face in {self.n_covered} of {self.total} frames, first at "
-                f"{self.first_covered:.2f} s; it stays as it is, and what it hides is not edited"
+                f"something is in front of the face in {self.n_occluded} of {self.total} frames, first at "
+                f"{self.first_occluded:.2f} s; it stays as it is, and what it hides is not edited"
             )
         if self.smallest_face < 80:
             found.append(f"the face is only {self.smallest_face:.0f} pixels wide; below 80 an edit is a guess")
@@ -173,7 +173,7 @@ class Report:
             "frames": {
                 "total": self.total,
                 "edited": self.edited,
-                "covered": self.n_covered,
+                "occluded": self.n_occluded,
                 "skipped": dict(self.skipped),
             },
             "segments": [_describe_span(span) for span in self.tally.spans],

@@ -23,7 +23,7 @@ from cdrl.rendering.texture import texture_coverage
 
 _NEGLIGIBLE = (0.5, 0.02)  # pixels, and log of luma, up to which an edit may come to nothing once it is rounded
 _PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
-_HIDDEN = (0.2, 0.5)  # share of a region of the face that is covered, over which its edit fades out
+_HIDDEN = (0.2, 0.5)  # share of a region of the face that is occluded, over which its edit fades out
 _NOTICED = {"eyes": 0.25, "cheeks": 0.15, "mouth": 0.08}  # such shares from which a user is told; rims cover less
 
 PersonFinder = Callable[[Frame, Track], Person | None]
@@ -47,7 +47,7 @@ class TrackedFrame:
     recent_shape: Floats | None = None
     """[478, 3] cm, pose-free: mean of the last half second (`RecentShape`); None where only this frame is known."""
     segmentation: Segmentation | None = None
-    """What is in front of the face; None where nobody looked."""
+    """Occluders and background; None where the frame was not segmented."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class EditedFrame:
     """The face in it, if one was seen."""
     skipped: str | None
     """Why nothing was changed, one of the reasons of `cdrl.pipeline.report`; None where something was."""
-    is_covered: bool = False
-    """Whether something before the face hides a part of what is edited; rims of glasses and thin hair do not."""
+    is_occluded: bool = False
+    """As of the `FaceEdit`."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ class FaceEdit:
     """[478, 3] pixels."""
     gain: Floats
     """[SIZE, SIZE] log of luma, in texture space."""
+    is_occluded: bool = False
+    """Whether an occluder hides a part of what is edited; rims of glasses and thin hair do not."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class FrameEditor:
         shape = pose.normalize(track.points)
         displacement, gain = self.manipulator.edit_shape(tracked.weights, person, shape, tracked.recent_shape)
         edit = FaceEdit(pose.to_image(displacement) * share, gain * share)
-        return edit if tracked.segmentation is None else fade_hidden_regions(edit, tracked.segmentation, track.points)
+        return edit if tracked.segmentation is None else fade_occluded_regions(edit, tracked.segmentation, track.points)
 
     def edit(self, tracked: TrackedFrame) -> EditedFrame:
         """Manipulate the face and render the frame, which is not changed itself."""
@@ -109,7 +111,6 @@ class FrameEditor:
         edit = self.manipulate(tracked)
         if edit is None:
             return EditedFrame(frame, frame, track, PROFILE)
-        is_covered = tracked.segmentation is not None and hides_parts(tracked.segmentation, track.points)
         result = frame.copy()
         patch = tracked.person.mouth_patch if tracked.person else None
         displacement = edit.displacement[:, :2].astype(np.float32)
@@ -118,8 +119,8 @@ class FrameEditor:
         pixels, luma = _NEGLIGIBLE
         negligible = np.abs(edit.displacement).max() < pixels and np.abs(edit.gain).max() < luma
         if negligible and all(map(np.array_equal, frame.planes, result.planes)):
-            return EditedFrame(frame, frame, track, UNCHANGED, is_covered)
-        return EditedFrame(frame, result, track, None, is_covered)
+            return EditedFrame(frame, frame, track, UNCHANGED, edit.is_occluded)
+        return EditedFrame(frame, result, track, None, edit.is_occluded)
 
 
 @dataclass(frozen=True)
@@ -148,28 +149,19 @@ class EditStages(FrameEditor):
         return TrackedFrame(frame, track, weights, person, recent, segmentation)
 
 
-def hides_parts(segmentation: Segmentation, points: Floats) -> bool:
-    """Return whether something hides a part of the eyes, cheeks or mouth of landmarks [478, 3], pixels."""
-    if segmentation.is_clear:
-        return False
-    shares = segmentation.covered_shares(points)
-    return any(shares[name] > share for name, share in _NOTICED.items())
-
-
-def fade_hidden_regions(edit: FaceEdit, segmentation: Segmentation, points: Floats) -> FaceEdit:
-    """Return an edit that leaves regions alone which are mostly covered: what a hidden mouth does is a guess.
+def fade_occluded_regions(edit: FaceEdit, segmentation: Segmentation, points: Floats) -> FaceEdit:
+    """Return an edit that leaves regions alone which are mostly occluded: what a hidden mouth does is a guess.
 
     Args:
         edit: What is to be done to the face.
-        segmentation: What is in front of it.
+        segmentation: The frame's occluders.
         points: [478, 3] landmarks, pixels.
     """
     if segmentation.is_clear:
         return edit
-    shares, weights = segmentation.covered_shares(points), region_weights()
+    shares, weights = segmentation.occluded_shares(points), region_weights()
+    is_occluded = any(shares[name] > share for name, share in _NOTICED.items())
     hidden = sum(smoothstep(share, *_HIDDEN) * weights[name] for name, share in shares.items())
     visible = 1 - np.asarray(hidden, np.float32)
-    if visible.min() == 1:
-        return edit
     texels = texture_coverage().scatter(texture_coverage().interpolate(visible[:, None]), 1.0)[..., 0]
-    return FaceEdit(edit.displacement * visible[:, None], edit.gain * texels)
+    return FaceEdit(edit.displacement * visible[:, None], edit.gain * texels, is_occluded)

@@ -1,7 +1,4 @@
-"""What is no part of a face stays where it is: things in front of it, also as they are, and what is behind the head.
-
-The skin around them takes the movement up.
-"""
+"""Occluders and background stay where they are; occluders also keep their samples. The skin beside them moves."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from cdrl.face.segmentation import Segmentation
 from cdrl.rendering.flow import Flow, Window
 from cdrl.rendering.warp import Pixels, Plane, resample_to_plane
 
-_SEEN = 0.5  # how surely something is there for it to be left alone
+_SEEN = 0.5  # probability from which a node is an occluder's or the background's
 _RIM = 1.5  # nodes around it that don't move either, for its edge lies between nodes
 _MIN_REACH, _MAX_REACH = 4.0, 14.0  # nodes beyond, over which movement and shading come in
 _SLOPE = 1.6  # nodes of that reach for a node of movement, so that nothing folds
@@ -25,25 +22,25 @@ _SLOPE = 1.6  # nodes of that reach for a node of movement, so that nothing fold
 
 @dataclass(frozen=True)
 class RigidLayers:
-    """What of a flow's grid [h, w] doesn't belong to the face."""
+    """Occluders and background on a flow's grid [h, w]."""
 
-    still: Floats | None
-    """1 where something is in front of the face, 0 elsewhere, with soft edges; None where nothing is."""
-    moved: Floats
-    """0 there and behind the head, and close by, rising to 1: factor on movement."""
-    lit: Floats
-    """The same in front of the face for shading, which comes in sooner."""
+    occluders: Floats | None
+    """1 in occluders, 0 elsewhere, with soft edges; None where there are none."""
+    flow_weight: Floats
+    """Factor on the flow: 0 in occluders, in the background and close to both, rising to 1."""
+    gain_weight: Floats
+    """Factor on the shading: 0 in occluders and close to them, rising to 1 sooner."""
 
     def hold(self, flow: Flow) -> Flow:
-        """Return the flow that moves nothing of it."""
-        return replace(flow, shift=flow.shift * match_array(self.moved[..., None], flow.shift))
+        """Return the flow that moves neither."""
+        return replace(flow, shift=flow.shift * match_array(self.flow_weight[..., None], flow.shift))
 
     def restore(self, planes: list[Plane], pixels: list[Pixels], window: Window) -> None:
-        """Put a frame's own samples back into a window's, in place, where something is in front."""
-        if self.still is None:
+        """Put a frame's own samples back into a window's, in place, where occluders are."""
+        if self.occluders is None:
             return
         for plane, samples in zip(planes, pixels, strict=True):
-            share = resample_to_plane(self.still, (window.width, window.height), plane.step)
+            share = resample_to_plane(self.occluders, (window.width, window.height), plane.step)
             x, y, width, height = cv2.boundingRect((share > 0).astype(np.uint8))
             part = slice(y, y + height), slice(x, x + width)
             own, under = plane.data[plane.window_slices(window)][part], samples[part]
@@ -53,23 +50,23 @@ class RigidLayers:
 
 
 def find_layers(segmentation: Segmentation, flow: Flow) -> RigidLayers | None:
-    """Return what of a flow's grid doesn't belong to the face; None where all that moves does."""
+    """Return occluders and background on a flow's grid; None where there is neither."""
     height, width = flow.falloff.shape
-    covered, background = segmentation.sample(flow.matrix, (width, height))
-    speed = np.linalg.norm(flow.shift, axis=2) * (covered.shape[1] / flow.window.width)  # in nodes
-    in_front, behind = (_distance(layer < _SEEN) for layer in (covered, background))
+    occluded, background = segmentation.sample(flow.matrix, (width, height))
+    speed = np.linalg.norm(flow.shift, axis=2) * (occluded.shape[1] / flow.window.width)  # in nodes
+    in_front, behind = (_distance(layer < _SEEN) for layer in (occluded, background))
     if in_front is None and behind is None:
         return None
-    everywhere = np.ones_like(covered)
-    moved, lit, still = everywhere, everywhere, None
+    flow_weight = gain_weight = np.ones_like(occluded)
+    occluders = None
     if in_front is not None:
         beyond = np.maximum(in_front - _RIM, 0)
-        moved = _rise(beyond / _find_reach(speed, in_front))
-        lit = _rise(beyond / _MIN_REACH)
-        still = np.clip(1 + _RIM - in_front, 0, 1).astype(np.float32)
+        flow_weight = _smoothstep(beyond / _find_reach(speed, in_front))
+        gain_weight = _smoothstep(beyond / _MIN_REACH)
+        occluders = np.clip(1 + _RIM - in_front, 0, 1).astype(np.float32)
     if behind is not None:
-        moved = moved * _rise(behind / _find_reach(speed, behind))
-    return RigidLayers(still, moved, lit)
+        flow_weight = flow_weight * _smoothstep(behind / _find_reach(speed, behind))
+    return RigidLayers(occluders, flow_weight, gain_weight)
 
 
 def _distance(free: NDArray[np.bool_]) -> Floats | None:
@@ -85,7 +82,7 @@ def _find_reach(speed: Floats, distance: Floats) -> float:
     return float(np.clip(_SLOPE * close.max(initial=0.0), _MIN_REACH, _MAX_REACH))
 
 
-def _rise(x: Floats) -> Floats:
-    """From 0 to 1 over 0..1, level at both ends."""
+def _smoothstep(x: Floats) -> Floats:
+    """3x² − 2x³ of `x` in 0..1, 0 below and 1 above."""
     x = np.clip(x, 0, 1)
     return np.asarray(x * x * (3 - 2 * x), np.float32)

@@ -33,7 +33,7 @@ def render(
 ) -> bool:
     """Render an expression into a frame's planes, in place; outside the head's margin no sample changes.
 
-    Nor does a sample of what is in front of the face, nor move what is behind the head.
+    Nor does a sample of an occluder, and the background does not move.
 
     Args:
         frame: The frame.
@@ -41,7 +41,7 @@ def render(
         displacement: [478, 2] how far each moves, pixels.
         gain: [SIZE, SIZE] log of luma, in texture space.
         mouth_patch: A mouth of the same person with clear teeth.
-        segmentation: What is in front of the face and behind the head, if that is known.
+        segmentation: Occluders and background, if they are known.
 
     Returns:
         Whether it was rendered; False, and nothing done, where the face lies outside the picture.
@@ -52,7 +52,7 @@ def render(
     layers = None if segmentation is None else find_layers(segmentation, flow)
     shading = project_texture(gain, flow)
     if layers is not None:
-        flow, shading = layers.hold(flow), shading * layers.lit
+        flow, shading = layers.hold(flow), shading * layers.gain_weight
     planes = split_planes(frame)
     target = points + displacement
     gains = split_gain(np.exp(shading))

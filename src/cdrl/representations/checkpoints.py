@@ -6,7 +6,7 @@ One file holds everything needed to build the model again, so that weights and c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from cdrl.files import atomic_write, loads_untrusted
 
 FORMAT = "cdrl-checkpoint-1"
 Config = TypeVar("Config")
+Network = TypeVar("Network", bound=nn.Module)
 _NAMED = 5  # people whom a message names
 _PICKLES = (b"PK\x03\x04", b"\x80")  # torch's zip archives, and plain pickles of protocol 2 and later
 
@@ -120,6 +121,14 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
         raise InputError(f"{path}: does not fit the model, tensors are {', '.join(wrong)}")
     with torch.no_grad():
         module.load_state_dict(dict(tensors))
+
+
+def load_network(path: Path, architecture: str, config: type[Config], network: Callable[[Config], Network]) -> Network:
+    """A trained network that is all in one checkpoint, frozen; raises InputError for another one, or none."""
+    tensors, stored = load_model(path, architecture)
+    model = network(parse_config(config, stored, path))
+    load_into(model, tensors, path)
+    return model.eval().requires_grad_(False)
 
 
 def parse_config(kind: type[Config], stored: Mapping[str, Any], path: Path) -> Config:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdrl.assets import SYNC, verified_path
-from cdrl.representations.checkpoints import load_into, load_model, parse_config
+from cdrl.representations.checkpoints import load_network
 
 ARCHITECTURE = "sync"
 LIP_POINTS = (
@@ -98,11 +98,7 @@ def load_lip_sync(path: Path | None = None) -> LipSyncNetwork:
         ModelFileError: The file that ships is missing or damaged.
         InputError: The file is another checkpoint.
     """
-    path = path or verified_path(SYNC)
-    tensors, facts = load_model(path, ARCHITECTURE)
-    network = LipSyncNetwork(parse_config(LipSyncConfig, facts, path))
-    load_into(network, tensors, path)
-    return network.eval().requires_grad_(False)
+    return load_network(path or verified_path(SYNC), ARCHITECTURE, LipSyncConfig, LipSyncNetwork)
 
 
 def embed_lips(network: LipSyncNetwork, lips: NDArray[np.float32], visible: NDArray[np.bool_]) -> NDArray[np.float64]:

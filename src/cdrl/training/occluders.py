@@ -1,4 +1,4 @@
-"""Draws things in front of a face, with their exact masks: glasses, captions, microphones, hands, papers, hair, masks.
+"""Draws occluders of a face with their exact masks: glasses, captions, microphones, hands, papers, hair, masks.
 
 All is drawn from the given generator: the same seed, the same picture.
 """
@@ -17,7 +17,7 @@ from cdrl.face.mesh import EYE_CONTOURS, OVAL
 Picture = NDArray[np.uint8]
 Random = np.random.Generator
 Draw = Callable[[tuple[int, int], Floats, Random], Floats]
-"""Draws the opacity [h, w], in 0..1, of a thing on a picture of that size before a face with landmarks [478, 2]."""
+"""Draws the opacity [h, w], in 0..1, of an occluder on a picture of that size, of a face with landmarks [478, 2]."""
 _FINE = 16  # parts of a pixel that corners given to OpenCV are rounded to
 _FACE_SIDE = 150.0  # pixels: usual distance from brow to chin in an aligned picture, to which sizes refer
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_COMPLEX)
@@ -28,8 +28,8 @@ _CAPTION, _GLASSES, _MASK, _HAIR = 0.14, 0.3, 0.05, 0.06  # probabilities; else 
 _FLAT_FILL, _FOREIGN_FILL = 0.45, 0.25  # probabilities of one color, and of a part of another picture; else a pattern
 
 
-def cover(picture: Picture, points: Floats, other: Picture, random: Random) -> tuple[Picture, Floats]:
-    """Put something in front of a face.
+def add_occluder(picture: Picture, points: Floats, other: Picture, random: Random) -> tuple[Picture, Floats]:
+    """Put an occluder in front of a face.
 
     Args:
         picture: RGB [h, w, 3].

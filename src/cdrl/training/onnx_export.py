@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 
-def export_onnx(
+def export_network(
     model: nn.Module, inputs: tuple[Tensor, ...], names: tuple[Sequence[str], Sequence[str]], facts: Mapping[str, str]
 ) -> bytes:
     """Return a network as ONNX, in one file.

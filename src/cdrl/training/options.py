@@ -329,7 +329,7 @@ class SyncOptions:
 
 @dataclass(frozen=True)
 class SegmenterOptions:
-    """Train what sees things in front of a face and behind the head, on prepared real clips (`cdrl data prepare`)."""
+    """Train the segmenter of occluders and background on prepared real clips (`cdrl data prepare`)."""
 
     data: tuple[Path, ...]
     """Prepared folders."""
@@ -343,11 +343,11 @@ class SegmenterOptions:
     batch: int = 24
     """Pictures in a step."""
     clean: float = 0.35
-    """Share of the pictures in which nothing is drawn."""
+    """Share of the pictures without an occluder."""
     second: float = 0.2
-    """Share of the others in which a second thing is."""
+    """Share of the others with two."""
     replaced: float = 0.7
-    """Share of the pictures with an even background in which another one is put behind the head."""
+    """Share of the pictures with an even background in which it is replaced by another one."""
     overlap_weight: float = 0.5
     """Weight of the overlap of whole masks (Dice), beside the pixels'."""
     glasses: tuple[str, ...] = ()

@@ -1,8 +1,7 @@
-"""The network that sees what is in front of a face and what is behind the head, and its training on real people.
+"""The segmenter of occluders and background, and its training on real people.
 
-Things are drawn in front of faces; in a part of the pictures there is nothing, so that beards, teeth, shadows and hair
-count as nothing. What is behind a head is known where it is even, as a studio's wall is, and is replaced by other
-pictures there.
+Occluders are drawn in front of faces; a part of the pictures has none, so that beards, teeth, shadows and hair count as
+face. The background is known where it is even, as a studio's wall is, and is replaced by other pictures there.
 """
 
 from __future__ import annotations
@@ -23,13 +22,14 @@ from torch.nn import functional
 from cdrl.datasets.prepared import SIZE, PreparedClip, PreparedDataset
 from cdrl.datasets.splits import check_people, list_people
 from cdrl.errors import UsageError
-from cdrl.face.mesh import EYE_CONTOURS, OVAL
+from cdrl.face.mesh import EYE_CONTOURS
 from cdrl.face.segmentation import SIDE
-from cdrl.representations.checkpoints import load_into, load_model, parse_config
-from cdrl.training import onnx_export
+from cdrl.representations.checkpoints import load_network
 from cdrl.training.augmentation import Augmentation, degrade
+from cdrl.training.backgrounds import UNKNOWN, key_background, replace_background
 from cdrl.training.distributed import World
-from cdrl.training.occluders import cover, draw_surface
+from cdrl.training.occluders import add_occluder
+from cdrl.training.onnx_export import export_network
 from cdrl.training.options import SegmenterOptions
 from cdrl.training.people import list_trained, open_data, record_people
 from cdrl.training.progress import track
@@ -37,23 +37,19 @@ from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 
 ARCHITECTURE = "segmenter"
-LAYERS = "covered", "background"
-"""What the network's two maps say."""
+LAYERS = "occluded", "background"
+"""What the network's two maps are probabilities of."""
 _GROUP = 8  # channels normalized together
 _FRAMES = 24  # of a clip
 _LIGHT = Augmentation(gray=0.1, low_resolution=0.3, min_side=64, contrast=(0.6, 1.6))
 _TURN, _ZOOM, _SHIFT = 10.0, (0.85, 1.15), 0.06  # degrees, factors, share of the side: how the face is framed
 _EYES_RADIUS = 0.2  # of the side: within it of an eye, glasses that somebody wears are not labeled
 _VALIDATION_PICTURES = 300
-_EVEN, _LEAST_WALL = 2.2, 0.06  # levels between neighbors in an even background, and its least share of a picture
-_SEEDS = 8  # pixels between two places of an edge from which further even parts are looked for
-_UNKNOWN = 2  # marks what may be background
-_FRINGE = 0.9  # pixels: deviation of the blur between head and a replaced background
-_SEEN = 0.5  # probability from which a pixel counts as covered
+_SEEN = 0.5  # probability from which a pixel counts as marked
 
 
 def train_segmenter(options: SegmenterOptions) -> None:
-    """Train the network that sees what is in front of a face and what is behind the head.
+    """Train the segmenter of occluders and background.
 
     Raises:
         CdrlError: An option, the data or the folder of the run is wrong.
@@ -86,7 +82,7 @@ class _Block(nn.Sequential):
 
 
 class SegmenterNetwork(nn.Module):
-    """Sees what of an aligned picture is before the face and behind the head: a U-Net."""
+    """Segments occluders and background of an aligned picture: a U-Net."""
 
     def __init__(self, config: SegmenterConfig | None = None) -> None:
         super().__init__()
@@ -100,7 +96,7 @@ class SegmenterNetwork(nn.Module):
         self.out = nn.Conv2d(widths[0], 8, 3, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute logits of being covered and of being background.
+        """Compute logits of being occluded and of being background.
 
         Args:
             images: RGB in [0, 1], [B, 3, h, w]; sides are multiples of 32.
@@ -182,7 +178,7 @@ class SegmenterTask:
     def _make_picture(
         self, faces: _Faces, random: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-        """A picture [SIDE, SIDE, 3]; of each pixel how far it is covered and background, and whether that is known.
+        """A picture [SIDE, SIDE, 3]; of each pixel how far it is occluded and background, and whether that is known.
 
         The latter two are [2, SIDE, SIDE].
         """
@@ -192,28 +188,28 @@ class SegmenterTask:
 
         number, other = draw(), draw()
         picture, points = faces.pictures[number], faces.points[number]
-        covered, known = np.zeros((SIZE, SIZE), np.float32), np.ones((SIZE, SIZE), np.float32)
+        occluded, known = np.zeros((SIZE, SIZE), np.float32), np.ones((SIZE, SIZE), np.float32)
         keyed = faces.backgrounds[number]
         background = np.zeros((SIZE, SIZE), np.float32) if keyed is None else (keyed == 1).astype(np.float32)
-        told = np.zeros((SIZE, SIZE), np.float32) if keyed is None else (keyed != _UNKNOWN).astype(np.float32)
+        told = np.zeros((SIZE, SIZE), np.float32) if keyed is None else (keyed != UNKNOWN).astype(np.float32)
         if keyed is not None and random.random() < self.options.replaced:
-            picture, background = _replace_background(picture, background, faces.pictures[other], random)
+            picture, background = replace_background(picture, background, faces.pictures[other], random)
         if faces.wears_glasses[number]:
             for contour in EYE_CONTOURS:
                 x, y = points[list(contour)].mean(0)
                 cv2.circle(known, (round(float(x)), round(float(y))), round(_EYES_RADIUS * SIZE), 0, -1)
         if random.random() >= self.options.clean:
             for _ in range(1 + (random.random() < self.options.second)):
-                picture, opacity = cover(picture, points, faces.pictures[other], random)
-                covered = np.maximum(covered, opacity)
-        known = np.maximum(known, covered > _SEEN).astype(np.float32)
+                picture, opacity = add_occluder(picture, points, faces.pictures[other], random)
+                occluded = np.maximum(occluded, opacity)
+        known = np.maximum(known, occluded > _SEEN).astype(np.float32)
         matrix = _draw_framing(random)
         framed = [
             cv2.warpAffine(part, matrix, (SIDE, SIDE), flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP, borderMode=border)
             for part, border in (
                 (picture, cv2.BORDER_REPLICATE),
-                (covered, cv2.BORDER_REPLICATE),
-                (background * (1 - covered), cv2.BORDER_REPLICATE),
+                (occluded, cv2.BORDER_REPLICATE),
+                (background * (1 - occluded), cv2.BORDER_REPLICATE),
                 (known, cv2.BORDER_CONSTANT),
                 (told, cv2.BORDER_CONSTANT),
             )
@@ -273,54 +269,6 @@ def _count(pixels: Tensor) -> Tensor:
     return pixels.sum((0, 2, 3)).cpu()
 
 
-def key_background(picture: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.uint8] | None:
-    """Find an even background, as a studio's wall is.
-
-    Args:
-        picture: RGB [h, w, 3], an aligned picture.
-        points: [478, 2] landmarks, pixels.
-
-    Returns:
-        [h, w], 1 where there is background and `_UNKNOWN` where there may be; None where none is even, or it cannot be
-        told from the face.
-    """
-    height, width = picture.shape[:2]
-    calm = cv2.bilateralFilter(picture, 7, 12, 5)
-    filled = np.zeros((height + 2, width + 2), np.uint8)
-
-    def fill(x: int, y: int, mark: int) -> None:
-        if not filled[y + 1, x + 1]:
-            flags = 4 | cv2.FLOODFILL_MASK_ONLY | (mark << 8)
-            cv2.floodFill(calm, filled, (x, y), 0, (_EVEN,) * 3, (_EVEN,) * 3, flags)
-
-    fill(2, 2, 1)
-    fill(width - 3, 2, 1)
-    # Another even part that reaches the edge may be a wall, too, or hair, or clothes.
-    for place in range(2, width - 2, _SEEDS):
-        fill(place, 2, _UNKNOWN)
-        fill(2, place, _UNKNOWN)
-        fill(width - 3, place, _UNKNOWN)
-    inside = filled[1:-1, 1:-1]
-    background = cv2.morphologyEx((inside == 1).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    face = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), np.round(points[list(OVAL)]).astype(np.int32), 1)
-    if background.mean() < _LEAST_WALL or (background & face).any():
-        return None
-    return np.where((inside > 0) & (background == 0) & (face == 0), _UNKNOWN, background).astype(np.uint8)
-
-
-def _replace_background(
-    picture: NDArray[np.uint8], background: NDArray[np.float32], other: NDArray[np.uint8], random: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Put another picture behind a head; its edge takes in the rim that the old background colors."""
-    wider = int(random.integers(0, 3))
-    if wider:
-        background = cv2.dilate(background, np.ones((2 * wider + 1,) * 2, np.uint8))
-    opacity = cv2.GaussianBlur(background, (0, 0), _FRINGE)[..., None]
-    behind = draw_surface(picture, other, random)
-    mixed = np.clip(np.round(picture + opacity * (behind - picture)), 0, 255)
-    return mixed.astype(np.uint8), background
-
-
 def _draw_framing(random: np.random.Generator) -> NDArray[np.float64]:
     """Positions in a prepared picture for those of a picture of SIDE pixels, [2, 3]."""
     scale = SIZE / SIDE / random.uniform(*_ZOOM)
@@ -336,10 +284,7 @@ def load_segmenter(path: Path) -> SegmenterNetwork:
     Raises:
         InputError: The file is another checkpoint, or none.
     """
-    tensors, config = load_model(path, ARCHITECTURE)
-    model = SegmenterNetwork(parse_config(SegmenterConfig, config, path))
-    load_into(model, tensors, path)
-    return model.eval().requires_grad_(False)
+    return load_network(path, ARCHITECTURE, SegmenterConfig, SegmenterNetwork)
 
 
 class _Probability(nn.Module):
@@ -356,4 +301,4 @@ class _Probability(nn.Module):
 def export_onnx(model: SegmenterNetwork) -> bytes:
     """Return the network as ONNX for `cdrl.face.segmentation.Segmenter`."""
     inputs = (torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8),)
-    return onnx_export.export_onnx(_Probability(model).eval(), inputs, (["picture"], ["layers"]), {})
+    return export_network(_Probability(model).eval(), inputs, (["picture"], ["layers"]), {})

@@ -35,10 +35,10 @@ from cdrl.manipulation.personalization import (
     split_outputs,
 )
 from cdrl.manipulation.prior import EXPRESSIVE
-from cdrl.representations.checkpoints import load_into, load_model, parse_config
-from cdrl.training import onnx_export
+from cdrl.representations.checkpoints import load_network
 from cdrl.training.differentiable_rendering import stack_changes
 from cdrl.training.distributed import World
+from cdrl.training.onnx_export import export_network
 from cdrl.training.options import TranslatorOptions
 from cdrl.training.people import list_trained, open_data, record_people
 from cdrl.training.presets import use_paper_setting
@@ -270,14 +270,11 @@ def load_translator(path: Path) -> Translator:
     Raises:
         InputError: The file is another checkpoint, or none.
     """
-    tensors, config = load_model(path, ARCHITECTURE)
-    model = Translator(parse_config(TranslatorConfig, config, path))
-    load_into(model, tensors, path)
-    return model.eval().requires_grad_(False)
+    return load_network(path, ARCHITECTURE, TranslatorConfig, Translator)
 
 
 def export_onnx(model: Translator) -> bytes:
     """Return the translator as ONNX for `OnnxTranslator`: one person a run, with the SHA-256 of the prior it adapts."""
     inputs = (torch.zeros(1, model.config.traits),)
     facts = {"prior_sha256": model.config.prior_sha256}
-    return onnx_export.export_onnx(model, inputs, (["traits"], ["change"]), facts)
+    return export_network(model, inputs, (["traits"], ["change"]), facts)
