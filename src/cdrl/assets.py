@@ -28,6 +28,9 @@ TRANSLATOR = "translator.onnx"
 SEGMENTER = "segmenter.onnx"
 """The segmenter of occluders and background."""
 
+RENDERER = "renderer.onnx"
+"""The neural renderer."""
+
 CONTENT, EMOTION, VLM = "content.safetensors", "emotion.safetensors", "vlm.safetensors"
 """The representations, and the visual-language model beneath the second."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from cdrl.errors import CdrlError, InputError, UsageError
 from cdrl.files import atomic_write, small_text
-from cdrl.request import MODELS, REQUEST_FIELDS, EditRequest
+from cdrl.request import REQUEST_FIELDS, EditRequest, names_file
 
 VERSION = 1
 """Of the format that is read and written here."""
@@ -84,9 +84,7 @@ def request_to_json(request: EditRequest, folder: Path) -> dict[str, Any]:
     """The object that `request_from_json` reads back; paths inside `folder` are relative to it, others absolute."""
     values: dict[str, Any] = {"version": VERSION}
     for name in REQUEST_FIELDS:
-        value = getattr(request, name)
-        if name == "model" and request.model_file is not None:
-            value = request.model_file
+        value = request.files.get(name, getattr(request, name))
         if isinstance(value, Path):
             value = portable_path(value, folder)
         elif name == "enroll":
@@ -167,7 +165,7 @@ def _read_value(name: str, value: object, folder: Path, within: Path | None) -> 
     text: str = _check_type(name, value, str, "text")
     if name in ("source", "reference", "prior"):
         return local_path(text, folder, within)
-    return str(local_path(text, folder, within)) if name == "model" and text not in MODELS else text
+    return str(local_path(text, folder, within)) if names_file(name, text) else text
 
 
 def _check_type(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> Any:

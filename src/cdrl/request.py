@@ -21,6 +21,9 @@ TARGET_FIELDS = ("emotion", "reference", "segments")
 MODELS = ("prior", "translator")
 """Values of `model` that are no file's name: no model adapts the prior to the person, or the one that ships does."""
 
+RENDERERS = ("warp", "neural")
+"""Values of `renderer` that are no file's name."""
+
 
 @dataclass(frozen=True)
 class EditRequest:
@@ -54,6 +57,9 @@ class EditRequest:
     model that ships for the prior that ships, none for another prior."""
     prior: Path | None = None
     """An emotion prior that `cdrl train prior` wrote; None for the one that ships."""
+    renderer: str | None = None
+    """How the face is rendered: `warp` moves and shades what the source shows, `neural` lets a network correct that
+    (teeth, lips, lids, brows, folds), or a file that `cdrl train renderer` published. None: what the command takes."""
     plan: EditPlan = field(init=False, repr=False, compare=False)
     """What is shown when, parsed from the fields above."""
 
@@ -73,14 +79,25 @@ class EditRequest:
             object.__setattr__(self, name, value)
 
     @property
+    def files(self) -> dict[str, Path]:
+        """The fields that name a model's file instead of one that ships, by their names."""
+        named = {"model": self.model_file, "renderer": self.renderer_file}
+        return {name: path for name, path in named.items() if path is not None}
+
+    @property
     def model_file(self) -> Path | None:
         """The file of `model`; None where it names no file."""
-        return None if self.model is None or self.model in MODELS else Path(self.model)
+        return Path(self.model) if self.model is not None and names_file("model", self.model) else None
+
+    @property
+    def renderer_file(self) -> Path | None:
+        """The file of `renderer`; None where it names no file."""
+        return Path(self.renderer) if self.renderer is not None and names_file("renderer", self.renderer) else None
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file that the edit reads, the source first."""
-        paths = (self.source, self.reference, *self.enroll.values(), self.prior, self.model_file)
+        paths = (self.source, self.reference, *self.enroll.values(), self.prior, self.model_file, self.renderer_file)
         return tuple(path for path in paths if path is not None)
 
     @property
@@ -113,6 +130,12 @@ class EditRequest:
 
 REQUEST_FIELDS = tuple(entry.name for entry in fields(EditRequest) if entry.init)
 """The fields that a request is made of, in order: keys of a project file, columns of a batch list."""
+
+
+def names_file(field_name: str, value: str) -> bool:
+    """Whether the value of a field names a model's file: one that is none of `MODELS` or `RENDERERS`."""
+    known = {"model": MODELS, "renderer": RENDERERS}
+    return field_name in known and value not in known[field_name]
 
 
 def parse_enrollment(pairs: Iterable[str]) -> dict[str, Path]:

@@ -18,7 +18,7 @@ import torch
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("datasets", "training")]
 
 from made_prepared import make_prepared  # noqa: E402
-from supervisors import Content, Emotion  # noqa: E402
+from supervisors import Content, Emotion, PixelDistance  # noqa: E402
 
 from cdrl import pretrained  # noqa: E402
 from cdrl.emotions import EMOTIONS  # noqa: E402
@@ -27,7 +27,7 @@ from cdrl.evaluation import lip_clips  # noqa: E402
 from cdrl.representations.checkpoints import save_model  # noqa: E402
 from cdrl.representations.prompts import descriptors  # noqa: E402
 from cdrl.representations.vlm import FaceLanguageModel, VlmConfig  # noqa: E402
-from cdrl.training import options, supervised_data, sync  # noqa: E402
+from cdrl.training import options, renderer, supervised_data, sync  # noqa: E402
 from cdrl.training.distributed import World  # noqa: E402
 from cdrl.training.options import FaceOptions, LoopOptions, ReleaseOptions, SupervisionOptions  # noqa: E402
 
@@ -155,6 +155,8 @@ def replace_slow_models(patch: Any) -> None:
     """Supervise by small representations, and read lips without a detector."""
     patch.setattr(supervised_data, "load_content", lambda path: Content())
     patch.setattr(supervised_data, "load_emotion", lambda path: Emotion())
+    patch.setattr(renderer, "PerceptualDistance", PixelDistance)
+    patch.setattr(renderer, "VALIDATION_PAIRS", 2)
     for module in (sync, lip_clips):
         patch.setattr(module, "read_lip_clip", read_drawn_lips)
 
@@ -179,6 +181,14 @@ RECIPES = {
             rate=2e-3, suffix=".onnx", average=0.5, weight_decay=0.0,
         ),
         Recipe("segmenter", make_faces_to_cover, {"batch": 4}, slow_rate=3e-4, suffix=".onnx"),
+        Recipe(
+            "renderer", make_supervised_data,
+            {
+                "supervision": SupervisionOptions(clips=2, length=3, references=2),
+                "widths": (8, 8), "pairs": 2, "edits": 2,
+            },
+            slow_rate=3e-4, average=0.5, weight_decay=0.0, suffix=".onnx",
+        ),
         Recipe("sync", make_sync_data, {"width": 16, "dimensions": 8, "clips": 4, "moments": 24}, steps=12),
     )
 }  # fmt: skip

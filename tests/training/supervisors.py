@@ -27,3 +27,10 @@ class Emotion(torch.nn.Module):
 
     def weigh(self, feature):
         return feature.unflatten(1, (3, 7)).transpose(1, 2)
+
+
+class PixelDistance(torch.nn.Module):
+    """Mean difference of two pictures."""
+
+    def forward(self, images, real):
+        return (images - real).abs().mean((1, 2, 3))

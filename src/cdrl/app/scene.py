@@ -23,10 +23,11 @@ from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import EncoderOptions, Frame, Limits, VideoInfo, Writer, read
 from cdrl.pipeline.editor import Editor
-from cdrl.pipeline.report import NO_FACE
+from cdrl.pipeline.report import INACTIVE, NO_FACE
 from cdrl.pipeline.stages import EditedFrame, FrameEditor, TrackedFrame
 from cdrl.pipeline.survey import Survey, survey_face, survey_until
 from cdrl.plan import EditPlan
+from cdrl.rendering.neural import NeuralRenderer
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
 
 _FACE = 96  # pixels, side of a face's picture where one of several is chosen
@@ -97,7 +98,9 @@ class Scene:
         known = {moment.frame.index: moment for moment in (*moments, self.first)}
         self.moments = [known[index] for index in sorted(known)]
 
-    def preview(self, time: float | None, plan: EditPlan, manipulator: Manipulator) -> EditedFrame:
+    def preview(
+        self, time: float | None, plan: EditPlan, manipulator: Manipulator, neural: NeuralRenderer | None = None
+    ) -> EditedFrame:
         """The kept moment nearest to `time` (None: the first that shows the face) as the whole clip's edit shows it."""
         moment = self.first
         if time is not None:
@@ -110,10 +113,10 @@ class Scene:
             return EditedFrame(frame, frame, None, NO_FACE)
         weights = plan.weights(frame.time)
         if not weights:
-            return FrameEditor(manipulator).edit(TrackedFrame(frame, track, weights, None))
+            return EditedFrame(frame, frame, track, INACTIVE)
         segmentation = self._segmenter(frame, track.points)
         tracked = TrackedFrame(frame, track, weights, self._find_person(moment), segmentation=segmentation)
-        return FrameEditor(manipulator).edit(tracked)
+        return FrameEditor(manipulator, neural=neural).edit(tracked)
 
     def _find_person(self, moment: Moment) -> Person | None:
         """Who is seen in a moment; each shot is surveyed once."""

@@ -208,7 +208,7 @@ class EditService:
         with in_use(session), session.hold(*request.inputs):
             manipulator = self._manipulator(session, request)
             with session.lock:
-                return scene.preview(moment, request.plan, manipulator)
+                return scene.preview(moment, request.plan, manipulator, self.editor.find_renderer(request.renderer))
 
     def _manipulator(self, session: Session, request: EditRequest) -> Manipulator:
         """The request's manipulator; the last one serves on while files and regions stay: a slider costs a frame."""

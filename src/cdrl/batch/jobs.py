@@ -15,7 +15,7 @@ from cdrl.errors import CdrlError, InputError, LimitError, UsageError
 from cdrl.files import small_text
 from cdrl.media.encoding import container_of
 from cdrl.project import local_path, read_project
-from cdrl.request import MODELS, REQUEST_FIELDS, TARGET_FIELDS, EditRequest, parse_enrollment
+from cdrl.request import REQUEST_FIELDS, TARGET_FIELDS, EditRequest, names_file, parse_enrollment
 
 CLIPS = frozenset((
     *(".3gp", ".asf", ".avi", ".dv", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
@@ -174,7 +174,7 @@ def _read_text(name: str, text: str) -> Any:
 
 def locate(name: str, value: Any, folder: Path, *, stays: bool = True) -> Any:
     """The value of a request's field, with the files that it names in `folder`; see `cdrl.project.local_path`."""
-    if name in ("reference", "prior") or (name == "model" and value not in MODELS):
+    if name in ("reference", "prior") or names_file(name, str(value)):
         return str(local_path(str(value), folder, stays=stays))
     if name == "enroll":
         return {emotion: local_path(str(path), folder, stays=stays) for emotion, path in value.items()}

@@ -210,7 +210,7 @@ def job_key(job: BatchJob, settings: RenderSettings, sha256: Callable[[Path], st
     request = job.request
     asked = {name: getattr(request, name) for name in REQUEST_FIELDS} | {
         "enroll": {name: sha256(path) for name, path in request.enroll.items()},
-        "model": request.model_file or request.model,
+        **request.files,
     }
     asked = {name: sha256(value) if isinstance(value, Path) else value for name, value in asked.items()} | {
         "encoder": {name: value for name, value in asdict(settings.encoder).items() if name != "threads"},

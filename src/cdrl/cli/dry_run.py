@@ -32,7 +32,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     for path in (request.reference, *request.enroll.values()):
         if path is not None:
             probe(path, options.limits)
-    for path in (request.prior, request.model_file):
+    for path in (request.prior, request.model_file, request.renderer_file):
         if path is not None:
             user_bytes(path)
     rate = "" if info.rate is None else f", {float(info.rate):.5g} frames/s"

@@ -16,6 +16,8 @@ from cdrl.request import TARGET_FIELDS, EditRequest, parse_enrollment
 _EMOTION_HELP = f"{', '.join(EMOTIONS)}, or a blend such as happy:0.6+surprised:0.4."
 _REGIONS_HELP = f"The parts to edit, of {', '.join(REGIONS)}."
 _MODEL_HELP = "What fits emotions to the person: translator, prior (nothing), or a FILE trained for your prior."
+_RENDERER_HELP = "What renders the face: warp, neural (a network corrects the warp), or a FILE of a trained one."
+_RENDERER_DEFAULT = "(default: warp)"
 _SEGMENTS_HELP = (
     'Emotions over time: "0-2.5:neutral, 0:03-1:10:surprised:1.2, 00:01:10:12-:reference"; times in seconds, as M:SS, '
     "as H:MM:SS, or as timecodes HH:MM:SS:FF."
@@ -57,6 +59,9 @@ class EmotionOptions:
     model: Annotated[
         str | None,
         arg(metavar="MODEL", help=_MODEL_HELP, help_behavior_hint="(default: translator; with --prior, prior)"),
+    ] = None
+    renderer: Annotated[
+        str | None, arg(metavar="RENDERER", help=_RENDERER_HELP, help_behavior_hint=_RENDERER_DEFAULT)
     ] = None
     enroll: Annotated[tuple[str, ...], arg(metavar="EMOTION=FILE", help_behavior_hint="")] = ()
     """How this person shows an emotion: a photo or clip of them for each, as in --enroll angry=photo.jpg; neutral=FILE

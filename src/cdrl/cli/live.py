@@ -22,7 +22,7 @@ from cdrl.cli.edit_options import EmotionOptions
 from cdrl.errors import UsageError, one_line
 from cdrl.media.limits import Limits
 from cdrl.plan import REFERENCE, EditPlan
-from cdrl.request import EditRequest
+from cdrl.request import RENDERERS, EditRequest
 
 if TYPE_CHECKING:
     from cdrl.live.editing import EmotionControl
@@ -91,7 +91,9 @@ def run(options: Options) -> int:
             {} if idle else amounts, request.intensity, () if request.reference is None else (REFERENCE,)
         )
         manipulator = editor.manipulator(request.plan, request.enroll, options.limits)
-        live = LiveEditor(editor.prior, manipulator, control, request.face)
+        live = LiveEditor(
+            editor.prior, manipulator, control, request.face, editor.find_renderer(request.renderer or RENDERERS[0])
+        )
     except BaseException:
         capture.close()
         raise

@@ -21,6 +21,7 @@ COMMANDS = {
     "train prior": ("cdrl.cli.train:prior", "fit the emotion prior on labeled clips"),
     "train vlm": ("cdrl.cli.train:vlm", "train the embedded visual-language model of faces"),
     "train segmenter": ("cdrl.cli.train:segmenter", "train the segmenter of occluders and background"),
+    "train renderer": ("cdrl.cli.train:renderer", "train the neural renderer of edited faces"),
     "train content": ("cdrl.cli.train:content", "train the content representation (CCRL)"),
     "train emotion": ("cdrl.cli.train:emotion", "train the emotion representation (CERL)"),
     "train sync": ("cdrl.cli.train:sync", "train the evaluator of lip sync"),

@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.assets import SEGMENTER, verified_bytes
+from cdrl.assets import SEGMENTER
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import Region, StillImage
 from cdrl.face.mesh import EYE_CONTOURS, MESH_POINTS, MOUTH_CONTOUR, region_weights
 from cdrl.face.tracking import Track
 from cdrl.media import Frame
+from cdrl.networks import open_network
 
 SIDE = 128
 """Pixels a side of the aligned picture that the network sees."""
@@ -82,12 +83,7 @@ class Segmenter:
 
     @cached_property
     def _session(self) -> Any:
-        import onnxruntime  # noqa: PLC0415  a quarter of a second that not everything needs
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        return onnxruntime.InferenceSession(verified_bytes(SEGMENTER), options, providers=["CPUExecutionProvider"])
+        return open_network(SEGMENTER)
 
     def __call__(self, frame: Frame | StillImage, points: Floats) -> Segmentation:
         """Segment a frame around the face with landmarks `points` [478, 2 or 3], pixels."""

@@ -17,6 +17,7 @@ from cdrl.media import Frame
 from cdrl.pipeline.stages import EditedFrame, EditStages
 from cdrl.pipeline.survey import RESET_AFTER
 from cdrl.plan import CROSS_FADE, smoothstep
+from cdrl.rendering.neural import NeuralRenderer
 
 OFF, QUIT = "off", "quit"
 STEP = 0.1  # of intensity, for + and -
@@ -115,7 +116,12 @@ class LiveEditor:
     """Edits frames that come in order, some of which may be missing."""
 
     def __init__(
-        self, prior: EmotionPrior, manipulator: Manipulator, control: EmotionControl, face: str = "largest"
+        self,
+        prior: EmotionPrior,
+        manipulator: Manipulator,
+        control: EmotionControl,
+        face: str = "largest",
+        neural: NeuralRenderer | None = None,
     ) -> None:
         """Compose the stages.
 
@@ -124,12 +130,13 @@ class LiveEditor:
             manipulator: Turns amounts of emotion into changes of expression.
             control: Says what is to be shown.
             face: Which of several faces is edited; see `cdrl.face.selection`.
+            neural: Corrects what the warp renders; None for the warp alone.
         """
         self.control = control
         self._prior = prior
         self._detector = BundleDetector()
         tracker = FaceTracker(self._detector, face)
-        self._stages = EditStages(manipulator, tracker, self._weights_at, self._update_person)
+        self._stages = EditStages(manipulator, tracker, self._weights_at, self._update_person, neural=neural)
         self._reset_person(0)
         self._seen = Fraction(0)
         self._due = Fraction(0)

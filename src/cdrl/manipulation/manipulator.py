@@ -22,7 +22,8 @@ from cdrl.manipulation.prior import EmotionPrior
 from cdrl.plan import REFERENCE, REGIONS, EditPlan, smoothstep
 from cdrl.rendering.texture import texture_coverage
 
-_SHADING_REMOVED = 0.35  # share of the shading of an emotion that is taken out with it
+SHADING_REMOVED = 0.35
+"""Share of the shading of an emotion that is taken out with it."""
 _SAME_EMOTION = (0.5, 0.9)  # cosines of offsets of different emotions, and of the same one in two people
 _MIN_LID_OPENING, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink
 
@@ -153,7 +154,7 @@ def shown_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:
         closed_lip_reduction(own, person, prior),
         lip_opening[0] - lip_opening[1],
         float(np.clip(lid_opening[0] / max(lid_opening[1], _MIN_LID_OPENING), *_LID_RATIOS)),
-        _SHADING_REMOVED * prior.blend_emotions(person.emotions).gain,
+        SHADING_REMOVED * prior.blend_emotions(person.emotions).gain,
     )
 
 

@@ -21,9 +21,13 @@ from cdrl.media import Limits, VideoInfo, probe, read
 from cdrl.pipeline.job import EditJob
 from cdrl.pipeline.survey import Survey, find_person, survey_face
 from cdrl.plan import EditPlan
-from cdrl.provenance import models_used
-from cdrl.request import EditRequest
+from cdrl.provenance import models_used, renderer_used
+from cdrl.rendering.neural import NeuralRenderer
+from cdrl.request import RENDERERS, EditRequest
 
+WARP, NEURAL = RENDERERS
+DEFAULT_RENDERER = WARP
+"""What renders a clip where a request names nothing; `cdrl live` takes the warp."""
 PRIOR_ALONE, SHIPPED = "prior", "translator"
 """Names of models: none that adapts the prior, and the one that ships."""
 
@@ -52,7 +56,17 @@ class Editor:
         model_file = None if model in (PRIOR_ALONE, SHIPPED) else Path(model)
         self._translator = None if model == PRIOR_ALONE else OnnxTranslator(prior, model_file)
         self._prior_file, self._model = prior_file, str(model)
+        self._renderers: dict[str, NeuralRenderer] = {}
         self.models_used = models_used(prior_file, model_file, model != PRIOR_ALONE)
+
+    def find_renderer(self, name: str | None) -> NeuralRenderer | None:
+        """Return the neural renderer of an `EditRequest`'s name; None for the warp alone. Each is loaded once."""
+        name = name or DEFAULT_RENDERER
+        if name == WARP:
+            return None
+        if name not in self._renderers:
+            self._renderers[name] = NeuralRenderer(None if name == NEURAL else Path(name))
+        return self._renderers[name]
 
     def edit(self, source: EditRequest | str | Path, *, limits: Limits | None = None, **fields: Any) -> EditJob:
         """Check a request and get its edit ready; `save` or `frames` of the result carry it out.
@@ -81,7 +95,11 @@ class Editor:
         survey_seconds = time.perf_counter() - begin
         plan = request.fit_plan(info)
         manipulator = self.manipulator(plan, request.enroll, limits)
-        return EditJob(request, plan, info, manipulator, self.prior, survey, survey_seconds, self.models_used, limits)
+        renderer = self.find_renderer(request.renderer)
+        models = (*self.models_used, *(() if renderer is None else (renderer_used(request.renderer_file),)))
+        return EditJob(
+            request, plan, info, manipulator, self.prior, survey, survey_seconds, models, limits, renderer
+        )  # fmt: skip
 
     def manipulator(
         self,

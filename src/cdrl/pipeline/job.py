@@ -22,6 +22,7 @@ from cdrl.pipeline.stages import EditedFrame, EditStages, TrackedFrame
 from cdrl.pipeline.survey import Survey, Surveyor
 from cdrl.plan import EditPlan, EditTally
 from cdrl.provenance import Credentials, ModelFile, ProvenanceFinalizer, remove_sidecar
+from cdrl.rendering.neural import NeuralRenderer
 from cdrl.request import EditRequest
 
 ProgressCallback = Callable[[int, int | None], None]
@@ -67,6 +68,7 @@ class EditJob:
         survey_seconds: How long it took to find out.
         models: Files of numbers that take part, for the record.
         limits: What files may hold.
+        neural: Corrects what the warp renders; None for the warp alone.
     """
 
     request: EditRequest
@@ -78,6 +80,7 @@ class EditJob:
     survey_seconds: float
     models: Sequence[ModelFile]
     limits: Limits
+    neural: NeuralRenderer | None = None
 
     def frames(self) -> Generator[EditedFrame, None, None]:
         """Edit the clip's frames, in order; at most a few are in memory at a time."""
@@ -149,7 +152,7 @@ class EditJob:
     def stages(self, tracker: FaceTracker) -> Iterator[EditStages]:
         """New stages for the clip's frames, from the first one on, until the end of the block."""
         with closing(self._surveyor(tracker)) as surveyor:
-            yield EditStages(self.manipulator, tracker, self.plan.weights, surveyor)
+            yield EditStages(self.manipulator, tracker, self.plan.weights, surveyor, neural=self.neural)
 
     def _surveyor(self, tracker: FaceTracker | None, clock: StageClock | None = None) -> Surveyor:
         def is_asked(time: Fraction) -> bool:
@@ -165,6 +168,7 @@ class EditJob:
         report = Report(
             str(self.request.source), output, EditTally(self.plan), ESTIMATED if neutral is None else neutral.name
         )
+        report.renderer = "warp" if self.neural is None else self.neural.name
         report.notes += self.manipulator.remarks
         report.clock.seconds["survey"] = self.survey_seconds
         return report
@@ -175,7 +179,7 @@ class EditJob:
         # Where nothing is to be changed, no face is looked for.
         tracker = None if self.plan.changes_nothing else FaceTracker(BundleDetector(), self.request.face)
         surveyor = self._surveyor(tracker, clock)
-        stages = EditStages(self.manipulator, tracker, self.plan.weights, surveyor)
+        stages = EditStages(self.manipulator, tracker, self.plan.weights, surveyor, neural=self.neural)
 
         def track(frame: Frame) -> TrackedFrame:
             with clock.measure("track"):

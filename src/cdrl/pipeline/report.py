@@ -63,6 +63,8 @@ class Report:
     """Frames of each segment, and how many of them were changed."""
     neutral: str = ESTIMATED
     """Where the person's neutral face is known from: that, or the name of the file that was given for it."""
+    renderer: str = "warp"
+    """What rendered the faces: `warp`, `neural`, or the name of a file."""
     skipped: Counter[str] = field(default_factory=Counter)
     """Why frames were left as they are → number of frames."""
     n_surveys: int = 0
@@ -178,6 +180,7 @@ class Report:
             },
             "segments": [_describe_span(span) for span in self.tally.spans],
             "neutral": self.neutral,
+            "renderer": self.renderer,
             "surveys": self.n_surveys,
             "source_emotion": {name: round(amount, 3) for name, amount in self.shown.items()},
             "lip_opening_r": None if self.lip_opening_r is None else round(self.lip_opening_r, 4),

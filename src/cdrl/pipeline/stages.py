@@ -18,6 +18,7 @@ from cdrl.manipulation.person import Person, RecentShape
 from cdrl.media import Frame
 from cdrl.pipeline.report import INACTIVE, NO_FACE, OUTSIDE, PROFILE, UNCHANGED
 from cdrl.plan import smoothstep
+from cdrl.rendering.neural import NeuralRenderer
 from cdrl.rendering.render import render
 from cdrl.rendering.texture import texture_coverage
 
@@ -83,6 +84,8 @@ class FrameEditor:
     """Edits frames one by one, in any order, as a manipulator says; it keeps nothing of the frames before."""
 
     manipulator: Manipulator
+    neural: NeuralRenderer | None = field(default=None, kw_only=True)
+    """Corrects what the warp renders; None for the warp alone."""
 
     def manipulate(self, tracked: TrackedFrame) -> FaceEdit | None:
         """Decide where the points of the face go; None where nothing is to be changed, or the head is turned too far.
@@ -114,8 +117,11 @@ class FrameEditor:
         result = frame.copy()
         patch = tracked.person.mouth_patch if tracked.person else None
         displacement = edit.displacement[:, :2].astype(np.float32)
-        if not render(result, track.points[:, :2], displacement, edit.gain, patch, tracked.segmentation):
+        face = render(result, track.points[:, :2], displacement, edit.gain, patch, tracked.segmentation)
+        if face is None:
             return EditedFrame(frame, frame, track, OUTSIDE)
+        if self.neural is not None:
+            self.neural.refine(result, face)
         pixels, luma = _NEGLIGIBLE
         negligible = np.abs(edit.displacement).max() < pixels and np.abs(edit.gain).max() < luma
         if negligible and all(map(np.array_equal, frame.planes, result.planes)):

@@ -2,7 +2,7 @@
 
 from cdrl.files import sidecar_path
 from cdrl.provenance.finalizing import ProvenanceFinalizer, remove_sidecar
-from cdrl.provenance.record import DIGITAL_SOURCE_TYPE, ModelFile, models_used
+from cdrl.provenance.record import DIGITAL_SOURCE_TYPE, ModelFile, models_used, renderer_used
 from cdrl.provenance.signing import Credentials
 from cdrl.provenance.verification import Verdict, verify
 
@@ -14,6 +14,7 @@ __all__ = [
     "Verdict",
     "models_used",
     "remove_sidecar",
+    "renderer_used",
     "sidecar_path",
     "verify",
 ]

@@ -56,6 +56,13 @@ def models_used(prior: Path | None, translator: Path | None, translated: bool) -
     )
 
 
+def renderer_used(path: Path | None) -> ModelFile:
+    """The neural renderer; None stands for the one that ships."""
+    if path is None:
+        return ModelFile(assets.RENDERER, assets.load_manifest()[assets.RENDERER].sha256)
+    return ModelFile(path.name, file_sha256(path))
+
+
 def edit_record(plan: EditPlan, tally: EditTally, enrolled: Sequence[str] = (), beside: bool = False) -> dict[str, Any]:
     """What was done to a clip, as JSON values: by what, which emotions how strongly, when, in how many frames.
 

@@ -9,6 +9,7 @@ from cdrl.media import Frame
 from cdrl.rendering.flow import compute_backward_flow
 from cdrl.rendering.layers import find_layers
 from cdrl.rendering.mouth import MouthPatch, fill_mouth
+from cdrl.rendering.neural import RenderedFace
 from cdrl.rendering.texture import project_texture
 from cdrl.rendering.warp import Plane, apply_gain, split_gain, warp_plane
 
@@ -30,7 +31,7 @@ def render(
     gain: Floats,
     mouth_patch: MouthPatch | None = None,
     segmentation: Segmentation | None = None,
-) -> bool:
+) -> RenderedFace | None:
     """Render an expression into a frame's planes, in place; outside the head's margin no sample changes.
 
     Nor does a sample of an occluder, and the background does not move.
@@ -44,11 +45,11 @@ def render(
         segmentation: Occluders and background, if they are known.
 
     Returns:
-        Whether it was rendered; False, and nothing done, where the face lies outside the picture.
+        How it was rendered; None, and nothing done, where the face lies outside the picture.
     """
     flow = compute_backward_flow(points, displacement, frame.width, frame.height)
     if flow is None:
-        return False
+        return None
     layers = None if segmentation is None else find_layers(segmentation, flow)
     shading = project_texture(gain, flow)
     if layers is not None:
@@ -67,4 +68,4 @@ def render(
     frame.planes[0][planes[0].window_slices(flow.window)] = pixels[0]
     for channel, data in enumerate(frame.planes[1:]):
         data[planes[1].window_slices(flow.window)] = pixels[1][..., channel]
-    return True
+    return RenderedFace(flow, shading, target, None if layers is None else layers.gain_weight)

@@ -6,6 +6,7 @@ width. Parameter names are those of the widely used PyTorch port, so that its pu
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -123,6 +124,16 @@ class EfficientNet(nn.Module):
         for block in self._blocks:
             values = block(values)
         return relu6(apply_normed(values, self._conv_head, self._bn1))
+
+    def early_maps(self, images: Tensor, blocks: Collection[int]) -> list[Tensor]:
+        """Return what the blocks with these numbers make of images [B, 3, H, W], finest first."""
+        values = relu6(apply_normed(images, self._conv_stem, self._bn0))
+        found = []
+        for number in range(max(blocks) + 1):
+            values = self._blocks[number](values)
+            if number in blocks:
+                found.append(values)
+        return found
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images [B, 3, H, W]."""

@@ -357,7 +357,52 @@ class SegmenterOptions:
     release: ReleaseOptions = ReleaseOptions()
 
 
-RecipeOptions = ContentOptions | EmotionOptions | VlmOptions | TranslatorOptions | SyncOptions | SegmenterOptions
+@dataclass(frozen=True)
+class RendererOptions:
+    """Train the neural renderer: what a warp cannot know of a face with another expression."""
+
+    data: tuple[Path, ...]
+    """Prepared folders."""
+    split: str = "auto"
+    """Split by person: auto, shipped, mead (the paper's), seeded, seeded:N, or a JSON file; see cdrl data check."""
+    check_people: bool = True
+    """Refuse people of different splits whose faces are those of one person; off for twins."""
+    loop: LoopOptions = LoopOptions(
+        Path("runs/renderer"), steps=2000, learning_rate=5e-4, betas=(0.5, 0.99), weight_decay=0.0, average=0.995
+    )
+    start: Path | None = None
+    """A checkpoint of another run, from whose network this one starts; from nothing by default."""
+    supervision: SupervisionOptions = SupervisionOptions(
+        content_weight=10.0, emotion_weight=10.0, contrast_weight=1.0, clips=1, synthetic_fraction=0.0
+    )
+    widths: tuple[int, ...] = (24, 40, 64, 96)
+    """Channels at 1/2, 1/4, ... of the picture's side, multiples of 8: with more it learns more and runs slower."""
+    pairs: int = 3
+    """Re-enactments in a step, of two consecutive frames each."""
+    edits: int = 2
+    """Edits in a step, of two consecutive frames each."""
+    synthetic: float = 0.0
+    """Share of both that are of synthetic people."""
+    pixel_weight: float = 4.0
+    """Weight of the pixels' difference from the real frame, more around mouth, lids and brows."""
+    perceptual_weight: float = 3.0
+    """Weight of the difference in maps of two frozen networks (EfficientNet-lite0's, and the landmark network's)."""
+    texture_weight: float = 20.0
+    """Weight of having as much fine detail everywhere as the real frame: what is drawn on average is blurred."""
+    adversarial_weight: float = 0.3
+    """Weight of looking real to a network that learns to tell patches of rendered faces from real ones."""
+    temporal_weight: float = 5.0
+    """Weight of changing from frame to frame as the real frames do, and in edits as the warped ones do."""
+    residual_weight: float = 1.0
+    """Weight of the residual's size in edits: what looks real already stays as it is."""
+    cache: Path = _CACHE
+    """Folder that keeps measured faces."""
+    release: ReleaseOptions = ReleaseOptions()
+
+
+RecipeOptions = (
+    ContentOptions | EmotionOptions | VlmOptions | TranslatorOptions | SyncOptions | SegmenterOptions | RendererOptions
+)
 """Options of a recipe that trains a network."""
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +34,11 @@ from cdrl.training.people import list_trained, open_data, record_people
 from cdrl.training.progress import track
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
+from cdrl.training.unet import UNet
 
 ARCHITECTURE = "segmenter"
 LAYERS = "occluded", "background"
 """What the network's two maps are probabilities of."""
-_GROUP = 8  # channels normalized together
 _FRAMES = 24  # of a clip
 _LIGHT = Augmentation(gray=0.1, low_resolution=0.3, min_side=64, contrast=(0.6, 1.6))
 _TURN, _ZOOM, _SHIFT = 10.0, (0.85, 1.15), 0.06  # degrees, factors, share of the side: how the face is framed
@@ -72,28 +71,12 @@ class SegmenterConfig:
     """Channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's side."""
 
 
-class _Block(nn.Sequential):
-    """3x3, normalized over groups of channels, so never over a batch."""
-
-    def __init__(self, inward: int, outward: int, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(inward, outward, 3, stride, 1, bias=False), nn.GroupNorm(outward // _GROUP, outward), nn.ReLU()
-        )
-
-
-class SegmenterNetwork(nn.Module):
-    """Segments occluders and background of an aligned picture: a U-Net."""
+class SegmenterNetwork(UNet):
+    """Segments occluders and background of an aligned picture."""
 
     def __init__(self, config: SegmenterConfig | None = None) -> None:
-        super().__init__()
         self.config = config or SegmenterConfig()
-        widths = self.config.widths
-        self.stem = _Block(3, widths[0], 2)
-        steps = list(pairwise(widths))
-        self.down = nn.ModuleList(nn.Sequential(_Block(a, b, 2), _Block(b, b)) for a, b in steps)
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in steps)
-        self.join = nn.ModuleList(_Block(a, a) for a, _ in steps)
-        self.out = nn.Conv2d(widths[0], 8, 3, 1, 1)
+        super().__init__(3, len(LAYERS), self.config.widths)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits of being occluded and of being background.
@@ -104,14 +87,7 @@ class SegmenterNetwork(nn.Module):
         Returns:
             [B, 2, h, w].
         """
-        maps = [self.stem(2 * images - 1)]
-        for block in self.down:
-            maps.append(block(maps[-1]))
-        hidden = maps.pop()
-        for narrow, join in zip(reversed(self.up), reversed(self.join), strict=True):
-            hidden = join(maps.pop() + functional.interpolate(narrow(hidden), scale_factor=2.0, mode="nearest"))
-        logits: Tensor = functional.pixel_shuffle(self.out(hidden), 2)
-        return logits
+        return super().forward(2 * images - 1)
 
 
 @dataclass(frozen=True)
