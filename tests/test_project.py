@@ -36,6 +36,7 @@ def test_what_is_written_is_read_back(tmp_path):
         enroll={"anger": inside / "angry.jpg"},
         model="translator",
         prior=inside / "prior.npz",
+        renderer="neural",
     )
     write_project(project, inside / "edit.json")
     assert read_project(inside / "edit.json") == project
@@ -77,6 +78,7 @@ def test_a_folder_can_be_moved(tmp_path):
         ({"source": "pipe:0"}, "is an address"),
         ({"reference": "file:/etc/passwd", "emotion": None}, "is an address"),
         ({"model": "https://host/m.onnx"}, "is an address"),
+        ({"renderer": "../own.onnx"}, "leads out of the folder"),
         ({"source": "../talk.mp4"}, "leads out of the folder"),
         ({"enroll": {"sad": "a/../../s.jpg"}}, "leads out of the folder"),
         ({"source": "a\0b.mp4"}, "is no file's name"),

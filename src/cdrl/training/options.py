@@ -383,13 +383,13 @@ class RendererOptions:
     """Edits in a step, of two consecutive frames each."""
     synthetic: float = 0.0
     """Share of both that are of synthetic people."""
-    pixel_weight: float = 4.0
+    pixel_weight: float = 2.0
     """Weight of the pixels' difference from the real frame, more around mouth, lids and brows."""
     perceptual_weight: float = 3.0
     """Weight of the difference in maps of two frozen networks (EfficientNet-lite0's, and the landmark network's)."""
-    texture_weight: float = 20.0
+    texture_weight: float = 60.0
     """Weight of having as much fine detail everywhere as the real frame: what is drawn on average is blurred."""
-    adversarial_weight: float = 0.3
+    adversarial_weight: float = 0.5
     """Weight of looking real to a network that learns to tell patches of rendered faces from real ones."""
     temporal_weight: float = 5.0
     """Weight of changing from frame to frame as the real frames do, and in edits as the warped ones do."""
