@@ -25,7 +25,7 @@ from typing import Literal
 from cdrl.errors import ModelFileError
 from cdrl.files import atomic_write, file_sha256
 
-Purpose = Literal["judging", "training"]
+Purpose = Literal["judging", "training", "detecting edits"]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,10 @@ COMMANDS = {
         "cdrl.cli.evaluate_transfer",
         "take every emotion out of real takes and put every other on, beside the real ones",
     ),
+    "evaluate realism": (
+        "cdrl.cli.evaluate_realism",
+        "show how well edits can be told from real footage, by detectors that never saw the person",
+    ),
     "evaluate results": ("cdrl.cli.evaluate_results", "evaluate any finished files, of any methods"),
     "evaluate representation": (
         "cdrl.cli.evaluate_representation",

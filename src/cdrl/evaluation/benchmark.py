@@ -9,7 +9,7 @@ from typing import Any
 
 from cdrl.errors import CdrlError, InterruptedByUser, JobsFailedError, ModelFileError
 from cdrl.evaluation import measures
-from cdrl.evaluation.benchmark_config import BenchmarkConfig, EvaluationConfig
+from cdrl.evaluation.benchmark_config import BenchmarkConfig, EvaluationConfig, ReportConfig
 from cdrl.evaluation.clip_features import ClipFeatures, FeatureCache
 from cdrl.evaluation.clip_tables import ClipRecord
 from cdrl.evaluation.clips import Frames, read_frames
@@ -223,7 +223,7 @@ def write_reports(config: BenchmarkConfig, result: Row, sheets: ContactSheets | 
     write_numbers(config, result, render_markdown(result), shown=config.html is not None)
 
 
-def write_numbers(config: EvaluationConfig, result: Row, text: str, shown: bool = False) -> None:
+def write_numbers(config: ReportConfig, result: Row, text: str, shown: bool = False) -> None:
     """Write numbers and text where they were asked for; the text to stdout where no file is named.
 
     Args:

@@ -12,8 +12,8 @@ from cdrl.evaluation.measure_registry import ALL_EMOTIONS, DEFAULT_TARGETS, EXCL
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """What every benchmark has: real clips, whose face it is, and where the numbers go."""
+class ReportConfig:
+    """What every benchmark has: real clips, and where the numbers go."""
 
     data: Path
     """Folder of the data set that the sources are from."""
@@ -21,16 +21,22 @@ class EvaluationConfig:
     """Where every number goes."""
     markdown: Path | None = None
     """Where the tables go; without any file they go to stdout."""
-    cache: Path | None = None
-    """Folder for what the evaluators saw of files that do not change; the user's cache by default."""
-    recognition: Path | None = None
-    """ONNX file of a face recognition network for FAD and identity; dlib's by default."""
 
     def check_places(self) -> None:
         """Raise an OutputError, before hours are spent, where numbers or tables cannot be written."""
         for path in (self.json, self.markdown):
             if path is not None and (path.is_dir() or not path.parent.is_dir()):
                 raise OutputError(f"{path}: not a place for a file; name one in a folder that exists")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(ReportConfig):
+    """What the benchmarks have that say how an emotion looks and whose face it is."""
+
+    cache: Path | None = None
+    """Folder for what the evaluators saw of files that do not change; the user's cache by default."""
+    recognition: Path | None = None
+    """ONNX file of a face recognition network for FAD and identity; dlib's by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +111,40 @@ class TransferConfig(EvaluationConfig):
     """Show cdrl the person's neutral take of the same words, where that is not the source itself."""
     keep: Path | None = None
     """Folder that keeps the edited files, to be looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealismConfig(ReportConfig):
+    """What `evaluate_realism` edits, and how the detector of edits is trained."""
+
+    data: Path
+    """Folder with clips.csv and the files it names."""
+    set: Literal["tune", "report", "all"] = "tune"
+    """People who are left out, one after the other. tune: those an edit may be tuned on. report: those for the final
+    table only. all: everybody with labeled clips."""
+    methods: tuple[str, ...] = ("cdrl",)
+    """Methods beside each other: cdrl, the edit of this version, and NAME=DIR, edits that --keep has kept."""
+    priors: Path | None = None
+    """Folder of prior_without_PERSON.npz for cdrl's edits of the people left out; without it what ships is used and the
+    table says so."""
+    emotions: tuple[str, ...] = EMOTIONS
+    """Emotions that are put on."""
+    intensity: float = 1.0
+    """Amount of emotion asked of cdrl."""
+    clips: int = 7
+    """At most so many clips of each person left out, spread over the emotions they show, each edited to every other."""
+    training_clips: int = 2
+    """At most so many clips of each other person."""
+    training_edits: int = 2
+    """Emotions that each of these is edited to, in turn."""
+    seconds: float = 2.0
+    """How much of each clip is used, from its beginning."""
+    frames: int = 10
+    """Frames of each file that are looked at, evenly spaced."""
+    seed: int = 0
+    """Seed of the control: which of two real frames is called edited."""
+    keep: Path | None = None
+    """Folder that keeps the files of both sides, to be looked at, and to be a method of a later run."""
 
 
 @dataclass(frozen=True, kw_only=True)

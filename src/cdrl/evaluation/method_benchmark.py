@@ -21,7 +21,7 @@ from cdrl.evaluation.benchmark import BenchmarkRun
 from cdrl.evaluation.benchmark_config import TableConfig
 from cdrl.evaluation.evaluators import CLASSES
 from cdrl.evaluation.measure_registry import DEFAULT_TARGETS
-from cdrl.evaluation.methods import Edit, Method, NoEdit, PlainCopy
+from cdrl.evaluation.methods import Edit, Method, NoEdit, PlainCopy, name_output
 from cdrl.evaluation.summary import parse_pairs
 from cdrl.provenance import sidecar_path
 
@@ -193,12 +193,6 @@ def _evaluate_tiles(run: BenchmarkRun, task: BenchmarkTask, video: comparison_vi
         lag = comparison_videos.estimate_lag(motion, comparison_videos.measure_motion(frames))
         facts = _make_facts(task, name, task.emotions[0], lag)
         run.add_row(task.clip, facts, source, output, frames, video.path)
-
-
-def name_output(source: str, emotion: str, method: str) -> str:
-    """Return the name of the edited file that is kept; "ours - x" and "ours + x" are two."""
-    safe = "".join(letter if letter.isalnum() or letter in "+-" else "_" for letter in f"{source} {emotion} {method}")
-    return f"{safe}.mp4"
 
 
 def remove_video(video: Path) -> None:

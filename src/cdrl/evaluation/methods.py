@@ -7,7 +7,7 @@ from shutil import copyfile
 from typing import Protocol
 
 import cdrl
-from cdrl.errors import ModelFileError
+from cdrl.errors import InputError, InputNotFoundError, ModelFileError
 from cdrl.evaluation.clips import encode_copy
 
 
@@ -96,3 +96,39 @@ class Edit:
         """Edit at full length with default settings."""
         editor = cdrl.load(*self.find_models(person))
         editor.edit(source, emotion=emotion, intensity=self.intensity, enroll=self.enroll).save(output)
+
+
+@dataclass(frozen=True)
+class KeptEdits:
+    """Edits that are there already: of another version, or of another program."""
+
+    name: str
+    folder: Path
+    """Of files as `name_output` names them."""
+
+    def find(self, source: str, emotion: str) -> Path:
+        """Return the edit of a source, a name without its ending, to an emotion: the method's own, or the only one.
+
+        Raises:
+            InputNotFoundError: There is none.
+            InputError: There are several, none of them of the method's name.
+        """
+        if (own := self.folder / name_output(source, emotion, self.name)).is_file():
+            return own
+        pattern = f"{name_output(source, emotion, '').removesuffix('.mp4')}*.mp4"
+        found = sorted(self.folder.glob(pattern))
+        if not found:
+            raise InputNotFoundError(f"{self.folder} holds no {pattern}")
+        if len(found) > 1:
+            raise InputError(f"{self.folder} holds several {pattern}, none of them {own.name}: name the method so")
+        return found[0]
+
+    def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
+        """Copy the edit, byte by byte; the person plays no part."""
+        copyfile(self.find(source.stem, emotion), output)
+
+
+def name_output(source: str, emotion: str, method: str) -> str:
+    """Return the name of the edited file that is kept; "ours - x" and "ours + x" are two."""
+    safe = "".join(letter if letter.isalnum() or letter in "+-" else "_" for letter in f"{source} {emotion} {method}")
+    return f"{safe}.mp4"

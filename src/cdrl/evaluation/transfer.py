@@ -29,8 +29,8 @@ from cdrl.evaluation.clip_features import ClipFeatures
 from cdrl.evaluation.clip_tables import ClipRecord, read_clips, select_neutral_clips, select_real_clips
 from cdrl.evaluation.evaluators import CLASSES
 from cdrl.evaluation.json_numbers import finite_or_none
-from cdrl.evaluation.method_benchmark import SHIPPED_NAME, name_output, open_output_folder, remove_video
-from cdrl.evaluation.methods import Edit
+from cdrl.evaluation.method_benchmark import SHIPPED_NAME, open_output_folder, remove_video
+from cdrl.evaluation.methods import Edit, name_output
 from cdrl.evaluation.plausibility import Plausibility
 from cdrl.evaluation.references import References, align_ground_truth
 from cdrl.evaluation.score import Scores, align_frames, compare_features
