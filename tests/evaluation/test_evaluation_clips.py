@@ -18,7 +18,7 @@ from cdrl.evaluation.clips import decode_frames, encode_copy
 from cdrl.evaluation.evaluators import CLASSES
 from cdrl.evaluation.geometry import FaceLayout
 from cdrl.evaluation.method_benchmark import evaluate_methods
-from cdrl.evaluation.methods import NoEdit
+from cdrl.evaluation.methods import NoEdit, name_output
 from cdrl.evaluation.score import compare_features, score_clip
 from cdrl.media import Writer, probe, read
 

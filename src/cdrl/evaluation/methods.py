@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copyfile
-from typing import Protocol
+from typing import Any, Protocol
 
 import cdrl
 from cdrl.errors import InputError, InputNotFoundError, ModelFileError
@@ -82,6 +82,8 @@ class Edit:
     """People that no model holds, so that any will do."""
     enroll: Mapping[str, Path] = field(default_factory=dict)
     """Emotion → a photo or clip of the edited person who shows it."""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the `EditRequest`."""
 
     def find_models(self, person: str) -> tuple[Path | None, Path | str | None]:
         """Return the prior and the model that a person may be evaluated by; ModelFileError when a folder lacks one."""
@@ -93,9 +95,10 @@ class Edit:
         return path, find_model_without(self.translators, "translator", person, "onnx", self.strangers)
 
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
-        """Edit at full length with default settings."""
+        """Edit at full length, with default settings but for the request's."""
         editor = cdrl.load(*self.find_models(person))
-        editor.edit(source, emotion=emotion, intensity=self.intensity, enroll=self.enroll).save(output)
+        fields = {"emotion": emotion, "intensity": self.intensity, "enroll": self.enroll, **self.request}
+        editor.edit(source, **fields).save(output)
 
 
 @dataclass(frozen=True)

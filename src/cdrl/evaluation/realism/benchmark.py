@@ -34,6 +34,8 @@ from cdrl.pretrained import MODELS
 Array = NDArray[np.float64]
 Row = dict[str, Any]
 
+UNITS = ("frame", "clip")
+"""What an AUC is measured on."""
 SHAPES = {"tooth_height": SMALLEST_TEETH, "brow_thickness": 0.0}
 """Array of `FaceCrops` → what both frames must show of it, in eye distances, to be compared."""
 
@@ -48,8 +50,8 @@ def evaluate_realism(config: RealismConfig) -> Row:
         `set`, `methods`, `people` left out, `others` (how many more people are trained on), what was looked at
         (`clips`, `seconds`, `frames`, `intensity`, `seed`), `judges`, clips that were left out (`unread`, and how many
         of `unnamed` people), edits of other people that failed (`failed_training`), `detection` (method → region →
-        `summarize_detection`), `control` (region → the same of real frames against real ones), `shapes` (method →
-        `summarize_shapes`) and the `rows`: every edit of the people left out.
+        `summarize_detection`), `control` (region → `average_draws` of real frames against real ones), `shapes` (method
+        → `summarize_shapes`) and the `rows`: every edit of the people left out.
 
     Raises:
         ModelFileError: A model is missing.
@@ -71,10 +73,15 @@ def evaluate_realism(config: RealismConfig) -> Row:
     detection: dict[str, Row] = {name: {} for name in names}
     control: Row = {}
     for region in REGIONS:
+        sys.stderr.write(f"training on {region}\n")
+        draws = []
         for name, examples in describe_footage(footage, region, names, config.seed):
-            sys.stderr.write(f"{region}: {name or 'control'}\n")
-            scores = score_left_out(examples, people)
-            (control if name is None else detection[name])[region] = summarize_detection(examples, scores)
+            summary = summarize_detection(examples, score_left_out(examples, people))
+            if name is None:
+                draws.append(summary)
+            else:
+                detection[name][region] = summary
+        control[region] = average_draws(draws)
     failed = {
         f"{clip.plan.clip.path.name}, {edit.emotion}, {edit.method}": edit.failed
         for clip in footage
@@ -128,13 +135,15 @@ def compare_shapes(real: FaceCrops, edited: FaceCrops) -> dict[str, float | None
 
     Returns:
         Key of `SHAPES` → mean over the frames in which both show enough of it, edited over real; None where none does.
+        With `_change`: by how much that is off 1, either way.
     """
     _, here, there = np.intersect1d(real.frames, edited.frames, return_indices=True)
     ratios: dict[str, float | None] = {}
     for name, least in SHAPES.items():
         before, after = getattr(real, name)[here], getattr(edited, name)[there]
         both = (before > least) & (after > least)  # NaN is not
-        ratios[name] = float(after[both].mean() / before[both].mean()) if both.any() else None
+        ratio = float(after[both].mean() / before[both].mean()) if both.any() else None
+        ratios |= {name: ratio, f"{name}_change": None if ratio is None else abs(ratio - 1)}
     return ratios
 
 
@@ -156,19 +165,30 @@ def summarize_detection(examples: Examples, scores: Array) -> Row:
     clips = frames.groupby(["person", "clip", "emotion"], as_index=False)["score"].mean()
     asked = [emotion for emotion in EMOTIONS if emotion in set(frames["emotion"])]
     summary: Row = {}
-    for unit, table in (("frame", frames), ("clip", clips)):
+    for unit, table in zip(UNITS, (frames, clips), strict=True):
         emotions = {emotion: _average_auc(table[table["emotion"].isin(["", emotion])]) for emotion in asked}
         summary[unit] = {**_average_auc(table), "emotions": emotions}
     return summary
 
 
+def average_draws(summaries: Sequence[Row]) -> Row:
+    """Average each person's AUC over draws of the control, then over people: `frame` and `clip` without emotions."""
+    people = {unit: pd.DataFrame([summary[unit]["people"] for summary in summaries]).mean() for unit in UNITS}
+    return {unit: {**_average_people(people[unit].to_dict()), "emotions": {}} for unit in UNITS}
+
+
 def _average_auc(table: pd.DataFrame) -> Row:
-    """Mean over the people of whom both sides are there; `mean` None where there is nobody."""
-    people = {}
+    """Average the AUC over the people of whom both sides are there."""
+    people: dict[str, float] = {}
     for person, own in table.groupby("person"):
         real, edited = (own.loc[(own["emotion"] == "") == side, "score"].to_numpy() for side in (True, False))
         if len(real) and len(edited):
-            people[person] = compute_auc(real, edited)
+            people[str(person)] = compute_auc(real, edited)
+    return _average_people(people)
+
+
+def _average_people(people: dict[str, float]) -> Row:
+    """`estimate_mean` and the `worst` of it; `mean` None where there is nobody."""
     if not people:
         return {"mean": None, "low": None, "high": None, "worst": None, "people": {}}
     return {**estimate_mean(pd.Series(people)), "worst": max(people.values())}
@@ -178,14 +198,15 @@ def summarize_shapes(rows: Sequence[Row]) -> Row:
     """Average a method's shapes over people (of emotions, of clips): all edits, then those to each emotion.
 
     Returns:
-        Group → key of `SHAPES` → `estimate_mean`; measures that no edit has are left out.
+        Group → measure of `compare_shapes` → `estimate_mean`; measures that no edit has are left out.
     """
-    table = pd.DataFrame([dict.fromkeys(SHAPES) | row["measures"] for row in rows], columns=[*SHAPES]).astype(float)
+    measures = [measure for name in SHAPES for measure in (name, f"{name}_change")]
+    table = pd.DataFrame([row["measures"] for row in rows], columns=measures).astype(float)
     table["person"], table["emotion"] = ([row[key] for row in rows] for key in ("person", "emotion"))
     groups = {"all": table} | {e: table[table["emotion"] == e] for e in EMOTIONS if (table["emotion"] == e).any()}
     summary: Row = {}
     for name, group in groups.items():
         people = average_people(group)
-        known = {shape: people[shape].dropna() for shape in SHAPES}
-        summary[name] = {shape: estimate_mean(means) for shape, means in known.items() if len(means)}
+        known = {measure: people[measure].dropna() for measure in measures}
+        summary[name] = {measure: estimate_mean(means) for measure, means in known.items() if len(means)}
     return summary

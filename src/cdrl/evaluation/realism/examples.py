@@ -21,6 +21,7 @@ Sides = tuple[Floats, Floats]
 
 CONTROL = "real"
 """Stands for the emotion of frames that the control calls edited."""
+_DRAWS = 5  # of the control: of a few clips a single one is off by chance
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ class Examples:
 def describe_footage(
     footage: Sequence[Footage], region: str, methods: Sequence[str], seed: int
 ) -> Iterator[tuple[str | None, Examples]]:
-    """Describe the frames of a region: of each method and, last, of the control.
+    """Describe the frames of a region: of each method and, last, of each draw of the control.
 
     Args:
         footage: The clips.
         region: A key of `REGIONS`.
         methods: Names of methods.
-        seed: Of the draw which of two real frames the control calls edited.
+        seed: Of the draws which of two real frames the control calls edited.
 
     Yields:
         The method, None for the control, and its frames. The real ones are described once.
@@ -57,7 +58,9 @@ def describe_footage(
     real = [describe_pictures(clip.real.pictures[region]) for clip in footage]
     for method in methods:
         yield method, pair_edits(footage, real, region, method)
-    yield None, pair_real_frames(footage, real, seed)
+    random = np.random.default_rng(seed)
+    for _ in range(_DRAWS):
+        yield None, pair_real_frames(footage, real, random)
 
 
 class _Collector:
@@ -113,7 +116,7 @@ def pair_edits(footage: Sequence[Footage], real: Sequence[Sides], region: str, m
     return collector.finish()
 
 
-def pair_real_frames(footage: Sequence[Footage], real: Sequence[Sides], seed: int) -> Examples:
+def pair_real_frames(footage: Sequence[Footage], real: Sequence[Sides], random: np.random.Generator) -> Examples:
     """Pair real frames with those a moment later, and call one of them edited, drawn for each clip.
 
     What a detector makes of these that it was not shown is the control: with nothing edited it must be at a loss.
@@ -121,9 +124,9 @@ def pair_real_frames(footage: Sequence[Footage], real: Sequence[Sides], seed: in
     Args:
         footage: The clips.
         real: Features of the real side of each.
-        seed: Of the draws.
+        random: Draws.
     """
-    collector, random = _Collector(), np.random.default_rng(seed)
+    collector = _Collector()
     for number, (clip, features) in enumerate(zip(footage, real, strict=True)):
         moments = clip.moments[:, ::-1] if random.integers(2) else clip.moments
         rows = [np.searchsorted(clip.real.frames, side) for side in moments.T]

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,8 @@ from cdrl.evaluation.method_benchmark import SHIPPED_NAME, parse_folders, remove
 from cdrl.evaluation.methods import Edit, KeptEdits, Method, name_output
 from cdrl.evaluation.realism.frames import FaceCrops, cut_faces, write_excerpt
 
-OWN_METHOD = "cdrl"
-"""Name of the edit of this version, as `--methods` takes it."""
+OWN_METHODS: Mapping[str, Mapping[str, Any]] = {"cdrl": {}}
+"""Name of an edit of this version, as `--methods` takes it → what it asks for beside the emotion (`Edit.request`)."""
 _COPY = Edit("real", None, intensity=0.0)
 
 
@@ -88,9 +89,15 @@ def choose_methods(config: RealismConfig) -> list[Method]:
     Raises:
         UsageError: One is unknown or there twice, or a folder is missing.
     """
-    own = Edit(SHIPPED_NAME if config.priors is None else OWN_METHOD, config.priors, intensity=config.intensity)
-    methods: list[Method] = [own for name in config.methods if name == OWN_METHOD]
-    others = [name for name in config.methods if name != OWN_METHOD]
+    title = "cdrl" if config.priors else SHIPPED_NAME
+    methods: list[Method] = [
+        Edit(title.replace("cdrl", name), config.priors, intensity=config.intensity, request=OWN_METHODS[name])
+        for name in config.methods
+        if name in OWN_METHODS
+    ]
+    others = [name for name in config.methods if name not in OWN_METHODS]
+    if bare := [name for name in others if "=" not in name]:
+        raise UsageError(f"--methods {bare[0]!r}: choose {', '.join(OWN_METHODS)}, or write NAME=DIR")
     methods += [KeptEdits(name, folder) for name, folder in parse_folders("--methods", others)]
     names = [method.name for method in methods]
     if not names or len(set(names)) < len(names):

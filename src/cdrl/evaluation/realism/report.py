@@ -27,7 +27,7 @@ _SHAPES = """
 ## Teeth and brows
 
 Edited over real, the same frames: how high teeth are where both show some, and how thick brows are; 1 where nothing is
-stretched.
+stretched. *off*: mean distance of an edit from 1, either way.
 
 """
 
@@ -112,7 +112,10 @@ def _tabulate_shapes(shapes: Row) -> str:
     lines = []
     for name, groups in shapes.items():
         for group, cells in groups.items():
-            values = [cells.get(shape) for shape in ("tooth_height", "brow_thickness")]
-            texts = ["–" if v is None else f"{format_number(v['mean'])} {format_interval(v, 2)}" for v in values]
+            texts = []
+            for shape in ("tooth_height", "brow_thickness"):
+                mean, change = (cells.get(measure) for measure in (shape, f"{shape}_change"))
+                texts.append(f"{format_number(mean['mean'])} {format_interval(mean, 2)}" if mean else "–")
+                texts.append(format_number(change["mean"]) if change else "–")
             lines.append([name, group, *texts])
-    return _format_table(("", "edits to", "tooth height", "brow thickness"), lines)
+    return _format_table(("", "edits to", "tooth height", "off", "brow thickness", "off"), lines)
