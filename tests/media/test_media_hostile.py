@@ -122,7 +122,7 @@ def test_sound_is_counted_where_times_begin_anew(clip, tmp_path):
     once = clip("once.ts", codec="mpeg2video", audio=["mp2"], frames=20)
     assert len(read_samples(once, Limits(max_seconds=1)))
     (tmp_path / "again.ts").write_bytes(once.read_bytes() * 3)
-    with pytest.raises(LimitError, match="longer than the limit"):
+    with pytest.raises(LimitError, match="the limit"):
         read_samples(tmp_path / "again.ts", Limits(max_seconds=1))
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from cdrl.media.clocks import DECODING_TIMES_ONLY, ClockJump, ContinuousClock, DisplayTimes, discard_others
 from cdrl.media.limits import Limits
+
+_LARGEST_GROUP = 64 << 20  # bytes: a minute at 8 Mbit/s
 
 
 @dataclass
@@ -37,24 +42,84 @@ class DecodeErrors:
 
 
 def decode_pictures(
-    container: InputContainer, stream: VideoStream, damage: DecodeErrors, limits: Limits
+    container: InputContainer,
+    stream: VideoStream,
+    damage: DecodeErrors,
+    limits: Limits,
+    jumps: Sequence[ClockJump] = (),
 ) -> Iterator[av.VideoFrame]:
-    """Pictures of `stream` in order of showing, never an error of FFmpeg's; `damage` is counted up on the way."""
+    """Decode the pictures of a stream, in order of showing and on one clock.
+
+    Args:
+        container: The open file.
+        stream: The stream of it; no other one is read.
+        damage: Counted up on the way; an error of FFmpeg's never comes out.
+        limits: When a file that gives no pictures is given up.
+        jumps: Where the file's clock begins anew.
+
+    Yields:
+        Pictures, whose times may be missing, or not rise, where those in the file are damaged.
+    """
+    discard_others(container, stream)
+    clock, times = ContinuousClock(jumps), DisplayTimes(container.format.name in DECODING_TIMES_ONLY)
+    group = _Group(stream.codec_context, limits)
     in_a_row, reason = 0, ""
     for packet in demux_packets(container, stream, damage=damage):
+        clock.rebase(packet)
+        times.feed(packet)
+        group.add(packet)
         try:
             pictures = stream.codec_context.decode(packet)
         except av.FFmpegError as error:
             damage.packets += 1
-            pictures, reason = [], error_text(error)
-        damage.frames += bool(pictures) and packet.is_corrupt
+            times.drop(packet)
+            pictures, reason = ([], error_text(error)) if packet.size else (group.decode_rest(), "")
+        damage.frames += bool(pictures) and packet.is_corrupt and not clock.is_cut(packet)
         in_a_row = 0 if pictures else in_a_row + 1
         if in_a_row >= limits.max_damaged_packets:
             damage.broken = f"{in_a_row} packets in a row without a picture{reason and ', '}{reason}"
             return
         for picture in pictures:
             damage.frames += picture.is_corrupt
+            group.last = picture.pts
+            times.assign(picture, stream.codec_context.has_b_frames)
             yield picture
+
+
+class _Group:
+    """The packets since the last keyframe, for the end of a stream that is damaged there.
+
+    A decoder of several threads gives its last pictures all at once, or, where one of them is damaged, none of them.
+    """
+
+    def __init__(self, context: VideoCodecContext, limits: Limits) -> None:
+        self._context, self._limits = context, limits
+        self._packets: list[Packet[Any]] = []
+        self._size = 0
+        self.last: int | None = None
+        """Time of the last picture that was given, in ticks, as decoded."""
+
+    def add(self, packet: Packet[Any]) -> None:
+        """Keep a packet that goes to the decoder, and forget what lies before a keyframe."""
+        if packet.is_keyframe:
+            self._packets, self._size = [], 0
+        self._size += packet.size
+        if packet.size and self._size <= _LARGEST_GROUP:
+            self._packets.append(packet)
+
+    def decode_rest(self) -> list[av.VideoFrame]:
+        """Decode the group once more, in one thread; return the pictures after the last one that was given."""
+        context = self._context
+        again = av.CodecContext.create(context.codec.name, "r")
+        assert isinstance(again, VideoCodecContext)
+        again.extradata = context.extradata
+        again.options = {"max_pixels": str(self._limits.max_pixels)}
+        pictures: list[av.VideoFrame] = []
+        for packet in (*self._packets, None):
+            with suppress(av.FFmpegError):
+                pictures += again.decode(packet)
+        last = self.last
+        return [picture for picture in pictures if picture.pts is not None and (last is None or picture.pts > last)]
 
 
 def demux_packets(container: InputContainer, *streams: av.stream.Stream, damage: DecodeErrors) -> Iterator[Packet[Any]]:

@@ -76,6 +76,8 @@ def photo_demuxer(head: bytes) -> str | None:
     """FFmpeg's demuxer for a photo that begins with `head`, None when it is no photo."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp_pipe"
+    if head.startswith(b"\x89PNG") and b"acTL" in head:  # an animated picture, which is a clip
+        return "apng"
     return next((demuxer for magic, demuxer in PHOTOS.items() if head.startswith(magic)), None)
 
 

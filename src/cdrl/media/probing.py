@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from cdrl.errors import InputError, LimitError
+from cdrl.media.clocks import ClockJump, describe_jumps, find_clock_jumps, may_jump
 from cdrl.media.decoding import DecodeErrors, decode_pictures
 from cdrl.media.frames import PixelFormat
 from cdrl.media.layout import Orientation, pixel_format
@@ -93,6 +94,8 @@ class VideoInfo:
     """What a user should know about how this file is read; one sentence each."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """The file's own labels (title, comment, XMP packet, ...), by their names in the file."""
+    jumps: tuple[ClockJump, ...] = ()
+    """Where the file's clock begins anew; `Frame.pts` and `duration` are on one clock."""
 
     @property
     def audio(self) -> tuple[Track, ...]:
@@ -136,17 +139,33 @@ def describe(
     stream = main_video(container, path)
     check_pixels(stream.codec_context.width, stream.codec_context.height, path, limits)
     configure_decoder(stream, limits, threads)
-    pictures = decode_pictures(container, stream, damage, limits)
+    jumps, end = _find_jumps(path, container, stream, limits)
+    pictures = decode_pictures(container, stream, damage, limits, jumps)
     first = next(pictures, None)
     if first is None:
         unseen = "" if stream.codec_context.width else f", or over the limit of {limits.max_pixels:,} pixels"
         raise InputError(f"{path}: no frame can be decoded (empty or damaged{unseen}); check that it plays")
     info = _describe(path, container, stream, first, limits)
+    if end is not None:
+        notes = (*info.notes, describe_jumps(jumps, info.start))
+        length = end - info.start
+        count = round(length * info.rate) if info.rate else None
+        info = replace(info, jumps=jumps, duration=length, frame_count=count, notes=notes)
     if info.duration is not None and info.duration > limits.max_seconds:
         raise LimitError(
             f"{path} lasts {float(info.duration):.0f} s, the limit is {limits.max_seconds} s: raise max_seconds"
         )
     return info, chain([first], pictures)
+
+
+def _find_jumps(
+    path: Path, container: InputContainer, stream: VideoStream, limits: Limits
+) -> tuple[tuple[ClockJump, ...], Fraction | None]:
+    """Where the file's clock begins anew, and when its picture then ends; the file is read through for it."""
+    if not may_jump(container):
+        return (), None
+    with open_container(path, limits) as again:
+        return find_clock_jumps(again, stream.index)
 
 
 def configure_decoder(stream: VideoStream, limits: Limits, threads: int) -> None:

@@ -57,7 +57,7 @@ def read(
 
 def can_seek(info: VideoInfo) -> bool:
     """Whether a clip is of a kind in which `read(start=...)` need not decode all that lies before."""
-    return info.container in _SEEKABLE
+    return info.container in _SEEKABLE and not info.jumps
 
 
 class _Stamp(NamedTuple):
@@ -120,7 +120,7 @@ class FrameReader(Iterator[Frame]):
         configure_decoder(stream, self._limits, available_cores())
         if start is not None:
             container.seek(floor((start + self.info.start) / self.info.time_base), stream=stream)
-        return decode_pictures(container, stream, self._damage, self._limits)
+        return decode_pictures(container, stream, self._damage, self._limits, self.info.jumps)
 
     def _choose_pictures(self) -> Iterator[av.VideoFrame]:
         """The pictures from `start` on where the file can seek, else all of them."""
@@ -180,7 +180,9 @@ class FrameReader(Iterator[Frame]):
         info, pts = self.info, picture.pts
         if last is not None and (pts is None or pts <= last.pts):
             self._n_retimed += 1
-            pts = last.pts + (1 if pts is not None else last.duration or mean_duration(info))
+            step = last.duration or mean_duration(info)
+            # What stands still or goes back is shown in time before the next one that doesn't.
+            pts = last.pts + (max(1, step // 2) if pts is not None else step)
         if pts is None:  # the first frame, without a time: it is what a player begins with
             self._n_retimed += 1
             pts = round(info.start / info.time_base)

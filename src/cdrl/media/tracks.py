@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from math import ceil
 from typing import Any, TypeAlias
 
 import av
@@ -15,6 +16,7 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 
+from cdrl.media.clocks import ContinuousClock, discard_others
 from cdrl.media.decoding import DecodeErrors, demux_packets, pluralize
 from cdrl.media.encoding import Container
 from cdrl.media.probing import Track, VideoInfo
@@ -44,8 +46,12 @@ class Copy:
     """Seconds taken from every time."""
     gaps: bool = False
     """True: the packets are MP4 text, whose muxer writes the empty packets between two texts itself."""
+    count: int = 0
+    """Packets that were passed on."""
     moved: int = 0
     """Packets whose decoding time was missing or not after the one before."""
+    overlaps: bool = False
+    """True behind a jump of the clock, as long as the sound of the part before isn't over."""
     last: int | None = None
     length: int = 0
 
@@ -57,11 +63,16 @@ class Copy:
         dts = packet.dts if packet.dts is not None else packet.pts
         dts = None if dts is None else dts - offset
         if dts is None or (self.last is not None and dts <= self.last):
-            self.moved += 1
-            dts = 0 if self.last is None else self.last + max(1, self.length if dts is None else 1)
+            self.moved += not self.overlaps
+            # At least a tick of the output's own clock, which may be coarser.
+            tick = 1 if self.target.time_base is None else ceil(self.target.time_base / packet.time_base)
+            dts = 0 if self.last is None else self.last + (max(self.length, tick) if dts is None else tick)
+        else:
+            self.overlaps = False
         pts = dts if packet.pts is None else max(packet.pts - offset, dts)
         self.last, self.length = dts, packet.duration or self.length
         packet.pts, packet.dts = pts, dts
+        self.count += 1
         packet.stream = self.target
         return [packet]
 
@@ -116,16 +127,18 @@ class TrackCopier:
             route = self._route(track, stream)
             if route is not None:
                 self.routes[track.index] = route
-            else:
-                stream.discard = av.stream.Discard.all
+        self._clock = ContinuousClock(self.info.jumps)
         streams = [self.source.streams[index] for index in self.routes]
         if streams:
-            self.source.streams[self.info.stream_index].discard = av.stream.Discard.all
+            discard_others(self.source, *streams)
             self._packets = demux_packets(self.source, *streams, damage=self.damage)
 
     def advance(self, until: Fraction | None) -> None:
         """Write all packets up to `until` seconds on the source's clock; all there are for None."""
         while (packet := self._held or next(self._packets, None)) is not None:
+            route = self.routes[packet.stream.index]
+            if packet is not self._held and self._clock.rebase(packet) and isinstance(route, Copy):
+                route.overlaps = True
             self._held = None
             stamp = packet.dts if packet.dts is not None else packet.pts
             time = None if stamp is None else stamp * packet.time_base
@@ -136,7 +149,7 @@ class TrackCopier:
                 self._held = packet
                 return
             try:
-                for ready in self.routes[packet.stream.index](packet):
+                for ready in route(packet):
                     self.output.mux(ready)
             except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError, ValueError):
                 self.damage.packets += 1  # a damaged packet costs its own sound or text, not the clip
@@ -149,6 +162,10 @@ class TrackCopier:
             self.notes.append(
                 f"{pluralize(moved, 'audio or subtitle packet')} without a time, or out of order, put in order"
             )
+        for track in self.info.audio:
+            route = self.routes.get(track.index)
+            if isinstance(route, Copy) and not route.count:
+                self.notes.append(f"{track} is silent: the file ends before its first sound")
         if text := str(self.damage):
             self.notes.append(f"audio or subtitles are damaged: {text}")
 
