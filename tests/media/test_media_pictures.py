@@ -105,8 +105,7 @@ def test_other_layouts_are_rearranged(clip, tmp_path, codec, layout, delivered):
     assert psnr(first.rgb(), again.rgb()) > 26
     if first.format.name != again.format.name:
         assert any("written as" in note for note in trip.notes)
-    if "a" in layout.replace("gray", "").replace("pal", ""):
-        assert any("transparency" in note for note in trip.notes)
+    assert not any("transparency" in note for note in trip.notes)  # there is none
 
 
 @pytest.mark.parametrize(
@@ -133,9 +132,44 @@ def test_depth_and_color_tags_stay(clip, tmp_path):
     assert psnr(before.planes[0], after.planes[0], 1023) > 40
 
 
+@pytest.mark.parametrize(
+    ("codec", "layout", "options", "written"),
+    [
+        ("ffv1", "yuv422p", {}, ("h264", "yuv420p")),
+        ("ffv1", "yuv444p", {}, ("h264", "yuv420p")),
+        ("ffv1", "yuv444p", {"pixel_format": "source"}, ("h264", "yuv444p")),
+        ("ffv1", "yuv420p", {"pixel_format": "yuv444p"}, ("h264", "yuv444p")),
+        ("libx264rgb", "rgb24", {}, ("h264", "yuv420p")),
+        ("ffv1", "bgra", {}, ("h264", "yuv420p")),
+        ("ffv1", "yuv420p10le", {}, ("hevc", "yuv420p10le")),
+        ("ffv1", "yuv422p10le", {}, ("hevc", "yuv420p10le")),
+        ("ffv1", "yuv422p10le", {"pixel_format": "yuv420p"}, ("h264", "yuv420p")),
+        ("ffv1", "yuv422p10le", {"codec": "h264", "pixel_format": "source"}, ("h264", "yuv422p10le")),
+        ("ffv1", "yuv444p12le", {}, ("hevc", "yuv420p10le")),
+    ],
+)
+def test_the_default_plays_everywhere(clip, tmp_path, codec, layout, options, written):
+    source = clip("in.mkv", codec=codec, layout=layout, size=(128, 96))
+    trip = round_trip(source, tmp_path / "out.mp4", EncoderOptions(**options))
+    assert (trip.result.codec, trip.result.format.name) == written
+    assert not trip.result.format.full_range
+    changed = trip.source.pixels != written[1]
+    assert len(trip.notes) == changed  # what is lost is said once
+    assert not changed or "pixels are written as" in trip.notes[0]
+    truth = decode_pictures(source, format="rgb24")[5].to_ndarray()
+    assert psnr(truth, decode_pictures(trip.path, format="rgb24")[5].to_ndarray()) > 22
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_more_than_eight_bits_are_kept_in_every_container(clip, tmp_path, suffix):
+    source = clip("in.mkv", codec="ffv1", layout="yuv420p10le", size=(128, 96))
+    assert round_trip(source, tmp_path / f"out{suffix}").result.format.depth == 10
+
+
 @pytest.mark.parametrize("layout", ["yuvj420p", "yuvj422p", "yuvj444p"])
 def test_full_range_stays(clip, tmp_path, layout):
-    trip = round_trip(clip("in.avi", codec="mjpeg", layout=layout), tmp_path / "out.mp4")
+    options = EncoderOptions(pixel_format="source")
+    trip = round_trip(clip("in.avi", codec="mjpeg", layout=layout), tmp_path / "out.mp4", options)
     assert trip.source.format.full_range
     assert trip.result.format == trip.source.format
     assert psnr(next(read(trip.source)).planes[0], next(read(trip.path)).planes[0]) > 40
@@ -266,3 +300,36 @@ def test_a_photo_of_a_telephone(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(photo[:2] + segment + photo[2:])
     info = probe(tmp_path / "photo.jpg")
     assert (info.rotation, info.width, info.height) == (90, 40, 64)
+
+
+@pytest.mark.parametrize(("codec", "layout", "suffix"), [("ffv1", "yuva420p", ".mkv"), ("png", "rgba", ".mov")])
+def test_transparency_is_named_where_there_is_some(tmp_path, codec, layout, suffix):
+    path = tmp_path / f"in{suffix}"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, layout
+        for index in range(6):
+            image = np.dstack([picture(index, (64, 48)), np.full((48, 64), 255, np.uint8)])
+            image[:20, :, 3] = 255 if index < 3 else 0  # from the middle on
+            frame = av.VideoFrame.from_ndarray(image, "rgba").reformat(format=layout)
+            frame.pts = index
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    trip = round_trip(path, tmp_path / "out.mp4")
+    assert sum("transparency" in note for note in trip.notes) == 1
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mkv", ".mp4"])
+def test_transparency_beside_the_picture_leaves_no_flag(clip, tmp_path, suffix):
+    plain, source = clip("plain.webm", codec="libvpx-vp9"), tmp_path / "in.webm"
+    with av.open(str(plain)) as inner, av.open(str(source), "w") as output:
+        stream = output.add_stream_from_template(inner.streams.video[0], opaque=True)
+        stream.metadata["alpha_mode"] = "1"
+        for packet in inner.demux():
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    trip = round_trip(source, tmp_path / f"out{suffix}")
+    assert sum("transparency" in note for note in trip.notes) == 1
+    with av.open(str(trip.path)) as container:
+        assert "alpha_mode" not in {key.lower() for key in container.streams.video[0].metadata}

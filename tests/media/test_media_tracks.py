@@ -140,8 +140,66 @@ def test_a_cover_picture_is_no_video_and_is_kept(tmp_path):
     trip = round_trip(source, tmp_path / "out.mp4")
     assert packets_of(trip.path, "video")[1].digest == packets_of(source, "video")[1].digest
     assert [track.kind for track in probe(trip.path).tracks] == ["cover"]
-    left = round_trip(source, tmp_path / "out.mkv")
-    assert any("cover stream 1" in note and "left out" in note for note in left.notes)
+    left = round_trip(source, tmp_path / "out.mov")
+    assert [note for note in left.notes if "cover stream 1" in note and "left out" in note]
+
+
+def test_a_cover_goes_from_mp4_to_matroska_and_on(tmp_path):
+    source = covered(tmp_path / "in.mp4")
+    picture_of = packets_of(source, "video")[1].digest
+    path = source
+    for name in ("a.mkv", "b.mkv", "c.mp4"):
+        trip = round_trip(path, path := tmp_path / name)
+        assert [track.kind for track in trip.result.tracks] == ["cover"]
+        assert packets_of(path, "video")[1].digest == picture_of
+        assert not [note for note in trip.notes if "millisecond" not in note]
+
+
+@pytest.mark.parametrize("label", ["location", "com.example.take", "album_artist"])
+def test_a_cover_stays_beside_labels_of_any_name(tmp_path, label):
+    plain = covered(tmp_path / "plain.mp4")
+    text = "+48.8577+002.2950/" if label == "location" else "some text"
+    trip = round_trip(plain, tmp_path / "out.mp4", metadata={label: text})
+    assert [track.kind for track in trip.result.tracks] == ["cover"]
+    assert trip.result.labels[label] == text
+    assert packets_of(trip.path, "video")[1].digest == packets_of(plain, "video")[1].digest
+    assert len(trip.after) == 12  # where the samples lie is still right
+    assert trip.notes == ()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+@pytest.mark.parametrize("label", ["title", "composer", "description", "make", "com.example.take", "location"])
+def test_labels_of_any_name_and_the_date_stay(clip, tmp_path, suffix, label):
+    text = "+48.8577+002.2950/" if label == "location" else "some text"
+    date = "2024-05-06T07:08:09.000000Z"
+    source = clip("in.mkv", metadata={label: text, "creation_time": date})
+    trip = round_trip(source, tmp_path / f"out{suffix}")
+    held = {key.lower(): value for key, value in trip.result.labels.items()}
+    assert (held[label], held["creation_time"]) == (text, date)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize(("rate", "timecode"), [(25, "01:02:03:04"), (Fraction(30000, 1001), "01:00:00;02")])
+def test_a_timecode_stays(clip, tmp_path, suffix, rate, timecode):
+    plain, source = clip("plain.mov", rate=Fraction(rate)), tmp_path / "in.mov"
+    with remuxed(plain, source) as output:
+        output.streams.video[0].metadata["timecode"] = timecode
+    assert [track.kind for track in probe(source).tracks] == ["data"]
+    trip = round_trip(source, tmp_path / f"out{suffix}")
+    assert probe(source).timecode == trip.result.timecode == timecode
+    assert not [note for note in trip.notes if "millisecond" not in note]
+
+
+def test_a_timecode_that_does_not_fit_is_named(clip, tmp_path):
+    source = clip("in.mkv", metadata={"timecode": "01:00:00;02"})  # numbers are dropped at 30 a second only
+    trip = round_trip(source, tmp_path / "out.mp4")
+    assert [note for note in trip.notes if "timecode" in note]
+
+
+def test_statistics_of_the_source_do_not_stay(clip, tmp_path):
+    labels = {"BPS": "1", "_STATISTICS_TAGS": "BPS", "MAJOR_BRAND": "isom", "title": "A talk"}
+    trip = round_trip(clip("in.mkv", metadata=labels), tmp_path / "out.mkv")
+    assert {key.lower() for key in trip.result.labels} & {key.lower() for key in labels} == {"title"}
 
 
 def covered(path):
@@ -208,6 +266,7 @@ def test_labels_and_chapters_stay_and_more_can_be_added(clip, tmp_path):
             assert held["artist"] == "Somebody"
             assert labels.items() <= held.items()
             assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["Start"]
+        assert not [note for note in trip.notes if "left out" in note]  # also not the track of the chapters' names
 
 
 def test_sound_before_and_after_the_picture(clip, tmp_path):

@@ -14,6 +14,8 @@ from cdrl.app.service import LARGEST, EditResult, EditService
 from cdrl.app.sessions import Session, Sessions
 from cdrl.emotions import MAX_INTENSITY
 from cdrl.errors import CdrlError, FaceError, InterruptedByUser, UsageError
+from cdrl.media import ColorTags
+from cdrl.media.tone import show_frame
 from cdrl.pipeline.report import NO_FACE
 from cdrl.plan import REGIONS
 from cdrl.request import EditRequest
@@ -76,7 +78,7 @@ class Api:
                     f"no face is seen at {float(edited.frame.time):.1f} s: give another moment; one is seen at "
                     f"{float(first):.1f} s"
                 )
-            return edited.frame.rgb()
+            return show_frame(edited.frame, ColorTags() if session.info is None else session.info.color)
 
     def edit(self, request: gr.Request, values: dict[str, Any]) -> Generator[Any, None, None]:
         """The edited clip, its report and its project."""

@@ -16,6 +16,8 @@ from cdrl.app.plots import curves, lips
 from cdrl.app.service import EditProgress, EditResult, EditService, Waiting
 from cdrl.app.sessions import Session, Sessions
 from cdrl.errors import CdrlError, InterruptedByUser, UsageError
+from cdrl.media import ColorTags
+from cdrl.media.tone import show_frame
 from cdrl.pipeline.report import NO_FACE
 
 _SHOW_RESULT = "() => document.querySelector('.cdrl-player')?.scrollIntoView({block: 'nearest', behavior: 'smooth'})"
@@ -137,11 +139,12 @@ class Events:
     def _preview(self, session: Session, values: tuple[Any, ...]) -> Update:
         page, edit_request = self.page, Form(*values[:-1]).request(session)
         found = self.service.preview(session, edit_request, None if values[-1] is None else float(values[-1]))
+        color = ColorTags() if session.info is None else session.info.color
         note = "" if found.skipped is None else f"Not edited at this moment: {found.skipped}."
         if found.skipped == NO_FACE:
             note += f" One is seen at {float(self.service.scene(session, edit_request.face).first.frame.time):.1f} s."
         return {
-            page.preview: markup.pictures(found.source.rgb(), found.frame.rgb()),
+            page.preview: markup.pictures(*(show_frame(frame, color) for frame in (found.source, found.frame))),
             page.note: markup.sentence(note),
             page.timeline: self._timeline(session, values[:-1], float(found.frame.time)),
         }

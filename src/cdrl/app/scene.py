@@ -21,7 +21,8 @@ from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EmotionPrior
-from cdrl.media import EncoderOptions, Frame, Limits, VideoInfo, Writer, read
+from cdrl.media import ColorTags, EncoderOptions, Frame, Limits, VideoInfo, Writer, read
+from cdrl.media.tone import map_tones
 from cdrl.pipeline.editor import Editor
 from cdrl.pipeline.report import INACTIVE, NO_FACE
 from cdrl.pipeline.stages import EditedFrame, FrameEditor, TrackedFrame
@@ -89,7 +90,7 @@ class Scene:
             begin = seen[-1].frame.time + _EVERY if seen else Fraction(0)
             first = _look_on(path, detector, face, limits, begin, wanted)
         regions = sorted(detector.detect_faces(first.frame), key=lambda region: region.x)
-        faces = [_portrait(first.frame, region) for region in regions]
+        faces = [_portrait(first.frame, region, reader.info.color) for region in regions]
         surveys = {} if survey is None else {0: survey}
         return cls(reader.info, limits, editor.prior, face, detector, surveys, first, [first], faces)
 
@@ -171,9 +172,10 @@ def _first_of(frames: Iterable[Frame], tracker: FaceTracker, seen: list[Moment])
             seen.append(_moment(frame, tracker))
 
 
-def _portrait(frame: Frame, region: Region) -> NDArray[np.uint8]:
+def _portrait(frame: Frame, region: Region, color: ColorTags) -> NDArray[np.uint8]:
     upright = Region(region.x, region.y, _HEAD * region.side, 0.0)
-    return frame.rgb_crop(upright.matrix(_FACE), (_FACE, _FACE))
+    matrix, size = upright.matrix(_FACE), (_FACE, _FACE)
+    return map_tones(frame.rgb_crop_exact(matrix, size), color) if color.hdr else frame.rgb_crop(matrix, size)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from cdrl.media.threads import available_cores
 
 if TYPE_CHECKING:
     from cdrl.media.frames import PixelFormat
+    from cdrl.media.side_data import HdrMetadata
 
 # What needs the codecs imports them itself: the command line reads its options from here before it loads anything.
 
 CodecChoice = Literal["auto", "h264", "hevc", "vp9", "av1"]
-PixelChoice = Literal["source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
+PixelChoice = Literal["auto", "source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
 LOOKAHEAD = "10"  # frames held before they are encoded: 40 cost 120 MB at 1080p and gain little
 Scale = tuple[tuple[float, float], ...]
 # Where other encoders reach the PSNR that x264 has at a number: (quality, the encoder's own number), linear in between.
@@ -33,6 +34,9 @@ USUAL_SCALES: dict[str, Scale] = {
     "vp9": ((0, 0), (10, 6.5), (18, 24.5), (26, 42), (34, 58), (51, 63)),
     "av1": ((0, 1), (10, 3.5), (18, 19), (26, 48), (34, 60), (51, 63)),
 }
+LIGHT_OF_AV1 = ("mastering-display", "content-light")
+LIGHT_CODECS = frozenset(("h264", "hevc", "av1"))
+"""Codecs whose own headers hold the light levels of HDR10."""
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
@@ -41,14 +45,15 @@ class EncoderOptions:
     """How the edited picture is compressed. The defaults are for speed on a CPU at a quality the eye cannot tell."""
 
     codec: CodecChoice = "auto"
-    """Video codec; auto is H.264, which plays everywhere, and VP9 in .webm."""
+    """Video codec; auto is H.264, which plays everywhere, and HEVC for 10 bits and HDR; VP9 and AV1 in .webm."""
     quality: float = 18
     """Constant quality, 0–51, lower is better and larger: H.264's CRF, and with other codecs about as good. At 18 an
     untouched picture stays at 40–52 dB."""
     preset: str = "ultrafast"
     """How much time is spent to make the file smaller, ultrafast to veryslow (x264's names)."""
-    pixel_format: PixelChoice = "source"
-    """Layout of the pixels; source keeps depth and chroma resolution where the codec can."""
+    pixel_format: PixelChoice = "auto"
+    """Layout of the pixels; auto is 4:2:0 of 8 or 10 bits, which players show; source keeps depth and chroma resolution
+    where the codec can."""
     threads: int = 0
     """Encoder threads; 0 takes as many as there are cores, up to 8."""
 
@@ -70,6 +75,8 @@ class Container:
     muxer: str
     codecs: tuple[str, ...]
     """Video codecs, the default first."""
+    deep_codec: str
+    """The default for more than 8 bits and for HDR."""
     audio: frozenset[str] | None
     """Audio codecs copied as they are, by FFmpeg's canonical name; None: all it can."""
     subtitles: frozenset[str] | None
@@ -90,17 +97,26 @@ PCM = {f"pcm_{kind}" for kind in ("s16le", "s16be", "s24le", "s24be", "s32le", "
 _MPEG_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "mp2"})
 _MPEG_TEXT = frozenset({"mov_text"})
 MP4 = Container(
-    "MP4", "mp4", ("h264", "hevc", "av1", "vp9"), _MPEG_AUDIO | {"opus", "flac"}, _MPEG_TEXT, "aac", "mov_text",
+    "MP4", "mp4", ("h264", "hevc", "av1", "vp9"), "hevc", _MPEG_AUDIO | {"opus", "flac"}, _MPEG_TEXT, "aac", "mov_text",
     covers=True,
 )  # fmt: skip
 MOV = Container(
-    "MOV", "mov", ("h264", "hevc"), _MPEG_AUDIO | {"pcm_alaw", "pcm_mulaw"} | PCM, _MPEG_TEXT, "aac", "mov_text"
+    "MOV", "mov", ("h264", "hevc"), "hevc", _MPEG_AUDIO | {"pcm_alaw", "pcm_mulaw"} | PCM, _MPEG_TEXT, "aac", "mov_text"
 )
 MKV = Container(
-    "MKV", "matroska", ("h264", "hevc", "av1", "vp9"), None, None, "flac", "subrip", attachments=True, milliseconds=True
+    "MKV",
+    "matroska",
+    ("h264", "hevc", "av1", "vp9"),
+    "hevc",
+    None,
+    None,
+    "flac",
+    "subrip",
+    attachments=True,
+    milliseconds=True,
 )
 WEBM = Container(
-    "WebM", "webm", ("vp9", "av1"), frozenset({"opus", "vorbis"}), frozenset({"webvtt"}), "libopus", "webvtt",
+    "WebM", "webm", ("vp9", "av1"), "av1", frozenset({"opus", "vorbis"}), frozenset({"webvtt"}), "libopus", "webvtt",
     milliseconds=True,
 )  # fmt: skip
 CONTAINERS = {".mp4": MP4, ".m4v": MP4, ".mov": MOV, ".mkv": MKV, ".webm": WEBM}
@@ -117,34 +133,61 @@ def container_of(path: Path) -> Container:
     return container
 
 
-def codec_of(options: EncoderOptions, container: Container, path: Path) -> str:
-    """The codec to use; UsageError when the container cannot hold the chosen one."""
+def codec_of(options: EncoderOptions, container: Container, path: Path, *, deep: bool = False) -> str:
+    """Choose the codec.
+
+    Args:
+        options: What is asked for.
+        container: Where it goes.
+        path: The output, for the message.
+        deep: Whether the source has more than 8 bits, or HDR: H.264 with more than 8 bits plays nearly nowhere.
+
+    Raises:
+        UsageError: The container cannot hold the chosen one.
+    """
     if options.codec == "auto":
-        return container.codecs[0]
+        deep = deep if options.pixel_format in ("auto", "source") else options.pixel_format.endswith("10le")
+        return container.deep_codec if deep else container.codecs[0]
     if options.codec not in container.codecs:
         raise UsageError(f"{path}: {path.suffix} cannot hold {options.codec}; choose {' or '.join(container.codecs)}")
     return options.codec
 
 
-def encoder_settings(codec: str, options: EncoderOptions) -> dict[str, str]:
-    """The encoder's own options."""
+def encoder_settings(codec: str, options: EncoderOptions, hdr: HdrMetadata | None = None) -> dict[str, str]:
+    """The encoder's own options; `hdr` are light levels to be written into the picture's headers."""
     threads = str(options.threads or available_cores())
     speed = PRESETS.index(options.preset)
     quality = own_quality(codec, options)
     crf = f"{quality:.4g}"
+    levels = "".join(f":{setting}" for setting in _light_settings(codec, hdr))
     if codec == "h264":
         settings = {"preset": options.preset, "crf": crf, "threads": threads, "rc-lookahead": LOOKAHEAD}
-        if options.preset == "ultrafast":  # with these two, half a millisecond a frame buys 10 % of size and no blocks
-            settings["x264-params"] = "cabac=1:no-deblock=0:deblock=0,0"
+        own = "cabac=1:no-deblock=0:deblock=0,0" if options.preset == "ultrafast" else ""
+        if own or levels:  # with these two, half a millisecond a frame buys 10 % of size and no blocks
+            settings["x264-params"] = (own + levels).strip(":")
         return settings
     if codec == "hevc":
-        own = f"log-level=none:pools={threads}:frame-threads=2"
+        own = f"log-level=none:pools={threads}:frame-threads=2{levels}"
         return {"preset": options.preset, "crf": crf, "x265-params": own}
     if codec == "vp9":
         steady = {"b": "0", "deadline": "realtime", "row-mt": "1"}
         return {**steady, "crf": str(round(quality)), "cpu-used": str(max(0, 8 - speed)), "threads": threads}
     # SVT-AV1's presets count down; above 10 nothing is gained, and the best pictures come out damaged.
-    return {"preset": str(min(10, 12 - speed)), "crf": crf, "svtav1-params": f"lp={threads}"}
+    return {"preset": str(min(10, 12 - speed)), "crf": crf, "svtav1-params": f"lp={threads}{levels}"}
+
+
+def _light_settings(codec: str, hdr: HdrMetadata | None) -> list[str]:
+    """What an encoder is told of the light levels of HDR10."""
+    names = {"h264": ("mastering-display", "cll"), "hevc": ("master-display", "max-cll"), "av1": LIGHT_OF_AV1}
+    if hdr is None or codec not in names:
+        return []
+    display, light = names[codec]
+    units = (1, 1) if codec == "av1" else (0.00002, 0.0001)  # of chromaticity, and of candelas per square meter
+    found = {
+        display: hdr.mastering_display(*units),
+        light: ",".join(map(str, hdr.light_level or ())),
+    }
+    return [f"{name}={value}" for name, value in found.items() if value]
 
 
 def own_quality(codec: str, options: EncoderOptions) -> float:
@@ -161,14 +204,29 @@ def _read(scale: Scale, quality: float) -> float:
     return best + (worst - best) * (quality - low) / (high - low)
 
 
-def target_format(source: PixelFormat, encoder: str, options: EncoderOptions) -> tuple[PixelFormat, str]:
-    """The layout to encode, and a note on what it changes ('' for nothing). Range and matrix always stay."""
+def target_format(
+    source: PixelFormat, encoder: str, options: EncoderOptions, pixels: str = "", *, hdr: bool = False
+) -> tuple[PixelFormat, str]:
+    """Choose the layout to encode. Range and matrix always stay.
+
+    Args:
+        source: The format of the frames.
+        encoder: FFmpeg's name of the encoder.
+        options: What is asked for.
+        pixels: FFmpeg's name of the layout that the clip is decoded in, where it is not that of the frames.
+        hdr: Whether the numbers stand for HDR, which 8 bits are too few for.
+
+    Returns:
+        The format, and a note on what it changes ('' for nothing).
+    """
     import av  # noqa: PLC0415
 
-    from cdrl.media.layout import SUBSAMPLING, layout_name  # noqa: PLC0415
+    from cdrl.media.layout import SUBSAMPLING, is_rgb, layout_name  # noqa: PLC0415
 
-    if options.pixel_format == "source":
-        depth = 8 if source.depth == 8 else 10
+    depth = 8 if source.depth == 8 and not hdr else 10
+    if options.pixel_format == "auto":
+        wanted = (2, 2)
+    elif options.pixel_format == "source":
         wanted = (source.sx, source.sy) if not source.gray else (2, 2)  # gray H.264 does not play everywhere
     else:
         depth = 10 if options.pixel_format.endswith("10le") else 8
@@ -177,9 +235,9 @@ def target_format(source: PixelFormat, encoder: str, options: EncoderOptions) ->
     choices = [(wanted, depth), ((2, 2), depth), ((2, 2), 8)]
     (sx, sy), depth = next(choice for choice in choices if layout_name(*choice) in offered)
     target = replace(source, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
-    if target.name == source.name:
+    if target.name == source.name and not (pixels and is_rgb(pixels)):
         return target, ""
-    return target, f"pixels are written as {target.name} (the source has {source.name})"
+    return target, f"pixels are written as {target.name} (the source has {pixels or source.name})"
 
 
 def check_encoder(codec: str) -> str:

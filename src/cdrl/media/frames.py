@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -127,6 +127,8 @@ class Frame:
     """How long it is shown, where the source says so."""
     time: Fraction = Fraction(0)
     """Seconds since the clip's start, as a player shows it."""
+    captions: bytes = b""
+    """CEA-608 and CEA-708 captions that come with it, as triplets of ATSC A/53."""
 
     @property
     def width(self) -> int:
@@ -157,18 +159,31 @@ class Frame:
         `matrix` [2,3] takes crop pixel (x, y, 1) to frame luma pixel (pixel centers at whole numbers). `size` is
         (w, h). Beyond the frame's edge, `border` repeats the edge or is black.
         """
-        luma = self._warped(0, matrix, size, BORDERS[border])
+        return np.asarray(self._convert_crop(matrix, size, BORDERS[border], np.uint8), np.uint8)
+
+    def rgb_crop_exact(self, matrix: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
+        """The same crop with all the depth that the frame has, as RGB [h,w,3] float32, 0–255; the edge is repeated."""
+        return np.asarray(self._convert_crop(matrix, size, cv2.BORDER_REPLICATE, np.float32), np.float32)
+
+    def _convert_crop(
+        self, matrix: NDArray[np.floating], size: tuple[int, int], border: int, dtype: type[np.uint8 | np.float32]
+    ) -> NDArray[Any]:
+        luma = self._warped(0, matrix, size, border, dtype)
         if self.format.gray:
             ycc = cv2.merge((luma, np.full_like(luma, 128), np.full_like(luma, 128)))
         else:
-            chroma = (self._chroma_crop(channel, matrix, size, BORDERS[border]) for channel in (1, 2))
+            chroma = (self._chroma_crop(channel, matrix, size, border, dtype) for channel in (1, 2))
             ycc = cv2.merge((luma, *chroma))
-        rgb = cv2.transform(ycc, yuv_to_rgb(self.format.matrix, self.format.full_range))
-        return np.asarray(rgb, np.uint8)
+        return np.asarray(cv2.transform(ycc, yuv_to_rgb(self.format.matrix, self.format.full_range)))
 
     def _chroma_crop(
-        self, channel: int, matrix: NDArray[np.floating], size: tuple[int, int], border: int
-    ) -> NDArray[np.uint8]:
+        self,
+        channel: int,
+        matrix: NDArray[np.floating],
+        size: tuple[int, int],
+        border: int,
+        dtype: type[np.uint8 | np.float32],
+    ) -> NDArray[Any]:
         """Cb or Cr under the crop. Subsampled chroma is warped at its own, coarser pitch: four times cheaper."""
         form = self.format
         # Crop chroma sample (i, j) sits at crop pixel (sx i + (sx-1)/2, sy j + (sy-1)/2), where cv2.resize assumes it.
@@ -176,18 +191,23 @@ class Frame:
         to_luma = matrix @ pitch
         to_luma[:, 2] -= chroma_site((form.sx, form.sy))
         to_chroma = to_luma / np.array([[form.sx], [form.sy]])
-        coarse = self._warped(channel, to_chroma, (-(-size[0] // form.sx), -(-size[1] // form.sy)), border)
+        coarse = self._warped(channel, to_chroma, (-(-size[0] // form.sx), -(-size[1] // form.sy)), border, dtype)
         if form.sx == form.sy == 1:
             return coarse
         fine = cv2.resize(
             coarse, (coarse.shape[1] * form.sx, coarse.shape[0] * form.sy), interpolation=cv2.INTER_LINEAR
         )
-        return np.asarray(fine[: size[1], : size[0]], np.uint8)
+        return np.asarray(fine[: size[1], : size[0]])
 
     def _warped(
-        self, channel: int, matrix: NDArray[np.floating], size: tuple[int, int], border: int
-    ) -> NDArray[np.uint8]:
-        """One plane under `matrix` (already in that plane's pixels), as 8 bits."""
+        self,
+        channel: int,
+        matrix: NDArray[np.floating],
+        size: tuple[int, int],
+        border: int,
+        dtype: type[np.uint8 | np.float32],
+    ) -> NDArray[Any]:
+        """One plane under `matrix` (already in that plane's pixels), on the scale of 8 bits."""
         outside = self.format.chroma_zero if channel else self.format.black
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         warped = cv2.warpAffine(
@@ -198,8 +218,11 @@ class Frame:
             borderMode=border,
             borderValue=(outside,),
         )
+        scale = 2.0 ** (8 - self.format.depth)
+        if dtype is np.float32:
+            return np.asarray(warped * np.float32(scale), np.float32)
         if self.format.depth > 8:
-            warped = cv2.convertScaleAbs(warped, alpha=2.0 ** (8 - self.format.depth))
+            warped = cv2.convertScaleAbs(warped, alpha=scale)
         return np.asarray(warped, np.uint8)
 
     @classmethod

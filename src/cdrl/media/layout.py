@@ -15,6 +15,7 @@ from cdrl.media.frames import Matrix, PixelFormat, Plane
 
 PLANAR = re.compile(r"^(?:yuvj?(?P<chroma>410|411|420|422|440|444)p|gray)(?P<depth>9|10|12|14|16)?(?:le)?$")
 SUBSAMPLING = {"410": (4, 4), "411": (4, 1), "420": (2, 2), "422": (2, 1), "440": (1, 2), "444": (1, 1)}
+ALPHA = re.compile(r"yuva|ya\d|gbrap|rgba|bgra|argb|abgr|pal8|ayuv|vuya|y4\w*a|yaf")
 CHROMA = {ratio: name for name, ratio in SUBSAMPLING.items()}
 # ITU-T H.273 matrix coefficients. The rare ones (SMPTE 240M, YCgCo, ICtCp) have no entry: they are edited as BT.709,
 # said so in a note, and their tag is kept, so the untouched picture shows as before.
@@ -31,44 +32,63 @@ def layout_name(chroma: tuple[int, int] | None, depth: int) -> str:
     return f"yuv{CHROMA[chroma]}p{suffix}"
 
 
-def planar_layout(name: str) -> tuple[str, int, int, int, str]:
-    """(planar name, depth, sx, sy, note) that a decoded layout `name` is delivered in.
-
-    The note is empty where every sample is kept as it was; otherwise it says what the conversion costs.
-    """
+def planar_layout(name: str) -> tuple[str, int, int, int]:
+    """(planar name, depth, sx, sy) of what a decoded layout `name` is delivered in: YUV as it was, or made of RGB."""
     match = PLANAR.match(name)
     if match:
         depth = int(match["depth"] or 8)
         chroma = SUBSAMPLING[match["chroma"]] if match["chroma"] else None
-        return layout_name(chroma, depth), depth, *(chroma or (1, 1)), ""
+        return layout_name(chroma, depth), depth, *(chroma or (1, 1))
     described = av.VideoFormat(name)
     bits = max((component.bits for component in described.components), default=8)
     depth = next((step for step in (8, 10, 12, 16) if bits <= step), 16)
-    alpha = ", without its transparency" if re.match(r"yuva|ya|gbrap|rgba|bgra|argb|abgr|pal8|ayuv|vuya", name) else ""
-    if len(described.components) <= 2 and not described.is_rgb and not described.has_palette:
-        return layout_name(None, depth), depth, 1, 1, f"{name} pixels are read as gray{alpha}" if alpha else ""
-    if described.is_rgb or described.has_palette or name.startswith(("xyz", "bayer")):
-        return layout_name((1, 1), depth), depth, 1, 1, f"{name} pixels are read as 4:4:4 YUV{alpha}"
+    if is_rgb(name):
+        return layout_name((1, 1), depth), depth, 1, 1
+    if len(described.components) <= 2:
+        return layout_name(None, depth), depth, 1, 1
     chroma = (256 // described.chroma_width(256), 256 // described.chroma_height(256))
     chroma = chroma if chroma in CHROMA else (1, 1)
-    return layout_name(chroma, depth), depth, *chroma, f"{name} pixels are read{alpha}" if alpha else ""
+    return layout_name(chroma, depth), depth, *chroma
+
+
+def is_rgb(name: str) -> bool:
+    """Whether samples of a layout are no YUV, so that they are converted."""
+    described = av.VideoFormat(name)
+    return described.is_rgb or described.has_palette or name.startswith(("xyz", "bayer"))
+
+
+def has_alpha(name: str) -> bool:
+    """Whether a layout can hold transparency."""
+    return ALPHA.match(name) is not None
+
+
+def is_transparent(picture: av.VideoFrame) -> bool:
+    """Whether any pixel of a picture lets something through."""
+    planar = picture if picture.format.name.startswith("yuva") else picture.reformat(format="yuva444p")
+    described = next(component for component in planar.format.components if component.is_alpha)
+    plane = planar.planes[3]
+    lines: NDArray[Any] = np.frombuffer(memoryview(plane), np.uint16 if described.bits > 8 else np.uint8).reshape(
+        plane.height, -1
+    )
+    return bool((lines[:, : plane.width] != (1 << described.bits) - 1).any())
 
 
 def pixel_format(name: str, color_range: int, colorspace: int, height: int) -> tuple[PixelFormat, str]:
     """The format of frames decoded as layout `name` with FFmpeg's color tags, and a note ('' for none).
 
-    Without a tag, standard definition is BT.601 and high definition BT.709, as players take it.
+    Without a tag, standard definition is BT.601 and high definition BT.709, as players take it. RGB becomes YUV of
+    limited range, which every player knows.
     """
-    planar, depth, sx, sy, note = planar_layout(name)
-    converted = "4:4:4" in note
-    full = color_range == FULL_RANGE or name.startswith("yuvj") or converted
+    planar, depth, sx, sy = planar_layout(name)
+    full = (color_range == FULL_RANGE or name.startswith("yuvj")) and not is_rgb(name)
     if planar.startswith("gray") and color_range == 0:
         full = True  # untagged gray comes from pictures and cameras, and FFmpeg shows it as full range
     matrix: Matrix = "bt709" if height > 576 else "bt601"
+    note = ""
     if colorspace in MATRICES:
         matrix = MATRICES[colorspace]
     elif colorspace not in (0, UNSPECIFIED, 3):
-        note = "; ".join(filter(None, [note, f"color matrix {colorspace} is unusual: the edit takes it for BT.709"]))
+        note = f"color matrix {colorspace} is unusual: the edit takes it for BT.709"
         matrix = "bt709"
     return PixelFormat(planar, depth, sx, sy, full, matrix), note
 
@@ -125,6 +145,7 @@ def extract_planes(picture: av.VideoFrame, stored: PixelFormat, turn: Orientatio
 
 def convert_format(picture: av.VideoFrame, target: PixelFormat, size: tuple[int, int] | None = None) -> av.VideoFrame:
     """`picture` in another layout (and size): YUV samples keep their numbers, RGB becomes `target`'s YUV."""
+    becomes_limited = is_rgb(picture.format.name) and not target.full_range
     width, height = size or (picture.width, picture.height)
     colorspace = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}[target.matrix]
     # One range on both sides: swscale must never rescale what the stream's own tag already explains.
@@ -136,7 +157,7 @@ def convert_format(picture: av.VideoFrame, target: PixelFormat, size: tuple[int,
         dst_colorspace=colorspace,
         interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
         src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG if becomes_limited else ColorRange.JPEG,
         threads=1,
     )
 

@@ -17,6 +17,7 @@ from cdrl.media.allocation import allocation_limit
 from cdrl.media.boxes import check_sample_tables
 from cdrl.media.decoding import error_text
 from cdrl.media.limits import Limits
+from cdrl.media.tiles import MOST_TILES, is_photo_file
 
 # Demuxers that read one self-contained file. Those that follow names inside the file (hls, dash, concat, sdp, image2
 # patterns, ...) are left out: a disguised playlist must not make us open other files.
@@ -97,21 +98,24 @@ def open_container(path: Path, limits: Limits) -> Iterator[InputContainer]:
     if PLAYLIST.match(head):
         raise InputError(f"{path} is a playlist, not a video: name the video file it points to")
     check_sample_tables(path)
+    streams = limits.max_streams
+    if is_photo_file(head):  # of which each tile is a stream
+        streams = max(streams, MOST_TILES)
     with (
         allocation_limit(max(LARGEST_BLOCK, _PIXEL_BYTES * limits.max_pixels)),
-        _container(path, photo_demuxer(head), limits) as container,
+        _container(path, photo_demuxer(head), limits, streams) as container,
     ):
-        if len(container.streams) > limits.max_streams:
+        if len(container.streams) > streams:
             bound = f"the limit is {limits.max_streams}: raise max_streams"
             raise LimitError(f"{path} has {len(container.streams)} streams, {bound}")
         yield container
 
 
-def _container(path: Path, demuxer: str | None, limits: Limits) -> InputContainer:
+def _container(path: Path, demuxer: str | None, limits: Limits, streams: int) -> InputContainer:
     """The file opened by `demuxer`, or by the one of `DEMUXERS` that knows it."""
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, "max_pixels": str(limits.max_pixels)}
     options["export_xmp"] = "1"  # MP4 and MOV: the XMP packet is among the labels
-    options["max_streams"] = str(limits.max_streams + 1)  # each is looked into before we can count them
+    options["max_streams"] = str(streams + 1)  # each is looked into before we can count them
     wait = float(limits.max_wait)
     try:
         return av.open(f"file:{path}", format=demuxer, options=options, metadata_errors="replace", timeout=(wait, wait))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 import av
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.format import Flags
-from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
@@ -25,9 +25,14 @@ from cdrl.media.frames import PixelFormat
 from cdrl.media.layout import Orientation, pixel_format
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
+from cdrl.media.side_data import DYNAMIC, HLG, PQ, HdrMetadata, describe_container, read_hdr_metadata, side_data
+from cdrl.media.tiles import BRANDS, TileGrid, decode_tiles, find_tiles, first_tile
 
 Kind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
 CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
+FASTEST = 1000  # frames a second: more than any camera of talking people
+TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
+TRANSPARENCY_NOTE = "its transparency is left out: the picture is written opaque"
 LONG_OFFSET = 10  # seconds: a later start is a recorder's clock, not a pause the author put there
 
 
@@ -39,6 +44,11 @@ class ColorTags:
     matrix: int = 2
     primaries: int = 2
     transfer: int = 2
+
+    @property
+    def hdr(self) -> bool:
+        """Whether the numbers stand for more light than a usual display gives."""
+        return self.transfer in (PQ, HLG)
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,14 @@ class VideoInfo:
     """What a user should know about how this file is read; one sentence each."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """The file's own labels (title, comment, XMP packet, ...), by their names in the file."""
+    pixels: str = "yuv420p"
+    """FFmpeg's name of the layout as it is decoded; `format` is what frames have."""
+    hdr: HdrMetadata | None = None
+    """The light levels that HDR10 states."""
+    timecode: str = ""
+    """What an editor calls the first frame: HH:MM:SS:FF, with a semicolon where numbers are dropped."""
+    tiles: TileGrid | None = None
+    """How a photo is put together where it is made of tiles."""
     jumps: tuple[ClockJump, ...] = ()
     """Where the file's clock begins anew; `Frame.pts` and `duration` are on one clock."""
 
@@ -136,6 +154,9 @@ def describe(
         InputError: There is no video stream, or nothing of it decodes.
         LimitError: The video is larger than the limits allow.
     """
+    grid = find_tiles(path)
+    if grid is not None and (tile := first_tile(container, grid)) is not None:
+        return _describe_tiles(path, container, tile, grid, limits)
     stream = main_video(container, path)
     check_pixels(stream.codec_context.width, stream.codec_context.height, path, limits)
     configure_decoder(stream, limits, threads)
@@ -156,6 +177,25 @@ def describe(
             f"{path} lasts {float(info.duration):.0f} s, the limit is {limits.max_seconds} s: raise max_seconds"
         )
     return info, chain([first], pictures)
+
+
+def _describe_tiles(
+    path: Path, container: InputContainer, tile: VideoStream, grid: TileGrid, limits: Limits
+) -> tuple[VideoInfo, Iterator[av.VideoFrame]]:
+    """The same as `describe`, of a photo that is put together from tiles."""
+    check_pixels(grid.width, grid.height, path, limits)
+    first = next(decode_tiles(container, grid), None)
+    if first is None:
+        raise InputError(f"{path}: a part of the photo cannot be decoded; check that it can be viewed")
+    info = _describe(path, container, tile, first, limits)
+    turn = grid.orientation
+    width, height = (grid.height, grid.width) if turn.transpose else (grid.width, grid.height)
+    stored, _ = pixel_format(first.format.name, info.color.range, info.color.matrix, first.height)
+    info = replace(
+        info, width=width, height=height, rotation=turn.degrees, orientation=turn, format=turn.format(stored),
+        tracks=(), tiles=grid,
+    )  # fmt: skip
+    return info, iter([first])
 
 
 def _find_jumps(
@@ -216,10 +256,11 @@ def _describe(
     broadcast = bool(container.format.flags & cast(int, Flags.ts_discont.value))
     lasting = stream.duration * time_base if stream.duration else (container.duration or 0) * CLOCK
     duration = lasting or None
-    rate = stream.average_rate or stream.guessed_rate
+    rate = _rate(stream, first, time_base)
     if rate and rate * limits.max_seconds < 1:  # damage: a frame would last longer than a clip may
         rate = None
     photo = container.format.name.endswith("_pipe") and not container.format.name.startswith("yuv4mpeg")
+    photo = photo or container.metadata.get("major_brand", "").encode() in BRANDS
     size = (first.height, first.width) if turn.transpose else (first.width, first.height)
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     interlaced = first.interlaced_frame and not photo
@@ -244,8 +285,13 @@ def _describe(
         photo=photo,
         interlaced=interlaced,
         rebased=broadcast or start >= LONG_OFFSET,
-        notes=tuple(filter(None, [layout_note * (not photo), turn_note, *_picture_notes(first, interlaced)])),
+        notes=tuple(
+            filter(None, [layout_note * (not photo), turn_note, *_picture_notes(container, stream, first, interlaced)])
+        ),
         labels=dict(container.metadata),
+        pixels=first.format.name,
+        hdr=read_hdr_metadata(side_data(first)),
+        timecode=_timecode(container, stream),
     )
 
 
@@ -256,22 +302,6 @@ def _turn(first: av.VideoFrame) -> tuple[Orientation, str]:
     if turn is None:
         return Orientation(), "the clip asks to be shown at a slant, which is ignored: frames stay as they are stored"
     return turn, ""
-
-
-def side_data(picture: av.VideoFrame) -> dict[SideDataType, bytes]:
-    """What travels beside the pixels of a decoded picture, by type."""
-    entries = cast(Iterable[SideData], picture.side_data)
-    return {entry.type: bytes(entry) for entry in entries}
-
-
-def _unnamed(kind: Any, value: int) -> Any:
-    """A type that FFmpeg has and PyAV has no name for: a photo's EXIF, without which no side data could be read."""
-    member = object.__new__(kind)
-    member._name_, member._value_ = f"TYPE_{value}", value
-    return member
-
-
-SideDataType._missing_ = classmethod(_unnamed)  # type: ignore[assignment]
 
 
 def _start(container: InputContainer, stream: VideoStream, first: av.VideoFrame, time_base: Fraction) -> Fraction:
@@ -299,16 +329,38 @@ def _track(stream: Stream) -> Track:
     )
 
 
-def _picture_notes(first: av.VideoFrame, interlaced: bool) -> list[str]:
-    """What the first frame carries that will not be in an edited clip."""
+def _picture_notes(container: InputContainer, stream: VideoStream, first: av.VideoFrame, interlaced: bool) -> list[str]:
+    """What the picture carries that will not be in an edited clip."""
     notes = []
     if interlaced:
         notes.append(
             "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
         )
     held = side_data(first)
-    if held.keys() & {SideDataType.DOVI_METADATA, SideDataType.DOVI_RPU_BUFFER, SideDataType.DYNAMIC_HDR_PLUS}:
+    if stream.codec_context.name in ("hevc", "h264", "av1") and "DOVI configuration" in describe_container(container):
+        notes.append("Dolby Vision metadata is left out; the HDR base picture is kept")
+    elif held.keys() & set(DYNAMIC):
         notes.append("Dolby Vision / HDR10+ frame-by-frame metadata is left out; the HDR base picture is kept")
-    if held.keys() & {SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL}:
-        notes.append("HDR mastering-display metadata is left out; depth and color tags are kept")
+    elif SideDataType.AMBIENT_VIEWING_ENVIRONMENT in held:
+        notes.append("the ambient light that the HDR clip was made for is left out; depth and color tags are kept")
+    if {key.lower(): text for key, text in stream.metadata.items()}.get(
+        "alpha_mode"
+    ) == "1":  # VP8 and VP9: a second picture beside the first, which isn't decoded
+        notes.append(TRANSPARENCY_NOTE)
     return notes
+
+
+def _rate(stream: VideoStream, first: av.VideoFrame, time_base: Fraction) -> Fraction | None:
+    """The mean rate; where a file states none that can be, that of the first frame."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and rate <= FASTEST:
+            return Fraction(rate)
+    return 1 / (first.duration * time_base) if first.duration else None
+
+
+def _timecode(container: InputContainer, stream: VideoStream) -> str:
+    """The timecode of the picture: its own, that of a timecode track, or the file's."""
+    tracks = (other.metadata for other in container.streams if other.type == "data")
+    every = (metadata.items() for metadata in (stream.metadata, *tracks, container.metadata))
+    held = (text for labels in every for key, text in labels if key.lower() == "timecode")
+    return next((timecode for timecode in held if TIMECODE.fullmatch(timecode)), "")

@@ -17,11 +17,13 @@ from av.video.stream import VideoStream
 from cdrl.errors import InputError, LimitError
 from cdrl.media.decoding import DecodeErrors, decode_pictures, pluralize
 from cdrl.media.frames import Frame
-from cdrl.media.layout import convert_format, extract_planes
+from cdrl.media.layout import convert_format, extract_planes, has_alpha, is_transparent
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
-from cdrl.media.probing import VideoInfo, configure_decoder, describe
+from cdrl.media.probing import TRANSPARENCY_NOTE, VideoInfo, configure_decoder, describe
+from cdrl.media.side_data import read_captions
 from cdrl.media.threads import available_cores
+from cdrl.media.tiles import decode_tiles
 
 _SEEKABLE = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv"))
 """Containers that hold the time of each picture, so that it doesn't depend on what was read before."""
@@ -83,6 +85,7 @@ class FrameReader(Iterator[Frame]):
         self._damage = DecodeErrors()
         self._n_retimed = 0
         self._n_resized = 0
+        self._transparent = False
         self._stack = ExitStack()
         self._pictures: Iterator[av.VideoFrame] | None = None
         self.info = source if isinstance(source, VideoInfo) else self._open_and_describe(source)
@@ -116,6 +119,8 @@ class FrameReader(Iterator[Frame]):
         """The pictures of the stream that `probe` chose, from a keyframe that is to lie at `start` or before."""
         path = check_path(self.info.path, self._limits)
         container = self._stack.enter_context(open_container(path, self._limits))
+        if self.info.tiles is not None:
+            return decode_tiles(container, self.info.tiles)
         stream = select_stream(container, self.info)
         configure_decoder(stream, self._limits, available_cores())
         if start is not None:
@@ -197,6 +202,8 @@ class FrameReader(Iterator[Frame]):
         if (picture.width, picture.height) != size:
             self._n_resized += 1
             picture = convert_format(picture, self._stored, size)
+        if not self._transparent and has_alpha(picture.format.name):
+            self._transparent = is_transparent(picture)
         return Frame(
             planes=extract_planes(picture, self._stored, info.orientation),
             format=info.format,
@@ -205,6 +212,7 @@ class FrameReader(Iterator[Frame]):
             index=index,
             duration=stamp.duration,
             time=stamp.time,
+            captions=read_captions(picture),
         )
 
     def _conclude(self, damage: DecodeErrors, count: int, end: Fraction) -> None:
@@ -217,6 +225,8 @@ class FrameReader(Iterator[Frame]):
             self.notes.append(
                 f"{pluralize(self._n_retimed, 'frame')} without a time, or out of order, put after the one before"
             )
+        if self._transparent and TRANSPARENCY_NOTE not in self.notes and not self.info.photo:
+            self.notes.append(TRANSPARENCY_NOTE)
         if self._n_resized:
             self.notes.append(
                 f"{self._n_resized} frames of another size are scaled to {self.info.width}x{self.info.height}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from math import ceil
@@ -19,11 +19,22 @@ from av.subtitles.stream import SubtitleStream
 from cdrl.media.clocks import ContinuousClock, discard_others
 from cdrl.media.decoding import DecodeErrors, demux_packets, pluralize
 from cdrl.media.encoding import Container
+from cdrl.media.limits import Limits
+from cdrl.media.opening import open_container
 from cdrl.media.probing import Track, VideoInfo
 
 TEXT_SUBTITLES = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text"}
 # Labels that describe the source's file rather than what is in it.
-FORMAT_LABELS = {"encoder", "vendor_id", "rotate", "duration", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "BPS"}
+FORMAT_LABELS = {
+    "encoder",
+    "vendor_id",
+    "rotate",
+    "duration",
+    "number_of_frames",
+    "number_of_bytes",
+    "bps",
+    "alpha_mode",
+}
 AUDIO_BITS = 96_000  # per second and channel, where audio must be encoded again
 EMPTY_TEXT = b"\0\0"  # MP4 text of length 0
 # By number of channels, where the file tells no more.
@@ -102,6 +113,21 @@ def encode_text(
     return [encoded]
 
 
+def take_cover(covers: list[bytes], packet: Packet[Any]) -> list[Packet[Any]]:
+    """Keep a cover's file; nothing of it goes into the output."""
+    if packet.size:
+        covers.append(bytes(packet))
+    return []
+
+
+def read_cover(info: VideoInfo, track: Track) -> bytes:
+    """The file of a cover picture; empty where there is none."""
+    with open_container(info.path, Limits()) as container:
+        stream = container.streams[track.index]
+        discard_others(container, stream)
+        return next((bytes(packet) for packet in container.demux(stream) if packet.size), b"")
+
+
 @dataclass
 class TrackCopier:
     """Takes every stream of `source` but the picture to `output`, and writes in `notes` what did not come along."""
@@ -115,6 +141,9 @@ class TrackCopier:
     latest: Fraction
     """Seconds on the source's clock after which a time can only be damage."""
     notes: list[str]
+    take_covers: bool = False
+    """Whether covers go into `covers` instead of the output."""
+    covers: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Add the output's streams. To be made after the picture's stream is added and before the first packet."""
@@ -157,7 +186,9 @@ class TrackCopier:
     def finish(self) -> None:
         """Write what is left, and say what was damaged."""
         self.advance(None)
-        moved = sum(route.moved for route in self.routes.values() if isinstance(route, Copy))
+        covers = {track.index for track in self.info.tracks if track.kind == "cover"}  # which have no time
+        routes = (route for index, route in self.routes.items() if index not in covers)
+        moved = sum(route.moved for route in routes if isinstance(route, Copy))
         if moved:
             self.notes.append(
                 f"{pluralize(moved, 'audio or subtitle packet')} without a time, or out of order, put in order"
@@ -175,13 +206,36 @@ class TrackCopier:
         if track.kind == "subtitle" and isinstance(stream, SubtitleStream):
             return self._copy(track, stream, self.format.subtitles) or self._encode_text(track, stream)
         if track.kind == "cover" and self.format.covers:
-            return self._copy(track, stream, None)
+            return partial(take_cover, self.covers) if self.take_covers else self._copy(track, stream, None)
+        if track.kind == "cover" and self.format.attachments:
+            self._attach(track, stream)
+            return None
+        if self._is_written_anew(track, stream):
+            return None
         if track.kind == "attachment" and self.format.attachments:
             self.output.add_stream_from_template(stream)
             return None
         reasons = {"video": "only the main picture is kept", "data": "its content is not sound, text or picture"}
         self._left_out(track, reasons.get(track.kind, ""))
         return None
+
+    def _attach(self, track: Track, stream: Stream) -> None:
+        """Put a cover among the attached files, where players of Matroska look for it by its name."""
+        picture = read_cover(self.info, track)
+        kind = {"mjpeg": "jpeg", "bmp": "bmp", "gif": "gif", "webp": "webp"}.get(track.codec, "png")
+        ending = "jpg" if kind == "jpeg" else kind
+        if not picture:
+            self._left_out(track, "it cannot be read")
+            return
+        name = stream.metadata.get("filename", "") or f"cover.{ending}"
+        self.output.add_attachment(name, stream.metadata.get("mimetype", "") or f"image/{kind}", picture)
+
+    def _is_written_anew(self, track: Track, stream: Stream) -> bool:
+        """Whether a track of data holds what the output has otherwise: the timecode, or the names of chapters."""
+        if track.kind != "data":
+            return False
+        is_names = track.codec == "bin_data" and bool(self.source.chapters())
+        return is_names or (bool(self.info.timecode) and stream.metadata.get("timecode") == self.info.timecode)
 
     def _copy(self, track: Track, stream: Stream, allowed: frozenset[str] | None) -> Copy | None:
         """A route that copies, or None where the output format cannot hold the stream."""
@@ -239,9 +293,14 @@ class TrackCopier:
         self.notes.append(f"{track} is left out: {why or f'{self.format.name} cannot hold it'}")
 
 
+def is_format_label(key: str) -> bool:
+    """Whether a label of a stream describes how it lies in the source's file."""
+    return key.lower() in FORMAT_LABELS or key.lower().startswith("_statistics_")
+
+
 def carry_labels(source: Stream, target: Stream) -> None:
     """Language, title and disposition (default, forced, cover, ...) as in the source."""
-    labels = {key: text for key, text in source.metadata.items() if key not in FORMAT_LABELS}
+    labels = {key: text for key, text in source.metadata.items() if not is_format_label(key)}
     if title := labels.pop("name", ""):  # what MP4 calls a track's title
         labels.setdefault("title", title)
     target.metadata.update(labels)

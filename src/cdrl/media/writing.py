@@ -17,21 +17,38 @@ from av.video.stream import VideoStream
 
 from cdrl.errors import CdrlError, InputError, OutputError, OutputExistsError, UsageError
 from cdrl.files import EXISTS, atomic_path, sync, take_name, temporary_path
+from cdrl.media.captions import CODECS as CAPTIONED_CODECS
+from cdrl.media.captions import add_captions
+from cdrl.media.covers import insert_covers
 from cdrl.media.decoding import error_text
-from cdrl.media.encoding import EncoderOptions, check_encoder, codec_of, container_of, encoder_settings, target_format
+from cdrl.media.encoding import (
+    LIGHT_CODECS,
+    EncoderOptions,
+    check_encoder,
+    codec_of,
+    container_of,
+    encoder_settings,
+    target_format,
+)
 from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.layout import convert_format, layout_name, view
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import VideoInfo, main_video
 from cdrl.media.reading import mean_duration
-from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels
+from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_format_label
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FINEST_SOUND = 48_000  # Hz
-# Labels every player of MP4 knows; others need the newer way of labeling, which some players do not read.
-COMMON_LABELS = {"title", "artist", "album", "composer", "genre", "date", "comment", "description", "copyright"}
-FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brands", "creation_time", "xmp"}
+# Labels that every player knows; others need the newer way of labeling, which some players do not read.
+_OLD_LABELS = {"title", "artist", "album", "genre", "date", "comment", "copyright", "location", "creation_time"}
+COMMON_LABELS = {
+    "mp4": _OLD_LABELS
+    | {"album_artist", "composer", "description", "grouping", "lyrics", "synopsis", "show", "episode_id", "network"}
+    | {"keywords", "track", "disc", "compilation", "media_type", "hd_video"},
+    "mov": _OLD_LABELS | {"make", "model"},
+}
+FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brands", "xmp", "timecode"}
 
 
 class OutputFinalizer(Protocol):
@@ -79,12 +96,15 @@ class Writer:
         self.notes: list[str] = []
         self._limits = limits
         self._format = container_of(self.path)
-        self._codec = codec_of(options, self._format, self.path)
+        self._codec = codec_of(options, self._format, self.path, deep=info.format.depth > 8 or info.color.hdr)
         self._encoder = check_encoder(self._codec)
         self._shift = round(info.start / info.time_base) if info.rebased else 0  # in ticks of the picture
         self._pending: av.VideoFrame | None = None
         """The last frame given: it is encoded once the next one tells how long it is shown."""
         self._pending_pts = 0
+        self._captions: dict[int, bytes] = {}
+        """Time in ticks → captions of the frames that the encoder has not given back."""
+        self._n_captions_lost = 0
         self._rounded = False
         self._stack = ExitStack()
 
@@ -117,10 +137,12 @@ class Writer:
             raise UsageError(f"frame {frame.index} is not after the frame before it: write frames in order of time")
         self._rounded = self._rounded or (1000 * pts * self.info.time_base).denominator != 1
         with self._reported():
-            output = self._output or self._begin(frame.format)
+            if self._output is None:
+                self._begin(frame.format)
             if self._pending is not None:
                 self._pending.duration = pts - self._pending_pts
-                output.mux(self._stream.encode(self._pending))
+                self._mux(self._pending)
+            self._keep_captions(frame.captions, pts)
             self._pending, self._pending_pts = self._picture(frame), pts
             self._pending.pts, self._pending.time_base = pts, self.info.time_base
             self._pending.duration = frame.duration or 0
@@ -142,15 +164,43 @@ class Writer:
         with self._reported():
             try:
                 self._pending.duration = self._pending.duration or mean_duration(self.info)
-                self._output.mux(self._stream.encode(self._pending))
-                self._output.mux(self._stream.encode(None))
+                self._mux(self._pending)
+                self._mux(None)
                 self._tracks.finish()
             finally:
                 self._output.close()
+            if self._tracks.covers:
+                self._insert_covers(self._tracks.covers)
             self._check_picture()
             content = None if self.finalizer is None else self.finalizer.finalize(self._temporary)
             sync(self._temporary)
             self._take_names(content)
+
+    def _mux(self, picture: av.VideoFrame | None) -> None:
+        """Encode a picture, or what the encoder still holds for None, and write what comes out."""
+        assert self._output is not None
+        for packet in self._stream.encode(picture):
+            captions = self._captions.pop(packet.pts, b"") if self._captions and packet.pts is not None else b""
+            self._output.mux(add_captions(packet, captions, self._codec) if captions else packet)
+
+    def _keep_captions(self, captions: bytes, pts: int) -> None:
+        """Remember what is to be written beside the frame at `pts`."""
+        if captions and self._codec in CAPTIONED_CODECS:
+            self._captions[pts] = captions
+        elif captions and not self._n_captions_lost:
+            self._n_captions_lost += 1
+            self.notes.append(f"CEA-608/708 captions are left out: cdrl writes none into {self._codec}")
+
+    def _insert_covers(self, pictures: list[bytes]) -> None:
+        """Put covers into the closed file, beside labels of any name."""
+        copy = temporary_path(self._final)
+        try:
+            if insert_covers(self._temporary, copy, pictures):
+                copy.replace(self._temporary)
+            else:
+                self.notes.append(f"the cover is left out: {self._format.name} cannot hold it beside these labels")
+        finally:
+            copy.unlink(missing_ok=True)
 
     def _check_picture(self) -> None:
         """Raises OutputError where the muxer has left the picture out without a word: damaged times may not fit."""
@@ -182,29 +232,37 @@ class Writer:
                 ours.unlink(missing_ok=True)
             raise
 
-    def _begin(self, source: PixelFormat) -> OutputContainer:
+    def _begin(self, source: PixelFormat) -> None:
         """Open the encoder and the output for frames of format `source`."""
-        self._target, note = target_format(source, self._encoder, self.options)
+        info = self.info
+        self._target, note = target_format(
+            source, self._encoder, self.options, info.pixels, hdr=info.color.hdr and self._codec != "vp9"
+        )
         self._padded = self._even_size()
         if note:
             self.notes.append(note)
-        labels = {key: text for key, text in self._source.metadata.items() if key not in FILE_LABELS} | self.metadata
-        self._output = av.open(
-            f"file:{self._temporary}", "w", format=self._format.muxer, container_options=self._muxer_options(labels)
-        )
+        if info.hdr is not None and self._codec not in LIGHT_CODECS:
+            self.notes.append(
+                f"the HDR mastering display and light levels are left out: cdrl writes none into {self._codec}"
+            )
+        labels = {key: text for key, text in self._source.metadata.items() if not is_file_label(key)} | self.metadata
+        options = self._muxer_options(labels)
+        self._output = av.open(f"file:{self._temporary}", "w", format=self._format.muxer, container_options=options)
         self._output.metadata.update(labels)
         self._stream = self._video_stream(self._output)
-        shift = self._shift * self.info.time_base
-        latest = self.info.start + self._limits.max_seconds
-        self._tracks = TrackCopier(self._source, self._output, self._format, self.info, shift, latest, self.notes)
+        shift = self._shift * info.time_base
+        latest = info.start + self._limits.max_seconds
+        take_covers = "use_metadata_tags" in options.get("movflags", "")
+        self._tracks = TrackCopier(
+            self._source, self._output, self._format, info, shift, latest, self.notes, take_covers
+        )
         if chapters := self._source.chapters():
             self._output.set_chapters(chapters)
-        return self._output
 
     def _video_stream(self, output: OutputContainer) -> VideoStream:
         info, color = self.info, self.info.color
         stream = output.add_stream(
-            self._encoder, rate=info.rate or 25, options=encoder_settings(self._codec, self.options)
+            self._encoder, rate=info.rate or 25, options=encoder_settings(self._codec, self.options, info.hdr)
         )
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
@@ -220,7 +278,20 @@ class Writer:
         if self._codec == "hevc" and self._format.muxer in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # the tag Apple's players ask for
         carry_labels(self._source.streams[info.stream_index], stream)
+        self._carry_timecode(stream)
         return stream
+
+    def _carry_timecode(self, stream: VideoStream) -> None:
+        """Say what editors call the first frame; MP4 and MOV make a track of it, Matroska a label."""
+        timecode, rate = self.info.timecode, self.info.rate or 25
+        for key in [key for key in stream.metadata if key.lower() == "timecode"]:
+            del stream.metadata[key]
+        if timecode and (timecode[8] == ":" or round(rate) % 30 == 0):
+            stream.metadata["timecode"] = timecode
+        elif timecode:
+            self.notes.append(
+                f"the timecode {timecode} is left out: its numbering does not fit {float(rate):.5g} frames/s"
+            )
 
     def _even_size(self) -> tuple[int, int]:
         """The coded size. H.264 and H.265 cannot say an odd width or height of subsampled chroma, cropping included."""
@@ -240,7 +311,9 @@ class Writer:
         if self._format.muxer not in ("mp4", "mov"):
             return {"avoid_negative_ts": "disabled"}  # else MKV delays the clip by the run-up of its audio
         # faststart: the index goes to the front, so that playback starts before the file has loaded.
-        flags = "+faststart" if labels.keys() <= COMMON_LABELS else "+faststart+use_metadata_tags"
+        known = COMMON_LABELS[self._format.muxer]
+        is_common = all(label in known or label.startswith("location-") for label in labels)
+        flags = "+faststart" if is_common else "+faststart+use_metadata_tags"
         # The start of each track is kept in ticks of the film, a multiple of the picture's, fine enough for sound.
         ticks = self.info.time_base.denominator
         ticks *= -(-FINEST_SOUND // ticks)
@@ -277,6 +350,11 @@ class Writer:
             raise OutputError(
                 f"{self.path} cannot be written ({error_text(error)}); check the folder and the options"
             ) from error
+
+
+def is_file_label(key: str) -> bool:
+    """Whether a label describes the source's file: the result has its own."""
+    return is_format_label(key) or key.lower() in FILE_LABELS
 
 
 def check_output(path: Path, final: Path, source: Path, overwrite: bool) -> None:

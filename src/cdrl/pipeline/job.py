@@ -116,7 +116,7 @@ class EditJob:
         output, report, info = Path(path), self._new_report(str(path)), self.info
         if options.preview is not None:
             check_picture(options.preview, self.request.source, output, options.overwrite)
-        sheet = None if options.preview is None else ContactSheet(options.preview)
+        sheet = None if options.preview is None else ContactSheet(options.preview, info.color)
         finalizer = None
         if options.provenance:
             finalizer = ProvenanceFinalizer(

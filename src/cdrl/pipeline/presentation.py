@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from cdrl.errors import OutputError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.files import atomic_write
-from cdrl.media import Frame
+from cdrl.media import ColorTags, Frame
+from cdrl.media.tone import map_tones
 from cdrl.media.writing import check_output
 
 _THUMBNAIL = 320  # pixels, side of a picture on the sheet
@@ -33,8 +34,9 @@ class ContactSheet:
     Every time it is full, it drops every second pair and looks half as often.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, color: ColorTags) -> None:
         self._path = path
+        self._color = color
         self._pairs: list[NDArray[np.uint8]] = []
         self._every = 1
         self._seen = 0
@@ -42,7 +44,8 @@ class ContactSheet:
     def add(self, source: Frame, edited: Frame, points: Floats | None) -> None:
         """Offers the next pair; `points` [478, 3] of the face in both, whose head is shown (else the whole frame)."""
         if self._seen % self._every == 0:
-            self._pairs.append(np.vstack([_thumbnail(source, points), _thumbnail(edited, points)]))
+            pair = [_thumbnail(frame, points, self._color) for frame in (source, edited)]
+            self._pairs.append(np.vstack(pair))
             if len(self._pairs) > 2 * _PICTURES:
                 self._pairs = self._pairs[::2]
                 self._every *= 2
@@ -62,7 +65,7 @@ class ContactSheet:
         atomic_write(path, [data.tobytes()])
 
 
-def _thumbnail(frame: Frame, points: Floats | None) -> NDArray[np.uint8]:
+def _thumbnail(frame: Frame, points: Floats | None, color: ColorTags) -> NDArray[np.uint8]:
     """A square RGB picture of the head, or of the whole frame."""
     if points is None:
         center, side = np.array([frame.width, frame.height]) / 2, float(max(frame.width, frame.height))
@@ -72,7 +75,8 @@ def _thumbnail(frame: Frame, points: Floats | None) -> NDArray[np.uint8]:
     # Twice the size first: a bilinear crop that shrinks more than that would flicker.
     scale = side / (2 * _THUMBNAIL)
     matrix = np.array([[scale, 0, center[0] - side / 2], [0, scale, center[1] - side / 2]])
-    large = frame.rgb_crop(matrix, (2 * _THUMBNAIL, 2 * _THUMBNAIL))
+    size = (2 * _THUMBNAIL, 2 * _THUMBNAIL)
+    large = map_tones(frame.rgb_crop_exact(matrix, size), color) if color.hdr else frame.rgb_crop(matrix, size)
     small: NDArray[np.uint8] = cv2.resize(large, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
     return small
 
