@@ -138,7 +138,7 @@ def end(process: subprocess.Popen[bytes], *, everything: bool) -> None:
 
 def make_batch(folder: Path) -> Workload:
     """Six edits of twelve frames by two processes."""
-    words = ["batch", str(make_jobs(folder, 6)), "-o", "{out}", "--jobs", "2", "--threads", "1"]
+    words = ["batch", str(make_jobs(folder, 6)), "-o", "{out}", "--jobs", "2", "--threads", "1", "--profile", "fast"]
 
     def contents(out: Path) -> dict[str, bytes]:
         found = {path.name: path for path in out.iterdir() if not path.name.startswith("batch.journal")}

@@ -39,7 +39,7 @@ _KEPT_BYTES = 64 << 20  # of frames in memory for one session
 BINS = 400  # of the sound's envelope
 _PLAYED_SOUND = {"aac", "mp3", "mp3float", "opus", "vorbis", "flac"}
 _PLAYED = {"mov,mp4,m4a,3gp,3g2,mj2": {"h264", "vp9", "av1", "libdav1d"}, "matroska,webm": {"vp8", "vp9", "libdav1d"}}
-_COPY = EncoderOptions(pixel_format="yuv420p", quality=20)
+_COPY = EncoderOptions("fast", pixel_format="yuv420p", quality=20)
 
 
 @dataclass(frozen=True)

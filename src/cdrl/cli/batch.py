@@ -18,7 +18,7 @@ from cdrl.cli.edit import Provenance
 from cdrl.cli.edit_options import TimedEmotionOptions
 from cdrl.errors import JobsFailedError, OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write
-from cdrl.media.encoding import CONTAINERS, EncoderOptions
+from cdrl.media.encoding import CONTAINERS, EncoderOptions, codec_of
 from cdrl.media.limits import Limits
 from cdrl.media.threads import available_cores
 from cdrl.request import TARGET_FIELDS
@@ -108,6 +108,7 @@ def run(options: Options) -> int:
 def _read_jobs(options: Options) -> list[BatchJob]:
     if options.ending.lower() not in CONTAINERS:
         raise UsageError(f"--ending {options.ending}: choose of {', '.join(CONTAINERS)}")
+    codec_of(options.encoder, CONTAINERS[options.ending.lower()], Path(f"--ending {options.ending}"))
     # Absolute, for processes elsewhere may work in another folder.
     given = {name: locate(name, value, Path.cwd(), stays=False) for name, value in options.shown.given.items()}
     targets = [name for name in TARGET_FIELDS if name in given] + ["project"] * (options.project is not None)

@@ -25,10 +25,12 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     Raises:
         CdrlError: What the edit itself would raise for these.
     """
-    container, codec = container_of(output), codec_of(options.encoder, container_of(output), output)
+    container = container_of(output)
+    codec_of(options.encoder, container, output)  # refused before the files are looked at
     check_output(output, output.resolve(), request.source, options.overwrite)
     info = probe(request.source, options.limits)
     plan = request.fit_plan(info)
+    codec = codec_of(options.encoder, container, output, deep=info.format.depth > 8 or info.color.hdr)
     for path in (request.reference, *request.enroll.values()):
         if path is not None:
             probe(path, options.limits)
@@ -37,12 +39,14 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
             user_bytes(path)
     rate = "" if info.rate is None else f", {float(info.rate):.5g} frames/s"
     length = "" if info.duration is None else f", {float(info.duration):.5g} s"
+    settings = options.encoder.settings
+    quality = "" if settings.codec is not None else f", quality {settings.quality:g}"
     lines = [
         f"source   {request.source}: {info.width}x{info.height}{rate}{length}",
         *(f"shows    {line}" for line in _describe_segments(plan)),
         f"in       {', '.join(name for name in REGIONS if name in plan.regions)}; the face: {request.face}",
         *(f"knows    how this person shows {name}: {path}" for name, path in request.enroll.items()),
-        f"result   {output}: {container.name}, {codec}, quality {options.encoder.quality:g}",
+        f"result   {output}: {container.name}, {codec}{quality}",
     ]
     extra = {"preview": options.preview, "report": options.report, "project": options.save_project}
     lines += [f"{name:<8} {path}" for name, path in extra.items() if path is not None]

@@ -18,7 +18,7 @@ from cdrl.cli.edit_options import TimedEmotionOptions
 from cdrl.cli.progress import progress_bar
 from cdrl.errors import OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write, sidecar_path
-from cdrl.media.encoding import CONTAINERS, EncoderOptions
+from cdrl.media.encoding import CONTAINERS, EncoderOptions, codec_of, container_of
 from cdrl.media.limits import Limits
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def run(options: Options) -> int:
 
         print("\n".join(describe_edit(request, output, options)))
         return 0
+    codec_of(options.encoder, container_of(output), output)  # before the models load
     require_consent(options.i_have_consent)
 
     import cdrl  # loads the networks' runtime
@@ -142,7 +143,8 @@ def _free_output(request: EditRequest, options: Options) -> Path:
 
     source = request.source
     check_path(source, options.limits)
-    ending = source.suffix if source.suffix.lower() in CONTAINERS else ".mp4"
+    endings = options.encoder.settings.suffixes or tuple(CONTAINERS)
+    ending = source.suffix if source.suffix.lower() in endings else (options.encoder.settings.suffixes or (".mp4",))[0]
     wanted = source.with_name(f"{source.stem}_{request.label}{ending}")
     if not os.access(wanted.absolute().parent, os.W_OK):
         raise OutputError(f"{wanted}: its folder cannot be written to; say with -o where the result goes")

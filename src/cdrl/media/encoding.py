@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # What needs the codecs imports them itself: the command line reads its options from here before it loads anything.
 
 CodecChoice = Literal["auto", "h264", "hevc", "vp9", "av1"]
+Profile = Literal["fast", "web", "archive", "prores", "dnxhr", "ffv1"]
 PixelChoice = Literal["auto", "source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
 LOOKAHEAD = "10"  # frames held before they are encoded: 40 cost 120 MB at 1080p and gain little
 Scale = tuple[tuple[float, float], ...]
@@ -37,33 +38,83 @@ USUAL_SCALES: dict[str, Scale] = {
 LIGHT_OF_AV1 = ("mastering-display", "content-light")
 LIGHT_CODECS = frozenset(("h264", "hevc", "av1"))
 """Codecs whose own headers hold the light levels of HDR10."""
+# CRFs at which other presets reach the PSNR that ultrafast has at a number: mean of ten clips, veryfast, with
+# `_AQ_STRENGTH`.
+USUAL_CRF: Scale = ((0, 0), (10, 7.2), (18, 16.3), (26, 23.9), (34, 31.4), (51, 51))
+_AQ_STRENGTH = "0.4"  # x264's 1.0 makes files of the same PSNR a tenth larger; 0 shows blocks in dark, flat areas
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
 @dataclass(frozen=True)
-class EncoderOptions:
-    """How the edited picture is compressed. The defaults are for speed on a CPU at a quality the eye cannot tell."""
+class ProfileSettings:
+    """What a profile chooses where nothing else is asked for."""
 
+    preset: str = "veryfast"
+    quality: float = 18
+    pixel_format: PixelChoice = "auto"
+    codec: str | None = None
+    """A codec for editing or keeping, whose every frame stands alone; None: one for playing."""
+    suffixes: tuple[str, ...] = ()
+    """Endings of the containers that hold the codec, the default first; empty for all that hold one for playing."""
+
+
+PROFILES: dict[str, ProfileSettings] = {
+    "fast": ProfileSettings(preset="ultrafast"),
+    "web": ProfileSettings(),
+    "archive": ProfileSettings(preset="medium", quality=8, pixel_format="source"),
+    "prores": ProfileSettings(codec="prores", suffixes=(".mov", ".mkv")),
+    "dnxhr": ProfileSettings(codec="dnxhr", suffixes=(".mov",)),
+    "ffv1": ProfileSettings(codec="ffv1", suffixes=(".mkv",)),
+}
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """How the edited picture is compressed. The defaults play everywhere, at a quality the eye cannot tell."""
+
+    profile: Profile = "web"
+    """What the result is for: web (small, plays everywhere), fast (less time, twice the size), archive (near lossless),
+    prores (422 HQ or 4444), dnxhr (HQ, HQX or 444), ffv1 (lossless)."""
     codec: CodecChoice = "auto"
     """Video codec; auto is H.264, which plays everywhere, and HEVC for 10 bits and HDR; VP9 and AV1 in .webm."""
-    quality: float = 18
-    """Constant quality, 0–51, lower is better and larger: H.264's CRF, and with other codecs about as good. At 18 an
-    untouched picture stays at 40–52 dB."""
-    preset: str = "ultrafast"
-    """How much time is spent to make the file smaller, ultrafast to veryslow (x264's names)."""
+    quality: float | None = None
+    """Constant quality, 0–51, lower is better and larger: about as good with each codec and preset. None is 18, where
+    an untouched picture stays at 40–52 dB, and 8 in archive."""
+    preset: str = "auto"
+    """How much time is spent to make the file smaller, ultrafast to veryslow (x264's names); auto is the profile's."""
     pixel_format: PixelChoice = "auto"
-    """Layout of the pixels; auto is 4:2:0 of 8 or 10 bits, which players show; source keeps depth and chroma resolution
-    where the codec can."""
+    """Layout of the pixels; auto is the profile's, 4:2:0 of 8 or 10 bits for players; source keeps depth and chroma
+    resolution where the codec can."""
     threads: int = 0
     """Encoder threads; 0 takes as many as there are cores, up to 8."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.quality <= 51:
+        if self.profile not in PROFILES:
+            raise UsageError(f"profile is {self.profile!r}: choose one of {', '.join(PROFILES)}")
+        if self.quality is not None and not 0 <= self.quality <= 51:
             raise UsageError(f"quality is {self.quality}: choose 0 (best) to 51 (smallest), 18 is the default")
-        if self.preset not in PRESETS:
+        if self.preset not in ("auto", *PRESETS):
             raise UsageError(f"preset is {self.preset!r}: choose one of {', '.join(PRESETS)}")
         if self.threads < 0:
             raise UsageError(f"threads is {self.threads}: choose 0 (all cores) or more")
+        if PROFILES[self.profile].codec is not None:
+            given = {
+                "codec": self.codec != "auto",
+                "quality": self.quality is not None,
+                "preset": self.preset != "auto",
+            }
+            if any(given.values()):
+                named = ", ".join(name for name, is_given in given.items() if is_given)
+                raise UsageError(f"the profile {self.profile} has a codec of its own: drop {named}, or the profile")
+
+    @property
+    def settings(self) -> ProfileSettings:
+        """The profile's choices, with what is asked for beside it."""
+        chosen = PROFILES[self.profile]
+        layout = chosen.pixel_format if self.pixel_format == "auto" else self.pixel_format
+        quality = chosen.quality if self.quality is None else self.quality
+        preset = chosen.preset if self.preset == "auto" else self.preset
+        return replace(chosen, preset=preset, quality=quality, pixel_format=layout)
 
 
 @dataclass(frozen=True)
@@ -77,6 +128,8 @@ class Container:
     """Video codecs, the default first."""
     deep_codec: str
     """The default for more than 8 bits and for HDR."""
+    intermediates: tuple[str, ...]
+    """Video codecs for editing and keeping."""
     audio: frozenset[str] | None
     """Audio codecs copied as they are, by FFmpeg's canonical name; None: all it can."""
     subtitles: frozenset[str] | None
@@ -97,30 +150,26 @@ PCM = {f"pcm_{kind}" for kind in ("s16le", "s16be", "s24le", "s24be", "s32le", "
 _MPEG_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "mp2"})
 _MPEG_TEXT = frozenset({"mov_text"})
 MP4 = Container(
-    "MP4", "mp4", ("h264", "hevc", "av1", "vp9"), "hevc", _MPEG_AUDIO | {"opus", "flac"}, _MPEG_TEXT, "aac", "mov_text",
-    covers=True,
+    "MP4", "mp4", ("h264", "hevc", "av1", "vp9"), "hevc", (), _MPEG_AUDIO | {"opus", "flac"}, _MPEG_TEXT, "aac",
+    "mov_text", covers=True,
 )  # fmt: skip
 MOV = Container(
-    "MOV", "mov", ("h264", "hevc"), "hevc", _MPEG_AUDIO | {"pcm_alaw", "pcm_mulaw"} | PCM, _MPEG_TEXT, "aac", "mov_text"
-)
+    "MOV", "mov", ("h264", "hevc"), "hevc", ("prores", "dnxhr"), _MPEG_AUDIO | {"pcm_alaw", "pcm_mulaw"} | PCM,
+    _MPEG_TEXT, "aac", "mov_text",
+)  # fmt: skip
 MKV = Container(
-    "MKV",
-    "matroska",
-    ("h264", "hevc", "av1", "vp9"),
-    "hevc",
-    None,
-    None,
-    "flac",
-    "subrip",
-    attachments=True,
-    milliseconds=True,
-)
+    "MKV", "matroska", ("h264", "hevc", "av1", "vp9"), "hevc", ("prores", "ffv1"), None, None, "flac", "subrip",
+    attachments=True, milliseconds=True,
+)  # fmt: skip
 WEBM = Container(
-    "WebM", "webm", ("vp9", "av1"), "av1", frozenset({"opus", "vorbis"}), frozenset({"webvtt"}), "libopus", "webvtt",
-    milliseconds=True,
+    "WebM", "webm", ("vp9", "av1"), "av1", (), frozenset({"opus", "vorbis"}), frozenset({"webvtt"}), "libopus",
+    "webvtt", milliseconds=True,
 )  # fmt: skip
 CONTAINERS = {".mp4": MP4, ".m4v": MP4, ".mov": MOV, ".mkv": MKV, ".webm": WEBM}
-ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
+ENCODERS = {
+    "h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1",
+    "prores": "prores_ks", "dnxhr": "dnxhd", "ffv1": "ffv1",
+}  # fmt: skip
 
 
 def container_of(path: Path) -> Container:
@@ -145,35 +194,66 @@ def codec_of(options: EncoderOptions, container: Container, path: Path, *, deep:
     Raises:
         UsageError: The container cannot hold the chosen one.
     """
+    settings = options.settings
+    if settings.codec is not None:
+        if settings.codec not in container.intermediates:
+            endings = " or ".join(settings.suffixes)
+            raise UsageError(f"{path}: {path.suffix} cannot hold the profile {options.profile}; end it in {endings}")
+        return settings.codec
     if options.codec == "auto":
-        deep = deep if options.pixel_format in ("auto", "source") else options.pixel_format.endswith("10le")
+        deep = deep if settings.pixel_format in ("auto", "source") else settings.pixel_format.endswith("10le")
         return container.deep_codec if deep else container.codecs[0]
     if options.codec not in container.codecs:
         raise UsageError(f"{path}: {path.suffix} cannot hold {options.codec}; choose {' or '.join(container.codecs)}")
     return options.codec
 
 
-def encoder_settings(codec: str, options: EncoderOptions, hdr: HdrMetadata | None = None) -> dict[str, str]:
+def encoder_settings(
+    codec: str, options: EncoderOptions, target: PixelFormat, hdr: HdrMetadata | None = None
+) -> dict[str, str]:
     """The encoder's own options; `hdr` are light levels to be written into the picture's headers."""
-    threads = str(options.threads or available_cores())
-    speed = PRESETS.index(options.preset)
+    threads, preset = str(options.threads or available_cores()), options.settings.preset
+    if codec in INTERMEDIATE_SETTINGS:
+        return {"threads": threads, **INTERMEDIATE_SETTINGS[codec](target)}
+    speed = PRESETS.index(preset)
     quality = own_quality(codec, options)
     crf = f"{quality:.4g}"
     levels = "".join(f":{setting}" for setting in _light_settings(codec, hdr))
     if codec == "h264":
-        settings = {"preset": options.preset, "crf": crf, "threads": threads, "rc-lookahead": LOOKAHEAD}
-        own = "cabac=1:no-deblock=0:deblock=0,0" if options.preset == "ultrafast" else ""
-        if own or levels:  # with these two, half a millisecond a frame buys 10 % of size and no blocks
+        settings = {"preset": preset, "crf": crf, "threads": threads, "rc-lookahead": LOOKAHEAD}
+        own = ""
+        if preset == "ultrafast":  # with these two, half a millisecond a frame buys 10 % of size and no blocks
+            own = "cabac=1:no-deblock=0:deblock=0,0"
+        else:
+            settings["aq-strength"] = _AQ_STRENGTH
+        if own or levels:
             settings["x264-params"] = (own + levels).strip(":")
         return settings
     if codec == "hevc":
         own = f"log-level=none:pools={threads}:frame-threads=2{levels}"
-        return {"preset": options.preset, "crf": crf, "x265-params": own}
+        return {"preset": preset, "crf": crf, "x265-params": own}
     if codec == "vp9":
         steady = {"b": "0", "deadline": "realtime", "row-mt": "1"}
         return {**steady, "crf": str(round(quality)), "cpu-used": str(max(0, 8 - speed)), "threads": threads}
     # SVT-AV1's presets count down; above 10 nothing is gained, and the best pictures come out damaged.
     return {"preset": str(min(10, 12 - speed)), "crf": crf, "svtav1-params": f"lp={threads}{levels}"}
+
+
+def _prores_settings(target: PixelFormat) -> dict[str, str]:
+    return {"profile": "4444" if target.sx == 1 else "hq", "vendor": "apl0"}  # the name that editors expect
+
+
+def _dnxhr_settings(target: PixelFormat) -> dict[str, str]:
+    return {"profile": "dnxhr_444" if target.sx == 1 else "dnxhr_hq" if target.depth == 8 else "dnxhr_hqx"}
+
+
+def _ffv1_settings(_: PixelFormat) -> dict[str, str]:
+    return {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"}  # checksums, and every frame stands alone
+
+
+INTERMEDIATE_SETTINGS = {"prores": _prores_settings, "dnxhr": _dnxhr_settings, "ffv1": _ffv1_settings}
+"""Codec for editing or keeping → its encoder's options for a layout of pixels."""
+SMALLEST_DNXHR = (256, 120)  # pixels across and down
 
 
 def _light_settings(codec: str, hdr: HdrMetadata | None) -> list[str]:
@@ -192,10 +272,13 @@ def _light_settings(codec: str, hdr: HdrMetadata | None) -> list[str]:
 
 def own_quality(codec: str, options: EncoderOptions) -> float:
     """The number on an encoder's own scale that stands for a quality of 0 (best) to 51: it rises with it."""
-    if codec not in USUAL_SCALES:
-        return options.quality
-    ultrafast, usual = (_read(scales[codec], options.quality) for scales in (ULTRAFAST_SCALES, USUAL_SCALES))
-    share = max(0.0, 1 - 0.5 * PRESETS.index(options.preset))  # superfast lies in the middle
+    settings = options.settings
+    usual_crf = _read(USUAL_CRF, settings.quality)
+    if codec in USUAL_SCALES:
+        ultrafast, usual = _read(ULTRAFAST_SCALES[codec], settings.quality), _read(USUAL_SCALES[codec], usual_crf)
+    else:
+        ultrafast, usual = settings.quality, usual_crf
+    share = max(0.0, 1 - 0.5 * PRESETS.index(settings.preset))  # superfast lies in the middle
     return share * ultrafast + (1 - share) * usual
 
 
@@ -223,19 +306,29 @@ def target_format(
 
     from cdrl.media.layout import SUBSAMPLING, is_rgb, layout_name  # noqa: PLC0415
 
+    layout, codec = options.settings.pixel_format, options.settings.codec
+    own_chroma = (source.sx, source.sy) if not source.gray else (2, 2)  # gray H.264 does not play everywhere
     depth = 8 if source.depth == 8 and not hdr else 10
-    if options.pixel_format == "auto":
+    if codec is not None:
+        full = (1, 1) if own_chroma == (1, 1) else (2, 1)
+        by_codec = {"prores": (full, 10), "dnxhr": (full, 10 if full == (1, 1) else depth)}
+        wanted, depth = by_codec.get(codec, (own_chroma, source.depth))
+    elif layout == "auto":
         wanted = (2, 2)
-    elif options.pixel_format == "source":
-        wanted = (source.sx, source.sy) if not source.gray else (2, 2)  # gray H.264 does not play everywhere
     else:
-        depth = 10 if options.pixel_format.endswith("10le") else 8
-        wanted = SUBSAMPLING[options.pixel_format[3:6]]
+        wanted = own_chroma
+    choices = [(wanted, depth), ((2, 2), depth), ((2, 2), 8), ((2, 1), 10)]
+    if layout not in ("auto", "source"):
+        choices.insert(0, (SUBSAMPLING[layout[3:6]], 10 if layout.endswith("10le") else 8))
     offered = {form.name for form in av.Codec(encoder, "w").video_formats or ()}
-    choices = [(wanted, depth), ((2, 2), depth), ((2, 2), 8)]
     (sx, sy), depth = next(choice for choice in choices if layout_name(*choice) in offered)
     target = replace(source, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
-    if target.name == source.name and not (pixels and is_rgb(pixels)):
+    if codec == "dnxhr" and source.matrix == "bt601":  # its headers know none but the matrices of high definition
+        target = replace(target, matrix="bt709")
+    loses = depth < source.depth or sx > source.sx or sy > source.sy or bool(pixels and is_rgb(pixels))
+    if target.name == source.name and not loses:
+        return target, ""
+    if codec is not None and not loses:  # more than the source has
         return target, ""
     return target, f"pixels are written as {target.name} (the source has {pixels or source.name})"
 

@@ -143,23 +143,37 @@ def extract_planes(picture: av.VideoFrame, stored: PixelFormat, turn: Orientatio
     return tuple(turn.apply(view(plane, stored)) for plane in picture.planes)
 
 
-def convert_format(picture: av.VideoFrame, target: PixelFormat, size: tuple[int, int] | None = None) -> av.VideoFrame:
-    """`picture` in another layout (and size): YUV samples keep their numbers, RGB becomes `target`'s YUV."""
+def convert_format(
+    picture: av.VideoFrame, target: PixelFormat, size: tuple[int, int] | None = None, matrix: Matrix | None = None
+) -> av.VideoFrame:
+    """`picture` in another layout (and size): YUV samples keep their numbers, RGB becomes `target`'s YUV.
+
+    `matrix` is the picture's own where it is not that of `target`: then the samples change, and the colors stay.
+    """
     becomes_limited = is_rgb(picture.format.name) and not target.full_range
     width, height = size or (picture.width, picture.height)
-    colorspace = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}[target.matrix]
+    spaces = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}
     # One range on both sides: swscale must never rescale what the stream's own tag already explains.
     return picture.reformat(
         width,
         height,
         target.name,
-        src_colorspace=colorspace,
-        dst_colorspace=colorspace,
+        src_colorspace=spaces[matrix or target.matrix],
+        dst_colorspace=spaces[target.matrix],
         interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG if becomes_limited else ColorRange.JPEG,
         threads=1,
     )
+
+
+def raise_depth(plane: Plane, form: PixelFormat, depth: int) -> Plane:
+    """A plane of frames of `form` on the scale of `depth` bits: black, gray and white stay what they are."""
+    if depth <= form.depth:
+        return plane
+    factor = ((1 << depth) - 1) / form.maximum if form.full_range else 1 << depth - form.depth
+    raised: NDArray[np.uint16] = np.rint(plane.astype(np.float32) * np.float32(factor)).astype(np.uint16)
+    return raised
 
 
 def view(plane: av.video.plane.VideoPlane, form: PixelFormat) -> Plane:

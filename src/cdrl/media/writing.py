@@ -23,6 +23,7 @@ from cdrl.media.covers import insert_covers
 from cdrl.media.decoding import error_text
 from cdrl.media.encoding import (
     LIGHT_CODECS,
+    SMALLEST_DNXHR,
     EncoderOptions,
     check_encoder,
     codec_of,
@@ -31,7 +32,7 @@ from cdrl.media.encoding import (
     target_format,
 )
 from cdrl.media.frames import Frame, PixelFormat
-from cdrl.media.layout import convert_format, layout_name, view
+from cdrl.media.layout import convert_format, layout_name, raise_depth, view
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import VideoInfo, main_video
@@ -239,6 +240,12 @@ class Writer:
             source, self._encoder, self.options, info.pixels, hdr=info.color.hdr and self._codec != "vp9"
         )
         self._padded = self._even_size()
+        least = SMALLEST_DNXHR
+        if self._codec == "dnxhr" and (self.size[0] < least[0] or self.size[1] < least[1]):
+            sizes = " but ".join("x".join(map(str, size)) for size in (least, self.size))
+            raise UsageError(
+                f"{self.path}: the profile dnxhr needs at least {sizes} is asked for: choose prores or ffv1"
+            )
         if note:
             self.notes.append(note)
         if info.hdr is not None and self._codec not in LIGHT_CODECS:
@@ -262,7 +269,9 @@ class Writer:
     def _video_stream(self, output: OutputContainer) -> VideoStream:
         info, color = self.info, self.info.color
         stream = output.add_stream(
-            self._encoder, rate=info.rate or 25, options=encoder_settings(self._codec, self.options, info.hdr)
+            self._encoder,
+            rate=info.rate or 25,
+            options=encoder_settings(self._codec, self.options, self._target, info.hdr),
         )
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
@@ -273,7 +282,10 @@ class Writer:
         context.sample_aspect_ratio = info.sample_aspect
         context.color_range = 2 if self._target.full_range else min(color.range, 1)
         matrix = {"bt709": 1, "bt601": 6, "bt2020": 9}[self._target.matrix]
-        context.colorspace = color.matrix or matrix  # 0 is RGB, which the planes no longer are
+        same_matrix = self._target.matrix == info.format.matrix
+        context.colorspace = (
+            color.matrix or matrix if same_matrix else matrix
+        )  # 0 is RGB, which the planes no longer are
         context.color_primaries, context.color_trc = color.primaries, color.transfer
         if self._codec == "hevc" and self._format.muxer in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # the tag Apple's players ask for
@@ -322,18 +334,23 @@ class Writer:
     def _picture(self, frame: Frame) -> av.VideoFrame:
         """`frame` as the encoder takes it."""
         form = frame.format
-        layout = replace(form, name=layout_name((2, 2), form.depth), sx=2, sy=2) if form.gray else form
+        depth = max(form.depth, self._target.depth)
+        chroma = (2, 2) if form.gray else (form.sx, form.sy)
+        layout = replace(form, name=layout_name(chroma, depth), depth=depth, sx=chroma[0], sy=chroma[1])
         picture = av.VideoFrame(*self._padded, layout.name)
         for index, plane in enumerate(picture.planes):
-            target = view(plane, form)
+            target = view(plane, layout)
             if index >= len(frame.planes):
-                target[:] = form.chroma_zero
+                target[:] = layout.chroma_zero
                 continue
-            rows, columns = frame.planes[index].shape
-            target[:rows, :columns] = frame.planes[index]
-            target[rows:, :columns] = frame.planes[index][-1:]
+            samples = raise_depth(frame.planes[index], form, depth)
+            rows, columns = samples.shape
+            target[:rows, :columns] = samples
+            target[rows:, :columns] = samples[-1:]
             target[:, columns:] = target[:, columns - 1 : columns]
-        return picture if layout.name == self._target.name else convert_format(picture, self._target)
+        if layout == self._target:
+            return picture
+        return convert_format(picture, self._target, matrix=form.matrix)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
