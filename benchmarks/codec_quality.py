@@ -36,7 +36,7 @@ class Options:
     """What is copied."""
     qualities: tuple[float, ...] = (10, 18, 26, 34)
     """Numbers given as --quality."""
-    preset: str = "ultrafast"
+    preset: str = "veryfast"
     """Given as --preset."""
     frames: int = 40
     """Frames of each clip at most."""

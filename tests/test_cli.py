@@ -150,6 +150,10 @@ WRONG = [
     (["verify", "--sourec", "a.mp4"], r"unknown option --sourec \(did you mean --source\?\)"),
     ([*EDIT, "--emotion", "happy", "--quality", "99"], "quality"),
     ([*EDIT, "--emotion", "happy", "--preset", "fastest"], "preset"),
+    ([*EDIT, "--emotion", "happy", "--profile", "tape"], "--profile tape: choose one of fast, web, archive"),
+    ([*EDIT, "--emotion", "happy", "--profile", "prores"], "mp4 cannot hold the profile prores; end it in .mov or"),
+    ([*EDIT, "--emotion", "happy", "--profile", "ffv1", "--quality", "4"], "has a codec of its own: drop quality"),
+    (["batch", ".", "-e", "happy", "--profile", "dnxhr"], "--ending .mp4: .mp4 cannot hold the profile dnxhr"),
     ([*EDIT, "--emotion", "happy", "--codec", "mpeg1"], "--codec mpeg1: choose one of auto, h264"),
     ([*EDIT, "--emotion", "happy", "--report", "./a.mp4"], "--report a.mp4 is the source"),
     ([*EDIT, "--emotion", "happy", "--report", "b.mp4"], "--report b.mp4 is the output"),
@@ -180,7 +184,7 @@ def test_report_and_preview_are_refused_before_the_work(editor, capsys, tmp_path
 def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
     report = tmp_path / "report.json"
     words = "edit a.flv --emotion=happy:0.6+sad:0.4 --intensity .8 --regions brows,eyes --face left -o b.mp4"
-    words += f" --enroll anger=c.jpg --overwrite --side-by-side --quality 20 --max-seconds 9 --report {report}"
+    words += f" --enroll anger=c.jpg --overwrite --side-by-side --profile fast --quality 20 --max-seconds 9 --report {report}"
     assert main(words.split()) == 0
     assert capsys.readouterr() == ("3 frames edited\n", "")
     asked = editor.asked
@@ -190,7 +194,7 @@ def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
     assert asked["enroll"] == {"angry": Path("c.jpg")}
     assert (asked["overwrite"], asked["side_by_side"], asked["preview"], asked["progress"]) == (True, True, None, None)
     assert asked["measure_lips"] is True
-    assert asked["encoder"].quality == 20
+    assert (asked["encoder"].profile, asked["encoder"].quality) == ("fast", 20)
     assert asked["limits"].max_seconds == 9
     assert json.loads(report.read_text()) == {"frames": 3}
     assert list(tmp_path.iterdir()) == [report]

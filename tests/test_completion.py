@@ -38,6 +38,7 @@ def desk(tmp_path_factory):
         ("cdrl edit talk.mp4 --reference tal", {"talk.mp4"}),
         ("cdrl edit talk.mp4 --codec he", {"hevc"}),
         ("cdrl edit talk.mp4 --preset sup", {"superfast"}),
+        ("cdrl batch --profile pro", {"prores"}),
         ("cdrl data prepare --lay", {"--layout"}),
         ("cdrl completion f", {"fish"}),
     ],

@@ -38,6 +38,8 @@ def test_the_result_lies_beside_the_source_and_never_takes_anothers_name(desk):
     ("words", "name"),
     [
         ("talk.flv -e happy:0.6+surprised:0.4", "talk_happy-surprised.mp4"),
+        ("talk.flv -e happy --profile prores", "talk_happy.mov"),
+        ("talk.flv -e happy --profile ffv1", "talk_happy.mkv"),
         ("talk.mov -e ANG", "talk_angry.mov"),
         ("talk.flv --segments 0:00-1:happy", "talk_edited.mp4"),
         ("talk.flv -e sad --overwrite", "talk_sad.mp4"),
