@@ -3,8 +3,8 @@
 python benchmarks/profiles.py                     the bundled clip
 python benchmarks/profiles.py --clips a.mp4 ...   clips of your own; the table holds means over them
 
-PSNR is of luma, over all frames of a clip (of RGB for DNxHR of standard definition, which is in another matrix); the size is of the picture's packets alone; frames per second are of
-encoding and writing by two threads, with nothing else.
+PSNR is of luma, over all frames of a clip (of RGB for DNxHR of standard definition, which is in another matrix); the
+size is of the picture's packets alone; frames per second are of encoding and writing by two threads, with nothing else.
 """
 
 from __future__ import annotations
