@@ -184,7 +184,7 @@ def test_report_and_preview_are_refused_before_the_work(editor, capsys, tmp_path
 def test_what_is_asked_for_reaches_the_editor(editor, capsys, tmp_path):
     report = tmp_path / "report.json"
     words = "edit a.flv --emotion=happy:0.6+sad:0.4 --intensity .8 --regions brows,eyes --face left -o b.mp4"
-    words += f" --enroll anger=c.jpg --overwrite --side-by-side --profile fast --quality 20 --max-seconds 9"
+    words += " --enroll anger=c.jpg --overwrite --side-by-side --profile fast --quality 20 --max-seconds 9"
     words += f" --report {report}"
     assert main(words.split()) == 0
     assert capsys.readouterr() == ("3 frames edited\n", "")
