@@ -6,12 +6,11 @@ FFmpeg opens each tile as a stream of its own, and which of them lie where is to
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -66,7 +65,7 @@ def find_tiles(path: Path) -> TileGrid | None:
                 return None
             file.seek(size - 8, 1)
         try:
-            return _read_grid(data, file.fileno())
+            return _read_grid(data, file)
         except (struct.error, IndexError, KeyError, ValueError, OSError):
             return None
 
@@ -112,7 +111,7 @@ def first_tile(container: InputContainer, grid: TileGrid) -> VideoStream | None:
     return next((stream for stream in container.streams.video if stream.id == grid.items[0]), None)
 
 
-def _read_grid(data: bytes, file: int) -> TileGrid | None:
+def _read_grid(data: bytes, file: BinaryIO) -> TileGrid | None:
     boxes = dict(_boxes(data))
     primary = _number(boxes[b"pitm"], 4, boxes[b"pitm"][0] > 0)
     kinds = dict(_read_kinds(boxes[b"iinf"]))
@@ -161,7 +160,7 @@ def _read_parts(data: bytes, whole: int) -> list[int]:
     return []
 
 
-def _read_item(boxes: dict[bytes, bytes], item: int, file: int) -> bytes:
+def _read_item(boxes: dict[bytes, bytes], item: int, file: BinaryIO) -> bytes:
     """The bytes of a small item, from the index itself or from the file."""
     data = boxes[b"iloc"]
     version, sizes, more = data[0], data[4], data[5]
@@ -188,7 +187,8 @@ def _read_item(boxes: dict[bytes, bytes], item: int, file: int) -> bytes:
             if number == item and extent == 0:
                 if method == 1:
                     return boxes[b"idat"][offset : offset + length]
-                return os.pread(file, min(length, 64), offset)
+                file.seek(offset)
+                return file.read(min(length, 64))
     raise KeyError(item)
 
 
