@@ -76,6 +76,8 @@ class TableConfig(BenchmarkConfig):
     """Emotions to ask for; by default all but neutral, with --paper neutral, too."""
     intensity: float = 1.0
     """Amount of emotion asked of cdrl."""
+    renderer: str | None = None
+    """What renders cdrl's edits, as --renderer of cdrl edit."""
     clips_per_person: int = 0
     """At most so many neutral clips a person; 0 takes all."""
     wild: bool = False
@@ -107,6 +109,8 @@ class TransferConfig(EvaluationConfig):
     """FROM:TO: only these pairs of emotions; `all` stands for each, as in all:neutral. By default every pair."""
     intensity: float = 1.0
     """Amount of emotion asked of cdrl."""
+    renderer: str | None = None
+    """What renders cdrl's edits, as --renderer of cdrl edit."""
     enroll_neutral: bool = False
     """Show cdrl the person's neutral take of the same words, where that is not the source itself."""
     keep: Path | None = None
@@ -123,7 +127,8 @@ class RealismConfig(ReportConfig):
     """People who are left out, one after the other. tune: those an edit may be tuned on. report: those for the final
     table only. all: everybody with labeled clips."""
     methods: tuple[str, ...] = ("cdrl",)
-    """Methods beside each other: cdrl, the edit of this version, and NAME=DIR, edits that --keep has kept."""
+    """Methods beside each other: cdrl, the edit of this version; warp and neural, the same by either renderer;
+    NAME=FILE, by a renderer of one's own; and NAME=DIR, edits that --keep has kept."""
     priors: Path | None = None
     """Folder of prior_without_PERSON.npz for cdrl's edits of the people left out; without it what ships is used and the
     table says so."""

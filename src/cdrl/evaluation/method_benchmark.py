@@ -116,14 +116,17 @@ def default_methods(config: TableConfig, tasks: Sequence[BenchmarkTask]) -> list
         ModelFileError: A folder lacks the model that was trained without a person.
     """
     copies: list[Method] = [NoEdit(), PlainCopy()]
+    request = {"renderer": config.renderer}
     if not config.edit:
         return copies
     if config.priors is None:
-        return [*copies, Edit(SHIPPED_NAME, None, None, config.intensity)]
+        return [*copies, Edit(SHIPPED_NAME, None, None, config.intensity, request=request)]
     named = {clip.person for clip in clip_tables.select_real_clips(clip_tables.read_clips(config.data))}
     strangers = frozenset(task.person for task in tasks) - named
     folders = [("prior", None), *parse_folders("--translators", config.translators)]
-    edits = [Edit(name, config.priors, folder, config.intensity, strangers) for name, folder in folders]
+    edits = [
+        Edit(name, config.priors, folder, config.intensity, strangers, request=request) for name, folder in folders
+    ]
     for edit in edits:
         for task in tasks:
             edit.find_models(task.person)

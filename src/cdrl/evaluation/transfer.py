@@ -74,7 +74,8 @@ def evaluate_transfer(config: TransferConfig) -> Row:
     """
     clips = read_clips(config.data)
     tasks = list_tasks(config, clips)
-    method = Edit(SHIPPED_NAME if config.priors is None else "cdrl", config.priors, intensity=config.intensity)
+    title, request = SHIPPED_NAME if config.priors is None else "cdrl", {"renderer": config.renderer}
+    method = Edit(title, config.priors, intensity=config.intensity, request=request)
     for task in tasks:
         method.find_models(task.source.person)  # before hours are spent
     networks, cache = load_evaluators(config)
@@ -86,6 +87,7 @@ def evaluate_transfer(config: TransferConfig) -> Row:
         "set": config.set,
         "method": method.name,
         "intensity": config.intensity,
+        "renderer": config.renderer or "default",
         "enroll_neutral": config.enroll_neutral,
         "judges": {**name_evaluators(networks), "plausibility": plausibility.name},
         "unread": dict(references.unread),

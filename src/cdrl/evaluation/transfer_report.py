@@ -12,8 +12,8 @@ Row = dict[str, Any]
 
 _TEXT = """# From any emotion to any other, on the {set} people
 
-{method}, intensity {intensity:g}{enrolled}. Files as written, decoded again; none of the evaluators drives an
-edit: {judges}.
+{method}, {renderer} renderer, intensity {intensity:g}{enrolled}. Files as written, decoded again; none of the
+evaluators drives an edit: {judges}.
 
 Means over people (of pairs of emotions, of clips), [95 % intervals by bootstrap over people] ([–] for one person).
 *source → edit (real)*: beside the edit its source and the person's real take of the same words, warped to the source's

@@ -26,8 +26,9 @@ from cdrl.evaluation.clip_tables import ClipRecord, select_real_clips
 from cdrl.evaluation.method_benchmark import SHIPPED_NAME, parse_folders, remove_video
 from cdrl.evaluation.methods import Edit, KeptEdits, Method, name_output
 from cdrl.evaluation.realism.frames import FaceCrops, cut_faces, write_excerpt
+from cdrl.request import RENDERERS
 
-OWN_METHODS: Mapping[str, Mapping[str, Any]] = {"cdrl": {}}
+OWN_METHODS: Mapping[str, Mapping[str, Any]] = {"cdrl": {}, **{name: {"renderer": name} for name in RENDERERS}}
 """Name of an edit of this version, as `--methods` takes it → what it asks for beside the emotion (`Edit.request`)."""
 _COPY = Edit("real", None, intensity=0.0)
 
@@ -97,8 +98,14 @@ def choose_methods(config: RealismConfig) -> list[Method]:
     ]
     others = [name for name in config.methods if name not in OWN_METHODS]
     if bare := [name for name in others if "=" not in name]:
-        raise UsageError(f"--methods {bare[0]!r}: choose {', '.join(OWN_METHODS)}, or write NAME=DIR")
-    methods += [KeptEdits(name, folder) for name, folder in parse_folders("--methods", others)]
+        raise UsageError(
+            f"--methods {bare[0]!r}: choose {', '.join(OWN_METHODS)}, or write NAME=DIR, or NAME=FILE of a renderer"
+        )
+    for name, path in parse_folders("--methods", others):
+        if path.is_file():  # a renderer
+            methods.append(Edit(name, config.priors, intensity=config.intensity, request={"renderer": str(path)}))
+        else:
+            methods.append(KeptEdits(name, path))
     names = [method.name for method in methods]
     if not names or len(set(names)) < len(names):
         raise UsageError(f"--methods {' '.join(config.methods)}: name one or more, each once")
