@@ -3,10 +3,10 @@
 python benchmarks/footage.py            the table, on standard output
 python benchmarks/footage.py --write    the same into docs/reliability.md
 
-Needs `ffmpeg` and `ffprobe` (any other build than PyAV's own, such as Debian's). Everything is made of the bundled sample.
-A cell says the PSNR in dB of RGB where no head is, result against source, both decoded by that build; it says what is wrong
-where frames are missing, their distances are not the source's, sound is lost, or the result does not decode without a
-complaint.
+Needs `ffmpeg` and `ffprobe` (any other build than PyAV's own, such as Debian's). Everything is made of the bundled
+sample. A cell says the PSNR in dB of RGB where no head is, result against source, both decoded by that build; it says
+what is wrong where frames are missing, their distances are not the source's, sound is lost, or the result does not
+decode without a complaint.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ KINDS: dict[str, tuple[str, str]] = {
     "DV NTSC": ("-vf fps=30000/1001,scale=720:480,setsar=8/9 -pix_fmt yuv411p -ar 48000 -ac 2 -f dv", ".dv"),
     "interlaced": ("-c:v libx264 -flags +ilme+ildct -x264opts tff=1 -c:a aac", ".mp4"),
     "VP9 WebM": ("-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -crf 10 -b:v 0 -c:a libopus", ".webm"),
-    "VP8 with transparency": ("-vf format=yuva420p,geq=lum='p(X,Y)':a='255*lt(X,240)' -c:v libvpx -auto-alt-ref 0 -b:v 4M -c:a libopus", ".webm"),
+    "VP8 with transparency": (f"-vf {CLEAR} -c:v libvpx -auto-alt-ref 0 -b:v 4M -c:a libopus", ".webm"),
     "AV1 MP4": ("-c:v libaom-av1 -cpu-used 8 -crf 20 -c:a aac", ".mp4"),
     "HEVC 10 bits": ("-c:v libx265 -pix_fmt yuv420p10le -x265-params log-level=error -tag:v hvc1 -c:a aac", ".mov"),
-    "HLG": (f"-vf {HDR.format('arib-std-b67')} -c:v libx265 -x265-params {X265}arib-std-b67 -tag:v hvc1 -c:a aac", ".mov"),
-    "HDR10": (f"-vf {HDR.format('smpte2084')} -c:v libx265 -x265-params {HDR10} -tag:v hvc1 -c:a aac", ".mp4"),
+    "HLG": (f"-vf {HDR.format(HLG)} -c:v libx265 -x265-params {X265}{HLG} -tag:v hvc1 -c:a aac", ".mov"),
+    "HDR10": (f"-vf {HDR.format(PQ)} -c:v libx265 -x265-params {X265}{PQ}:{LIGHT} -tag:v hvc1 -c:a aac", ".mp4"),
     "ProRes 422": ("-c:v prores_ks -profile:v 3 -c:a pcm_s16le", ".mov"),
     "ProRes 4444 with transparency": ("-vf format=yuva444p10le -c:v prores_ks -profile:v 4 -c:a pcm_s16le", ".mov"),
     "DNxHR HQX": ("-pix_fmt yuv422p10le -c:v dnxhd -profile:v dnxhr_hqx -c:a pcm_s16le", ".mov"),
@@ -86,7 +86,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "Motion JPEG": ("-c:v mjpeg -q:v 2 -c:a pcm_s16le", ".avi"),
     "GIF": ("-an -vf fps=10", ".gif"),
     "APNG": ("-an -vf fps=10,format=rgba -plays 0 -f apng", ".png"),
-    "timecode, place, date": ("-c:v libx264 -c:a aac -timecode 01:02:03:04 -metadata location=+48.8577+002.2950/ -metadata creation_time=2024-05-06T07:08:09Z", ".mov"),
+    "timecode, place, date": (f"-c:v libx264 -c:a aac {TOLD}", ".mov"),
 }  # fmt: skip
 
 
@@ -211,7 +211,7 @@ def pictures(path: Path) -> NDArray[np.uint8]:
     )  # fmt: skip
     frames, data = [], done.stdout
     while data:
-        magic, size, most, rest = data.split(b"\n", 3)
+        _, size, most, rest = data.split(b"\n", 3)
         width, height = map(int, size.split())
         step = 2 if int(most) > 255 else 1
         length = width * height * 3 * step

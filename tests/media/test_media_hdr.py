@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 from fractions import Fraction
 
@@ -93,7 +94,9 @@ def pq_numbers(light):
 def hlg_numbers(light):
     """ARIB STD-B67's numbers of gray light in cd/m² on a display of 1000."""
     scene = (light / 1000) ** (1 / 1.2)
-    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), 0.17883277 * np.log(12 * scene - 0.28466892) + 0.55991073)
+    return np.where(
+        scene <= 1 / 12, np.sqrt(3 * scene), 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-6)) + 0.55991073
+    )
 
 
 @pytest.mark.parametrize(("transfer", "numbers"), [(PQ, pq_numbers), (HLG, hlg_numbers)])
@@ -165,3 +168,18 @@ def captioned(path, encoder):
 def captions_of(packet, texts, encoder, add_captions):
     text = texts[packet.pts]
     return add_captions(packet, text, "h264" if encoder == "libx264" else "hevc") if text else packet
+
+
+def test_reading_keeps_no_pictures(tmp_path):
+    """Also none in cycles that only the collector of garbage ends: a film would fill the memory until it runs."""
+    source = tmp_path / "in.mp4"
+    captioned(source, "libx264")
+    gc.collect()
+    gc.disable()
+    try:
+        frames = sum(1 for _ in read(source))
+        alive = [each for each in gc.get_objects() if isinstance(each, av.VideoFrame) and each.width > 16]
+    finally:
+        gc.enable()
+    assert frames == 24
+    assert len(alive) <= 2  # the first picture, which was looked at more closely

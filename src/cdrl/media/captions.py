@@ -11,8 +11,22 @@ from av.packet import Packet
 
 CODECS = frozenset(("h264", "hevc"))
 """Video codecs whose packets take captions."""
+_BEGINNINGS = (b"GA94", b"CC\x01\xf8")  # of ATSC A/53, and of DVDs
 _START = b"\0\0\0\1"
 _MOST = 31  # triplets in a message: their number has five bits
+
+
+class CaptionWatch:
+    """Notices whether a stream holds captions at all, so that pictures of others need not be searched."""
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def look_at(self, packet: Packet[Any]) -> None:
+        """Look for what captions begin with in a packet that goes to the decoder."""
+        if not self.seen and packet.size:
+            data = bytes(packet)
+            self.seen = any(beginning in data for beginning in _BEGINNINGS)
 
 
 def add_captions(packet: Packet[Any], captions: bytes, codec: str) -> Packet[Any]:

@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from cdrl.media.captions import CaptionWatch
 from cdrl.media.clocks import DECODING_TIMES_ONLY, ClockJump, ContinuousClock, DisplayTimes, discard_others
 from cdrl.media.limits import Limits
 
@@ -47,6 +48,7 @@ def decode_pictures(
     damage: DecodeErrors,
     limits: Limits,
     jumps: Sequence[ClockJump] = (),
+    captions: CaptionWatch | None = None,
 ) -> Iterator[av.VideoFrame]:
     """Decode the pictures of a stream, in order of showing and on one clock.
 
@@ -56,6 +58,7 @@ def decode_pictures(
         damage: Counted up on the way; an error of FFmpeg's never comes out.
         limits: When a file that gives no pictures is given up.
         jumps: Where the file's clock begins anew.
+        captions: Looks at every packet.
 
     Yields:
         Pictures, whose times may be missing, or not rise, where those in the file are damaged.
@@ -68,6 +71,8 @@ def decode_pictures(
         clock.rebase(packet)
         times.feed(packet)
         group.add(packet)
+        if captions is not None:
+            captions.look_at(packet)
         try:
             pictures = stream.codec_context.decode(packet)
         except av.FFmpegError as error:

@@ -19,6 +19,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from cdrl.errors import InputError, LimitError
+from cdrl.media.captions import CaptionWatch
 from cdrl.media.clocks import ClockJump, describe_jumps, find_clock_jumps, may_jump
 from cdrl.media.decoding import DecodeErrors, decode_pictures
 from cdrl.media.frames import PixelFormat
@@ -136,7 +137,12 @@ def probe(path: str | Path, limits: Limits = Limits()) -> VideoInfo:  # noqa: B0
 
 
 def describe(
-    path: Path, container: InputContainer, limits: Limits, damage: DecodeErrors, threads: int = 1
+    path: Path,
+    container: InputContainer,
+    limits: Limits,
+    damage: DecodeErrors,
+    threads: int = 1,
+    captions: CaptionWatch | None = None,
 ) -> tuple[VideoInfo, Iterator[av.VideoFrame]]:
     """Describe an open file by decoding its first picture.
 
@@ -146,6 +152,7 @@ def describe(
         limits: What the file may hold.
         damage: Counts what cannot be decoded, now and while the pictures are read.
         threads: Threads of the decoder.
+        captions: Looks at every packet.
 
     Returns:
         What the file holds, and all of its pictures from the first one on.
@@ -161,7 +168,7 @@ def describe(
     check_pixels(stream.codec_context.width, stream.codec_context.height, path, limits)
     configure_decoder(stream, limits, threads)
     jumps, end = _find_jumps(path, container, stream, limits)
-    pictures = decode_pictures(container, stream, damage, limits, jumps)
+    pictures = decode_pictures(container, stream, damage, limits, jumps, captions)
     first = next(pictures, None)
     if first is None:
         unseen = "" if stream.codec_context.width else f", or over the limit of {limits.max_pixels:,} pixels"

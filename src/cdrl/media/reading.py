@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from cdrl.errors import InputError, LimitError
+from cdrl.media.captions import CaptionWatch
 from cdrl.media.decoding import DecodeErrors, decode_pictures, pluralize
 from cdrl.media.frames import Frame
 from cdrl.media.layout import convert_format, extract_planes, has_alpha, is_transparent
@@ -86,6 +87,7 @@ class FrameReader(Iterator[Frame]):
         self._n_retimed = 0
         self._n_resized = 0
         self._transparent = False
+        self._captions = CaptionWatch()
         self._stack = ExitStack()
         self._pictures: Iterator[av.VideoFrame] | None = None
         self.info = source if isinstance(source, VideoInfo) else self._open_and_describe(source)
@@ -111,7 +113,9 @@ class FrameReader(Iterator[Frame]):
         path = check_path(source, self._limits)
         with self._stack:
             container = self._stack.enter_context(open_container(path, self._limits))
-            info, self._pictures = describe(path, container, self._limits, self._damage, available_cores())
+            info, self._pictures = describe(
+                path, container, self._limits, self._damage, available_cores(), self._captions
+            )
             self._stack = self._stack.pop_all()
         return info
 
@@ -125,7 +129,7 @@ class FrameReader(Iterator[Frame]):
         configure_decoder(stream, self._limits, available_cores())
         if start is not None:
             container.seek(floor((start + self.info.start) / self.info.time_base), stream=stream)
-        return decode_pictures(container, stream, self._damage, self._limits, self.info.jumps)
+        return decode_pictures(container, stream, self._damage, self._limits, self.info.jumps, self._captions)
 
     def _choose_pictures(self) -> Iterator[av.VideoFrame]:
         """The pictures from `start` on where the file can seek, else all of them."""
@@ -212,7 +216,7 @@ class FrameReader(Iterator[Frame]):
             index=index,
             duration=stamp.duration,
             time=stamp.time,
-            captions=read_captions(picture),
+            captions=read_captions(picture) if self._captions.seen else b"",
         )
 
     def _conclude(self, damage: DecodeErrors, count: int, end: Fraction) -> None:

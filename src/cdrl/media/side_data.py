@@ -82,7 +82,9 @@ def read_hdr_metadata(held: dict[SideDataType, bytes]) -> HdrMetadata | None:
 
 def read_captions(picture: VideoFrame) -> bytes:
     """CEA-608 and CEA-708 captions of a decoded picture, as triplets of ATSC A/53; empty for none."""
-    for entry in cast(Iterable[SideData], picture.side_data):
+    # A picture that was asked for its side data lives until garbage is collected: a small one may.
+    small = picture.reformat(width=16, height=16)
+    for entry in cast(Iterable[SideData], small.side_data):
         if entry.type == SideDataType.A53_CC:
             return bytes(entry)
     return b""
