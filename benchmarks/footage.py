@@ -19,7 +19,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tyro
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 import cdrl
 from cdrl.errors import CdrlError
 from cdrl.media import EncoderOptions
-from cdrl.media.encoding import CONTAINERS, PROFILES
+from cdrl.media.encoding import CONTAINERS, PROFILES, Profile
 from cdrl.pipeline.editor import Editor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,10 +38,10 @@ BEGIN, END = "<!-- footage: made by benchmarks/footage.py -->", "<!-- /footage -
 FFMPEG = ("ffmpeg", "-v", "error", "-nostdin", "-y", "-threads", "1")
 HDR = "zscale=pin=bt709:tin=bt709:min=bt709:rin=limited:p=bt2020:t={}:m=bt2020nc:r=limited:npl=203,format=yuv420p10le"
 X265 = "log-level=error:colorprim=bt2020:colormatrix=bt2020nc:transfer="
-HDR10 = (
-    X265
-    + "smpte2084:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
-)
+LIGHT = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+HLG, PQ = "arib-std-b67", "smpte2084"
+CLEAR = "format=yuva420p,geq=lum='p(X,Y)':a='255*lt(X,240)'"
+TOLD = "-timecode 01:02:03:04 -metadata location=+48.8577+002.2950/ -metadata creation_time=2024-05-06T07:08:09Z"
 MOST_DIFFERENT = 0.025  # seconds: what milliseconds, and frames of a last part, may make of a distance
 LEAST_DB = 33.0
 # Name → what FFmpeg is told after the sample, and the ending. `+` joins a file with itself.
@@ -146,11 +146,8 @@ def check(editor: Editor, source: Path, profile: str, folder: Path) -> tuple[str
         folder / f"result{source.suffix if source.suffix in endings else (PROFILES[profile].suffixes or ('.mp4',))[0]}"
     )
     try:
-        report = editor.edit(source, emotion="happy").save(
-            output,
-            encoder=EncoderOptions(profile),
-            overwrite=True,  # type: ignore[arg-type]
-        )
+        options: Any = {"encoder": EncoderOptions(cast(Profile, profile)), "overwrite": True}
+        report = editor.edit(source, emotion="happy").save(output, **options)
     except CdrlError as error:
         return f"refused: {error}", 0
     return compare(source, output), len(report.warnings)
