@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ STREAMED = frozenset(("mpegts", "mpeg", "flv", "live_flv", "kux", "asf", "nsv", 
 DECODING_TIMES_ONLY = frozenset(("avi",))
 """Formats that number pictures in order of decoding: when they are shown, FFmpeg can only guess."""
 BACK = Fraction(1, 10)  # seconds: what lies farther back than this is another clock, not the jitter of this one
+MOST_JUMPS = 1000  # in a file; in one that is made to have more, later ones are taken for damage
 FORWARD = 10  # seconds without picture and without sound, in a broadcast; the same as FFmpeg's own bound
 
 
@@ -87,7 +89,7 @@ class _StreamClock:
         start = stamp * packet.time_base
         if self.last is not None and self.end is not None and packet.pos is not None:
             leaps = self.farthest is not None and start - self.end > self.farthest
-            if start < self.last - BACK or leaps:
+            if (start < self.last - BACK or leaps) and len(self.breaks) < MOST_JUMPS:
                 self.breaks.append(_Break(self.previous, self.position, packet.pos))
         if packet.pos is not None:
             self.previous, self.position = self.position, packet.pos
@@ -148,6 +150,7 @@ class ContinuousClock:
 
     def __init__(self, jumps: Sequence[ClockJump]) -> None:
         self._jumps = jumps
+        self._positions = [jump.position for jump in jumps]
         self._shifts: dict[int, Fraction] = {}
 
     def rebase(self, packet: Packet[Any]) -> bool:
@@ -160,8 +163,8 @@ class ContinuousClock:
             return False
         before = self._shifts.get(packet.stream.index, Fraction(0))
         if packet.pos is not None:  # a part of a larger packet has none, and belongs to what came before
-            passed = [jump.shift for jump in self._jumps if jump.position <= packet.pos]
-            self._shifts[packet.stream.index] = passed[-1] if passed else Fraction(0)
+            passed = bisect_right(self._positions, packet.pos)
+            self._shifts[packet.stream.index] = self._jumps[passed - 1].shift if passed else Fraction(0)
         shift = self._shifts.get(packet.stream.index, Fraction(0))
         offset = round(shift / packet.time_base)
         if packet.pts is not None:
@@ -175,7 +178,10 @@ class ContinuousClock:
 
         What follows does not continue it, which FFmpeg takes for damage.
         """
-        return packet.pos is not None and any(jump.last <= packet.pos < jump.position for jump in self._jumps)
+        if packet.pos is None:
+            return False
+        passed = bisect_right(self._positions, packet.pos)
+        return passed < len(self._jumps) and self._jumps[passed].last <= packet.pos
 
 
 class DisplayTimes:

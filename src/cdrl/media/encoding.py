@@ -248,7 +248,7 @@ def _dnxhr_settings(target: PixelFormat) -> dict[str, str]:
 
 
 def _ffv1_settings(_: PixelFormat) -> dict[str, str]:
-    return {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"}  # checksums, and every frame stands alone
+    return {"level": "3", "slicecrc": "1", "g": "1"}  # checksums, and every frame stands alone
 
 
 INTERMEDIATE_SETTINGS = {"prores": _prores_settings, "dnxhr": _dnxhr_settings, "ffv1": _ffv1_settings}
@@ -325,7 +325,8 @@ def target_format(
     target = replace(source, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
     if codec == "dnxhr" and source.matrix == "bt601":  # its headers know none but the matrices of high definition
         target = replace(target, matrix="bt709")
-    loses = depth < source.depth or sx > source.sx or sy > source.sy or bool(pixels and is_rgb(pixels))
+    is_coarser = not source.gray and (sx > source.sx or sy > source.sy)
+    loses = depth < source.depth or is_coarser or bool(pixels and is_rgb(pixels))
     if target.name == source.name and not loses:
         return target, ""
     if codec is not None and not loses:  # more than the source has

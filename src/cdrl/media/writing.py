@@ -32,7 +32,7 @@ from cdrl.media.encoding import (
     target_format,
 )
 from cdrl.media.frames import Frame, PixelFormat
-from cdrl.media.layout import convert_format, layout_name, raise_depth, view
+from cdrl.media.layout import Orientation, convert_format, extract_planes, layout_name, raise_depth, view
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import VideoInfo, main_video
@@ -333,24 +333,16 @@ class Writer:
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
         """`frame` as the encoder takes it."""
-        form = frame.format
-        depth = max(form.depth, self._target.depth)
-        chroma = (2, 2) if form.gray else (form.sx, form.sy)
-        layout = replace(form, name=layout_name(chroma, depth), depth=depth, sx=chroma[0], sy=chroma[1])
-        picture = av.VideoFrame(*self._padded, layout.name)
-        for index, plane in enumerate(picture.planes):
-            target = view(plane, layout)
-            if index >= len(frame.planes):
-                target[:] = layout.chroma_zero
-                continue
-            samples = raise_depth(frame.planes[index], form, depth)
-            rows, columns = samples.shape
-            target[:rows, :columns] = samples
-            target[rows:, :columns] = samples[-1:]
-            target[:, columns:] = target[:, columns - 1 : columns]
-        if layout == self._target:
-            return picture
-        return convert_format(picture, self._target, matrix=form.matrix)
+        form, target = frame.format, self._target
+        if target.depth > form.depth and form.sx == 4:  # FFmpeg has no such layout of more bits
+            finer = replace(form, name=layout_name((2, 1), form.depth), sx=2, sy=1)
+            planes = extract_planes(convert_format(fill_picture(frame, self.size, form), finer), finer, Orientation())
+            frame, form = replace(frame, planes=planes, format=finer), finer
+        depth = max(form.depth, target.depth)
+        sx, sy = (2, 2) if form.gray else (form.sx, form.sy)
+        layout = replace(form, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
+        picture = fill_picture(frame, self._padded, layout)
+        return picture if layout == target else convert_format(picture, target, matrix=form.matrix)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -367,6 +359,22 @@ class Writer:
             raise OutputError(
                 f"{self.path} cannot be written ({error_text(error)}); check the folder and the options"
             ) from error
+
+
+def fill_picture(frame: Frame, size: tuple[int, int], layout: PixelFormat) -> av.VideoFrame:
+    """A picture of `size` (width, height) with the frame's samples, on the scale of `layout`; edges are repeated."""
+    picture = av.VideoFrame(*size, layout.name)
+    for index, plane in enumerate(picture.planes):
+        target = view(plane, layout)
+        if index >= len(frame.planes):
+            target[:] = layout.chroma_zero
+            continue
+        samples = raise_depth(frame.planes[index], frame.format, layout.depth)
+        rows, columns = samples.shape
+        target[:rows, :columns] = samples
+        target[rows:, :columns] = samples[-1:]
+        target[:, columns:] = target[:, columns - 1 : columns]
+    return picture
 
 
 def is_file_label(key: str) -> bool:
