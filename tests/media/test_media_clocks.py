@@ -145,3 +145,10 @@ def test_an_animated_picture_is_a_clip(clip):
     reader = read(path.rename(path.with_suffix(".png")))
     assert [frame.time for frame in reader] == [Fraction(index, 10) for index in range(7)]
     assert not reader.info.photo
+
+
+def test_a_stream_without_times_has_the_rate_of_its_frames(clip, tmp_path):
+    source = clip("raw.h264", rate=Fraction(30000, 1001), options={"x264-params": "force-cfr=1"})
+    trip = round_trip(source, tmp_path / "out.mp4")
+    assert trip.source.rate == Fraction(30000, 1001)
+    assert gaps(trip.after) == {Fraction(1001, 30000)}

@@ -290,7 +290,7 @@ def _read(scale: Scale, quality: float) -> float:
 def target_format(
     source: PixelFormat, encoder: str, options: EncoderOptions, pixels: str = "", *, hdr: bool = False
 ) -> tuple[PixelFormat, str]:
-    """Choose the layout to encode. Range and matrix always stay.
+    """Choose the layout to encode. Range and matrix stay, but where a codec for editing has one of each.
 
     Args:
         source: The format of the frames.
@@ -323,6 +323,8 @@ def target_format(
     offered = {form.name for form in av.Codec(encoder, "w").video_formats or ()}
     (sx, sy), depth = next(choice for choice in choices if layout_name(*choice) in offered)
     target = replace(source, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
+    if codec in ("prores", "dnxhr"):  # which know no full range
+        target = replace(target, full_range=False)
     if codec == "dnxhr" and source.matrix == "bt601":  # its headers know none but the matrices of high definition
         target = replace(target, matrix="bt709")
     is_coarser = not source.gray and (sx > source.sx or sy > source.sy)

@@ -144,13 +144,15 @@ def extract_planes(picture: av.VideoFrame, stored: PixelFormat, turn: Orientatio
 
 
 def convert_format(
-    picture: av.VideoFrame, target: PixelFormat, size: tuple[int, int] | None = None, matrix: Matrix | None = None
+    picture: av.VideoFrame, target: PixelFormat, size: tuple[int, int] | None = None, source: PixelFormat | None = None
 ) -> av.VideoFrame:
     """`picture` in another layout (and size): YUV samples keep their numbers, RGB becomes `target`'s YUV.
 
-    `matrix` is the picture's own where it is not that of `target`: then the samples change, and the colors stay.
+    `source` is the picture's own format where its matrix or range may not be that of `target`: then the samples change,
+    and the colors stay.
     """
-    becomes_limited = is_rgb(picture.format.name) and not target.full_range
+    is_full = is_rgb(picture.format.name) or (source is not None and source.full_range)
+    becomes_limited = is_full and not target.full_range
     width, height = size or (picture.width, picture.height)
     spaces = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}
     # One range on both sides: swscale must never rescale what the stream's own tag already explains.
@@ -158,7 +160,7 @@ def convert_format(
         width,
         height,
         target.name,
-        src_colorspace=spaces[matrix or target.matrix],
+        src_colorspace=spaces[(source or target).matrix],
         dst_colorspace=spaces[target.matrix],
         interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
         src_color_range=ColorRange.JPEG,

@@ -359,10 +359,11 @@ def _picture_notes(container: InputContainer, stream: VideoStream, first: av.Vid
 
 def _rate(stream: VideoStream, first: av.VideoFrame, time_base: Fraction) -> Fraction | None:
     """The mean rate; where a file states none that can be, that of the first frame."""
-    for rate in (stream.average_rate, stream.guessed_rate):
-        if rate and rate <= FASTEST:
-            return Fraction(rate)
-    return 1 / (first.duration * time_base) if first.duration else None
+    of_first = 1 / (first.duration * time_base) if first.duration else None
+    if first.pts is None and of_first is not None:  # a stream without times, whose mean rate is FFmpeg's guess
+        return of_first
+    rates = (rate for rate in (stream.average_rate, stream.guessed_rate) if rate and rate <= FASTEST)
+    return next((Fraction(rate) for rate in rates), of_first)
 
 
 def _timecode(container: InputContainer, stream: VideoStream) -> str:

@@ -342,7 +342,7 @@ class Writer:
         sx, sy = (2, 2) if form.gray else (form.sx, form.sy)
         layout = replace(form, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
         picture = fill_picture(frame, self._padded, layout)
-        return picture if layout == target else convert_format(picture, target, matrix=form.matrix)
+        return picture if layout == target else convert_format(picture, target, source=layout)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
