@@ -101,6 +101,15 @@ def test_every_frame_of_a_codec_for_editing_stands_alone(clip, tmp_path, profile
         assert all(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
 
 
+@pytest.mark.parametrize("tags", [(1, 2, 2), (9, 9, 16), (6, 6, 6)])
+@pytest.mark.parametrize("profile", ["prores", "ffv1"])
+def test_codecs_for_editing_keep_color_tags(clip, tmp_path, profile, tags):
+    color = dict(zip(("colorspace", "color_primaries", "color_trc"), tags, strict=True))
+    source = clip("in.mkv", codec="ffv1", layout="yuv422p10le", size=SIZE, color={"color_range": 1, **color})
+    trip = round_trip(source, tmp_path / f"out{PROFILES[profile].suffixes[0]}", EncoderOptions(profile))
+    assert (trip.result.color.matrix, trip.result.color.primaries, trip.result.color.transfer) == tags
+
+
 def test_prores_says_what_editors_look_for(clip, tmp_path):
     for layout, profile, tag in (("yuv420p", "HQ", "apch"), ("yuv444p", "4444", "ap4h")):
         source = clip(f"{layout}.mkv", codec="ffv1", layout=layout, size=SIZE, metadata={"timecode": "01:02:03:04"})

@@ -146,6 +146,7 @@ class Writer:
             self._keep_captions(frame.captions, pts)
             self._pending, self._pending_pts = self._picture(frame), pts
             self._pending.pts, self._pending.time_base = pts, self.info.time_base
+            self._tag_colors(self._pending)
             self._pending.duration = frame.duration or 0
             self._tracks.advance(frame.pts * frame.time_base)
 
@@ -183,6 +184,12 @@ class Writer:
         for packet in self._stream.encode(picture):
             captions = self._captions.pop(packet.pts, b"") if self._captions and packet.pts is not None else b""
             self._output.mux(add_captions(packet, captions, self._codec) if captions else packet)
+
+    def _tag_colors(self, picture: av.VideoFrame) -> None:
+        """Say of the picture what is said of the stream: ProRes writes it into each frame."""
+        context = self._stream.codec_context
+        picture.colorspace, picture.color_range = context.colorspace, context.color_range
+        picture.color_primaries, picture.color_trc = context.color_primaries, context.color_trc
 
     def _keep_captions(self, captions: bytes, pts: int) -> None:
         """Remember what is to be written beside the frame at `pts`."""
