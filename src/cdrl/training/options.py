@@ -373,7 +373,7 @@ class RendererOptions:
     start: Path | None = None
     """A checkpoint of another run, from whose network this one starts; from nothing by default."""
     supervision: SupervisionOptions = SupervisionOptions(
-        content_weight=10.0, emotion_weight=10.0, contrast_weight=1.0, clips=1, synthetic_fraction=0.0
+        content_weight=10.0, emotion_weight=20.0, contrast_weight=1.0, clips=1, synthetic_fraction=0.0
     )
     widths: tuple[int, ...] = (24, 40, 64, 96)
     """Channels at 1/2, 1/4, ... of the picture's side, multiples of 8: with more it learns more and runs slower."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from cdrl.training.people import list_trained, open_data, record_people
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.reenactment import RenderingExample, RenderingSource
 from cdrl.training.release import check_target
-from cdrl.training.supervised_data import SupervisedDataset, TrainingMoment
+from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
 from cdrl.training.unet import UNet
 from cdrl.training.vlm import load_pretrained_tower
 
@@ -45,6 +46,7 @@ _LIGHT = 0.08  # deviation of the log of a random factor on each color
 _FEATURES = 1.0  # how much pixels around mouth, lids and brows count beside all others, twice
 _WIDE = 15  # pixels around contours that count as theirs
 VALIDATION_PAIRS = 40
+_VALIDATION_MOMENTS = 6  # each with another emotion
 _EPSILON = 1e-6
 _FINE = 8.0  # factor on what is fine in a picture, for the discriminator
 _FAINT = 0.005  # of 1: detail below that is noise
@@ -242,7 +244,7 @@ class RendererTask:
             random = np.random.default_rng((options.loop.seed, step, 1))
             moments = [self.dataset.draw_moment(random) for _ in range(options.supervision.clips)]
             moments = moments[world.slice(len(moments))]
-            supervised, more = self.dataset.supervise(moments, lambda _: self._generate(moments))
+            supervised, more = self.dataset.supervise(moments, partial(self._generate, moments, self.source))
             loss, terms = loss + supervised, terms | more
         return {"loss": loss, **terms}
 
@@ -289,20 +291,23 @@ class RendererTask:
         judged: Tensor = functional_call(discriminator, fixed, (images,)).float()
         return 0.5 * (misses * weight).sum(), ((judged - 1).square() * weight).sum()
 
-    def _generate(self, moments: Sequence[TrainingMoment]) -> Tensor:
-        """Edit and render moments, [B, T, 3, SIDE, SIDE]."""
+    def _generate(self, moments: Sequence[TrainingMoment], source: RenderingSource, _: ClipBatch) -> Tensor:
+        """Edit and render moments of clips of a source, [B, T, 3, SIDE, SIDE]."""
         length = self.options.supervision.length
         examples = []
         for moment in moments:
             weights = {EXPRESSIVE[moment.emotion]: 1.0}
             for index in range(moment.start, moment.start + length):
-                example = self.source.edit(moment.clip, index, weights)
+                example = source.edit(moment.clip, index, weights)
                 if example is None:
                     raise UsageError(f"{moment.clip.clip!r}: a face lies outside its picture; prepare it anew")
                 examples.append(example)
         batch = self._stack(examples)
         with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.options.loop.precision != "float32"):
             residual = self._predict(batch.warped, batch.maps).float()
+        # Supervision moves luma alone: colors that a representation takes for an expression, no eye would.
+        luma = residual.mean(1, keepdim=True)
+        residual = luma + (residual - luma).detach()
         images = (batch.warped + batch.activity * residual).clamp(0, 1)
         return images.reshape(len(moments), length, *images.shape[1:])
 
@@ -312,7 +317,8 @@ class RendererTask:
         Returns:
             Ratios to the warp's of distances to the real frames (`pixels`, `perceptual`) and of how sharp the face is
             (`sharpness`, and `sharpness_edit` of edits); `residual`, the mean difference in edits, in levels;
-            `looks_real`, the discriminator's score of edits less that of the warp; `score`.
+            `looks_real`, the discriminator's score of edits less that of the warp; the supervised terms of edits;
+            `score`, less what is minimized of all that.
         """
         measures: dict[str, list[float]] = defaultdict(list)
         for example in self._validation:
@@ -335,16 +341,32 @@ class RendererTask:
             )
             measures["looks_real"].append(float(next(scores) - next(scores)))
         means = {name: float(np.mean(values)) for name, values in measures.items()}
-        perceptual = means["perceptual"] / means["perceptual_warp"]
+        objective = self.options.pixel_weight * means["pixels"] + self.options.perceptual_weight * means["perceptual"]
+        supervised = self._supervise_validation() if self.options.supervision.supervised else {}
+        objective += supervised.pop("loss", 0.0)
         return {
-            "score": -perceptual,
-            "perceptual": perceptual,
+            "score": -objective,
+            "perceptual": means["perceptual"] / means["perceptual_warp"],
             "pixels": means["pixels"] / means["pixels_warp"],
             "sharpness": means["sharpness"] / means["sharpness_real"],
             "sharpness_warp": means["sharpness_warp"] / means["sharpness_real"],
             "residual": means["residual"],
             "looks_real": means["looks_real"],
+            **supervised,
         }
+
+    def _supervise_validation(self) -> dict[str, float]:
+        """The supervised terms of edits of validation people, and their weighted sum as "loss"."""
+        random = np.random.default_rng(0)
+        clips = self.dataset.validation
+        measures: dict[str, list[float]] = defaultdict(list)
+        for number in range(_VALIDATION_MOMENTS):
+            clip = clips[number * len(clips) // _VALIDATION_MOMENTS]
+            moments = [self.dataset.make_moment(clip, number % len(EXPRESSIVE), random)]
+            loss, terms = self.dataset.supervise(moments, partial(self._generate, moments, self._validation_source))
+            for name, value in {"loss": loss, **terms}.items():
+                measures[name].append(float(value))
+        return {name: float(np.mean(values)) for name, values in measures.items()}
 
     def export(self) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
         """Return the renderer."""
