@@ -25,7 +25,7 @@ from cdrl.evaluation.realism import benchmark, examples, features
 from cdrl.evaluation.realism.artifacts import measure_brow_thickness, measure_tooth_height
 from cdrl.evaluation.realism.benchmark import average_draws, compare_shapes, summarize_detection, summarize_shapes
 from cdrl.evaluation.realism.detector import compute_auc
-from cdrl.evaluation.realism.examples import Examples, describe_footage, score_left_out
+from cdrl.evaluation.realism.examples import Judgment, describe_footage, score_left_out
 from cdrl.evaluation.realism.footage import ClipNotes, ClipPlan, EditedFile, Footage, choose_methods, plan_clips
 from cdrl.evaluation.realism.frames import REGIONS, FaceCrops
 from cdrl.evaluation.realism.report import render_realism
@@ -87,10 +87,10 @@ def small_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReques
 
 def test_what_was_planted_is_found_on_people_never_seen(footage: list[Footage]) -> None:
     planted, *draws = (found for _, found in describe_footage(footage, "face", ["planted"], seed=0))
-    summary = summarize_detection(planted, score_left_out(planted, PEOPLE))
+    summary = summarize_detection(score_left_out(planted, PEOPLE))
     assert summary["frame"]["mean"] > 0.95 and summary["clip"]["emotions"]["happy"]["worst"] == 1
     assert set(summary["frame"]["people"]) == set(PEOPLE)
-    nothing = average_draws([summarize_detection(draw, score_left_out(draw, PEOPLE)) for draw in draws])
+    nothing = average_draws([summarize_detection(score_left_out(draw, PEOPLE)) for draw in draws])
     assert nothing["frame"]["mean"] == pytest.approx(0.5, abs=0.05)
 
 
@@ -103,7 +103,7 @@ def test_nobody_is_trained_on_who_is_left_out(footage: list[Footage], monkeypatc
 
     monkeypatch.setattr(examples, "train_detector", record_people)
     found = next(describe_footage(footage, "face", ["planted"], seed=0))[1]
-    scores = score_left_out(found, ["a", "c"])
+    scores = score_left_out(found, ["a", "c"]).frames["score"]
     assert trained == [(set(PEOPLE) - {"a"},) * 2, (set(PEOPLE) - {"c"},) * 2]
     assert set(found.frames["person"][np.isfinite(scores)]) == {"a", "c"}
 
@@ -125,9 +125,8 @@ def test_the_area_under_the_curve() -> None:
 def test_people_weigh_alike_and_all_their_real_frames_count() -> None:
     rows = [("a", 0, ""), ("a", 0, "happy"), ("a", 1, ""), ("a", 1, "sad"), ("b", 2, ""), ("b", 2, "sad"), ("c", 3, "")]
     frames = pd.DataFrame(rows, columns=["person", "clip", "emotion"])
-    pairs = np.array([[0, 1], [2, 3], [4, 5]])
-    scores = np.array([0.0, 1.0, 2.0, 3.0, 1.0, 0.0, np.nan])
-    summary = summarize_detection(Examples((np.zeros((7, 1)),) * 2, frames, pairs), scores)["frame"]
+    frames["score"] = [0.0, 1.0, 2.0, 3.0, 1.0, 0.0, np.nan]
+    summary = summarize_detection(Judgment(frames, np.array([[0, 1], [2, 3], [4, 5]])))["frame"]
     assert summary["people"] == {"a": 0.75, "b": 0.0} and summary["mean"] == 0.375 and summary["worst"] == 0.75
     assert summary["emotions"]["happy"]["people"] == {"a": 0.5}
     assert summary["emotions"]["sad"]["people"] == {"a": 1.0, "b": 0.0}
@@ -242,7 +241,7 @@ def test_methods_beside_each_other(tmp_path: Path) -> None:
 def test_the_report_names_what_failed(footage: list[Footage]) -> None:
     rows = [row for clip in footage[:2] for name in ("planted", "failing") for row in benchmark.list_rows(clip, name)]
     found = describe_footage(footage, "face", ["planted", "failing"], seed=0)
-    planted, failing = (summarize_detection(each, score_left_out(each, "ab")) for _, each in islice(found, 2))
+    planted, failing = (summarize_detection(score_left_out(each, "ab")) for _, each in islice(found, 2))
     detection = {"planted": {"face": planted}, "failing": {"face": failing}}
     result = {"set": "tune", "methods": list(detection), "people": ["a", "b"], "others": 6, "clips": 8, "rows": rows}
     result |= {"seconds": 2.0, "frames": 6, "intensity": 1.0, "judges": {"edits": "a detector"}, "unnamed": 2}
@@ -306,7 +305,11 @@ def test_realism_end_to_end(evaluators: None, tmp_path: Path, monkeypatch: pytes
     assert main(["evaluate", "realism", "--data", str(tmp_path), *words]) == 0
     result = json.loads(places["json"].read_text())
     name = result["methods"][0]
-    assert result["people"] == ["M003", "M009"] and result["others"] == 1 and set(result["control"]) == set(REGIONS)
+    assert (
+        result["people"] == ["M003", "M009"]
+        and result["others"] == 1
+        and set(result["control"]) == {*REGIONS, "together"}
+    )
     # Hard compression is seen, whatever face it is.
     assert result["detection"][name]["face"]["frame"]["mean"] > 0.8
     assert list(result["failed_training"].values()) == ["nobody there"] * 1

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from cdrl.emotions import EMOTIONS
 from cdrl.evaluation.benchmark import write_numbers
@@ -23,7 +22,7 @@ from cdrl.evaluation.method_benchmark import open_output_folder
 from cdrl.evaluation.methods import Edit
 from cdrl.evaluation.realism.artifacts import SMALLEST_TEETH
 from cdrl.evaluation.realism.detector import compute_auc
-from cdrl.evaluation.realism.examples import Examples, describe_footage, score_left_out
+from cdrl.evaluation.realism.examples import Judgment, average_scores, describe_footage, score_left_out
 from cdrl.evaluation.realism.features import NETWORK, load_map_statistics
 from cdrl.evaluation.realism.footage import ClipNotes, Footage, choose_methods, gather_footage, plan_clips
 from cdrl.evaluation.realism.frames import REGIONS, FaceCrops
@@ -31,8 +30,9 @@ from cdrl.evaluation.realism.report import render_realism
 from cdrl.evaluation.summary import average_people, estimate_mean
 from cdrl.pretrained import MODELS
 
-Array = NDArray[np.float64]
 Row = dict[str, Any]
+TOGETHER = "together"
+"""Stands for a region: the mean of the logits of all detectors."""
 
 UNITS = ("frame", "clip")
 """What an AUC is measured on."""
@@ -70,18 +70,7 @@ def evaluate_realism(config: RealismConfig) -> Row:
         footage = gather_footage(plans, methods, config, folder, notes)
     names = [method.name for method in methods]
     rows = [row for name in names for clip in footage if clip.plan.evaluated for row in list_rows(clip, name)]
-    detection: dict[str, Row] = {name: {} for name in names}
-    control: Row = {}
-    for region in REGIONS:
-        sys.stderr.write(f"training on {region}\n")
-        draws = []
-        for name, examples in describe_footage(footage, region, names, config.seed):
-            summary = summarize_detection(examples, score_left_out(examples, people))
-            if name is None:
-                draws.append(summary)
-            else:
-                detection[name][region] = summary
-        control[region] = average_draws(draws)
+    detection, control = judge_footage(footage, names, people, config.seed)
     failed = {
         f"{clip.plan.clip.path.name}, {edit.emotion}, {edit.method}": edit.failed
         for clip in footage
@@ -112,6 +101,39 @@ def evaluate_realism(config: RealismConfig) -> Row:
     }
     write_numbers(config, result, render_realism(result))
     return result
+
+
+def judge_footage(
+    footage: Sequence[Footage], methods: Sequence[str], people: Sequence[str], seed: int
+) -> tuple[dict[str, Row], Row]:
+    """Train the detectors of every region and method, and of the control; judge the people left out.
+
+    Args:
+        footage: The clips, of other people, too.
+        methods: Names of methods.
+        people: Who is left out, one after the other.
+        seed: Of the control.
+
+    Returns:
+        Method → region → `summarize_detection`, and region → `average_draws` of the control. The regions are those of
+        `REGIONS` and `TOGETHER`.
+    """
+    judged: dict[str, list[tuple[str | None, Judgment]]] = {}
+    for region in REGIONS:
+        sys.stderr.write(f"training on {region}\n")
+        described = describe_footage(footage, region, methods, seed)
+        judged[region] = [(method, score_left_out(examples, people)) for method, examples in described]
+    judged[TOGETHER] = [
+        (same[0][0], average_scores([each for _, each in same])) for same in zip(*judged.values(), strict=True)
+    ]
+    detection: dict[str, Row] = {method: {} for method in methods}
+    control: Row = {}
+    for region, judgments in judged.items():
+        for method, judgment in judgments:
+            if method is not None:
+                detection[method][region] = summarize_detection(judgment)
+        control[region] = average_draws([summarize_detection(each) for method, each in judgments if method is None])
+    return detection, control
 
 
 def list_rows(clip: Footage, method: str) -> list[Row]:
@@ -147,21 +169,14 @@ def compare_shapes(real: FaceCrops, edited: FaceCrops) -> dict[str, float | None
     return ratios
 
 
-def summarize_detection(examples: Examples, scores: Array) -> Row:
+def summarize_detection(judgment: Judgment) -> Row:
     """Average the AUC over people.
-
-    Args:
-        examples: Frames and pairs.
-        scores: [M] logits of the frames; NaN for those of people who were not left out.
 
     Returns:
         `frame` and `clip`: of each `estimate_mean` with the `worst` person's value, and `emotions`: the same of the
         edits to each alone.
     """
-    frames = examples.frames.assign(score=scores)
-    used = np.zeros(len(frames), bool)
-    used[examples.pairs] = True
-    frames = frames[used & np.isfinite(scores)]
+    frames = judgment.frames.iloc[np.unique(judgment.pairs)].dropna()
     clips = frames.groupby(["person", "clip", "emotion"], as_index=False)["score"].mean()
     asked = [emotion for emotion in EMOTIONS if emotion in set(frames["emotion"])]
     summary: Row = {}

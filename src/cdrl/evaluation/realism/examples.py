@@ -139,7 +139,17 @@ def pair_real_frames(footage: Sequence[Footage], real: Sequence[Sides], random: 
     return collector.finish()
 
 
-def score_left_out(examples: Examples, people: Sequence[str]) -> Array:
+@dataclass(frozen=True)
+class Judgment:
+    """What detectors say of frames."""
+
+    frames: pd.DataFrame
+    """[M] rows as of `Examples`, and the `score`, a logit: higher of what looks edited; NaN where nobody was asked."""
+    pairs: Ints
+    """[N,2] rows, as of `Examples`."""
+
+
+def score_left_out(examples: Examples, people: Sequence[str]) -> Judgment:
     """Score each person's frames by a detector that was trained on everybody else's pairs.
 
     Args:
@@ -147,7 +157,7 @@ def score_left_out(examples: Examples, people: Sequence[str]) -> Array:
         people: Who is left out, one after the other.
 
     Returns:
-        [M] logits; NaN for frames of others.
+        Scores of their frames, none of anybody else's.
     """
     scores = np.full(len(examples.frames), np.nan)
     seen, persons = examples.people, examples.frames["person"].to_numpy(str)
@@ -156,4 +166,10 @@ def score_left_out(examples: Examples, people: Sequence[str]) -> Array:
         if own.any() and others.any():
             detector = train_detector(*examples.features, examples.pairs[others], seen[others])
             scores[own] = detector(*(side[own] for side in examples.features))
-    return scores
+    return Judgment(examples.frames.assign(score=scores), examples.pairs)
+
+
+def average_scores(judgments: Sequence[Judgment]) -> Judgment:
+    """Average what several detectors say of the same frames."""
+    score = np.mean([judgment.frames["score"] for judgment in judgments], axis=0)
+    return Judgment(judgments[0].frames.assign(score=score), judgments[0].pairs)

@@ -19,8 +19,8 @@ detector is trained anew on the other people and {others} more, never on the per
 
 AUC: .5 says that edits cannot be told from real frames of the person, 1 that each can. Means over the people left out,
 [95 % intervals by bootstrap over people] ([–] for one person), and the person whose edits are told best. *frame*: of
-single frames. *clip*: of means over the frames of a file. *control*: real frames called edits, through the same
-training.
+single frames. *clip*: of means over the frames of a file. *together*: of the mean of the four detectors. *control*:
+real frames called edits, through the same training.
 
 """
 _SHAPES = """
