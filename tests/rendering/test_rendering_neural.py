@@ -9,6 +9,7 @@ from face_factory import FLAT, HEIGHT, LAYOUTS, NONE, WIDTH, face_at, noise, unc
 
 from cdrl.errors import ModelFileError
 from cdrl.face.landmarks import Region
+from cdrl.face.mesh import INNER_LIPS
 from cdrl.face.segmentation import find_region
 from cdrl.media import Frame
 from cdrl.rendering.neural import CHANNELS, SIDE, NeuralRenderer, describe_rendering
@@ -62,6 +63,21 @@ def test_it_does_nothing_where_the_edit_does_nothing(frame, points):
     brow, chin = (np.round(find_region(points).to_crop(points[[i]], SIDE)[0]).astype(int) for i in (9, 18))
     assert conditions.activity[brow[1], brow[0]] == 0
     assert conditions.activity[chin[1], chin[0]] == pytest.approx(1, abs=0.01)
+
+
+def test_it_leaves_the_mouths_opening_and_skin_that_is_lit_to_white_alone(points):
+    opened = points.copy()
+    opened[list(INNER_LIPS[1]), 1] += 10
+    inside = np.round(opened[[13, 14]].mean(0)).astype(int)
+    forehead = np.round(points[151]).astype(int)
+    for level, changes in ((128, True), (250, False)):
+        frame = noise(LAYOUTS["gray"])
+        frame.planes[0][:] = level
+        face = render(frame, opened, NONE, DARK * 0.2)
+        frame.planes[0][:] = level
+        answer()[0].refine(frame, face)
+        assert frame.planes[0][inside[1], inside[0]] == level
+        assert (frame.planes[0][forehead[1], forehead[0]] != level) == changes
 
 
 def test_a_tilted_head_is_described_as_an_upright_one():

@@ -1,9 +1,10 @@
 """The neural renderer: what a warp cannot know of a face with another expression is drawn by a network.
 
 The network (`cdrl train renderer`) sees the warped and shaded face, how far every pixel was moved, how it was shaded,
-and where lips, lids and brows are to be. It answers with a residual: teeth, lips, lids, brows and folds as they look in
-real faces with that expression. The residual is added to the planes at the frame's own resolution, so the frame keeps
-its own detail and grain; where the edit does nothing, so does the network.
+and where lips, lids and brows are to be. It answers with a residual: lips, lids, brows and folds as they look in real
+faces with that expression. What lies between the lips is left to `cdrl.rendering.mouth`, for a network that does not
+know somebody's teeth draws gray ones. The residual is added to the planes at the frame's own resolution, so the frame
+keeps its own detail and grain; where the edit does nothing, so does the network.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from cdrl.media import Frame
 from cdrl.media.frames import chroma_site, rgb_to_yuv
 from cdrl.networks import open_network
 from cdrl.rendering.flow import Flow
+from cdrl.rendering.texture import find_headroom
 
 SIDE = 224
 """Pixels a side of the aligned picture that the network sees, the landmark box and 10 % on each side."""
@@ -45,6 +47,7 @@ _SHIFT_UNIT = 0.05  # of the picture's side: a shift that far counts as 1
 _MOVED, _SHADED = 0.006, 0.05  # of the side, and log of luma, from which on the network has all its say
 _FADE = 6.0  # nodes inside the edge of the face over which it gets its say
 _COARSEST, _MAX_FINE = 1.5, 4  # frame pixels for a pixel seen, from which on more are read
+_SKIN_BLUR = 8.0  # pixels over which is averaged how bright skin is
 _FIXED_POINT = 4  # fractional bits of contours given to OpenCV
 _LINES = (
     *(((*contour, contour[0])) for contour in EYE_CONTOURS),
@@ -75,7 +78,8 @@ class Conditions:
     maps: Floats
     """[CHANNELS, SIDE, SIDE]."""
     activity: Floats
-    """[SIDE, SIDE] in 0..1: factor on the residual; 0 where the edit does nothing and outside the face."""
+    """[SIDE, SIDE] in 0..1: factor on the residual; 0 where the edit does nothing, between the lips, and outside the
+    face."""
 
 
 def describe_rendering(face: RenderedFace, region: Region) -> Conditions:
@@ -106,7 +110,8 @@ def describe_rendering(face: RenderedFace, region: Region) -> Conditions:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     maps = cv2.warpAffine(grids, to_grid, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_CONSTANT)
     lines, opening = _draw_face(region.to_crop(face.target, SIDE))
-    return Conditions(np.stack([*maps[..., :3].transpose(2, 0, 1), lines, opening]), maps[..., 3])
+    lips = 1 - cv2.dilate(opening, np.ones((3, 3), np.uint8))
+    return Conditions(np.stack([*maps[..., :3].transpose(2, 0, 1), lines, opening]), maps[..., 3] * lips)
 
 
 def _draw_face(points: Floats) -> tuple[Floats, Floats]:
@@ -168,9 +173,11 @@ class NeuralRenderer:
         conditions = describe_rendering(face, region)
         if not conditions.activity.any():
             return
-        inputs = {"picture": read_aligned(frame, region)[None], "maps": conditions.maps[None]}
-        residual: Floats = self._session.run(None, inputs)[0][0]
-        add_residual(frame, residual.transpose(1, 2, 0) * conditions.activity[..., None], region, face.flow)
+        picture = read_aligned(frame, region)
+        residual: Floats = self._session.run(None, {"picture": picture[None], "maps": conditions.maps[None]})[0][0]
+        skin = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (0, 0), _SKIN_BLUR)
+        share = conditions.activity * find_headroom(skin.astype(np.float32))
+        add_residual(frame, residual.transpose(1, 2, 0) * share[..., None], region, face.flow)
 
 
 def add_residual(frame: Frame, residual: Floats, region: Region, flow: Flow) -> None:

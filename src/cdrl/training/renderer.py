@@ -42,7 +42,7 @@ from cdrl.training.vlm import load_pretrained_tower
 
 ARCHITECTURE = "renderer"
 _BLOCKS = (0, 2, 4)  # of EfficientNet-lite0, at 1/2, 1/4 and 1/8 of the side
-_LIGHT = 0.08  # deviation of the log of a random factor on each color
+_EXPOSURE, _LIGHT = 0.25, 0.08  # deviations of the logs of random factors on all colors, and on each
 _FEATURES = 1.0  # how much pixels around mouth, lids and brows count beside all others, twice
 _WIDE = 15  # pixels around contours that count as theirs
 VALIDATION_PAIRS = 40
@@ -98,11 +98,9 @@ class RendererNetwork(nn.Module):
             Differences in RGB, [B, 3, SIDE, SIDE].
         """
         residual: Tensor = 0.1 * self.unet(torch.cat([2 * images - 1, maps], 1))
-        # A smooth residual cannot take the face's own detail away; what lies between the lips may be drawn anew.
+        # A smooth residual cannot take the face's own detail away.
         smooth = functional.avg_pool2d(residual, 3, 1, 1, count_include_pad=False)
-        smooth = functional.avg_pool2d(smooth, 3, 1, 1, count_include_pad=False)
-        answer: Tensor = smooth + functional.max_pool2d(maps[:, 4:5], 5, 1, 2) * (residual - smooth)
-        return answer
+        return functional.avg_pool2d(smooth, 3, 1, 1, count_include_pad=False)
 
 
 class PatchDiscriminator(nn.Module):
@@ -257,7 +255,8 @@ class RendererTask:
             for number in range(wanted)[world.slice(wanted)]:
                 random = np.random.default_rng((options.loop.seed, step, kind, number))
                 examples += from_source(random, options.synthetic)
-                light = np.append(light, np.exp(_LIGHT * random.standard_normal((1, 3))).repeat(2, 0), 0)
+                drawn = _EXPOSURE * random.standard_normal() + _LIGHT * random.standard_normal((1, 3))
+                light = np.append(light, np.exp(drawn).repeat(2, 0), 0)
                 mirrored = np.append(mirrored, np.full(2, random.random() < 0.5))
             return _mirror(_relight(self._stack(examples), light), mirrored)
 
