@@ -59,7 +59,7 @@ class EditRequest:
     """An emotion prior that `cdrl train prior` wrote; None for the one that ships."""
     renderer: str | None = None
     """How the face is rendered: `warp` moves and shades what the source shows, `neural` lets a network correct that
-    (teeth, lips, lids, brows, folds), or a file that `cdrl train renderer` published. None: what the command takes."""
+    (lips, lids, brows, folds), or a file that `cdrl train renderer` published. None: what the command takes."""
     plan: EditPlan = field(init=False, repr=False, compare=False)
     """What is shown when, parsed from the fields above."""
 

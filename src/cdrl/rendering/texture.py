@@ -120,9 +120,9 @@ def measure_relief(texture: Floats) -> float:
     cheeks = _cheek_mask()
     deviation = float((low_pass(texture, _FINE) - low_pass(texture))[cheeks].std())
     luma = float(np.median(np.exp(texture[cheeks]))) - _FLOOR
-    return deviation * float(find_headroom(np.float32(luma)))
+    return deviation * float(find_headroom(luma))
 
 
-def find_headroom(luma: Floats) -> Floats:
+def find_headroom(luma: Floats | float) -> Floats:
     """Return the share in 0..1 of a fold that skin of a luma of 0..255 shows: none of it where it is lit to white."""
     return np.asarray(np.clip((_WHITE - luma) / (_WHITE - _BRIGHT), 0, 1), np.float32)
