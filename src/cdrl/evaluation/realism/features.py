@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import relu6
 
 from cdrl.representations.checkpoints import load_into, read_tensors
 from cdrl.representations.encoders import images_to_tensor
 from cdrl.representations.pickles import convert_to_safetensors
-from cdrl.representations.vision import BlockStage, EfficientNet, apply_normed
+from cdrl.representations.vision import BlockStage, EfficientNet
 
 Floats = NDArray[np.float32]
 
@@ -43,19 +42,18 @@ class MapStatistics(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.network = EfficientNet(LITE1)
-        self._last = np.cumsum([stage.repeats for stage in LITE1[:_STAGES]]) - 1
+        self._last = (np.cumsum([stage.repeats for stage in LITE1[:_STAGES]]) - 1).tolist()
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Compute mean, standard deviation, largest and smallest value of every channel after each stage."""
-        values = (pictures * 255 - 127) / 128  # as the network was trained
-        values = relu6(apply_normed(values, self.network._conv_stem, self.network._bn0))
-        parts = []
-        for index, block in enumerate(self.network._blocks[: self._last[-1] + 1]):
-            values = block(values)
-            if index in self._last:
-                flat = values.flatten(2)
-                parts += [flat.mean(2), flat.std(2), flat.amax(2), flat.amin(2)]
+        maps = self.network.early_maps((pictures * 255 - 127) / 128, self._last)  # as the network was trained
+        parts = [part for flat in (each.flatten(2) for each in maps) for part in _summarize_maps(flat)]
         return torch.cat(parts, 1)
+
+
+def _summarize_maps(flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """[B,C,n] → four of [B,C]."""
+    return flat.mean(2), flat.std(2), flat.amax(2), flat.amin(2)
 
 
 @cache
