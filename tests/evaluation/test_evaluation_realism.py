@@ -270,7 +270,7 @@ def write_table(folder: Path, people: tuple[str, ...]) -> None:
     ("words", "code", "said"),
     [
         (["--frames", "0"], 2, "--frames 0"),
-        (["--methods", "old"], 2, "--methods 'old': choose cdrl, or write NAME=DIR"),
+        (["--methods", "old"], 2, "--methods 'old': choose cdrl, warp, neural, or write NAME=DIR"),
         (["--emotions", "bored"], 2, "bored"),
         (["--set", "tune"], 3, "none of the people of --set tune"),
         ([], 3, "all clips are of 1001"),

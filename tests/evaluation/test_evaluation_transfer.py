@@ -222,7 +222,8 @@ def test_people_and_pairs_count_once() -> None:
     assert (everything["edits"], everything["failed"], everything["differ"]) == (6, 1, 4)
     assert summary["from happy"]["share"] == pytest.approx(0.5)
     assert summary["sad → happy"]["measures"]["p_target"]["mean"] == pytest.approx(0.2)
-    facts = {"set": "tune", "method": "cdrl", "intensity": 1.0, "enroll_neutral": False, "judges": {"emotion": "fer"}}
+    facts = {"set": "tune", "method": "cdrl", "intensity": 1.0, "enroll_neutral": False, "renderer": "default"}
+    facts["judges"] = {"emotion": "fer"}
     text = render_transfer(
         {
             **facts,
