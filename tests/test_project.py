@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cdrl
-from cdrl.errors import CdrlError, InputError, InputNotFoundError, LimitError, UsageError
+from cdrl.errors import CdrlError, InputError, InputNotFoundError, LimitError, ModelFileError, UsageError
 from cdrl.project import MAX_BYTES, local_path, read_project, request_from_json, write_project
 from cdrl.request import EditRequest
 
@@ -141,6 +141,14 @@ def test_links_lead_nowhere_else(tmp_path):
 def test_any_content_is_a_project_or_an_error_of_ours(tmp_path_factory, content):
     with suppress(CdrlError):
         assert isinstance(request_from_json(content, tmp_path_factory.getbasetemp()), EditRequest)
+
+
+def test_a_renderer_that_is_none_is_refused_before_anything_is_looked_at(tmp_path):
+    """Even before the source, which is not there."""
+    for name, said in (("gone.onnx", "is missing"), ("other.onnx", "no ONNX network")):
+        (tmp_path / "other.onnx").write_bytes(b"no network")
+        with pytest.raises(ModelFileError, match=said):
+            cdrl.load(model="prior").edit(tmp_path / "no.mp4", emotion="happy", renderer=str(tmp_path / name))
 
 
 def test_an_editor_refuses_a_request_for_another_model_than_its_own(sample):

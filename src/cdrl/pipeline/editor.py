@@ -60,12 +60,18 @@ class Editor:
         self.models_used = models_used(prior_file, model_file, model != PRIOR_ALONE)
 
     def find_renderer(self, name: str | None) -> NeuralRenderer | None:
-        """Return the neural renderer of an `EditRequest`'s name; None for the warp alone. Each is loaded once."""
+        """Return the neural renderer of an `EditRequest`'s name; None for the warp alone. Each is loaded once.
+
+        Raises:
+            ModelFileError: The file is missing, or is no renderer.
+        """
         name = name or DEFAULT_RENDERER
         if name == WARP:
             return None
         if name not in self._renderers:
-            self._renderers[name] = NeuralRenderer(None if name == NEURAL else Path(name))
+            renderer = NeuralRenderer(None if name == NEURAL else Path(name))
+            renderer.load()
+            self._renderers[name] = renderer
         return self._renderers[name]
 
     def edit(self, source: EditRequest | str | Path, *, limits: Limits | None = None, **fields: Any) -> EditJob:
@@ -89,13 +95,13 @@ class Editor:
                 f"{request.source}: the request names another prior or model than the editor was loaded with: load one "
                 "with cdrl.load(request.prior, request.model)"
             )
+        renderer = self.find_renderer(request.renderer)
         limits = limits or Limits()
         begin = time.perf_counter()
         info, survey = self._survey_source(request, limits)
         survey_seconds = time.perf_counter() - begin
         plan = request.fit_plan(info)
         manipulator = self.manipulator(plan, request.enroll, limits)
-        renderer = self.find_renderer(request.renderer)
         models = (*self.models_used, *(() if renderer is None else (renderer_used(request.renderer_file),)))
         return EditJob(
             request, plan, info, manipulator, self.prior, survey, survey_seconds, models, limits, renderer

@@ -143,7 +143,7 @@ class NeuralRenderer:
     """Corrects rendered faces by the network."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Prepare; nothing is loaded before the first face.
+        """Prepare; nothing is loaded before `load`, or the first face.
 
         Args:
             path: A file that `cdrl train renderer` published; None for the network that ships.
@@ -154,6 +154,14 @@ class NeuralRenderer:
     def name(self) -> str:
         """What a report calls it: `neural`, or the name of the file."""
         return "neural" if self._path is None else self._path.name
+
+    def load(self) -> None:
+        """Load the network.
+
+        Raises:
+            ModelFileError: The file is missing, or is no renderer.
+        """
+        _ = self._session
 
     @cached_property
     def _session(self) -> Any:
