@@ -283,12 +283,13 @@ class RendererTask:
         """The discriminator's loss, and the renderer's, where faces are edited: least squares (Mao et al., 2017)."""
         discriminator = self.model["discriminator"]
         weight = functional.avg_pool2d(activity, 8)
-        weight = weight / weight.sum().clamp(min=_EPSILON)
+        weight = weight / weight.sum((1, 2, 3), keepdim=True).clamp(min=_EPSILON)
         scores = discriminator(torch.cat([real, images.detach()])).float()
         misses = (scores[: len(real)] - 1).square() + (scores[len(real) :] + 1).square()
         fixed = {name: value.detach() for name, value in discriminator.named_parameters()}
         judged: Tensor = functional_call(discriminator, fixed, (images,)).float()
-        return 0.5 * (misses * weight).sum(), ((judged - 1).square() * weight).sum()
+        own, adversarial = ((each * weight).sum((1, 2, 3)).mean() for each in (misses, (judged - 1).square()))
+        return 0.5 * own, adversarial
 
     def _generate(self, moments: Sequence[TrainingMoment], source: RenderingSource, _: ClipBatch) -> Tensor:
         """Edit and render moments of clips of a source, [B, T, 3, SIDE, SIDE]."""
