@@ -172,7 +172,7 @@ def _prepare(task: TrainingTask, options: LoopOptions, world: World, settings: M
     if not all(0 <= beta < 1 for beta in options.betas):
         raise UsageError(f"--betas {options.betas[0]:g} {options.betas[1]:g}: from 0 to below 1 each")
     groups = _group_parameters(task, options)
-    precision = _choose_precision(options, world)
+    precision = choose_precision(options, world)
     own = {name: value for name, value in asdict(options).items() if name not in _NO_SETTINGS}
     shaping = {**own, "precision": str(precision).removeprefix("torch."), **settings}
     run = _Run(
@@ -224,7 +224,8 @@ def _resume(run: _Run) -> None:
         run.console.print(f"{run.folder.log.name} lacks {missing} of the {run.step} steps before", highlight=False)
 
 
-def _choose_precision(options: LoopOptions, world: World) -> torch.dtype:
+def choose_precision(options: LoopOptions, world: World) -> torch.dtype:
+    """Return the type in which the forward pass computes."""
     if options.precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[options.precision]
     if world.device.type == "cuda":

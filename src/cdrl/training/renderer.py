@@ -30,6 +30,7 @@ from cdrl.representations.checkpoints import load_into, load_model, load_network
 from cdrl.representations.encoders import LandmarkEncoder
 from cdrl.representations.vision import EfficientNet
 from cdrl.training.distributed import World
+from cdrl.training.loop import choose_precision
 from cdrl.training.onnx_export import export_network
 from cdrl.training.options import RendererOptions
 from cdrl.training.people import list_trained, open_data, record_people
@@ -157,7 +158,7 @@ class _Batch:
     real: Tensor
     """[B, 3, SIDE, SIDE]."""
 
-    def count(self) -> Tensor:
+    def weigh_pixels(self) -> Tensor:
         """How much every pixel counts, [B, 1, SIDE, SIDE], 1 in all."""
         near = functional.max_pool2d(self.maps[:, 3:5].amax(1, keepdim=True), _WIDE, 1, _WIDE // 2)
         weight = self.activity * (1 + _FEATURES * (near + self.maps[:, 4:5]))
@@ -177,9 +178,9 @@ class RendererTask:
             InputError: The checkpoint to start from is another one.
         """
         self.options, self.world = options, world
-        for name, least in (("pairs", 1), ("edits", 0)):
-            if getattr(options, name) < least:
-                raise UsageError(f"--{name} {getattr(options, name)}: a whole number from {least}")
+        for name in ("pairs", "edits"):
+            if getattr(options, name) < 1:
+                raise UsageError(f"--{name} {getattr(options, name)}: at least one is needed")
         if not 0 <= options.synthetic <= 1:
             raise UsageError(f"--synthetic {options.synthetic:g}: a share, from 0 to 1")
         self.dataset = SupervisedDataset(
@@ -221,8 +222,8 @@ class RendererTask:
             change = _consecutive(own - pairs.real).abs().mean(1, keepdim=True)
             flicker = _consecutive(edited - edits.warped).abs().mean(1, keepdim=True)
             terms = {
-                "pixels": (difference * pairs.count()).sum((1, 2, 3)).mean(),
-                "temporal": (change * pairs.count()[::2]).sum((1, 2, 3)).mean() + flicker.mean(),
+                "pixels": (difference * pairs.weigh_pixels()).sum((1, 2, 3)).mean(),
+                "temporal": (change * pairs.weigh_pixels()[::2]).sum((1, 2, 3)).mean() + flicker.mean(),
                 "residual": (edited - edits.warped).abs().mean(),
             }
             terms["texture"] = (_measure_texture(own) - _measure_texture(truth)).abs().mean()
@@ -266,12 +267,12 @@ class RendererTask:
         device = self.world.device
 
         def pictures(name: str) -> Tensor:
-            stacked = np.stack([getattr(e, name) for e in examples]) if examples else np.zeros((0, SIDE, SIDE, 3))
+            stacked = np.stack([getattr(e, name) for e in examples])
             return torch.from_numpy(stacked).to(device).permute(0, 3, 1, 2).float() / 255
 
         def planes(name: str, channels: int) -> Tensor:
             stacked = [getattr(e, name).reshape(channels, SIDE, SIDE) for e in examples]
-            return torch.from_numpy(np.array(stacked, np.float32).reshape(-1, channels, SIDE, SIDE)).to(device)
+            return torch.from_numpy(np.stack(stacked).astype(np.float32)).to(device)
 
         return _Batch(pictures("warped"), planes("maps", CHANNELS), planes("activity", 1), pictures("real"))
 
@@ -303,7 +304,8 @@ class RendererTask:
                     raise UsageError(f"{moment.clip.clip!r}: a face lies outside its picture; prepare it anew")
                 examples.append(example)
         batch = self._stack(examples)
-        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.options.loop.precision != "float32"):
+        precision = choose_precision(self.options.loop, self.world)
+        with torch.autocast(self.world.device.type, precision, enabled=precision is not torch.float32):
             residual = self._predict(batch.warped, batch.maps).float()
         # Supervision moves luma alone: colors that a representation takes for an expression, no eye would.
         luma = residual.mean(1, keepdim=True)
@@ -316,9 +318,9 @@ class RendererTask:
 
         Returns:
             Ratios to the warp's of distances to the real frames (`pixels`, `perceptual`) and of how sharp the face is
-            (`sharpness`, and `sharpness_edit` of edits); `residual`, the mean difference in edits, in levels;
-            `looks_real`, the discriminator's score of edits less that of the warp; the supervised terms of edits;
-            `score`, less what is minimized of all that.
+            (`sharpness`, beside `sharpness_warp`, over the real frames'); `residual`, the mean difference in edits, in
+            levels; `looks_real`, the discriminator's score of edits less that of the warp; the supervised terms of
+            edits; `score`, less what is minimized of all that.
         """
         measures: dict[str, list[float]] = defaultdict(list)
         for example in self._validation:
@@ -326,7 +328,7 @@ class RendererTask:
             image = batch.warped + batch.activity * self._predict(batch.warped, batch.maps).float()
             truth = torch.lerp(batch.warped, batch.real, (batch.activity > 0).float())
             for name, picture in (("", image), ("_warp", batch.warped)):
-                measures[f"pixels{name}"].append(float(((picture - truth).abs() * batch.count()).sum() / 3))
+                measures[f"pixels{name}"].append(float(((picture - truth).abs() * batch.weigh_pixels()).sum() / 3))
                 measures[f"perceptual{name}"].append(float(self.perceptual(picture, truth)))
                 measures[f"sharpness{name}"].append(_measure_sharpness(picture, batch.activity))
             measures["sharpness_real"].append(_measure_sharpness(truth, batch.activity))
