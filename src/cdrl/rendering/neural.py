@@ -43,7 +43,7 @@ SIDE = 224
 """Pixels a side of the aligned picture that the network sees, the landmark box and 10 % on each side."""
 CHANNELS = 5
 """Maps beside the picture: shift across and down, shading, contours, the mouth's opening."""
-_SHIFT_UNIT = 0.05  # of the picture's side: a shift that far counts as 1
+_SHIFT_UNIT, _SHADING_UNIT = 0.05, 0.25  # of the picture's side, and log of luma: what counts as 1
 _MOVED, _SHADED = 0.006, 0.05  # of the side, and log of luma, from which on the network has all its say
 _FADE = 6.0  # nodes inside the edge of the face over which it gets its say
 _COARSEST, _MAX_FINE = 1.5, 4  # frame pixels for a pixel seen, from which on more are read
@@ -104,7 +104,7 @@ def describe_rendering(face: RenderedFace, region: Region) -> Conditions:
     x, y = flow.shift[..., 0], flow.shift[..., 1]
     across, down = cosine * x + sine * y, cosine * y - sine * x
     unit = _SHIFT_UNIT * side
-    grids = np.stack([across / unit, down / unit, 4 * face.shading, activity], 2).astype(np.float32)
+    grids = np.stack([across / unit, down / unit, face.shading / _SHADING_UNIT, activity], 2).astype(np.float32)
     own = np.vstack([flow.matrix, [0, 0, 1]]).astype(np.float64)
     to_grid = (np.linalg.inv(own) @ np.vstack([region.matrix(SIDE), [0, 0, 1]]))[:2]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

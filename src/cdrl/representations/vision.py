@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import relu6
 
+from cdrl.representations.checkpoints import load_into, read_tensors
+from cdrl.representations.pickles import convert_to_safetensors
+
 EPSILON = 1e-3  # of the batch norms, as trained
 
 
@@ -138,3 +141,14 @@ class EfficientNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embed images [B, 3, H, W]."""
         return self.maps(images).mean((2, 3))
+
+
+def load_imagenet_weights(network: EfficientNet, name: str) -> None:
+    """Give a network the weights of a pretrained file, but for its classifier.
+
+    Raises:
+        ModelFileError: The package that carries the file is not installed.
+    """
+    path = convert_to_safetensors(name)
+    tensors = {key: value for key, value in read_tensors(path)[0].items() if not key.startswith("_fc.")}
+    load_into(network, tensors, path)

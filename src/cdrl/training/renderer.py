@@ -28,7 +28,7 @@ from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.rendering.neural import CHANNELS, SIDE
 from cdrl.representations.checkpoints import load_into, load_model, load_network
 from cdrl.representations.encoders import LandmarkEncoder
-from cdrl.representations.vision import EfficientNet
+from cdrl.representations.vision import EfficientNet, load_imagenet_weights
 from cdrl.training.distributed import World
 from cdrl.training.loop import choose_precision
 from cdrl.training.onnx_export import export_network
@@ -39,7 +39,7 @@ from cdrl.training.reenactment import RenderingExample, RenderingSource
 from cdrl.training.release import check_target
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
 from cdrl.training.unet import UNet
-from cdrl.training.vlm import load_pretrained_tower
+from cdrl.training.vlm import TOWER
 
 ARCHITECTURE = "renderer"
 _BLOCKS = (0, 2, 4)  # of EfficientNet-lite0, at 1/2, 1/4 and 1/8 of the side
@@ -129,7 +129,7 @@ class PerceptualDistance(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.tower = EfficientNet()
-        load_pretrained_tower(self.tower)
+        load_imagenet_weights(self.tower, TOWER)
         self.landmarks = LandmarkEncoder()
         self.eval().requires_grad_(False)
 

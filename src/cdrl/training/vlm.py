@@ -24,12 +24,10 @@ from cdrl.errors import UsageError
 from cdrl.files import file_sha256
 from cdrl.pretrained import find_model
 from cdrl.representations.captions import Captioner, list_descriptions
-from cdrl.representations.checkpoints import load_into, read_tensors
 from cdrl.representations.encoders import images_to_tensor
 from cdrl.representations.losses import person_aware_entropy, sentence_contrast
-from cdrl.representations.pickles import convert_to_safetensors
 from cdrl.representations.text import MINILM, embed
-from cdrl.representations.vision import EfficientNet
+from cdrl.representations.vision import load_imagenet_weights
 from cdrl.representations.vlm import ARCHITECTURE, FaceLanguageModel, VlmConfig
 from cdrl.training.augmentation import Augmentation, augment, resize
 from cdrl.training.distributed import World
@@ -48,20 +46,9 @@ from cdrl.training.progress import track
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.release import check_target
 
-_TOWER = "efficientnet-lite0.pth"
+TOWER = "efficientnet-lite0.pth"
 _MAX_VALIDATION_FACES = 1400  # of a source
 _BATCH = 64  # faces or sentences computed at once
-
-
-def load_pretrained_tower(tower: EfficientNet) -> None:
-    """Give an image tower the weights that know ImageNet, but for its classifier.
-
-    Raises:
-        ModelFileError: The package that carries them is not installed.
-    """
-    path = convert_to_safetensors(_TOWER)
-    tensors = {name: value for name, value in read_tensors(path)[0].items() if not name.startswith("_fc.")}
-    load_into(tower, tensors, path)
 
 
 def train_vlm(options: VlmOptions) -> None:
@@ -126,7 +113,7 @@ class VlmTask:
             raise UsageError("no labeled face of the people to validate on: see the split of people, or add --fer")
         self.model = FaceLanguageModel(VlmConfig(options.side))
         if options.pretrained:
-            load_pretrained_tower(self.model.tower)
+            load_imagenet_weights(self.model.tower, TOWER)
         tower = self.model.tower
         for part in (tower._conv_stem, tower._bn0, *tower._blocks[: options.frozen]):
             part.requires_grad_(False)

@@ -14,10 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cdrl.representations.checkpoints import load_into, read_tensors
 from cdrl.representations.encoders import images_to_tensor
-from cdrl.representations.pickles import convert_to_safetensors
-from cdrl.representations.vision import BlockStage, EfficientNet
+from cdrl.representations.vision import BlockStage, EfficientNet, load_imagenet_weights
 
 Floats = NDArray[np.float32]
 
@@ -60,9 +58,7 @@ def _summarize_maps(flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def load_map_statistics() -> MapStatistics:
     """Load the pretrained network. Raises ModelFileError where it is missing."""
     model = MapStatistics()
-    path = convert_to_safetensors(NETWORK)
-    tensors = {name: value for name, value in read_tensors(path)[0].items() if not name.startswith("_fc.")}
-    load_into(model.network, tensors, path)
+    load_imagenet_weights(model.network, NETWORK)
     return model.eval().requires_grad_(False)
 
 
