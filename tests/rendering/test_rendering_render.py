@@ -13,6 +13,7 @@ from cdrl.rendering.eyes import damp_flow_in_eyes
 from cdrl.rendering.flow import GRID, Window, falloff_window
 from cdrl.rendering.render import render
 from cdrl.rendering.texture import SIZE
+from cdrl.rendering.warp import CHROMA_EXPONENT
 
 both_ways = pytest.mark.parametrize("amount", [-0.4, 0.3], ids=["narrowed", "widened"])
 
@@ -123,6 +124,18 @@ def test_a_gain_multiplies_light_above_black_and_leaves_grey_grey(points):
     x, y = np.round(points[50]).astype(int)
     assert frame.planes[0][y, x] == pytest.approx(form.black + 300, abs=1)
     assert (frame.planes[1] == form.chroma_zero).all()
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.4])
+def test_a_fold_takes_less_of_the_color_than_of_the_light_and_leaves_no_smear_of_pure_color(points, factor):
+    frame = noise(LAYOUTS["10 bit"])
+    form = frame.format
+    frame.planes[0][:] = form.black + 400
+    for plane in frame.planes[1:]:
+        plane[:] = form.chroma_zero + 100
+    render(frame, points, NONE, np.full((SIZE, SIZE), np.log(factor), np.float32))
+    x, y = np.round(points[50] / np.array([form.sx, form.sy])).astype(int)
+    assert frame.planes[1][y, x] == pytest.approx(form.chroma_zero + 100 * factor**CHROMA_EXPONENT, abs=1)
 
 
 def test_landmarks_go_where_they_are_sent(seen, detector):

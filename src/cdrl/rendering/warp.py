@@ -6,13 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.arrays import Array, at_least
+from cdrl.arrays import Array
 from cdrl.face.bundle import Floats
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.eyes import damp_flow_in_eyes
 from cdrl.rendering.flow import Flow, Window
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+CHROMA_EXPONENT = 0.75
+"""Power of a gain of luma that chroma takes: between takes of W009 and W011 .46 to .81 in folds, .68 to .94 in lights
+(`benchmarks/fold_colors.py`)."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,9 @@ def warp_plane(plane: Plane, flow: Flow, source: Floats, target: Floats) -> Pixe
 def split_gain(shading: Array) -> tuple[Array, Array]:
     """Return the factors on luma and on chroma for a factor of shading.
 
-    Skin in a fold is darker and not grayer, so its chroma stays; lit skin keeps its saturation.
+    Light would scale both alike. In real folds chroma changes a little less, as their sides light each other.
     """
-    return shading, at_least(shading, 1.0)
+    return shading, shading**CHROMA_EXPONENT
 
 
 def apply_gain(plane: Plane, pixels: Pixels, gain: Floats, window: Window) -> Pixels:
