@@ -169,6 +169,20 @@ def test_a_mouth_s_own_teeth_stay_as_tall_as_they_are(layout, change):
     assert bright_rows(frame, points + opened(points, change)) == pytest.approx(before, rel=0.08, abs=1)
 
 
+def test_teeth_without_a_gap_stay_whole_and_the_dark_opens_below_them():
+    points = mouth(0.6)
+    frame = painted(points, TEETH)
+    render(frame, points, opened(points, 0.5), FLAT)
+    target = points + opened(points, 0.5)
+    x = round(float(target[13, 0]))
+    top, bottom = (round(float(target[index, 1])) for index in (13, 14))
+    column = frame.planes[0][top + 3 : bottom - 3, x].astype(int)
+    bright = column > (TEETH + DARK) / 2
+    assert bright[0]
+    assert not bright[-1]
+    assert np.count_nonzero(np.diff(bright)) == 1
+
+
 @pytest.mark.parametrize("right", range(-200, 201, 10))
 def test_a_mouth_that_the_picture_cuts_opens_without_a_word(right):
     points = mouth(1.0) + np.float32([right, 0])

@@ -32,6 +32,8 @@ _SLIT_RANGE = (0.07, 0.13)  # source opening over the mouth's width, over which 
 _OWN_GROWTH_RANGE = (0.03, 0.15)  # growth of the opening over which its own teeth are kept from stretching
 _OWN_SHARE_RANGE = (0.15, 0.3)  # share of teeth in its own interior over which they are
 _GAP_RANGE = (0.3, 0.85)  # of the opening, from the upper lip: between these lies the gap between the teeth
+_CLOSED_RANGE = (0.6, 0.9)  # luma, over the skin's, of the darkest rows between which a gap shows itself no more
+_LIP_SHARE = 0.85  # of the opening, from the upper lip, to which teeth that show no gap reach
 _GAP_LUMA, _GAP_CHROMA = 0.15, 0.5  # of the skin's luma, and of the chroma there, that a gap shows at most: it is dark
 
 
@@ -111,8 +113,9 @@ class _PlacedTeeth:
     """[k] picture rows at which the gap between the teeth begins."""
     gap_height: Floats
     """[k] pixels over which the drop comes in."""
-    is_dark: bool
-    """Whether the gap is new, and dark whatever its edge shows."""
+    dark_below: float | None
+    """Share in 0..1 of the dark below the gap: 0 where lower teeth follow, 1 where the upper ones hide them. None where
+    the gap is not new, and shows what the patch shows."""
 
 
 def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> _PlacedTeeth:
@@ -131,12 +134,16 @@ def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> _PlacedTe
     half = np.maximum((bottom - top) / 2, 1.0)
     nothing = np.zeros(1, np.float32)
     return _PlacedTeeth(
-        patch, inverse.astype(np.float32), nothing, nothing, drop, (top + bottom - half) / 2, half, is_dark=False
+        patch, inverse.astype(np.float32), nothing, nothing, drop, (top + bottom - half) / 2, half, dark_below=None
     )
 
 
-def _place_own_teeth(own: MouthPatch, target: Floats, gap: float) -> _PlacedTeeth:
-    """Place a frame's own teeth: each column with its lips; `gap` is the row at the middle of the mouth before."""
+def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeeth:
+    """Place a frame's own teeth: each column with its lips.
+
+    Where no gap is seen between them, the upper teeth hide the lower ones: all stay, and the dark opens below.
+    """
+    gap, closed = _find_gap(own, black)
     columns = np.sort(target[_UPPER, 0])
     lift, fall = (
         np.interp(columns, target[ordered, 0], (target - own.points)[ordered, 1])
@@ -147,7 +154,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, gap: float) -> _PlacedTeet
     rows = gap + slope * (columns - target[list(INNER_CORNERS), 0].mean()) + lift
     drop = np.maximum(fall - lift, 0.0)
     inverse = np.array([[1, 0, -own.x], [0, 1, -own.y]], np.float32)
-    return _PlacedTeeth(own, inverse, columns, lift, drop, rows, np.maximum(drop, 1.0), is_dark=True)
+    return _PlacedTeeth(own, inverse, columns, lift, drop, rows, np.maximum(drop, 1.0), closed)
 
 
 def fill_mouth(
@@ -183,7 +190,7 @@ def fill_mouth(
     amount = _ramp(slit, _SLIT_RANGE) * _ramp(growth, _OWN_GROWTH_RANGE)
     own = extract_mouth_patch(frame, source, _OWN_SHARE_RANGE[0]) if amount else None
     if own is not None:
-        teeth = _place_own_teeth(own, target, _find_gap(own, frame.format.black))
+        teeth = _place_own_teeth(own, target, frame.format.black)
         _blend_teeth(planes, pixels, flow, teeth, target, amount * _ramp(own.share, _OWN_SHARE_RANGE), own.skin)
 
 
@@ -191,8 +198,13 @@ def _ramp(value: float, limits: tuple[float, float]) -> float:
     return float(np.clip((value - limits[0]) / (limits[1] - limits[0]), 0, 1))
 
 
-def _find_gap(patch: MouthPatch, black: int) -> float:
-    """Return the picture row of the gap between the teeth of a patch: the mean of its dark rows."""
+def _find_gap(patch: MouthPatch, black: int) -> tuple[float, float]:
+    """Find the gap between the teeth of a patch.
+
+    Returns:
+        Its picture row at the middle of the mouth: the mean of the dark rows, or the end of the teeth where none is
+        dark; and the share in 0..1 to which that is so.
+    """
     points = patch.points
     top, bottom = (float(points[index, 1].mean()) for index in (_UPPER, _LOWER))
     left, right = sorted((float(points[INNER_CORNERS[0], 0]), float(points[INNER_CORNERS[1], 0])))
@@ -202,10 +214,12 @@ def _find_gap(patch: MouthPatch, black: int) -> float:
     columns = slice(max(round(left + third - patch.x), 0), max(round(right - third - patch.x), 1))
     seen = patch.planes[0][rows, columns]
     if not seen.size:  # the picture ends before the middle of the mouth
-        return (top + bottom) / 2
+        return (top + bottom) / 2, 0.0
     luma = seen.astype(np.float32).mean(1) - black
     weights = np.exp(-(luma - luma.min()) / max(0.15 * float(np.ptp(luma)), 1.0))
-    return float((weights * rows).sum() / weights.sum()) + patch.y + 0.5
+    dark = float((weights * rows).sum() / weights.sum()) + patch.y + 0.5
+    closed = _ramp(float(luma.min()) / patch.skin, _CLOSED_RANGE)
+    return (1 - closed) * dark + closed * (top + _LIP_SHARE * (bottom - top)), closed
 
 
 def _blend_teeth(
@@ -239,13 +253,13 @@ def _blend_teeth(
         part = warped[plane.window_slices(Window(x0 - window.x0, y0 - window.y0, x1 - window.x0, y1 - window.y0))]
         weights = resample_to_plane(alpha, (area.width, area.height), plane.step)
         moved = _move(plane, samples, positions, light)
-        if teeth.is_dark:
+        if teeth.dark_below is not None:
             moved = _darken(plane, moved, gap, _GAP_LUMA * skin)
         _blend(plane, part, moved, weights)
 
 
 def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tuple[Floats, Floats]:
-    """Return where in the patch, in its pixels, each sample of an area lies [h, w, 2], and how deep in the gap [h, w].
+    """Return where in the patch, in its pixels, each sample of an area lies [h, w, 2], and how deep in the dark [h, w].
 
     Above the gap samples move with the upper teeth, below it with the lower ones.
     """
@@ -261,7 +275,8 @@ def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tupl
     positions: Floats = np.empty((len(y), len(x), 2), np.float32)
     for axis, (across, down, shift) in enumerate(teeth.inverse):
         positions[..., axis] = across * x + down * moved + shift
-    inside: Floats = np.clip(6 * depth * (1 - depth), 0, 1).astype(np.float32)
+    below = (teeth.dark_below or 0.0) * np.clip(2 * depth - 1, 0, 1)
+    inside: Floats = np.clip(6 * depth * np.maximum(1 - depth, below), 0, 1).astype(np.float32)
     return positions, inside
 
 
