@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cdrl.face.apertures import lids, lips
+from cdrl.face.apertures import brows, lids, lips
 from cdrl.face.mesh import LEFT_LIDS, RIGHT_LIDS, canonical_points, region_weights
 
-APERTURES = {"lips": (lips, 9), "lids": (lids, 14)}
+APERTURES = {"lips": (lips, 9), "lids": (lids, 14), "brows": (brows, 10)}
 
 
 @pytest.fixture(params=APERTURES)
@@ -40,8 +40,8 @@ def test_without_leaves_no_trace_in_the_aperture(aperture, displacement):
     assert aperture.remove(kept) == pytest.approx(kept, abs=1e-5)
 
 
-def test_lips_and_lids_do_not_undo_one_another(displacement):
-    kept = lids().remove(lips().remove(displacement))
+def test_lips_lids_and_brows_do_not_undo_one_another(displacement):
+    kept = brows().remove(lids().remove(lips().remove(displacement)))
     assert np.abs(lips().vectors(kept)).max() <= 0.01
     assert np.abs(lids().vectors(kept)).max() <= 1e-5
 

@@ -9,7 +9,7 @@ import pytest
 from cdrl.assets import register_asset
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import ModelFileError
-from cdrl.face.apertures import lids, lips
+from cdrl.face.apertures import brows, lids, lips
 from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, canonical_points, region_weights
 from cdrl.manipulation.expression_change import (
     BROW_RAISE_EXCESS,
@@ -259,6 +259,14 @@ def test_closed_lips_suppress_as_much_of_the_mouth_as_people_s_do(prior, name):
     assert closed[CORNERS, 0] == pytest.approx(share * corners, abs=0.02)
     assert wide[CORNERS, 0] == pytest.approx((share + (1 - share) * WIDE_MOUTH_SHARE) * corners, abs=0.02)
     assert closed[BROWS] == pytest.approx(wide[BROWS], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", EXPRESSIVE)
+def test_brows_move_and_keep_their_thickness(prior, name):
+    shape = canonical_points()
+    moved = prior.blend_emotions({name: 1.0}).compute_displacement(shape, CLOSED, TYPICAL_OPENING)
+    assert np.linalg.norm(moved[BROWS], axis=1).max() > 0.1
+    assert brows().vectors(shape + moved) == pytest.approx(brows().vectors(shape), abs=1e-4)
 
 
 def test_smiles_return_as_soon_as_lips_part_and_are_widest_while_they_are_half_open():

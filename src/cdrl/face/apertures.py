@@ -12,12 +12,20 @@ from numpy.typing import NDArray
 
 from cdrl.arrays import Array, array_namespace, match_array
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import INNER_LIPS, LEFT_LIDS, MESH_POINTS, RIGHT_LIDS, canonical_points
+from cdrl.face.mesh import (
+    INNER_LIPS,
+    LEFT_BROW,
+    LEFT_LIDS,
+    MESH_POINTS,
+    RIGHT_BROW,
+    RIGHT_LIDS,
+    canonical_points,
+)
 
 
 @dataclass(frozen=True)
 class Aperture:
-    """Pairs of points that move apart and together: of the lips, or of the lids.
+    """Pairs of points that move apart and together: of the lips, of the lids, or of the edges of the brows.
 
     All methods take NumPy arrays and tensors, in any unit, and keep their leading dimensions.
     """
@@ -87,6 +95,15 @@ def lids() -> Aperture:
     left[points[:, 0] < 0] = 0
     upper, lower = (np.array(RIGHT_LIDS[k] + LEFT_LIDS[k]) for k in (0, 1))
     return Aperture(upper, lower, np.concatenate([right, left], 1).astype(np.float32))
+
+
+@cache
+def brows() -> Aperture:
+    """Return the edges of both brows, 10 pairs, the right brow's first: hair, whose thickness no expression changes."""
+    pairs = [(brow[5:], brow[:5]) for brow in (RIGHT_BROW, LEFT_BROW)]
+    spread = np.concatenate([_spread(*pair, 0.5, 0.5, 0.3) for pair in pairs], 1)
+    upper, lower = (np.array(pairs[0][k] + pairs[1][k]) for k in (0, 1))
+    return Aperture(upper, lower, spread.astype(np.float32))
 
 
 def remove_apertures(displacement: Array) -> Array:

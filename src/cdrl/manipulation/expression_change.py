@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from cdrl.arrays import Array, array_namespace, at_least, at_most, match_array, scale, to_double
-from cdrl.face.apertures import lids, lips
+from cdrl.face.apertures import brows, lids, lips
 from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, region_weights
 
 WIDEST_OPENING = 2.8
@@ -107,7 +107,7 @@ class ExpressionChange:
         lid_change = limited_lid_ratio(shape, self.lid_ratio) - 1
         lidded = lids().opening_displacement(scale(lids().vectors(shape), lid_change))
         offset = self.offset - scale(self.closed_lip_reduction, 1 - mouth_freedom(opening, closed_opening))
-        return offset * brow_limit(shape, self.offset)[..., None] + opened + lidded
+        return brows().remove(offset * brow_limit(shape, self.offset)[..., None]) + opened + lidded
 
 
 def mouth_component(offset: Array) -> Array:
@@ -138,8 +138,8 @@ def brow_limit(shape: Array, offset: Array) -> Array:
     share = to_double(lowering / at_least(way, MIN_OPENING))
     factor = _saturate(share, BROW_LIMIT, BROW_EXCESS) / at_least(share, BROW_LIMIT)
     factor = factor * _saturate(-share, BROW_RAISE_LIMIT, BROW_RAISE_EXCESS) / at_least(-share, BROW_RAISE_LIMIT)
-    brows = match_array(region_weights()["brows"], shape)[:, None]
-    return 1 - scale(brows, 1 - factor)[..., 0]
+    weights = match_array(region_weights()["brows"], shape)[:, None]
+    return 1 - scale(weights, 1 - factor)[..., 0]
 
 
 def limited_lid_ratio(shape: Array, ratio: Array) -> Array:
