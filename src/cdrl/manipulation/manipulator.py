@@ -22,7 +22,7 @@ from cdrl.manipulation.prior import EmotionPrior
 from cdrl.plan import REFERENCE, REGIONS, EditPlan, smoothstep
 from cdrl.rendering.texture import texture_coverage
 
-SHADING_REMOVED = 0.35
+SHADING_REMOVED = 0.7
 """Share of the shading of an emotion that is taken out with it."""
 _SAME_EMOTION = (0.5, 0.9)  # cosines of offsets of different emotions, and of the same one in two people
 _MIN_LID_OPENING, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -19,9 +18,7 @@ from cdrl.errors import UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
-from cdrl.rendering.texture import skin_mask
 from cdrl.training.emotion_offsets import (
-    SHADING_STRENGTH,
     STRENGTH,
     combine_offsets,
     fit_closed_lip_attenuation,
@@ -42,13 +39,10 @@ from cdrl.training.observations import ClipObservation, LabeledClip, observe_cli
 from cdrl.training.options import DEFAULT_PRIOR_OUTPUT, PriorOptions
 from cdrl.training.progress import track
 from cdrl.training.release import check_target
+from cdrl.training.shading import fit_shading
 
 _MIN_PEOPLE = 2
 _IDENTITY_MODES, _EXPRESSION_MODES = 20, 40
-_BRIGHTENING = 0.45  # factor on brightening: highlights look like wet patches
-_SPREAD_WEIGHT = 0.5  # weight of the spread over people beside their median
-_BLUR = 1.0  # texels: finer detail differs from person to person
-_MAX_GAIN = 0.45  # of log luma: stronger ones are hair, teeth or moved brows
 _EACH = "each"
 
 
@@ -127,10 +121,7 @@ def fit_prior(seen: Sequence[ClipObservation], exclude: Collection[str] = ()) ->
         strength = STRENGTH[emotion]
         lip.append(strength.opening * np.mean([change.lip_opening for change in measured]))
         lid.append(np.exp(strength.lids * np.mean([np.log(change.lid_ratio) for change in measured])))
-        gain = SHADING_STRENGTH[emotion] * _combine_gains([change.gain for change in measured]) * skin_mask()
-        gain = np.where(gain > 0, _BRIGHTENING * gain, gain)
-        gain = cv2.GaussianBlur(gain.astype(np.float32), (0, 0), _BLUR)
-        gains.append(_MAX_GAIN * np.tanh(gain / _MAX_GAIN))
+        gains.append(fit_shading([change.gain for change in measured]))
     known = [item for item in seen if item.person not in exclude]
     center = np.mean([item.shapes.astype(np.float32).mean(0) for item in known], 0)
     reading = fit_expression_reading(known, center)
@@ -201,12 +192,3 @@ def tabulate_offsets(seen: Sequence[ClipObservation]) -> Table:
             row = size, error, cosine, opening, own.lip_opening
             table.add_row(emotion, person, *(f"{value:.2f}" for value in row))
     return table
-
-
-def _combine_gains(gains: list[Floats]) -> Floats:
-    """The median over people, less where they disagree: a fold of one person is a smudge on all others."""
-    stacked = np.array(gains)
-    median = np.median(stacked, 0)
-    spread = np.median(np.abs(stacked - median), 0)
-    combined: Floats = median * np.abs(median) / (np.abs(median) + _SPREAD_WEIGHT * spread + 1e-6)
-    return combined

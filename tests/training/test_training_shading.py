@@ -1,0 +1,48 @@
+"""The shading of an emotion: folds that people share, as deep as theirs, and nothing of what one of them has alone."""
+
+import cv2
+import numpy as np
+import pytest
+
+from cdrl.rendering.texture import SIZE, texture_points
+from cdrl.training.shading import fit_shading, fold_areas
+
+FOLD, CHEEK, EYE = 206, 187, 230  # landmarks on the fold beside the nose, on the cheek, and under the eye
+DEPTH = 0.3
+
+
+def person(rng, *marks, shift=0.0):
+    """What changes in somebody's skin: grain, and marks (landmark, log of luma) as blots of a few texels."""
+    gain = rng.normal(0, 0.005, (SIZE, SIZE)).astype(np.float32)
+    for index, value in marks:
+        x, y = texture_points()[index]
+        blot = np.zeros_like(gain)
+        cv2.circle(blot, (round(float(x + shift)), round(float(y))), 3, 1.0, -1)
+        gain += value * cv2.GaussianBlur(blot, (0, 0), 1.0)
+    return gain
+
+
+def at(gain, index):
+    x, y = np.round(texture_points()[index]).astype(int)
+    return float(gain[y - 2 : y + 3, x - 2 : x + 3].min())
+
+
+def test_a_fold_that_all_show_is_as_deep_as_theirs_though_it_lies_a_little_elsewhere_in_each():
+    rng = np.random.default_rng(0)
+    people = [person(rng, (FOLD, -DEPTH), shift=shift) for shift in (-2, -1, 0, 1, 2)]
+    assert at(fit_shading(people), FOLD) == pytest.approx(-DEPTH, rel=0.3)
+
+
+def test_what_one_person_shows_alone_is_left_out():
+    rng = np.random.default_rng(0)
+    people = [person(rng, (FOLD, -DEPTH)) for _ in range(4)] + [person(rng, (FOLD, -DEPTH), (EYE, -DEPTH))]
+    fitted = fit_shading(people)
+    assert at(fitted, FOLD) < -0.7 * DEPTH
+    assert at(fitted, EYE) > -0.1 * DEPTH
+
+
+def test_cheeks_between_the_folds_are_not_painted():
+    rng = np.random.default_rng(0)
+    fitted = fit_shading([person(rng, (CHEEK, -DEPTH)) for _ in range(5)])
+    assert fold_areas().sum(0).max() <= 1 + 1e-5
+    assert at(fitted, CHEEK) > -0.1 * DEPTH
