@@ -11,9 +11,10 @@ from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.face.mesh import MOUTH_CORNERS, mirror_shape
 from cdrl.face.tracking import Track
 from cdrl.manipulation.person import RECENT_SECONDS, RecentShape
-from cdrl.manipulation.prior import EXPRESSIVE
+from cdrl.manipulation.prior import EXPRESSIVE, region_matrix
 from cdrl.media import read
 from cdrl.pipeline.survey import find_person
+from cdrl.training.emotion_offsets import STRENGTH
 
 TAKES = ("NEU", "HAP", "ANG", "DIS", "FEA", "SAD")
 PIXELS = np.float32([480, 360, 0]) / 2, 15  # center, and pixels in a cm, of faces that blendshapes are estimated of
@@ -109,7 +110,8 @@ def test_more_of_an_emotion_is_found_as_more(prior, read_shape, person):
 
 @pytest.mark.parametrize("emotion", EXPRESSIVE)
 def test_what_is_shown_beyond_before_is_read_whoever_it_is(prior, person, emotion):
-    shown = show(prior, person, emotion)
+    factors = np.minimum(np.array(STRENGTH[emotion].regions), 1) @ region_matrix()  # people show it in full
+    shown = show(prior, person, emotion) + (1 / factors - 1)[:, None] * prior.blend_emotions({emotion: 1.0}).offset
     assert rms(prior.read_change(shown) - shown) < 0.35 * rms(shown)
     assert not prior.read_change(0.2 * shown).any()  # as words do
 
