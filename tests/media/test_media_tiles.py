@@ -39,8 +39,11 @@ def encode_tile(image, folder):
         return bytes(container.streams.video[0].codec_context.extradata), bytes(packet)
 
 
-def write_grid(path, image, turn=None, mirror=None, missing=0):
-    """`image` [H, W, 3] in tiles of 64 pixels as a HEIC."""
+def write_grid(path, image, turns=(), missing=0):
+    """`image` [H, W, 3] in tiles of 64 pixels as a HEIC; `turns`: its properties irot and imir in their order.
+
+    What is as large as one tile is written as a photo of that tile alone.
+    """
     height, width = image.shape[:2]
     rows, columns = -(-height // TILE), -(-width // TILE)
     canvas = np.zeros((rows * TILE, columns * TILE, 3), np.uint8)
@@ -60,11 +63,11 @@ def write_grid(path, image, turn=None, mirror=None, missing=0):
         full(b"ispe", 0, 0, struct.pack(">II", width, height)),
     ]
     own = [3]
-    for name, value in ((b"irot", turn), (b"imir", mirror)):
-        if value is not None:
-            properties.append(box(name, bytes([value])))
-            own.append(0x80 | len(properties))
-    ties = b"".join(struct.pack(">HB", item + 1, 2) + bytes([0x81, 2]) for item in range(count))
+    for name, value in turns:
+        properties.append(box(name, bytes([value])))
+        own.append(0x80 | len(properties))
+    tile = bytes([0x81, 2, *(own[1:] if count == 1 else ())])
+    ties = b"".join(struct.pack(">HB", item + 1, len(tile)) + tile for item in range(count))
     ties += struct.pack(">HB", grid, len(own)) + bytes(own)
 
     def index(offset):
@@ -76,7 +79,7 @@ def write_grid(path, image, turn=None, mirror=None, missing=0):
         return full(
             b"meta", 0, 0,
             full(b"hdlr", 0, 0, bytes(4), b"pict", bytes(13)),
-            full(b"pitm", 0, 0, struct.pack(">H", grid)),
+            full(b"pitm", 0, 0, struct.pack(">H", grid if count > 1 else 1)),
             full(b"iinf", 0, 0, struct.pack(">H", len(entries)), *entries),
             full(b"iref", 0, 0, box(b"dimg", struct.pack(">HH", grid, count), numbers)),
             box(b"iprp", box(b"ipco", *properties), full(b"ipma", 0, 0, struct.pack(">I", count + 1), ties)),
@@ -93,14 +96,20 @@ def psnr(one, two):
     return 10 * np.log10(255**2 / max(np.square(one.astype(float) - two).mean(), 1e-6))
 
 
-@pytest.mark.parametrize(
-    ("turn", "mirror"), [(None, None), (1, None), (2, None), (3, None), (None, 0), (None, 1), (1, 1)]
-)
-def test_tiles_become_the_photo(tmp_path, turn, mirror):
-    image = picture(5, (150, 100))
-    path = write_grid(tmp_path / "photo.heic", image, turn, mirror)
-    upright = np.rot90(image, turn or 0)
-    upright = upright if mirror is None else np.flip(upright, mirror)
+TURNS = [
+    (), ((b"irot", 1),), ((b"irot", 2),), ((b"irot", 3),), ((b"imir", 0),), ((b"imir", 1),),
+    ((b"irot", 1), (b"imir", 1)), ((b"imir", 1), (b"irot", 1)), ((b"irot", 3), (b"imir", 0), (b"irot", 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("turns", TURNS)
+@pytest.mark.parametrize("size", [(150, 100), (TILE, TILE)], ids=["tiles", "one picture"])
+def test_photos_stand_upright(tmp_path, size, turns):
+    """Turned and mirrored in the order that the file gives."""
+    image = upright = picture(5, size)
+    path = write_grid(tmp_path / "photo.heic", image, turns)
+    for name, value in turns:
+        upright = np.rot90(upright, value) if name == b"irot" else np.flip(upright, value)
     info = probe(path)
     assert info.photo
     assert (info.height, info.width) == upright.shape[:2]

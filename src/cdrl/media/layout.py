@@ -115,6 +115,11 @@ class Orientation:
     def degrees(self) -> int:
         """Clockwise degrees of the turn, 0, 90, 180 or 270; a mirror image counts as its unmirrored neighbor."""
         if self.transpose:
+    def then(self, other: Orientation) -> Orientation:
+        """This turn, and `other` after it."""
+        x, y = (self.mirror_y, self.mirror_x) if other.transpose else (self.mirror_x, self.mirror_y)
+        return Orientation(self.transpose ^ other.transpose, x ^ other.mirror_x, y ^ other.mirror_y)
+
             return 90 if self.mirror_x else 270
         return 180 if self.mirror_y else 0
 

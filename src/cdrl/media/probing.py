@@ -27,7 +27,7 @@ from cdrl.media.layout import Orientation, pixel_format
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.side_data import DYNAMIC, HLG, PQ, HdrMetadata, describe_container, read_hdr_metadata, side_data
-from cdrl.media.tiles import BRANDS, TileGrid, decode_tiles, find_tiles, first_tile
+from cdrl.media.tiles import BRANDS, TileGrid, decode_tiles, find_orientation, find_tiles, first_tile
 
 Kind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
 CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
@@ -257,7 +257,7 @@ def _describe(
     context = stream.codec_context
     color = ColorTags(context.color_range, context.colorspace, context.color_primaries, context.color_trc)
     stored, layout_note = pixel_format(first.format.name, color.range, color.matrix, first.height)
-    turn, turn_note = _turn(first)
+    turn, turn_note = _turn(first, find_orientation(path))
     time_base = stream.time_base or CLOCK
     start = _start(container, stream, first, time_base)
     broadcast = bool(container.format.flags & cast(int, Flags.ts_discont.value))
@@ -302,8 +302,10 @@ def _describe(
     )
 
 
-def _turn(first: av.VideoFrame) -> tuple[Orientation, str]:
-    """The turn that the first frame asks for, and a note where it cannot be done without loss."""
+def _turn(first: av.VideoFrame, photo: Orientation | None) -> tuple[Orientation, str]:
+    """The turn of a HEIC or AVIF `photo`, else that of the first frame; a note where it cannot be done without loss."""
+    if photo is not None:
+        return photo, ""
     matrix = side_data(first).get(SideDataType.DISPLAYMATRIX)
     turn = Orientation() if matrix is None else Orientation.from_display_matrix(matrix)
     if turn is None:

@@ -7,10 +7,10 @@ FFmpeg opens each tile as a stream of its own, and which of them lie where is to
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import av
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from cdrl.media.layout import Orientation
 
+Found = TypeVar("Found")
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"miaf", b"avif")
 MOST_TILES = 1024  # 512 pixels each way: more than any limit of pixels allows
 _LARGEST_INDEX = 4 << 20  # bytes
@@ -51,6 +52,19 @@ def is_photo_file(head: bytes) -> bool:
 
 def find_tiles(path: Path) -> TileGrid | None:
     """Read how the photo in a file is put together; None for what is one picture, or no such photo."""
+    return _read_photo(path, _read_grid)
+
+
+def find_orientation(path: Path) -> Orientation | None:
+    """Read how the photo in a file becomes upright; None for what is no such photo.
+
+    FFmpeg turns before it mirrors, whatever the order is that the file gives.
+    """
+    return _read_photo(path, lambda boxes, _: _read_turn(boxes[b"iprp"], _primary(boxes)))
+
+
+def _read_photo(path: Path, interpret: Callable[[dict[bytes, bytes], BinaryIO], Found | None]) -> Found | None:
+    """What `interpret` makes of a photo's index and file; None for what is no such photo, or a damaged one."""
     with path.open("rb") as file:
         if not is_photo_file(file.read(12)):
             return None
@@ -65,7 +79,7 @@ def find_tiles(path: Path) -> TileGrid | None:
                 return None
             file.seek(size - 8, 1)
         try:
-            return _read_grid(data, file)
+            return interpret(dict(_boxes(data)), file)
         except (struct.error, IndexError, KeyError, ValueError, OSError):
             return None
 
@@ -111,9 +125,13 @@ def first_tile(container: InputContainer, grid: TileGrid) -> VideoStream | None:
     return next((stream for stream in container.streams.video if stream.id == grid.items[0]), None)
 
 
-def _read_grid(data: bytes, file: BinaryIO) -> TileGrid | None:
-    boxes = dict(_boxes(data))
-    primary = _number(boxes[b"pitm"], 4, boxes[b"pitm"][0] > 0)
+def _primary(boxes: dict[bytes, bytes]) -> int:
+    """The item that is the photo."""
+    return _number(boxes[b"pitm"], 4, boxes[b"pitm"][0] > 0)
+
+
+def _read_grid(boxes: dict[bytes, bytes], file: BinaryIO) -> TileGrid | None:
+    primary = _primary(boxes)
     kinds = dict(_read_kinds(boxes[b"iinf"]))
     if kinds.get(primary) != b"grid":
         return None
@@ -193,7 +211,7 @@ def _read_item(boxes: dict[bytes, bytes], item: int, file: BinaryIO) -> bytes:
 
 
 def _read_turn(data: bytes, item: int) -> Orientation:
-    """How the photo becomes upright: turned, then mirrored."""
+    """How the photo becomes upright: turned and mirrored in the order in which its properties are listed."""
     parts = dict(_boxes(data))
     properties = list(_boxes(parts[b"ipco"]))
     table = parts[b"ipma"]
@@ -212,8 +230,7 @@ def _read_turn(data: bytes, item: int) -> Orientation:
                 continue
             name, content = properties[index - 1]
             if name == b"irot":
-                turn = _TURNS[content[0] & 3]
+                turn = turn.then(_TURNS[content[0] & 3])
             elif name == b"imir":  # 0 exchanges top and bottom, 1 left and right
-                across = bool(content[0] & 1)
-                turn = Orientation(turn.transpose, turn.mirror_x ^ across, turn.mirror_y ^ (not across))
+                turn = turn.then(Orientation(False, bool(content[0] & 1), not content[0] & 1))
     return turn
