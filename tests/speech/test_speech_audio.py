@@ -1,5 +1,6 @@
 """The sound of a clip: mono, 16 kHz, on the pictures' clock; what has none is refused."""
 
+import av
 import numpy as np
 import pytest
 from made_sound import write_sound
@@ -33,6 +34,32 @@ def test_sound_that_starts_late_is_silent_before(tmp_path) -> None:
     onset = np.flatnonzero(np.abs(samples) > 0.01)[0] / SAMPLE_RATE
     assert onset == pytest.approx(0.4, abs=0.002)
     assert len(samples) / SAMPLE_RATE == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize("picture", [True, False])
+def test_parts_with_clocks_of_their_own_sound_one_after_the_other(sample, tmp_path, picture) -> None:
+    part, joined = tmp_path / "part.ts", tmp_path / "joined.ts"
+    with av.open(str(sample)) as source, av.open(str(part), "w") as output:
+        sound = output.add_stream_from_template(source.streams.audio[0])
+        video = output.add_stream("mpeg2video", rate=25) if picture else None
+        if video is not None:
+            video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+            for index in range(51):
+                frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
+                frame.pts = index
+                output.mux(video.encode(frame))
+            output.mux(video.encode(None))
+        for packet in source.demux(audio=0):
+            if packet.size:
+                packet.stream = sound
+                output.mux(packet)
+    joined.write_bytes(part.read_bytes() * 2)
+    once, twice = read_samples(part), read_samples(joined)
+    middle = slice(SAMPLE_RATE // 2, SAMPLE_RATE)
+    later = len(twice) - len(once)
+    assert later / SAMPLE_RATE == pytest.approx(len(once) / SAMPLE_RATE, abs=0.05)
+    assert np.corrcoef(once[middle], twice[middle])[0, 1] > 0.99
+    assert np.corrcoef(once[middle], twice[later:][middle])[0, 1] > 0.9
 
 
 def test_a_file_cut_off_keeps_what_is_there(sample, tmp_path) -> None:

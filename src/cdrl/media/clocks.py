@@ -116,7 +116,7 @@ def find_clock_jumps(container: InputContainer, picture: int) -> tuple[tuple[Clo
 
     Args:
         container: The file, opened and not yet read from; it is at its end afterwards.
-        picture: Index of the stream of the picture.
+        picture: Index of the stream of the picture, or of the sound where there is none.
 
     Returns:
         The jumps in order, and when the picture ends, in seconds on the clock of the first part; None where there is

@@ -167,7 +167,7 @@ def describe(
     stream = main_video(container, path)
     check_pixels(stream.codec_context.width, stream.codec_context.height, path, limits)
     configure_decoder(stream, limits, threads)
-    jumps, end = _find_jumps(path, container, stream, limits)
+    jumps, end = read_clock_jumps(path, container, stream, limits)
     pictures = decode_pictures(container, stream, damage, limits, jumps, captions)
     first = next(pictures, None)
     if first is None:
@@ -205,8 +205,8 @@ def _describe_tiles(
     return info, iter([first])
 
 
-def _find_jumps(
-    path: Path, container: InputContainer, stream: VideoStream, limits: Limits
+def read_clock_jumps(
+    path: Path, container: InputContainer, stream: Stream, limits: Limits
 ) -> tuple[tuple[ClockJump, ...], Fraction | None]:
     """Where the file's clock begins anew, and when its picture then ends; the file is read through for it."""
     if not may_jump(container):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from cdrl.errors import InputError, LimitError
+from cdrl.media.clocks import ClockJump, ContinuousClock
 from cdrl.media.decoding import DecodeErrors, demux_packets
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
-from cdrl.media.probing import probe
+from cdrl.media.probing import probe, read_clock_jumps
 
 SAMPLE_RATE = 16_000  # Hz: what Whisper and wav2vec 2.0 were trained on
 _GAP = Fraction(1, 20)  # seconds: less than this is rounding of the file's clock, more is a pause or an overlap
@@ -52,8 +53,9 @@ def read_samples(
     checked = check_path(path, limits)
     with open_container(checked, limits) as container:
         stream = _select_stream(container, checked)
-        zero = _find_origin(container, stream, checked, limits)
-        pieces = list(_decode_runs(container, stream, zero, checked, limits, rate))
+        zero, jumps = _find_clock(container, stream, checked, limits)
+        frames = _decode_frames(container, stream, jumps)
+        pieces = list(_decode_runs(frames, zero, checked, limits, rate))
     end = max((first + len(piece) for first, piece in pieces), default=0)
     if end <= 0:
         raise InputError(f"{checked}: its sound cannot be decoded (empty or damaged); check that it plays")
@@ -73,21 +75,25 @@ def _select_stream(container: InputContainer, path: Path) -> AudioStream:
     return max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
 
 
-def _find_origin(container: InputContainer, stream: AudioStream, path: Path, limits: Limits) -> Fraction:
-    """What a player shows as 0:00, in seconds on the file's clock."""
+def _find_clock(
+    container: InputContainer, stream: AudioStream, path: Path, limits: Limits
+) -> tuple[Fraction, tuple[ClockJump, ...]]:
+    """What a player shows as 0:00, in seconds on the file's clock, and where that clock begins anew."""
     if any(not video.disposition & Disposition.attached_pic for video in container.streams.video):
-        return probe(path, limits).start
-    return (stream.start_time or 0) * (stream.time_base or Fraction(0))
+        info = probe(path, limits)
+        return info.start, info.jumps
+    zero = (stream.start_time or 0) * (stream.time_base or Fraction(0))
+    return zero, read_clock_jumps(path, container, stream, limits)[0]
 
 
 def _decode_runs(
-    container: InputContainer, stream: AudioStream, zero: Fraction, path: Path, limits: Limits, rate: int
+    frames: Iterator[av.AudioFrame], zero: Fraction, path: Path, limits: Limits, rate: int
 ) -> Iterator[tuple[int, Samples]]:
     """Runs of sound without a hole: index of the first sample (negative before 0:00), and the samples."""
     new_resampler = partial(av.AudioResampler, format="fltp", rate=rate)
     resampler = new_resampler()
     first, end, run, total = 0, Fraction(0), list[Samples](), Fraction(0)
-    for frame in _decode_frames(container, stream):
+    for frame in frames:
         begin = end if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base - zero
         total += Fraction(frame.samples, frame.sample_rate)  # times may go back and begin anew, again and again
         if max(total, begin + Fraction(frame.samples, frame.sample_rate)) > limits.max_seconds:
@@ -104,9 +110,13 @@ def _decode_runs(
         yield first, np.concatenate([*run, *_resample(resampler, None)])
 
 
-def _decode_frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+def _decode_frames(
+    container: InputContainer, stream: AudioStream, jumps: Sequence[ClockJump]
+) -> Iterator[av.AudioFrame]:
     """Decoded pieces of sound; what does not decode is passed over, so that the next one's time shows a hole."""
+    clock = ContinuousClock(jumps)
     for packet in demux_packets(container, stream, damage=DecodeErrors()):
+        clock.rebase(packet)
         try:
             yield from stream.codec_context.decode(packet)
         except av.FFmpegError:
