@@ -18,12 +18,14 @@ import cdrl
 from cdrl.cli.main import main
 from cdrl.errors import InputError, UsageError
 from cdrl.live import sources
+from cdrl.live.clocks import Signal
 from cdrl.live.editing import FADE_IN, REFINE_AT, EmotionControl, LiveEditor
 from cdrl.live.session import LatestValueQueue, LiveMeasures, run_live
 from cdrl.live.sinks import FrameSink, Window, Y4mPipe, to_yuv420
 from cdrl.live.sources import TimedFrame, file_as_camera
 from cdrl.manipulation.person import OBSERVATION_INTERVAL
-from cdrl.media import Frame, Limits, PixelFormat, read
+from cdrl.media import ColorTags, Frame, Limits, PixelFormat, read
+from cdrl.media.side_data import HLG
 from cdrl.pipeline.report import INACTIVE, NO_FACE
 from cdrl.pipeline.stages import EditedFrame
 from cdrl.plan import EditPlan
@@ -256,6 +258,49 @@ def test_a_window_shows_and_listens(monkeypatch):
     assert window.commands() == ["happy", "+", "off", "quit"]
     assert pygame.display.get_caption()[0] == "happy"
     window.close()
+
+
+def test_a_window_has_square_pixels_and_the_colors_of_hdr(monkeypatch):
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    window = Window()
+    window.begin(Signal(sample_aspect=Fraction(4, 3), color=ColorTags(1, 9, 9, HLG)))
+    window.show(gray_of_hdr())
+    screen = pygame.display.get_surface()
+    assert screen.get_size() == (43, 24)
+    assert np.abs(np.array(screen.get_at((20, 12))[:3]) - SHOWN_GRAY).max() <= 2
+    window.close()
+
+
+GRAY_OF_HDR, SHOWN_GRAY = 456, 128
+"""HLG's luma at 10 bits of the light that 128 has on a usual display of 203 cd/m²."""
+
+
+def gray_of_hdr():
+    form = PixelFormat("yuv420p10le", 10, 2, 2, False, "bt2020")
+    luma = np.full((24, 32), GRAY_OF_HDR, np.uint16)
+    return Frame((luma, *(np.full((12, 16), 512, np.uint16) for _ in range(2))), form)
+
+
+def test_a_pipe_writes_hdr_in_usual_colors():
+    stream = io.BytesIO()
+    pipe = Y4mPipe(stream, Fraction(25))
+    pipe.begin(Signal(color=ColorTags(1, 9, 9, HLG)))
+    pipe.show(gray_of_hdr())
+    assert b"XCOLORRANGE=LIMITED" in stream.getvalue().split(b"\n")[0]
+    with av.open(io.BytesIO(stream.getvalue())) as container:
+        rgb = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.abs(rgb.astype(int) - SHOWN_GRAY).max() <= 2
+
+
+def test_a_joined_file_is_played_through_its_joint(tmp_path):
+    write_clip(tmp_path / "part.ts", [Fraction(number, 25) for number in range(20)])
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes((tmp_path / "part.ts").read_bytes() * 2)
+    pipe = io.BytesIO()
+    measures = run_live(file_as_camera(joined, Limits()), untouched, Y4mPipe(pipe, Fraction(30)))
+    assert measures.shown == 40
+    assert decoded(pipe.getvalue())[1:] == (25, [*range(20), *range(20)])
 
 
 def test_without_pygame_a_window_says_what_to_do(monkeypatch):

@@ -6,18 +6,20 @@ from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from cdrl.app import scene
 from cdrl.app.form import BLEND, EMOTION, OVER_TIME, REFERENCE, Form, blend_of, segments_of
-from cdrl.app.scene import MOMENTS, Spread, plays_in_browsers
+from cdrl.app.scene import MOMENTS, Spread, look_through, plays_in_browsers
 from cdrl.app.service import EditProgress, EditResult, Turns, Waiting
 from cdrl.cli.main import main
 from cdrl.emotions import parse_blend
 from cdrl.errors import FaceError, InputError, InterruptedByUser, UsageError
-from cdrl.media import probe
+from cdrl.media import Limits, probe, read
+from cdrl.media.side_data import HLG
 from cdrl.pipeline.report import NO_FACE
 from cdrl.plan import REGIONS
 
@@ -29,6 +31,26 @@ def test_the_preview_is_the_edit_s_own_frame(service, session, sample):
     shown = service.preview(session, wish).frame
     edited = next(service.editor.edit(wish).frames()).frame
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(shown.planes, edited.planes, strict=True))
+
+
+def test_the_timeline_and_what_a_browser_plays_show_hdr_in_its_colors(tmp_path):
+    """HLG's gray of 456 is that of 128 on a usual display."""
+    source, copy = tmp_path / "hlg.mkv", tmp_path / "copy.mp4"
+    with av.open(str(source), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        tags = stream.codec_context
+        tags.color_range, tags.colorspace, tags.color_primaries, tags.color_trc = 1, 9, 9, HLG
+        frame = av.VideoFrame(64, 48, "yuv420p10le")
+        for plane, value in zip(frame.planes, (456, 512, 512), strict=True):
+            np.frombuffer(plane, np.uint16)[:] = value
+        output.mux([*stream.encode(frame), *stream.encode(None)])
+    info = probe(source)
+    timeline = look_through(info, Limits(), copy)
+    assert abs(timeline.thumbnails[0].mean() - 128) <= 2
+    with read(copy) as reader:
+        assert (reader.info.color.transfer, reader.info.format.depth, reader.info.hdr) == (1, 8, None)
+        assert abs(next(reader).rgb().mean() - 128) <= 2
 
 
 def test_a_slider_costs_a_frame_and_no_survey(service, session, monkeypatch):

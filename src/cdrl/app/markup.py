@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.app.scene import BINS, Timeline, thumbnail
+from cdrl.app.scene import BINS, Timeline
 from cdrl.plan import EditPlan
 
 _WIDEST = 960  # pixels of a preview; more is not seen in half a page
@@ -78,7 +78,7 @@ def portraits(faces: Sequence[NDArray[np.uint8]]) -> str:
 
 def timeline(seen: Timeline, plan: EditPlan | None = None, moment: float = 0.0) -> str:
     """Thumbnails over the sound's envelope; the plan's segments as bands, the moment previewed as a line."""
-    strip = "".join(picture(thumbnail(each.frame), "", 80) for each in seen.moments)
+    strip = "".join(picture(each, "", 80) for each in seen.thumbnails)
     bands = "" if plan is None else "".join(_bands(plan, seen.seconds))
     mark = f'<i class="cdrl-mark" style="left:{_percent(moment, seen.seconds)}"></i>'
     ticks = "".join(f"<span>{seen.seconds * n / 4:.1f} s</span>" for n in range(5))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,7 @@ from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import ColorTags, EncoderOptions, Frame, Limits, VideoInfo, Writer, read
-from cdrl.media.tone import map_tones
+from cdrl.media.tone import map_tones, show_frame, to_standard
 from cdrl.pipeline.editor import Editor
 from cdrl.pipeline.report import INACTIVE, NO_FACE
 from cdrl.pipeline.stages import EditedFrame, FrameEditor, TrackedFrame
@@ -180,11 +180,15 @@ def _portrait(frame: Frame, region: Region, color: ColorTags) -> NDArray[np.uint
 
 @dataclass(frozen=True)
 class Timeline:
-    """`moments` spread over the clip; `envelope` [BINS] in [0, 1], loudness over its length, None without sound."""
+    """What a clip shows and says over its length."""
 
     seconds: float
     moments: tuple[Moment, ...]
+    """Spread over the clip."""
+    thumbnails: tuple[NDArray[np.uint8], ...]
+    """The moments as small pictures [H, W, 3], in the colors that the clip means."""
     envelope: NDArray[np.float32] | None
+    """Loudness [BINS] in [0, 1]; None without sound."""
 
 
 def plays_in_browsers(info: VideoInfo) -> bool:
@@ -200,7 +204,7 @@ def plays_in_browsers(info: VideoInfo) -> bool:
 def look_through(
     info: VideoInfo, limits: Limits, copy: Path | None, wanted: Callable[[], bool] = lambda: True
 ) -> Timeline:
-    """Reads the clip once, and writes it to `copy` as 8-bit H.264 where one is asked for.
+    """Reads the clip once, and writes it to `copy` as 8-bit H.264 of usual colors where one is asked for.
 
     `wanted` is asked at each frame; once it says no, the look ends early and no copy is left. Raises as `read` does.
     """
@@ -209,7 +213,8 @@ def look_through(
     end = Fraction(0)
     with ExitStack() as stack:
         reader = stack.enter_context(read(info, limits))
-        writer = stack.enter_context(Writer(copy, info, _COPY, overwrite=True, limits=limits)) if copy else None
+        shown = replace(info, color=ColorTags(1, 1, 1, 1), hdr=None) if info.color.hdr else info
+        writer = stack.enter_context(Writer(copy, shown, _COPY, overwrite=True, limits=limits)) if copy else None
         for frame in reader:
             if not wanted():
                 raise InputError("another clip was opened meanwhile")
@@ -217,9 +222,10 @@ def look_through(
             keep.add(_moment(frame, tracker))
             end = frame.time
             if writer is not None:
-                writer.write(frame)
-    seconds = max(end, info.duration or end)
-    return Timeline(float(seconds), tuple(keep.kept), envelope(info, limits, float(seconds)))
+                writer.write(to_standard(frame, info.color))
+    seconds, kept = float(max(end, info.duration or end)), tuple(keep.kept)
+    thumbnails = tuple(thumbnail(moment.frame, info.color) for moment in kept)
+    return Timeline(seconds, kept, thumbnails, envelope(info, limits, seconds))
 
 
 def frame_bytes(info: VideoInfo) -> int:
@@ -267,8 +273,8 @@ def envelope(info: VideoInfo, limits: Limits, seconds: float) -> NDArray[np.floa
     return loud / max(float(loud.max()), 1e-6)
 
 
-def thumbnail(frame: Frame, height: int = 72) -> NDArray[np.uint8]:
-    """The frame as a small RGB picture."""
+def thumbnail(frame: Frame, color: ColorTags, height: int = 72) -> NDArray[np.uint8]:
+    """The frame of a clip with the tags `color` as a small RGB picture."""
     scale = height / frame.height
     size = (max(round(frame.width * scale), 1), height)
-    return np.asarray(cv2.resize(frame.rgb(), size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(show_frame(frame, color), size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from cdrl.media import Limits, VideoInfo
+from cdrl.media import ColorTags, Limits, VideoInfo
+from cdrl.media.clocks import ContinuousClock, discard_others
 from cdrl.media.decoding import DecodeErrors, demux_packets
 from cdrl.media.opening import check_path, open_container
+from cdrl.media.probing import color_tags
 from cdrl.media.reading import select_stream
 
 HIGHEST_RATE = 240  # frames a second; what comes closer together only once in a while need not set the rate
@@ -37,6 +40,8 @@ class Signal:
     """As Y4M writes it: p for whole frames; t or b for fields woven, the top or bottom one first; ? for either."""
     centered: bool = False
     """Whether chroma stands amid its luma, as in JPEG, not on the first of its columns, as in MPEG."""
+    color: ColorTags = field(default_factory=ColorTags)
+    """What the numbers of the pixels stand for."""
     notes: list[str] = field(default_factory=list)
     """What a user should know; complete after the last frame."""
 
@@ -45,10 +50,20 @@ def describe_file(info: VideoInfo, limits: Limits) -> Signal:
     """What a file says, its rate found from the times of all its packets, which are read but not decoded."""
     with open_container(check_path(info.path, limits), limits) as container:
         stream = select_stream(container, info)
-        pts = (packet.pts for packet in demux_packets(container, stream, damage=DecodeErrors()) if packet.size)
-        times = sorted({value * info.time_base for value in pts if value is not None})
+        times = sorted({value * info.time_base for value in _iter_times(container, stream, info)})
         interlace, named = interlacing(stream, info.interlaced), stream.guessed_rate or info.rate
-    return Signal(common_rate(times, named, info.time_base), info.sample_aspect, interlace, info.codec == "mjpeg")
+    rate, centered = common_rate(times, named, info.time_base), info.codec == "mjpeg"
+    return Signal(rate, info.sample_aspect, interlace, centered, info.color)
+
+
+def _iter_times(container: InputContainer, stream: VideoStream, info: VideoInfo) -> Iterator[int]:
+    """When the pictures of a file are shown, in ticks of one clock and in order of the file."""
+    discard_others(container, stream)
+    clock = ContinuousClock(info.jumps)
+    for packet in demux_packets(container, stream, damage=DecodeErrors()):
+        clock.rebase(packet)
+        if packet.size and packet.pts is not None:
+            yield packet.pts
 
 
 def describe_stream(stream: VideoStream, rate: Fraction, interlaced: bool) -> Signal:
@@ -56,8 +71,8 @@ def describe_stream(stream: VideoStream, rate: Fraction, interlaced: bool) -> Si
     named = stream.guessed_rate or stream.average_rate
     if has_times(stream) and named and 1 <= named <= HIGHEST_RATE:
         rate = Fraction(named)
-    aspect = Fraction(stream.sample_aspect_ratio or 1)
-    return Signal(rate, aspect, interlacing(stream, interlaced), stream.codec_context.name == "mjpeg")
+    aspect, centered = Fraction(stream.sample_aspect_ratio or 1), stream.codec_context.name == "mjpeg"
+    return Signal(rate, aspect, interlacing(stream, interlaced), centered, color_tags(stream.codec_context))
 
 
 def has_times(stream: VideoStream) -> bool:

@@ -7,14 +7,18 @@ from fractions import Fraction
 from typing import IO, Any
 
 import av
+import cv2
+import numpy as np
 
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import OutputError, UsageError
 from cdrl.live.clocks import Signal
 from cdrl.live.editing import OFF, QUIT
 from cdrl.media import Frame, PixelFormat
-from cdrl.media.layout import convert_format, view
+from cdrl.media.layout import convert_format, untagged_matrix, view
+from cdrl.media.tone import show_frame, to_standard
 
+_LONGEST_PIXEL = Fraction(4)  # sides of one: more can only be damage
 _LONGEST_END = 60  # seconds for which a last frame is shown at most, whatever a damaged file says
 
 
@@ -24,8 +28,12 @@ class FrameSink:
     every_frame = False
     """Whether it wants every frame of a file or stream, however late, rather than the newest."""
 
+    signal = Signal()
+    """What the frames are."""
+
     def begin(self, signal: Signal) -> None:
         """Learn what the frames are; called once before the first."""
+        self.signal = signal
 
     def show(self, frame: Frame) -> None:
         """Show the frame; returns when the sink has done with it."""
@@ -48,7 +56,8 @@ class Y4mPipe(FrameSink):
     """Y4M, 8-bit 4:2:0, to a stream: what FFmpeg, ffplay, mpv and GStreamer read from a pipe.
 
     Y4M has one rate and no times. So a frame of a file or stream that is shown for longer is written again, and what
-    is written lasts as long as what came. A camera's frames are written once each.
+    is written lasts as long as what came. A camera's frames are written once each. It cannot say HDR either, which is
+    written in the colors of usual displays.
     """
 
     every_frame = True
@@ -57,7 +66,6 @@ class Y4mPipe(FrameSink):
         """`rate`: frames a second that a camera is said to have."""
         self._stream = stream
         self._rate = rate
-        self._signal = Signal()
         self._size: tuple[int, int] | None = None
         self._start: Fraction | None = None
         self._written = 0
@@ -66,7 +74,7 @@ class Y4mPipe(FrameSink):
 
     def begin(self, signal: Signal) -> None:
         """Take the rate of the frames, where they have one."""
-        self._signal = signal
+        super().begin(signal)
         self._rate = signal.rate or self._rate
 
     def show(self, frame: Frame) -> None:
@@ -80,8 +88,9 @@ class Y4mPipe(FrameSink):
                 f"the picture changed from {self._size} to {size} pixels, which Y4M cannot say: start again"
             )
         self._fill(frame.time)
+        planes = to_yuv420(self._standard(frame)).planes
         self._last = (
-            b"FRAME\n" + b"".join(plane.tobytes() for plane in to_yuv420(frame).planes),
+            b"FRAME\n" + b"".join(plane.tobytes() for plane in planes),
             frame.time + (frame.duration or 0) * frame.time_base,
         )
         self._write()
@@ -93,7 +102,7 @@ class Y4mPipe(FrameSink):
 
     def _fill(self, until: Fraction) -> None:
         """Writes the last frame again until the next one's time has come."""
-        if self._signal.rate is None or self._start is None or self._last is None:
+        if self.signal.rate is None or self._start is None or self._last is None:
             return
         for _ in range(round((until - self._start) * self._rate) - self._written):
             self._write()
@@ -104,13 +113,17 @@ class Y4mPipe(FrameSink):
         self._stream.flush()
         self._written += 1
 
+    def _standard(self, frame: Frame) -> Frame:
+        return to_standard(frame, self.signal.color, untagged_matrix(frame.height))
+
     def _header(self, frame: Frame) -> bytes:
-        signal, rate = self._signal, self._rate
+        signal, rate = self.signal, self._rate
+        full_range = frame.format.full_range and not signal.color.hdr
         words = (
             "YUV4MPEG2", f"W{frame.width}", f"H{frame.height}", f"F{rate.numerator}:{rate.denominator}",
             f"I{signal.interlace}", f"A{signal.sample_aspect.numerator}:{signal.sample_aspect.denominator}",
             "C420jpeg" if signal.centered else "C420mpeg2",
-            "XCOLORRANGE=FULL" if frame.format.full_range else "XCOLORRANGE=LIMITED",
+            "XCOLORRANGE=FULL" if full_range else "XCOLORRANGE=LIMITED",
         )  # fmt: skip
         return " ".join(words).encode() + b"\n"
 
@@ -126,6 +139,13 @@ def to_yuv420(frame: Frame) -> Frame:
     target = PixelFormat("yuv420p", 8, 2, 2, form.full_range, form.matrix)
     planes = tuple(view(plane, target).copy() for plane in convert_format(picture, target).planes)
     return Frame(planes, target, frame.pts, frame.time_base, frame.index, frame.duration, frame.time)
+
+
+def square_size(frame: Frame, sample_aspect: Fraction) -> tuple[int, int]:
+    """Width and height at which a frame's pixels are square: stretched, never made smaller."""
+    sample_aspect = min(max(sample_aspect, 1 / _LONGEST_PIXEL), _LONGEST_PIXEL)
+    width = max(frame.width, round(frame.width * sample_aspect))
+    return width, max(frame.height, round(frame.height / sample_aspect))
 
 
 class Window(FrameSink):
@@ -149,11 +169,14 @@ class Window(FrameSink):
 
     def show(self, frame: Frame) -> None:
         """Draw the frame; the window takes its size."""
-        size = frame.width, frame.height
+        size = square_size(frame, self.signal.sample_aspect)
         if self._surface is None or self._surface.get_size() != size:
             self._surface = self._pygame.display.set_mode(size)
             self.title(self._title)
-        picture = self._pygame.image.frombuffer(frame.rgb().tobytes(), size, "RGB")
+        shown = show_frame(frame, self.signal.color)
+        if size != (frame.width, frame.height):
+            shown = np.asarray(cv2.resize(shown, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        picture = self._pygame.image.frombuffer(shown.tobytes(), size, "RGB")
         self._surface.blit(picture, (0, 0))
         self._pygame.display.flip()
 

@@ -76,14 +76,13 @@ def is_transparent(picture: av.VideoFrame) -> bool:
 def pixel_format(name: str, color_range: int, colorspace: int, height: int) -> tuple[PixelFormat, str]:
     """The format of frames decoded as layout `name` with FFmpeg's color tags, and a note ('' for none).
 
-    Without a tag, standard definition is BT.601 and high definition BT.709, as players take it. RGB becomes YUV of
-    limited range, which every player knows.
+    RGB becomes YUV of limited range, which every player knows.
     """
     planar, depth, sx, sy = planar_layout(name)
     full = (color_range == FULL_RANGE or name.startswith("yuvj")) and not is_rgb(name)
     if planar.startswith("gray") and color_range == 0:
         full = True  # untagged gray comes from pictures and cameras, and FFmpeg shows it as full range
-    matrix: Matrix = "bt709" if height > 576 else "bt601"
+    matrix = untagged_matrix(height)
     note = ""
     if colorspace in MATRICES:
         matrix = MATRICES[colorspace]
@@ -91,6 +90,11 @@ def pixel_format(name: str, color_range: int, colorspace: int, height: int) -> t
         note = f"color matrix {colorspace} is unusual: the edit takes it for BT.709"
         matrix = "bt709"
     return PixelFormat(planar, depth, sx, sy, full, matrix), note
+
+
+def untagged_matrix(height: int) -> Matrix:
+    """What players take pictures without a tag for: standard definition for BT.601, high definition for BT.709."""
+    return "bt709" if height > 576 else "bt601"
 
 
 @dataclass(frozen=True)
@@ -111,15 +115,15 @@ class Orientation:
             return cls(True, bool(c < 0), bool(b < 0))
         return None
 
-    @property
-    def degrees(self) -> int:
-        """Clockwise degrees of the turn, 0, 90, 180 or 270; a mirror image counts as its unmirrored neighbor."""
-        if self.transpose:
     def then(self, other: Orientation) -> Orientation:
         """This turn, and `other` after it."""
         x, y = (self.mirror_y, self.mirror_x) if other.transpose else (self.mirror_x, self.mirror_y)
         return Orientation(self.transpose ^ other.transpose, x ^ other.mirror_x, y ^ other.mirror_y)
 
+    @property
+    def degrees(self) -> int:
+        """Clockwise degrees of the turn, 0, 90, 180 or 270; a mirror image counts as its unmirrored neighbor."""
+        if self.transpose:
             return 90 if self.mirror_x else 270
         return 180 if self.mirror_y else 0
 

@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.format import Flags
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from cdrl.errors import InputError, LimitError
@@ -208,7 +209,7 @@ def _describe_tiles(
 def read_clock_jumps(
     path: Path, container: InputContainer, stream: Stream, limits: Limits
 ) -> tuple[tuple[ClockJump, ...], Fraction | None]:
-    """Where the file's clock begins anew, and when its picture then ends; the file is read through for it."""
+    """Where a file's clock begins anew, by `stream`, and when that then ends; the file is read through for it."""
     if not may_jump(container):
         return (), None
     with open_container(path, limits) as again:
@@ -228,6 +229,11 @@ def check_pixels(width: int, height: int, path: Path, limits: Limits) -> None:
     if width * height > limits.max_pixels:
         bound = f"the limit is {limits.max_pixels:,} pixels: scale it down or raise max_pixels"
         raise LimitError(f"{path} is {width}x{height}, {bound}")
+
+
+def color_tags(context: VideoCodecContext) -> ColorTags:
+    """What a decoder says of the colors of its pictures."""
+    return ColorTags(context.color_range, context.colorspace, context.color_primaries, context.color_trc)
 
 
 def main_video(container: InputContainer, path: Path) -> VideoStream:
@@ -255,7 +261,7 @@ def _describe(
 ) -> VideoInfo:
     """The whole description, once the first frame is decoded."""
     context = stream.codec_context
-    color = ColorTags(context.color_range, context.colorspace, context.color_primaries, context.color_trc)
+    color = color_tags(context)
     stored, layout_note = pixel_format(first.format.name, color.range, color.matrix, first.height)
     turn, turn_note = _turn(first, find_orientation(path))
     time_base = stream.time_base or CLOCK
