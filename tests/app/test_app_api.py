@@ -1,9 +1,7 @@
 """The app through HTTP, as a program calls it, and what it refuses."""
 
 import json
-import os
-import subprocess
-import sys
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -11,7 +9,9 @@ from pathlib import Path
 import av
 import pytest
 
+import cdrl
 from cdrl.app.sessions import SESSION
+from cdrl.cli.main import main
 from cdrl.project import read_project
 
 gradio_client = pytest.importorskip("gradio_client", reason="the extra app is not installed")
@@ -158,14 +158,16 @@ def test_what_is_not_serve(address, path, headers):
     assert caught.value.code in (400, 403, 404)
 
 
-def test_a_taken_port_is_one_line_and_leaves_nothing(address, tmp_path):
-    command = [sys.executable, "-m", "cdrl", "app", "--no-browser", "--port", address.rpartition(":")[2]]
-    where = {**os.environ, "TMPDIR": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, env=where, check=False)
-    assert done.returncode == 5
-    assert done.stderr.startswith("cdrl: error: 127.0.0.1:")
-    assert done.stderr.count("\n") == 1
-    assert list(tmp_path.glob("cdrl-app-*")) == []
+def test_a_taken_port_is_one_line_before_anything_loads(monkeypatch, capsys):
+    monkeypatch.setattr(cdrl, "load", None)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["app", "--no-browser", "--port", str(port)]) == 5
+    said = capsys.readouterr().err
+    assert said.startswith(f"cdrl: error: 127.0.0.1:{port} is taken")
+    assert said.count("\n") == 1
 
 
 def test_pages_forbid_what_lies_elsewhere(address):

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cdrl.app.address import unusable_address
 from cdrl.app.service import EditService
 from cdrl.app.sessions import Sessions
-from cdrl.errors import OutputError, UsageError
+from cdrl.errors import UsageError
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 # Whatever a page tries to load from elsewhere is refused by the browser itself.
@@ -98,9 +99,7 @@ def _launch(blocks: Any, service: EditService, sessions: Sessions, host: str, po
             "redoc_url": None},
         )  # fmt: skip
     except OSError:
-        raise OutputError(
-            f"{host}:{port} is taken, or no address of this machine: choose another --port (0 for any) or --host"
-        ) from None
+        raise unusable_address(host, port) from None
     return str(address).rstrip("/")
 
 

@@ -48,8 +48,11 @@ def run(options: Options) -> int:
     """Serve until interrupted."""
     require_modules("cdrl app", "gradio")
     require_consent(options.i_have_consent)  # of whoever starts it; the page has everybody say so, too
+    from cdrl.app.address import check_address
 
-    import cdrl
+    check_address(options.host, options.port)
+
+    import cdrl  # loads the networks' runtime
     from cdrl.app.service import EditService
     from cdrl.app.serving import serve
 
