@@ -150,7 +150,7 @@ WRONG = [
     (["verify", "--sourec", "a.mp4"], r"unknown option --sourec \(did you mean --source\?\)"),
     ([*EDIT, "--emotion", "happy", "--quality", "99"], "quality"),
     ([*EDIT, "--emotion", "happy", "--preset", "fastest"], "preset"),
-    ([*EDIT, "--emotion", "happy", "--profile", "tape"], "--profile tape: choose one of fast, web, archive"),
+    ([*EDIT, "--emotion", "happy", "--profile", "tape"], "--profile tape: choose one of auto, fast, web, archive"),
     ([*EDIT, "--emotion", "happy", "--profile", "prores"], "mp4 cannot hold the profile prores; end it in .mov or"),
     ([*EDIT, "--emotion", "happy", "--profile", "ffv1", "--quality", "4"], "has a codec of its own: drop quality"),
     (["batch", ".", "-e", "happy", "--profile", "dnxhr"], "--ending .mp4: .mp4 cannot hold the profile dnxhr"),
@@ -213,6 +213,18 @@ def test_a_saved_project_asks_for_the_same_again(editor, capsys, tmp_path):
     capsys.readouterr()
     assert main(["edit", str(other), "--emotion", "sad", "-o", "b.mp4", "--save-project", str(kept)]) == 5
     assert "exists already" in complaint(capsys)
+
+
+def test_a_project_names_the_profile_and_the_command_another_one(editor, capsys, tmp_path):
+    kept = tmp_path / "kept.json"
+    assert main(f"edit a.flv -e sad -o b.mov --profile prores --save-project {kept}".split()) == 0
+    assert json.loads(kept.read_text())["profile"] == "prores"
+    for words, profile in ((["-o", "c.mov"], "prores"), (["-o", "c.mp4", "--profile", "web"], "web")):
+        assert main(["edit", "--project", str(kept), *words]) == 0
+        assert editor.asked["encoder"].profile == profile
+    capsys.readouterr()
+    assert main(["edit", "--project", str(kept), "-o", "c.mp4"]) == 2
+    assert "cannot hold the profile prores" in complaint(capsys)
 
 
 def test_warnings_are_one_line_each(editor, capsys):

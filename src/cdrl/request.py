@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cdrl.emotions import parse_blend, parse_emotion
 from cdrl.errors import InputError, UsageError
 from cdrl.face.selection import parse_face
+from cdrl.media.encoding import check_profile
 from cdrl.plan import EditPlan
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ RENDERERS = ("warp", "neural")
 
 @dataclass(frozen=True)
 class EditRequest:
-    """Everything that is asked of one clip, except where and how the result is written.
+    """Everything that is asked of one clip, except where the result is written.
 
     A request is checked when it is made, as far as that is possible without opening a file.
 
@@ -57,6 +58,8 @@ class EditRequest:
     model that ships for the prior that ships, none for another prior."""
     prior: Path | None = None
     """An emotion prior that `cdrl train prior` wrote; None for the one that ships."""
+    profile: str | None = None
+    """What the result is for, of `cdrl.media.encoding.PROFILES`, where the command leaves it open; None: web."""
     renderer: str | None = None
     """How the face is rendered: `warp` moves and shades what the source shows, `neural` lets a network correct that
     (lips, lids, brows, folds), or a file that `cdrl train renderer` published. None: what the command takes."""
@@ -74,6 +77,8 @@ class EditRequest:
             "prior": None if self.prior is None else Path(self.prior),
             "plan": EditPlan.parse(self.emotion, self.reference, self.intensity, words, self.segments),
         }
+        if self.profile is not None:
+            check_profile(self.profile)
         parse_face(self.face)
         for name, value in values.items():
             object.__setattr__(self, name, value)

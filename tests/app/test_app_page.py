@@ -102,6 +102,23 @@ def test_from_upload_to_download(visit, sample, tmp_path):
     assert (again.source.name, again.emotion) == (sample.name, "angry")
 
 
+def test_a_result_for_editing_by_the_network(visit, sample):
+    page = visit(sample, accept_downloads=True)
+    before = picture(page)
+    page.get_by_label("Neural", exact=True).check()
+    changed(page, before)
+    page.click("#profile input")
+    page.get_by_role("option", name="Editing: ProRes in MOV").click()
+    edited(page)
+    page.wait_for_function("document.querySelectorAll('.cdrl-player video')[1].videoWidth == 480")  # a copy of it
+    video, name = download(page, "video")
+    assert name == "1001_DFA_NEU_XX_happy.mov"
+    with av.open(str(video)) as container:
+        assert container.streams.video[0].codec_context.name == "prores"
+    project = json.loads(download(page, "project")[0].read_text())
+    assert (project["renderer"], project["profile"]) == ("neural", "prores")
+
+
 def test_cancel_leaves_no_file(visit, long_clip, uploads):
     page = visit(long_clip)
     made = {path for path in uploads.rglob("*") if path.is_file()}

@@ -23,7 +23,10 @@ from cdrl.media.side_data import HLG
 from cdrl.pipeline.report import NO_FACE
 from cdrl.plan import REGIONS
 
-FORM = Form(EMOTION, "happy", "happy", "surprised", 0.4, [["0", "1", "sad", ""]], 1.0, ["brows", "mouth"], "largest")
+FORM = Form(
+    EMOTION, "happy", "happy", "surprised", 0.4, [["0", "1", "sad", ""]], 1.0, ["brows", "mouth"], "warp", "web",
+    "largest",
+)  # fmt: skip
 
 
 def test_the_preview_is_the_edit_s_own_frame(service, session, sample):
@@ -274,7 +277,13 @@ def test_forms_say_what_a_project_says(sessions, upload, service):
     assert replace(FORM, regions=list(REGIONS)).request(session).regions == ()
     assert parse_blend(said[BLEND].emotion) == {"happy": 0.6, "surprised": 0.4}
     assert said[OVER_TIME].segments == "0-1:sad"
-    for wrong, why in ((replace(FORM, mode=REFERENCE), "no reference"), (replace(FORM, regions=[]), "no part")):
+    assert (said[EMOTION].renderer, said[EMOTION].profile) == ("warp", "web")
+    refused = [
+        (replace(FORM, mode=REFERENCE), "no reference"), (replace(FORM, regions=[]), "no part"),
+        (replace(FORM, renderer="/etc/passwd"), "no such renderer"),
+        (replace(FORM, profile="tape"), "profile is 'tape'"),
+    ]  # fmt: skip
+    for wrong, why in refused:
         with pytest.raises(UsageError, match=why):
             wrong.request(session)
 

@@ -40,7 +40,9 @@ class Api:
                 "intensity": gr.Number(1.0, label="intensity", maximum=MAX_INTENSITY),
                 "regions": gr.CheckboxGroup(list(REGIONS), value=[], label="regions"),
                 "face": gr.Textbox(LARGEST, label="face"),
+                "renderer": gr.Textbox(label="renderer"),
             }
+            profile = gr.Textbox(label="profile")
             moment, consent = gr.Number(None, label="moment"), gr.Checkbox(label="consent")
             facts, still, answer = gr.JSON(), gr.Image(format="png"), gr.Textbox()
             files = [gr.File(label=label) for label in ("video", "report", "project")]
@@ -49,8 +51,9 @@ class Api:
         previews = _with_fields(self.preview, [*inputs, "moment", "neutral"])
         button.click(previews, [*inputs.values(), moment, neutral], still, api_name="preview", **look)
         # Edits wait for their turn in the service, not in Gradio's queue: there they could not be canceled.
-        edits = _with_fields(self.edit, [*inputs, "consent", "neutral"])
-        button.click(edits, [*inputs.values(), consent, neutral], files, api_name="edit", concurrency_limit=None)
+        edits = _with_fields(self.edit, [*inputs, "consent", "neutral", "profile"])
+        given = [*inputs.values(), consent, neutral, profile]
+        button.click(edits, given, files, api_name="edit", concurrency_limit=None)
         button.click(self.cancel, None, answer, api_name="cancel", queue=False)
 
     def open(self, request: gr.Request, clip: str | None) -> dict[str, Any]:
@@ -121,7 +124,8 @@ def _with_fields(handler: Callable[[gr.Request, dict[str, Any]], Any], names: Se
 @contextmanager
 def _edit_request(session: Session, values: dict[str, Any]) -> Iterator[EditRequest]:
     """The request of a call, whose uploads stay until the block ends."""
-    values = {name: value or None if name in ("emotion", "segments") else value for name, value in values.items()}
+    texts = ("emotion", "segments", "renderer", "profile")
+    values = {name: value or None if name in texts else value for name, value in values.items()}
     reference, neutral = values.pop("reference", None), values.pop("neutral", None)
     with session.lend(reference) as own_reference, session.lend(neutral) as own_neutral:
         yield session.request(own_neutral, reference=own_reference, **values)

@@ -48,7 +48,8 @@ class Events:
         page.mode.change(self.choose_mode, page.mode, [getattr(page, name) for name in SHOWN], queue=False, **private)
         page.add.click(lambda rows: [*rows, [""] * 4], page.rows, page.rows, queue=False, **private)
         page.clip.clear(self.cleared, None, [page.studio, page.notice], queue=False, **private)
-        fields = [field for field in page.form if field is not page.face] + [page.moment]
+        unseen = (page.face, page.profile)
+        fields = [field for field in page.form if all(field is not other for other in unseen)] + [page.moment]
         shown = [page.preview, page.note, page.timeline, page.stage]
         follows = {"trigger_mode": "always_last", "concurrency_limit": 4, "concurrency_id": "preview"} | private
         values = [*page.form, page.moment]

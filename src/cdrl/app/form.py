@@ -32,6 +32,8 @@ class Form:
     """Segments: from, to, emotion, strength."""
     intensity: float
     regions: Sequence[str]
+    renderer: str
+    profile: str
     face: str
 
     def request(self, session: Session) -> EditRequest:
@@ -55,6 +57,8 @@ class Form:
             segments=segments,
             intensity=float(self.intensity),
             regions=() if set(self.regions) == set(REGIONS) else tuple(self.regions),
+            renderer=self.renderer,
+            profile=self.profile,
             face=str(self.face or "largest"),
         )
 

@@ -15,7 +15,9 @@ from cdrl.app.form import BLEND, COLUMNS, EMOTION, MODES, OVER_TIME, REFERENCE, 
 from cdrl.app.service import CONSENT, PURPOSE
 from cdrl.emotions import EMOTIONS, MAX_INTENSITY
 from cdrl.media import Limits
+from cdrl.media.encoding import DEFAULT_PROFILE
 from cdrl.plan import REGIONS
+from cdrl.request import RENDERERS
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "style.css").read_text(encoding="utf-8")
@@ -33,6 +35,13 @@ COLORS = {
 DOWNLOADS = {"video": "Video", "report": "Report", "project": "Project", "record": "Record"}
 
 _CAMERA = {"video": {"width": {"ideal": 1280}, "height": {"ideal": 720}}, "audio": True}
+
+PROFILE_TEXTS = {
+    "web": "Web: small, plays everywhere", "fast": "Fast: less time, twice the size",
+    "archive": "Archive: near lossless", "prores": "Editing: ProRes in MOV", "dnxhr": "Editing: DNxHR in MOV",
+    "ffv1": "Keeping: FFV1 in MKV, lossless",
+}  # fmt: skip
+"""Profile → what it is for, in the page's words."""
 
 PREVIEW, SOURCE, RESULT = "preview", "source", "result"
 """Tabs of the stage."""
@@ -154,6 +163,14 @@ def _controls(page: Page) -> None:
     page.regions = gr.CheckboxGroup(
         [(name.capitalize(), name) for name in REGIONS], value=list(REGIONS), label="Parts of the face"
     )
+    page.renderer = gr.Radio(
+        [(name.capitalize(), name) for name in RENDERERS], value=RENDERERS[0], label="Renderer", elem_id="renderer",
+        info="Neural (experimental) lets a network correct the warped face.",
+    )  # fmt: skip
+    page.profile = gr.Dropdown(
+        [(text, name) for name, text in PROFILE_TEXTS.items()], value=DEFAULT_PROFILE, label="Result for",
+        elem_id="profile", info="What browsers cannot play is played here as a copy.",
+    )  # fmt: skip
     page.consent = gr.Checkbox(label=CONSENT, elem_id="consent")
     with gr.Row():
         page.edit = gr.Button("Edit the whole clip", variant="primary", elem_id="edit")

@@ -19,7 +19,7 @@ from cdrl.app.sessions import Session, in_use
 from cdrl.errors import InputError, InterruptedByUser, UsageError
 from cdrl.files import atomic_write
 from cdrl.manipulation.manipulator import Manipulator
-from cdrl.media import Limits, VideoInfo, probe
+from cdrl.media import EncoderOptions, Limits, VideoInfo, probe
 from cdrl.pipeline.editor import Editor
 from cdrl.pipeline.job import ProgressCallback
 from cdrl.pipeline.report import Report
@@ -260,7 +260,8 @@ class EditService:
         session.keep(folder)
 
     def _save(self, request: EditRequest, folder: Path, on_progress: ProgressCallback) -> EditResult:
-        video = folder / f"{request.source.stem}_{request.label}.mp4"
+        endings = EncoderOptions().with_profile(request.profile).settings.suffixes or (".mp4",)
+        video = folder / f"{request.source.stem}_{request.label}{endings[0]}"
         job = self.editor.edit(request, limits=self.limits)
         report = job.save(video, progress=on_progress, measure_lips=True)
         on_progress(report.total, report.total)
@@ -279,7 +280,8 @@ class EditService:
         return EditResult(video, report_file, project, sidecar_path(video), played, report, tuple(facts["warnings"]))
 
     def _playable(self, video: Path, on_progress: ProgressCallback) -> Path:
-        info = probe(video, self.limits)
+        limits = replace(self.limits, max_bytes=max(self.limits.max_bytes, video.stat().st_size))  # those of uploads
+        info = probe(video, limits)
         if plays_in_browsers(info):
             return video
         copy = video.with_name(f"{secrets.token_hex(8)}.mp4")
@@ -288,7 +290,7 @@ class EditService:
             on_progress(1, 1)  # raises when it is not
             return True
 
-        look_through(info, self.limits, copy, wanted)
+        look_through(info, limits, copy, wanted)
         return copy
 
 

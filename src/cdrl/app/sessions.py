@@ -24,7 +24,7 @@ from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.manipulation.expression_change import ExpressionChange
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.media import VideoInfo
-from cdrl.request import EditRequest
+from cdrl.request import RENDERERS, EditRequest
 
 IDLE = 3600.0  # seconds without a call after which a session is closed; a page that is open calls when it is used
 STALE_AFTER = 120.0  # seconds without a new byte after which an upload is given up
@@ -188,10 +188,12 @@ class Session:
             fields: Further fields of the request.
 
         Raises:
-            UsageError: No clip is open, or the request makes no sense.
+            UsageError: No clip is open, or the request makes no sense, or names a file of this machine.
         """
         if self.info is None:
             raise UsageError("no clip is open: upload or record one first")
+        if fields.get("renderer") not in (None, *RENDERERS):
+            raise UsageError(f"there is no such renderer here: choose {' or '.join(RENDERERS)}")
         return EditRequest(self.info.path, enroll={} if neutral is None else {"neutral": neutral}, **fields)
 
     def keep(self, result: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,6 +94,7 @@ class Options:
 def run(options: Options) -> int:
     """Edit, write, and say what a user must know; warnings go to stderr, one line each."""
     request = _make_request(options)  # before the networks load, so that a slip of the fingers is told at once
+    options = replace(options, encoder=options.encoder.with_profile(request.profile))
     output = options.output or _free_output(request, options)
     _check_extra_outputs(options, output, request)
     if options.dry_run:
@@ -128,7 +129,8 @@ def run(options: Options) -> int:
     if options.save_project is not None:
         from cdrl.project import write_project
 
-        write_project(request, options.save_project)
+        asked = options.encoder.profile
+        write_project(request if asked == "auto" else replace(request, profile=asked), options.save_project)
     print(one_line(report.summary()))
     return 0
 

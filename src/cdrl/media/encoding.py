@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from cdrl.errors import OutputError, UsageError
 from cdrl.media.threads import available_cores
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # What needs the codecs imports them itself: the command line reads its options from here before it loads anything.
 
 CodecChoice = Literal["auto", "h264", "hevc", "vp9", "av1"]
-Profile = Literal["fast", "web", "archive", "prores", "dnxhr", "ffv1"]
+Profile = Literal["auto", "fast", "web", "archive", "prores", "dnxhr", "ffv1"]
 PixelChoice = Literal["auto", "source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
 LOOKAHEAD = "10"  # frames held before they are encoded: 40 cost 120 MB at 1080p and gain little
 Scale = tuple[tuple[float, float], ...]
@@ -68,13 +68,22 @@ PROFILES: dict[str, ProfileSettings] = {
 }
 
 
+DEFAULT_PROFILE = "web"
+
+
+def check_profile(name: str) -> None:
+    """Raises UsageError for a name that is no profile's."""
+    if name not in PROFILES:
+        raise UsageError(f"profile is {name!r}: choose one of {', '.join(PROFILES)}")
+
+
 @dataclass(frozen=True)
 class EncoderOptions:
     """How the edited picture is compressed. The defaults play everywhere, at a quality the eye cannot tell."""
 
-    profile: Profile = "web"
+    profile: Profile = "auto"
     """What the result is for: web (small, plays everywhere), fast (less time, twice the size), archive (near lossless),
-    prores (422 HQ or 4444), dnxhr (HQ, HQX or 444), ffv1 (lossless)."""
+    prores (422 HQ or 4444), dnxhr (HQ, HQX or 444), ffv1 (lossless); auto is what the request names, else web."""
     codec: CodecChoice = "auto"
     """Video codec; auto is H.264, which plays everywhere, and HEVC for 10 bits and HDR; VP9 and AV1 in .webm."""
     quality: float | None = None
@@ -89,15 +98,14 @@ class EncoderOptions:
     """Encoder threads; 0 takes as many as there are cores, up to 8."""
 
     def __post_init__(self) -> None:
-        if self.profile not in PROFILES:
-            raise UsageError(f"profile is {self.profile!r}: choose one of {', '.join(PROFILES)}")
+        check_profile(self.profile_name)
         if self.quality is not None and not 0 <= self.quality <= 51:
             raise UsageError(f"quality is {self.quality}: choose 0 (best) to 51 (smallest), 18 is the default")
         if self.preset not in ("auto", *PRESETS):
             raise UsageError(f"preset is {self.preset!r}: choose one of {', '.join(PRESETS)}")
         if self.threads < 0:
             raise UsageError(f"threads is {self.threads}: choose 0 (all cores) or more")
-        if PROFILES[self.profile].codec is not None:
+        if PROFILES[self.profile_name].codec is not None:
             given = {
                 "codec": self.codec != "auto",
                 "quality": self.quality is not None,
@@ -108,9 +116,20 @@ class EncoderOptions:
                 raise UsageError(f"the profile {self.profile} has a codec of its own: drop {named}, or the profile")
 
     @property
+    def profile_name(self) -> str:
+        """The profile that counts, of `PROFILES`."""
+        return DEFAULT_PROFILE if self.profile == "auto" else self.profile
+
+    def with_profile(self, profile: str | None) -> EncoderOptions:
+        """The same options with the profile that a request names, where they leave it open. Raises UsageError."""
+        if profile is None or self.profile != "auto":
+            return self
+        return replace(self, profile=cast(Profile, profile))
+
+    @property
     def settings(self) -> ProfileSettings:
         """The profile's choices, with what is asked for beside it."""
-        chosen = PROFILES[self.profile]
+        chosen = PROFILES[self.profile_name]
         layout = chosen.pixel_format if self.pixel_format == "auto" else self.pixel_format
         quality = chosen.quality if self.quality is None else self.quality
         preset = chosen.preset if self.preset == "auto" else self.preset

@@ -128,8 +128,8 @@ class EditJob:
         size = (2 * info.width, info.height) if options.side_by_side else None
         with read(info, self.limits) as reader:
             writer = Writer(
-                output, info, options.encoder, size=size, overwrite=options.overwrite, finalizer=finalizer,
-                limits=self.limits,
+                output, info, options.encoder.with_profile(self.request.profile), size=size,
+                overwrite=options.overwrite, finalizer=finalizer, limits=self.limits,
             )  # fmt: skip
             with writer, closing(self._run(reader, report)) as frames:
                 self._encode(frames, writer, report, sheet, options, progress)
