@@ -1,6 +1,7 @@
 """What the numbers in the planes are, on the way in and after writing."""
 
 import struct
+import zlib
 from fractions import Fraction
 
 import av
@@ -173,6 +174,33 @@ def test_full_range_stays(clip, tmp_path, layout):
     assert trip.source.format.full_range
     assert trip.result.format == trip.source.format
     assert psnr(next(read(trip.source)).planes[0], next(read(trip.path)).planes[0]) > 40
+
+
+@pytest.mark.parametrize("aspect", [Fraction(64, 45), Fraction(8, 9), Fraction(12, 11), Fraction(1001, 997)])
+@pytest.mark.parametrize(
+    ("suffix", "profile"), [(".mkv", "ffv1"), (".mkv", "web"), (".webm", "fast"), (".mkv", "prores")]
+)
+def test_the_shape_of_pixels_is_kept_in_matroska(clip, tmp_path, suffix, profile, aspect):
+    """Put in afterwards: the file is read by its checksums, seeks as before, and nothing else has changed."""
+    source = clip("in.mov", size=(88, 72), aspect=aspect, audio=["aac"], options={"g": "4"})
+    trip = round_trip(source, tmp_path / f"out{suffix}", EncoderOptions(profile))
+    assert trip.result.sample_aspect == trip.source.sample_aspect == aspect
+    assert [note for note in trip.notes if "shape" in note] == []
+    with av.open(str(trip.path), options={"err_detect": "crccheck+explode"}) as container:
+        assert len(list(container.decode(video=0))) == 12
+        container.seek(0)
+        assert next(container.decode(video=0)).pts == 0
+    data = trip.path.read_bytes()
+    for name in (b"\x11\x4d\x9b\x74", b"\x16\x54\xae\x6b"):  # the list of places, and the tracks
+        content = data.rindex(name, 0, data.index(b"\x1f\x43\xb6\x75")) + 4
+        width = 9 - data[content].bit_length()
+        size = int.from_bytes(data[content : content + width], "big") - (1 << 7 * width)
+        content += width
+        if suffix == ".webm":  # has none
+            continue
+        assert data[content] == 0xBF
+        told = int.from_bytes(data[content + 2 : content + 6], "little")
+        assert told == zlib.crc32(data[content + 6 : content + size])
 
 
 def test_odd_sizes_are_padded_and_said_so(clip, tmp_path):

@@ -34,12 +34,14 @@ from cdrl.media.encoding import (
 from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.layout import Orientation, convert_format, extract_planes, layout_name, raise_depth, view
 from cdrl.media.limits import Limits
+from cdrl.media.matroska import set_pixel_aspect
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import VideoInfo, main_video
 from cdrl.media.reading import mean_duration
 from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_format_label
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+MATROSKA = ("matroska", "webm")
 FINEST_SOUND = 48_000  # Hz
 # Labels that every player knows; others need the newer way of labeling, which some players do not read.
 _OLD_LABELS = {"title", "artist", "album", "genre", "date", "comment", "copyright", "location", "creation_time"}
@@ -173,6 +175,11 @@ class Writer:
                 self._output.close()
             if self._tracks.covers:
                 self._insert_covers(self._tracks.covers)
+            aspect = self.info.sample_aspect
+            if aspect != 1 and self._format.muxer in MATROSKA and not set_pixel_aspect(self._temporary, aspect):
+                self.notes.append(
+                    f"the shape of the pixels ({aspect}) is left out: {self._format.name} has no room for it"
+                )
             self._check_picture()
             content = None if self.finalizer is None else self.finalizer.finalize(self._temporary)
             sync(self._temporary)
