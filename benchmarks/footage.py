@@ -5,8 +5,8 @@ python benchmarks/footage.py --write    the same into docs/reliability.md
 
 Needs `ffmpeg` and `ffprobe` (any other build than PyAV's own, such as Debian's). Everything is made of the bundled
 sample. A cell says the PSNR in dB of RGB where no head is, result against source, both decoded by that build; it says
-what is wrong where frames are missing, their distances are not the source's, sound is lost, or the result does not
-decode without a complaint.
+what is wrong where frames are missing, their distances are not the source's, sound is lost, the result does not
+decode without a complaint, or something that `describe` finds in the source is lost without a warning that names it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import av
 import numpy as np
 import tyro
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ from numpy.typing import NDArray
 import cdrl
 from cdrl.errors import CdrlError
 from cdrl.media import EncoderOptions
+from cdrl.media.captions import add_captions
 from cdrl.media.encoding import CONTAINERS, PROFILES, Profile
 from cdrl.pipeline.editor import Editor
 
@@ -44,6 +47,7 @@ CLEAR = "format=yuva420p,geq=lum='p(X,Y)':a='255*lt(X,240)'"
 TOLD = "-timecode 01:02:03:04 -metadata location=+48.8577+002.2950/ -metadata creation_time=2024-05-06T07:08:09Z"
 MOST_DIFFERENT = 0.025  # seconds: what milliseconds, and frames of a last part, may make of a distance
 LEAST_DB = 33.0
+TRANSPARENT = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8")
 # Name → what FFmpeg is told after the sample, and the ending. `+` joins a file with itself.
 KINDS: dict[str, tuple[str, str]] = {
     "H.264 MP4": ("-c:v libx264 -c:a aac", ".mp4"),
@@ -87,6 +91,14 @@ KINDS: dict[str, tuple[str, str]] = {
     "GIF": ("-an -vf fps=10", ".gif"),
     "APNG": ("-an -vf fps=10,format=rgba -plays 0 -f apng", ".png"),
     "timecode, place, date": (f"-c:v libx264 -c:a aac {TOLD}", ".mov"),
+    "5.1 sound": ("-c:v libx264 -ac 6 -c:a aac", ".mp4"),
+    "captions": ("-c:v libx264 -bf 0 -c:a aac", "cc.ts"),
+}  # fmt: skip
+# What a result may lose → a word of the warning that has to name it then.
+NAMED = {
+    "primaries": "color", "transfer": "color", "matrix": "color", "range": "color", "pixel aspect": "aspect",
+    "field order": "interlaced", "alpha": "transparency", "light levels": "light levels", "captions": "captions",
+    "timecode": "timecode", "date": "date", "place": "place", "channels": "stream",
 }  # fmt: skip
 
 
@@ -130,13 +142,26 @@ def main(options: Options) -> int:
 
 def make(folder: Path, words: str, suffix: str, seconds: float) -> Path:
     """A file of one kind."""
-    path = folder / f"source{suffix.removeprefix('+')}"
+    path = folder / f"source{suffix.lstrip('+c')}"
     sound = [] if "-an" in words.split() else ["-map", "0:a"]
     inputs = ["-ss", "0.3", "-t", str(seconds), "-i", str(SAMPLE), "-map", "0:v", *sound]
     subprocess.run([*FFMPEG, *inputs, *words.split(), str(path)], check=True)
     if suffix.startswith("+"):
         path.write_bytes(path.read_bytes() * 2)
-    return path
+    return caption(path) if suffix == "cc.ts" else path
+
+
+def caption(path: Path) -> Path:
+    """A copy of a transport stream of H.264 with CEA-608 captions beside every frame."""
+    copy = path.with_name("captioned.ts")
+    with av.open(str(path)) as source, av.open(str(copy), "w") as output:
+        targets = {stream.index: output.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        for number, packet in enumerate(packet for packet in source.demux() if packet.size):
+            text = bytes((0xFC, 0x41 + number % 26, 0x42))
+            copied = add_captions(packet, text, "h264") if packet.stream.type == "video" else packet
+            copied.stream = targets[packet.stream.index]
+            output.mux(copied)
+    return copy
 
 
 def check(editor: Editor, source: Path, profile: str, folder: Path) -> tuple[str, int]:
@@ -150,10 +175,10 @@ def check(editor: Editor, source: Path, profile: str, folder: Path) -> tuple[str
         report = editor.edit(source, emotion="happy").save(output, **options)
     except CdrlError as error:
         return f"refused: {error}", 0
-    return compare(source, output), len(report.warnings)
+    return compare(source, output, report.warnings), len(report.warnings)
 
 
-def compare(source: Path, output: Path) -> str:
+def compare(source: Path, output: Path, warnings: Sequence[str]) -> str:
     """What is wrong with a result; the PSNR in dB of what no edit reaches where nothing is."""
     complaints = subprocess.run(
         [*FFMPEG, "-i", str(output), "-vsync", "passthrough", "-enc_time_base", "1:90000", "-f", "null", "-"],
@@ -163,12 +188,13 @@ def compare(source: Path, output: Path) -> str:
     )
     if complaints.stderr.strip():
         return f"complaint: {complaints.stderr.strip().splitlines()[0][:60]}"
-    before, after = times(source), times(output)
+    shown, written = frames(source), frames(output)
+    before, after = times(shown), times(written)
     if len(before) != len(after):
         return f"{len(after)} of {len(before)} frames"
-    gaps, told = np.diff(after), np.diff(before)
+    gaps, own = np.diff(after), np.diff(before)
     # Times of B-frames in AVI, and of parts behind each other, are as the source tells them not those that are meant.
-    wanted = [np.full_like(gaps, np.median(gaps)), *([told] if np.isfinite(told).all() else [])]
+    wanted = [np.full_like(gaps, np.median(gaps)), *([own] if np.isfinite(own).all() else [])]
     off = min(float(np.abs(gaps - each).max(initial=0)) for each in wanted)
     if off > MOST_DIFFERENT:
         return f"distances differ by {1000 * off:.0f} ms"
@@ -183,7 +209,46 @@ def compare(source: Path, output: Path) -> str:
     eighth = one.shape[2] // 8
     error = float(np.square(one[:, :, :eighth].astype(np.float32) - two[:, :, :eighth]).mean())
     quality = min(99.0, 10 * math.log10(255**2 / error)) if error else 99.0
+    told, got = describe(source, shown), describe(output, written)
+    lost = [name for name, value in told.items() if value != got.get(name) and not is_named(name, warnings)]
+    if lost:
+        return f"{quality:.1f}, lost: {', '.join(lost)}"
     return f"{quality:.1f}" if quality >= LEAST_DB else f"{quality:.1f} dB"
+
+
+def is_named(name: str, warnings: Sequence[str]) -> bool:
+    """Whether a warning tells that something is lost."""
+    return any(NAMED[name] in warning for warning in warnings)
+
+
+def describe(path: Path, shown: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What a file says beside its pixels, as far as that build knows; only what it says.
+
+    A matrix and a range need only be told: whether the pixels are of them is seen in the colors.
+    """
+    found = probe(path, "-show_streams", "-show_format")
+    video = next(stream for stream in found["streams"] if stream["codec_type"] == "video")
+    labels = [found["format"].get("tags", {}), *(stream.get("tags", {}) for stream in found["streams"])]
+    tags = {name.lower(): text for each in reversed(labels) for name, text in each.items()}
+    first = {**video, **shown[0]}
+    around = video.get("side_data_list", [])
+    beside = {each["side_data_type"] for each in [*around, *shown[0].get("side_data_list", ())]}
+    captions = sum("A53" in str(frame.get("side_data_list")) for frame in shown)
+    turned = any(abs(int(each.get("rotation", 0))) % 180 == 90 for each in around)
+    across, down = map(int, first.get("sample_aspect_ratio", "1:1").split(":"))
+    aspect = across / down if across and down else 1.0
+    channels = [str(stream["channels"]) for stream in found["streams"] if stream["codec_type"] == "audio"]
+    has_alpha = tags.get("alpha_mode") == "1" or video.get("pix_fmt", "").startswith(TRANSPARENT)
+    facts = {
+        "primaries": first.get("color_primaries", ""), "transfer": first.get("color_transfer", ""),
+        "matrix": "told" * ("color_space" in first), "range": "told" * ("color_range" in first),
+        "pixel aspect": f"{1 / aspect if turned else aspect:.3f}",
+        "field order": "interlaced" * bool(first.get("interlaced_frame")), "alpha": "some" * has_alpha,
+        "light levels": " ".join(sorted(name for name in beside if "light" in name or "Mastering" in name)),
+        "captions": str(captions or ""), "timecode": tags.get("timecode", ""), "date": tags.get("creation_time", ""),
+        "place": tags.get("location", ""), "channels": " ".join(channels),
+    }  # fmt: skip
+    return {name: value for name, value in facts.items() if value not in ("", "unknown", "reserved", "gbr")}
 
 
 def probe(path: Path, *words: str) -> dict[str, Any]:
@@ -193,10 +258,15 @@ def probe(path: Path, *words: str) -> dict[str, Any]:
     return found
 
 
-def times(path: Path) -> NDArray[np.float64]:
+def frames(path: Path) -> list[dict[str, Any]]:
+    """What that build says of each frame."""
+    found: list[dict[str, Any]] = probe(path, "-select_streams", "v:0", "-show_frames")["frames"]
+    return found
+
+
+def times(shown: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
     """When each frame is shown, seconds; NaN where a file does not say."""
-    frames = probe(path, "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time")["frames"]
-    return np.array([float(frame.get("best_effort_timestamp_time", "nan")) for frame in frames])
+    return np.array([float(frame.get("best_effort_timestamp_time", "nan")) for frame in shown])
 
 
 def sound(path: Path) -> float:
@@ -212,16 +282,16 @@ def pictures(path: Path) -> NDArray[np.uint8]:
         [*FFMPEG, "-i", str(path), "-map", "0:v:0", "-vsync", "passthrough", "-c:v", "ppm", "-f", "image2pipe", "-"],
         capture_output=True, check=True,
     )  # fmt: skip
-    frames, data = [], done.stdout
+    decoded, data = [], done.stdout
     while data:
         _, size, most, rest = data.split(b"\n", 3)
         width, height = map(int, size.split())
         step = 2 if int(most) > 255 else 1
         length = width * height * 3 * step
         frame = np.frombuffer(rest[:length], ">u2" if step == 2 else np.uint8).reshape(height, width, 3)
-        frames.append((frame >> 8).astype(np.uint8) if step == 2 else frame)
+        decoded.append((frame >> 8).astype(np.uint8) if step == 2 else frame)
         data = rest[length:]
-    return np.stack(frames)
+    return np.stack(decoded)
 
 
 if __name__ == "__main__":
