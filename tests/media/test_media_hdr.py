@@ -9,7 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from made_clips import picture, round_trip
+from made_clips import packets_of, picture, round_trip
 
 from cdrl.media import ColorTags, EncoderOptions, Frame, probe, read
 from cdrl.media.side_data import HLG, PQ, HdrMetadata
@@ -38,6 +38,28 @@ def test_light_levels_stay(clip, tmp_path, suffix, options):
     assert trip.result.color == trip.source.color
     assert trip.result.format.depth == 10
     assert not [note for note in trip.notes if "millisecond" not in note]
+
+
+@pytest.mark.parametrize(
+    ("name", "profile"), [("out.mp4", "web"), ("out.mov", "web"), ("out.mov", "prores"), ("out.mov", "dnxhr")]
+)
+def test_films_state_light_levels_beside_their_picture(clip, tmp_path, name, profile):
+    """In the boxes that players and editors look for, once; the sound is where the index says."""
+    options = {"x265-params": f"log-level=none:{HDR10}"}
+    source = clip("in.mov", codec="libx265", layout="yuv420p10le", size=(256, 128), color=TAGS, options=options,
+                  audio=["aac"])  # fmt: skip
+    trip = round_trip(source, tmp_path / name, EncoderOptions(profile), metadata={"cdrl.test": "of any name"})
+    data = trip.path.read_bytes()
+    assert (data.count(b"mdcv"), data.count(b"clli")) == (1, 1)
+    place = data.index(b"mdcv") + 4
+    assert struct.unpack_from(">8H2I", data, place) == (
+        13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450, 10_000_000, 1,
+    )  # fmt: skip
+    assert trip.result.hdr.light_level == (1000, 400)
+    assert trip.result.hdr.luminance == pytest.approx((0.0001, 1000))
+    assert packets_of(trip.path)[0].digest == packets_of(source)[0].digest
+    assert len(trip.after) == 12
+    assert not [note for note in trip.notes if "light" in note]
 
 
 @pytest.mark.parametrize("params", ["max-cll=600,120", HDR10.split(":", maxsplit=1)[0]])

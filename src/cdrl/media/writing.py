@@ -19,7 +19,6 @@ from cdrl.errors import CdrlError, InputError, OutputError, OutputExistsError, U
 from cdrl.files import EXISTS, atomic_path, sync, take_name, temporary_path
 from cdrl.media.captions import CODECS as CAPTIONED_CODECS
 from cdrl.media.captions import add_captions
-from cdrl.media.covers import insert_covers
 from cdrl.media.decoding import error_text
 from cdrl.media.encoding import (
     LIGHT_CODECS,
@@ -35,12 +34,15 @@ from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.layout import Orientation, convert_format, extract_planes, layout_name, raise_depth, view
 from cdrl.media.limits import Limits
 from cdrl.media.matroska import set_pixel_aspect
+from cdrl.media.mp4_index import LABELS, PICTURE, cover_box, extend_index, light_boxes
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import VideoInfo, main_video
 from cdrl.media.reading import mean_duration
 from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_format_label
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FILMS = ("mp4", "mov")
+LIGHT_NOTE = "the HDR mastering display and light levels are left out: cdrl writes none into {}"
 MATROSKA = ("matroska", "webm")
 FINEST_SOUND = 48_000  # Hz
 # Labels that every player knows; others need the newer way of labeling, which some players do not read.
@@ -173,8 +175,7 @@ class Writer:
                 self._tracks.finish()
             finally:
                 self._output.close()
-            if self._tracks.covers:
-                self._insert_covers(self._tracks.covers)
+            self._extend_index()
             aspect = self.info.sample_aspect
             if aspect != 1 and self._format.muxer in MATROSKA and not set_pixel_aspect(self._temporary, aspect):
                 self.notes.append(
@@ -206,14 +207,22 @@ class Writer:
             self._n_captions_lost += 1
             self.notes.append(f"CEA-608/708 captions are left out: cdrl writes none into {self._codec}")
 
-    def _insert_covers(self, pictures: list[bytes]) -> None:
-        """Put covers into the closed file, beside labels of any name."""
+    def _extend_index(self) -> None:
+        """Put into the closed film what the muxer does not: covers beside labels of any name, and light levels."""
+        if self._tracks.covers and not self._add_boxes(LABELS, cover_box(self._tracks.covers)):
+            self.notes.append(f"the cover is left out: {self._format.name} cannot hold it beside these labels")
+        if self.info.hdr is not None and self._format.muxer in FILMS:
+            held = self._add_boxes(PICTURE, light_boxes(self.info.hdr)) or self._codec in LIGHT_CODECS
+            if not held:
+                self.notes.append(LIGHT_NOTE.format(self._codec))
+
+    def _add_boxes(self, place: tuple[bytes, ...], boxes: bytes) -> bool:
         copy = temporary_path(self._final)
         try:
-            if insert_covers(self._temporary, copy, pictures):
+            is_written = extend_index(self._temporary, copy, place, boxes)
+            if is_written:
                 copy.replace(self._temporary)
-            else:
-                self.notes.append(f"the cover is left out: {self._format.name} cannot hold it beside these labels")
+            return is_written
         finally:
             copy.unlink(missing_ok=True)
 
@@ -262,10 +271,8 @@ class Writer:
             )
         if note:
             self.notes.append(note)
-        if info.hdr is not None and self._codec not in LIGHT_CODECS:
-            self.notes.append(
-                f"the HDR mastering display and light levels are left out: cdrl writes none into {self._codec}"
-            )
+        if info.hdr is not None and self._codec not in LIGHT_CODECS and self._format.muxer not in FILMS:
+            self.notes.append(LIGHT_NOTE.format(self._codec))
         labels = {key: text for key, text in self._source.metadata.items() if not is_file_label(key)} | self.metadata
         options = self._muxer_options(labels)
         self._output = av.open(f"file:{self._temporary}", "w", format=self._format.muxer, container_options=options)
@@ -301,7 +308,7 @@ class Writer:
             color.matrix or matrix if same_matrix else matrix
         )  # 0 is RGB, which the planes no longer are
         context.color_primaries, context.color_trc = color.primaries, color.transfer
-        if self._codec == "hevc" and self._format.muxer in ("mp4", "mov"):
+        if self._codec == "hevc" and self._format.muxer in FILMS:
             context.codec_tag = "hvc1"  # the tag Apple's players ask for
         carry_labels(self._source.streams[info.stream_index], stream)
         self._carry_timecode(stream)
@@ -334,7 +341,7 @@ class Writer:
         return padded
 
     def _muxer_options(self, labels: Mapping[str, str]) -> dict[str, str]:
-        if self._format.muxer not in ("mp4", "mov"):
+        if self._format.muxer not in FILMS:
             return {"avoid_negative_ts": "disabled"}  # else MKV delays the clip by the run-up of its audio
         # faststart: the index goes to the front, so that playback starts before the file has loaded.
         known = COMMON_LABELS[self._format.muxer]
