@@ -250,12 +250,27 @@ def test_a_frame_of_the_wrong_size_is_refused(clip, tmp_path):
         writer.write(next(read(info)))
 
 
-def test_an_interlaced_clip_is_named(clip, tmp_path):
-    options = {"flags": "+ildct+ilme"}
-    source = clip("in.mpg", codec="mpeg2video", options=options)
-    with av.open(str(source)) as container:
-        assert next(container.decode(video=0)).interlaced_frame
-    assert any("interlaced" in note for note in probe(source).notes)
+@pytest.mark.parametrize("first", ["tff", "bff"])
+@pytest.mark.parametrize(
+    ("suffix", "profile", "stays"),
+    [
+        (".mp4", "web", False),
+        (".mov", "dnxhr", False),
+        (".mov", "prores", True),
+        (".mkv", "ffv1", True),
+        (".mp4", "archive", True),
+    ],
+)
+def test_an_interlaced_clip_stays_so_for_editing_and_else_is_named(clip, tmp_path, suffix, profile, stays, first):
+    order = {"tff": 2, "bff": 3}[first]
+    options = {"flags": "+ildct", "x264-params": f"{first}=1"}
+    source = clip("in.mp4", size=(256, 128), options=options)
+    trip = round_trip(source, tmp_path / f"out{suffix}", EncoderOptions(profile))
+    assert (trip.source.interlaced, trip.source.field_order) == (True, order)
+    assert (trip.result.interlaced, trip.result.field_order) == ((True, order) if stays else (False, 0))
+    assert sum("interlaced" in note for note in trip.notes) == (not stays)
+    assert trip.after == trip.before
+    assert psnr(next(read(source)).rgb(), next(read(trip.path)).rgb()) > 28
 
 
 def test_a_photo_is_a_clip_of_one_frame(tmp_path):

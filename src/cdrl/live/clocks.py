@@ -15,7 +15,7 @@ from cdrl.media import ColorTags, Limits, VideoInfo
 from cdrl.media.clocks import ContinuousClock, discard_others
 from cdrl.media.decoding import DecodeErrors, demux_packets
 from cdrl.media.opening import check_path, open_container
-from cdrl.media.probing import color_tags
+from cdrl.media.probing import color_tags, field_order
 from cdrl.media.reading import select_stream
 
 HIGHEST_RATE = 240  # frames a second; what comes closer together only once in a while need not set the rate
@@ -51,7 +51,7 @@ def describe_file(info: VideoInfo, limits: Limits) -> Signal:
     with open_container(check_path(info.path, limits), limits) as container:
         stream = select_stream(container, info)
         times = sorted({value * info.time_base for value in _iter_times(container, stream, info)})
-        interlace, named = interlacing(stream, info.interlaced), stream.guessed_rate or info.rate
+        interlace, named = interlacing(info.field_order, info.interlaced), stream.guessed_rate or info.rate
     rate, centered = common_rate(times, named, info.time_base), info.codec == "mjpeg"
     return Signal(rate, info.sample_aspect, interlace, centered, info.color)
 
@@ -72,7 +72,8 @@ def describe_stream(stream: VideoStream, rate: Fraction, interlaced: bool) -> Si
     if has_times(stream) and named and 1 <= named <= HIGHEST_RATE:
         rate = Fraction(named)
     aspect, centered = Fraction(stream.sample_aspect_ratio or 1), stream.codec_context.name == "mjpeg"
-    return Signal(rate, aspect, interlacing(stream, interlaced), centered, color_tags(stream.codec_context))
+    interlace = interlacing(field_order(stream.codec_context), interlaced)
+    return Signal(rate, aspect, interlace, centered, color_tags(stream.codec_context))
 
 
 def has_times(stream: VideoStream) -> bool:
@@ -80,9 +81,9 @@ def has_times(stream: VideoStream) -> bool:
     return not stream.container.format.flags & 0x80  # AVFMT_NOTIMESTAMPS
 
 
-def interlacing(stream: VideoStream, interlaced: bool) -> str:
-    """Y4M's letter for how the fields of an opened stream are woven, given whether they are."""
-    return _FIRST_FIELD.get(stream.codec_context.field_order, "?") if interlaced else "p"
+def interlacing(order: int, interlaced: bool) -> str:
+    """Y4M's letter for how fields are woven, given whether they are; `order` as in `VideoInfo.field_order`."""
+    return _FIRST_FIELD.get(order, "?") if interlaced else "p"
 
 
 def common_rate(times: Sequence[Fraction], named: Fraction | None, tick: Fraction) -> Fraction:

@@ -35,6 +35,7 @@ CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
 FASTEST = 1000  # frames a second: more than any camera of talking people
 TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
 TRANSPARENCY_NOTE = "its transparency is left out: the picture is written opaque"
+_BOTTOM_FIRST = 3
 LONG_OFFSET = 10  # seconds: a later start is a recorder's clock, not a pause the author put there
 
 
@@ -100,6 +101,9 @@ class VideoInfo:
     """Every other stream of the file."""
     photo: bool
     interlaced: bool
+    field_order: int
+    """How its fields are woven, FFmpeg's AVFieldOrder: 2 and 5 show the top one first, 3 and 4 the bottom one; 0 or 1
+    for unknown and for whole frames."""
     rebased: bool
     """True when a written clip starts at 0 because the source's clock starts anywhere (MPEG-TS, recorders)."""
     notes: tuple[str, ...]
@@ -231,6 +235,11 @@ def check_pixels(width: int, height: int, path: Path, limits: Limits) -> None:
         raise LimitError(f"{path} is {width}x{height}, {bound}")
 
 
+def field_order(context: VideoCodecContext) -> int:
+    """How a decoder says that fields are woven; DV, which does not say, shows the bottom one first."""
+    return context.field_order or (_BOTTOM_FIRST if context.name == "dvvideo" else 0)
+
+
 def color_tags(context: VideoCodecContext) -> ColorTags:
     """What a decoder says of the colors of its pictures."""
     return ColorTags(context.color_range, context.colorspace, context.color_primaries, context.color_trc)
@@ -297,10 +306,9 @@ def _describe(
         tracks=tuple(_track(other) for other in container.streams if other.index != stream.index),
         photo=photo,
         interlaced=interlaced,
+        field_order=field_order(context) if interlaced else 0,
         rebased=broadcast or start >= LONG_OFFSET,
-        notes=tuple(
-            filter(None, [layout_note * (not photo), turn_note, *_picture_notes(container, stream, first, interlaced)])
-        ),
+        notes=tuple(filter(None, [layout_note * (not photo), turn_note, *_picture_notes(container, stream, first)])),
         labels=dict(container.metadata),
         pixels=first.format.name,
         hdr=read_hdr_metadata(side_data(first)),
@@ -344,13 +352,9 @@ def _track(stream: Stream) -> Track:
     )
 
 
-def _picture_notes(container: InputContainer, stream: VideoStream, first: av.VideoFrame, interlaced: bool) -> list[str]:
+def _picture_notes(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> list[str]:
     """What the picture carries that will not be in an edited clip."""
     notes = []
-    if interlaced:
-        notes.append(
-            "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
-        )
     held = side_data(first)
     if stream.codec_context.name in ("hevc", "h264", "av1") and "DOVI configuration" in describe_container(container):
         notes.append("Dolby Vision metadata is left out; the HDR base picture is kept")

@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 import av
+import av.filter
 from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
@@ -150,6 +152,8 @@ class Writer:
             self._keep_captions(frame.captions, pts)
             self._pending, self._pending_pts = self._picture(frame), pts
             self._pending.pts, self._pending.time_base = pts, self.info.time_base
+            if self._fields is not None:
+                self._pending = self._fields.mark(self._pending)
             self._tag_colors(self._pending)
             self._pending.duration = frame.duration or 0
             self._tracks.advance(frame.pts * frame.time_base)
@@ -263,6 +267,7 @@ class Writer:
             source, self._encoder, self.options, info.pixels, hdr=info.color.hdr and self._codec != "vp9"
         )
         self._padded = self._even_size()
+        self._fields = self._choose_fields()
         least = SMALLEST_DNXHR
         if self._codec == "dnxhr" and (self.size[0] < least[0] or self.size[1] < least[1]):
             sizes = " but ".join("x".join(map(str, size)) for size in (least, self.size))
@@ -289,11 +294,11 @@ class Writer:
 
     def _video_stream(self, output: OutputContainer) -> VideoStream:
         info, color = self.info, self.info.color
-        stream = output.add_stream(
-            self._encoder,
-            rate=info.rate or 25,
-            options=encoder_settings(self._codec, self.options, self._target, info.hdr),
-        )
+        settings = encoder_settings(self._codec, self.options, self._target, info.hdr)
+        if self._fields is not None and self._codec == "h264":
+            own = settings.get("x264-params")
+            settings["x264-params"] = f"{own}:{self._fields.first}=1" if own else f"{self._fields.first}=1"
+        stream = output.add_stream(self._encoder, rate=info.rate or 25, options=settings)
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.width, context.height = self._padded
@@ -308,11 +313,27 @@ class Writer:
             color.matrix or matrix if same_matrix else matrix
         )  # 0 is RGB, which the planes no longer are
         context.color_primaries, context.color_trc = color.primaries, color.transfer
+        if self._fields is not None:
+            context.field_order = info.field_order
+            context.flags |= CodecFlags.interlaced_dct
         if self._codec == "hevc" and self._format.muxer in FILMS:
             context.codec_tag = "hvc1"  # the tag Apple's players ask for
         carry_labels(self._source.streams[info.stream_index], stream)
         self._carry_timecode(stream)
         return stream
+
+    def _choose_fields(self) -> FieldMarker | None:
+        """What marks the pictures of an interlaced clip where they stay so, in the codecs and profiles for editing."""
+        info, profile = self.info, self.options.profile_name
+        stays = self._codec in ("prores", "ffv1") or (profile == "archive" and self._codec == "h264")
+        first = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}.get(info.field_order, "")
+        if stays and first and self.size == (info.width, info.height) and not info.rotation:
+            return FieldMarker(self._padded, self._target.name, first)
+        if info.interlaced:
+            self.notes.append(
+                "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
+            )
+        return None
 
     def _carry_timecode(self, stream: VideoStream) -> None:
         """Say what editors call the first frame; MP4 and MOV make a track of it, Matroska a label."""
@@ -380,6 +401,29 @@ class Writer:
             raise OutputError(
                 f"{self.path} cannot be written ({error_text(error)}); check the folder and the options"
             ) from error
+
+
+class FieldMarker:
+    """Says of pictures that they are woven of two fields, which PyAV has only a filter for."""
+
+    def __init__(self, size: tuple[int, int], layout: str, first: str) -> None:
+        """`first`: the field that is shown first, tff (top) or bff (bottom)."""
+        self.first = first
+        self._graph, form = av.filter.Graph(), av.VideoFormat(layout)
+        source = self._graph.add_buffer(width=size[0], height=size[1], format=form, time_base=Fraction(1, 1000))
+        marked, sink = self._graph.add("setfield", first), self._graph.add("buffersink")
+        source.link_to(marked)
+        marked.link_to(sink)
+        self._graph.configure()
+
+    def mark(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The same picture, marked."""
+        self._graph.push(picture)
+        marked = self._graph.pull()
+        assert isinstance(marked, av.VideoFrame)
+        marked.pts, marked.time_base = picture.pts, picture.time_base
+        marked.duration = picture.duration
+        return marked
 
 
 def fill_picture(frame: Frame, size: tuple[int, int], layout: PixelFormat) -> av.VideoFrame:
