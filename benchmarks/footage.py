@@ -47,6 +47,7 @@ CLEAR = "format=yuva420p,geq=lum='p(X,Y)':a='255*lt(X,240)'"
 TOLD = "-timecode 01:02:03:04 -metadata location=+48.8577+002.2950/ -metadata creation_time=2024-05-06T07:08:09Z"
 MOST_DIFFERENT = 0.025  # seconds: what milliseconds, and frames of a last part, may make of a distance
 LEAST_DB = 33.0
+FIELDS = (("", ""), ("bottom first", "top first"))
 TRANSPARENT = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8")
 # Name → what FFmpeg is told after the sample, and the ending. `+` joins a file with itself.
 KINDS: dict[str, tuple[str, str]] = {
@@ -78,7 +79,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "HLG": (f"-vf {HDR.format(HLG)} -c:v libx265 -x265-params {X265}{HLG} -tag:v hvc1 -c:a aac", ".mov"),
     "HDR10": (f"-vf {HDR.format(PQ)} -c:v libx265 -x265-params {X265}{PQ}:{LIGHT} -tag:v hvc1 -c:a aac", ".mp4"),
     "ProRes 422": ("-c:v prores_ks -profile:v 3 -c:a pcm_s16le", ".mov"),
-    "ProRes 4444 with transparency": ("-vf format=yuva444p10le -c:v prores_ks -profile:v 4 -c:a pcm_s16le", ".mov"),
+    "ProRes 4444 with transparency": (
+        f"-vf {CLEAR},format=yuva444p10le -c:v prores_ks -profile:v 4 -c:a pcm_s16le", ".mov"),
     "DNxHR HQX": ("-pix_fmt yuv422p10le -c:v dnxhd -profile:v dnxhr_hqx -c:a pcm_s16le", ".mov"),
     "FFV1 4:2:2, 10 bits": ("-pix_fmt yuv422p10le -c:v ffv1 -c:a flac", ".mkv"),
     "FFV1 4:4:4, 12 bits": ("-pix_fmt yuv444p12le -c:v ffv1 -c:a flac", ".mkv"),
@@ -96,7 +98,7 @@ KINDS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 # What a result may lose → a word of the warning that has to name it then.
 NAMED = {
-    "primaries": "color", "transfer": "color", "matrix": "color", "range": "color", "pixel aspect": "aspect",
+    "primaries": "color", "transfer": "color", "matrix": "color", "pixel aspect": "shape",
     "field order": "interlaced", "alpha": "transparency", "light levels": "light levels", "captions": "captions",
     "timecode": "timecode", "date": "date", "place": "place", "channels": "stream",
 }  # fmt: skip
@@ -224,7 +226,7 @@ def is_named(name: str, warnings: Sequence[str]) -> bool:
 def describe(path: Path, shown: Sequence[dict[str, Any]]) -> dict[str, str]:
     """What a file says beside its pixels, as far as that build knows; only what it says.
 
-    A matrix and a range need only be told: whether the pixels are of them is seen in the colors.
+    A matrix need only be told: whether the pixels are of it, and of which range they are, is seen in the colors.
     """
     found = probe(path, "-show_streams", "-show_format")
     video = next(stream for stream in found["streams"] if stream["codec_type"] == "video")
@@ -241,9 +243,10 @@ def describe(path: Path, shown: Sequence[dict[str, Any]]) -> dict[str, str]:
     has_alpha = tags.get("alpha_mode") == "1" or video.get("pix_fmt", "").startswith(TRANSPARENT)
     facts = {
         "primaries": first.get("color_primaries", ""), "transfer": first.get("color_transfer", ""),
-        "matrix": "told" * ("color_space" in first), "range": "told" * ("color_range" in first),
+        "matrix": "told" * ("color_space" in first),
         "pixel aspect": f"{1 / aspect if turned else aspect:.3f}",
-        "field order": "interlaced" * bool(first.get("interlaced_frame")), "alpha": "some" * has_alpha,
+        "field order": FIELDS[first.get("interlaced_frame", 0)][first.get("top_field_first", 0)],
+        "alpha": "some" * has_alpha,
         "light levels": " ".join(sorted(name for name in beside if "light" in name or "Mastering" in name)),
         "captions": str(captions or ""), "timecode": tags.get("timecode", ""), "date": tags.get("creation_time", ""),
         "place": tags.get("location", ""), "channels": " ".join(channels),
