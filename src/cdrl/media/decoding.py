@@ -45,6 +45,7 @@ class DecodeErrors:
 def decode_pictures(
     container: InputContainer,
     stream: VideoStream,
+    decoder: VideoCodecContext,
     damage: DecodeErrors,
     limits: Limits,
     jumps: Sequence[ClockJump] = (),
@@ -55,6 +56,7 @@ def decode_pictures(
     Args:
         container: The open file.
         stream: The stream of it; no other one is read.
+        decoder: Decodes its packets.
         damage: Counted up on the way; an error of FFmpeg's never comes out.
         limits: When a file that gives no pictures is given up.
         jumps: Where the file's clock begins anew.
@@ -65,7 +67,7 @@ def decode_pictures(
     """
     discard_others(container, stream)
     clock, times = ContinuousClock(jumps), DisplayTimes(container.format.name in DECODING_TIMES_ONLY)
-    group = _Group(stream.codec_context, limits)
+    group = _Group(decoder, limits)
     in_a_row, reason = 0, ""
     for packet in demux_packets(container, stream, damage=damage):
         clock.rebase(packet)
@@ -74,7 +76,7 @@ def decode_pictures(
         if captions is not None:
             captions.look_at(packet)
         try:
-            pictures = stream.codec_context.decode(packet)
+            pictures = decoder.decode(packet)
         except av.FFmpegError as error:
             damage.packets += 1
             times.drop(packet)
@@ -87,7 +89,7 @@ def decode_pictures(
         for picture in pictures:
             damage.frames += picture.is_corrupt
             group.last = picture.pts
-            times.assign(picture, stream.codec_context.has_b_frames)
+            times.assign(picture, decoder.has_b_frames)
             yield picture
 
 

@@ -307,7 +307,13 @@ def _read(scale: Scale, quality: float) -> float:
 
 
 def target_format(
-    source: PixelFormat, encoder: str, options: EncoderOptions, pixels: str = "", *, hdr: bool = False
+    source: PixelFormat,
+    encoder: str,
+    options: EncoderOptions,
+    pixels: str = "",
+    *,
+    hdr: bool = False,
+    alpha: bool = False,
 ) -> tuple[PixelFormat, str]:
     """Choose the layout to encode. Range and matrix stay, but where a codec for editing has one of each.
 
@@ -317,12 +323,11 @@ def target_format(
         options: What is asked for.
         pixels: FFmpeg's name of the layout that the clip is decoded in, where it is not that of the frames.
         hdr: Whether the numbers stand for HDR, which 8 bits are too few for.
+        alpha: Whether transparency is to be kept, for which ProRes needs 4:4:4.
 
     Returns:
         The format, and a note on what it changes ('' for nothing).
     """
-    import av  # noqa: PLC0415
-
     from cdrl.media.layout import SUBSAMPLING, is_rgb, layout_name  # noqa: PLC0415
 
     layout, codec = options.settings.pixel_format, options.settings.codec
@@ -330,16 +335,18 @@ def target_format(
     depth = 8 if source.depth == 8 and not hdr else 10
     if codec is not None:
         full = (1, 1) if own_chroma == (1, 1) else (2, 1)
-        by_codec = {"prores": (full, 10), "dnxhr": (full, 10 if full == (1, 1) else depth)}
+        by_codec = {"prores": ((1, 1) if alpha else full, 10), "dnxhr": (full, 10 if full == (1, 1) else depth)}
         wanted, depth = by_codec.get(codec, (own_chroma, source.depth))
     elif layout == "auto":
         wanted = (2, 2)
     else:
         wanted = own_chroma
+    if alpha and codec == "ffv1" and depth == 12:  # beside transparency FFmpeg 5.1 cannot read it
+        depth = 16
     choices = [(wanted, depth), ((2, 2), depth), ((2, 2), 8), ((2, 1), 10)]
     if layout not in ("auto", "source"):
         choices.insert(0, (SUBSAMPLING[layout[3:6]], 10 if layout.endswith("10le") else 8))
-    offered = {form.name for form in av.Codec(encoder, "w").video_formats or ()}
+    offered = encoder_layouts(encoder)
     (sx, sy), depth = next(choice for choice in choices if layout_name(*choice) in offered)
     target = replace(source, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
     if codec in ("prores", "dnxhr"):  # which know no full range
@@ -353,6 +360,18 @@ def target_format(
     if codec is not None and not loses:  # more than the source has
         return target, ""
     return target, f"pixels are written as {target.name} (the source has {pixels or source.name})"
+
+
+def holds_alpha(codec: str, container: Container) -> bool:
+    """Whether transparency can be written: VP9 keeps it in a second picture, for which Matroska and WebM have room."""
+    return codec in ("prores", "ffv1") or (codec == "vp9" and container in (MKV, WEBM))
+
+
+def encoder_layouts(encoder: str) -> set[str]:
+    """The layouts of pixels that an encoder takes."""
+    import av  # noqa: PLC0415
+
+    return {form.name for form in av.Codec(encoder, "w").video_formats or ()}
 
 
 def check_encoder(codec: str) -> str:

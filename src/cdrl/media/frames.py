@@ -127,6 +127,8 @@ class Frame:
     """How long it is shown, where the source says so."""
     time: Fraction = Fraction(0)
     """Seconds since the clip's start, as a player shows it."""
+    alpha: Plane | None = None
+    """How opaque each luma pixel is [H,W], 0 to the format's `maximum`; None where all is."""
     captions: bytes = b""
     """CEA-608 and CEA-708 captions that come with it, as triplets of ATSC A/53."""
 

@@ -62,15 +62,27 @@ def has_alpha(name: str) -> bool:
     return ALPHA.match(name) is not None
 
 
-def is_transparent(picture: av.VideoFrame) -> bool:
-    """Whether any pixel of a picture lets something through."""
-    planar = picture if picture.format.name.startswith("yuva") else picture.reformat(format="yuva444p")
-    described = next(component for component in planar.format.components if component.is_alpha)
-    plane = planar.planes[3]
-    lines: NDArray[Any] = np.frombuffer(memoryview(plane), np.uint16 if described.bits > 8 else np.uint8).reshape(
-        plane.height, -1
-    )
-    return bool((lines[:, : plane.width] != (1 << described.bits) - 1).any())
+def may_be_transparent(picture: av.VideoFrame) -> bool:
+    """Whether a clip that begins with this picture holds transparency; a palette always could, and does if it shows."""
+    if picture.format.name != "pal8":
+        return has_alpha(picture.format.name)
+    alpha = picture.reformat(format="rgba").to_ndarray()[..., 3]
+    return bool((alpha != 255).any())
+
+
+def extract_alpha(picture: av.VideoFrame, form: PixelFormat, size: tuple[int, int], turn: Orientation) -> Plane:
+    """A copy of a decoded picture's transparency, upright, at the depth of `form`; `size` (w, h) before turning."""
+    name = alpha_name(replace(form, name=layout_name((1, 1), form.depth)))
+    if not picture.format.name.startswith("yuva") or not picture.format.name.endswith(name.removeprefix("yuva444p")):
+        picture = picture.reformat(format=name)
+    if (picture.width, picture.height) != size:
+        picture = picture.reformat(width=size[0], height=size[1], format=name)
+    return turn.apply(view(picture.planes[3], form))
+
+
+def alpha_name(form: PixelFormat) -> str:
+    """FFmpeg's name of a layout of YUV with transparency."""
+    return form.name.replace("yuv", "yuva", 1)
 
 
 def pixel_format(name: str, color_range: int, colorspace: int, height: int) -> tuple[PixelFormat, str]:

@@ -24,7 +24,7 @@ from cdrl.media.captions import CaptionWatch
 from cdrl.media.clocks import ClockJump, describe_jumps, find_clock_jumps, may_jump
 from cdrl.media.decoding import DecodeErrors, decode_pictures
 from cdrl.media.frames import PixelFormat
-from cdrl.media.layout import Orientation, pixel_format
+from cdrl.media.layout import Orientation, may_be_transparent, pixel_format
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.side_data import DYNAMIC, HLG, PQ, HdrMetadata, describe_container, read_hdr_metadata, side_data
@@ -34,8 +34,9 @@ Kind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
 CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
 FASTEST = 1000  # frames a second: more than any camera of talking people
 TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
-TRANSPARENCY_NOTE = "its transparency is left out: the picture is written opaque"
 _BOTTOM_FIRST = 3
+_UNSPECIFIED, _LIMITED, _BT601 = 2, 1, 5  # color tags
+_LIBVPX = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 LONG_OFFSET = 10  # seconds: a later start is a recorder's clock, not a pause the author put there
 
 
@@ -112,6 +113,8 @@ class VideoInfo:
     """The file's own labels (title, comment, XMP packet, ...), by their names in the file."""
     pixels: str = "yuv420p"
     """FFmpeg's name of the layout as it is decoded; `format` is what frames have."""
+    alpha: bool = False
+    """Whether it may be transparent: `Frame.alpha` says where."""
     hdr: HdrMetadata | None = None
     """The light levels that HDR10 states."""
     timecode: str = ""
@@ -171,9 +174,9 @@ def describe(
         return _describe_tiles(path, container, tile, grid, limits)
     stream = main_video(container, path)
     check_pixels(stream.codec_context.width, stream.codec_context.height, path, limits)
-    configure_decoder(stream, limits, threads)
+    decoder = choose_decoder(stream, limits, threads)
     jumps, end = read_clock_jumps(path, container, stream, limits)
-    pictures = decode_pictures(container, stream, damage, limits, jumps, captions)
+    pictures = decode_pictures(container, stream, decoder, damage, limits, jumps, captions)
     first = next(pictures, None)
     if first is None:
         unseen = "" if stream.codec_context.width else f", or over the limit of {limits.max_pixels:,} pixels"
@@ -220,12 +223,22 @@ def read_clock_jumps(
         return find_clock_jumps(again, stream.index)
 
 
-def configure_decoder(stream: VideoStream, limits: Limits, threads: int) -> None:
-    """Set the decoder's threads and its guard against huge pictures, before the first packet."""
+def choose_decoder(stream: VideoStream, limits: Limits, threads: int) -> VideoCodecContext:
+    """The decoder of a stream, with its threads and its guard against huge pictures, before the first packet.
+
+    VP8 and VP9 hold transparency as a second picture beside the first, which libvpx alone decodes.
+    """
     context = stream.codec_context
+    labels = {key.lower(): text for key, text in stream.metadata.items()}
+    if labels.get("alpha_mode") == "1" and (name := _LIBVPX.get(context.name)) in av.codecs_available:
+        other = av.CodecContext.create(name, "r")
+        assert isinstance(other, VideoCodecContext)
+        other.extradata = context.extradata
+        context = other
     context.options = {"max_pixels": str(limits.max_pixels)}
     if threads > 1:
         context.thread_type, context.thread_count = ThreadType.AUTO, threads
+    return context
 
 
 def check_pixels(width: int, height: int, path: Path, limits: Limits) -> None:
@@ -241,7 +254,9 @@ def field_order(context: VideoCodecContext) -> int:
 
 
 def color_tags(context: VideoCodecContext) -> ColorTags:
-    """What a decoder says of the colors of its pictures."""
+    """What a decoder says of the colors of its pictures; those of VP8 are always the same."""
+    if context.name == "vp8" and context.colorspace == _UNSPECIFIED:  # not decoded by itself
+        return ColorTags(context.color_range or _LIMITED, _BT601)
     return ColorTags(context.color_range, context.colorspace, context.color_primaries, context.color_trc)
 
 
@@ -311,6 +326,7 @@ def _describe(
         notes=tuple(filter(None, [layout_note * (not photo), turn_note, *_picture_notes(container, stream, first)])),
         labels=dict(container.metadata),
         pixels=first.format.name,
+        alpha=not photo and may_be_transparent(first),
         hdr=read_hdr_metadata(side_data(first)),
         timecode=_timecode(container, stream),
     )
@@ -362,10 +378,6 @@ def _picture_notes(container: InputContainer, stream: VideoStream, first: av.Vid
         notes.append("Dolby Vision / HDR10+ frame-by-frame metadata is left out; the HDR base picture is kept")
     elif SideDataType.AMBIENT_VIEWING_ENVIRONMENT in held:
         notes.append("the ambient light that the HDR clip was made for is left out; depth and color tags are kept")
-    if {key.lower(): text for key, text in stream.metadata.items()}.get(
-        "alpha_mode"
-    ) == "1":  # VP8 and VP9: a second picture beside the first, which isn't decoded
-        notes.append(TRANSPARENCY_NOTE)
     return notes
 
 

@@ -18,10 +18,10 @@ from cdrl.errors import InputError, LimitError
 from cdrl.media.captions import CaptionWatch
 from cdrl.media.decoding import DecodeErrors, decode_pictures, pluralize
 from cdrl.media.frames import Frame
-from cdrl.media.layout import convert_format, extract_planes, has_alpha, is_transparent
+from cdrl.media.layout import convert_format, extract_alpha, extract_planes, has_alpha
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
-from cdrl.media.probing import TRANSPARENCY_NOTE, VideoInfo, configure_decoder, describe
+from cdrl.media.probing import VideoInfo, choose_decoder, describe
 from cdrl.media.side_data import read_captions
 from cdrl.media.threads import available_cores
 from cdrl.media.tiles import decode_tiles
@@ -86,7 +86,6 @@ class FrameReader(Iterator[Frame]):
         self._damage = DecodeErrors()
         self._n_retimed = 0
         self._n_resized = 0
-        self._transparent = False
         self._captions = CaptionWatch()
         self._stack = ExitStack()
         self._pictures: Iterator[av.VideoFrame] | None = None
@@ -126,10 +125,10 @@ class FrameReader(Iterator[Frame]):
         if self.info.tiles is not None:
             return decode_tiles(container, self.info.tiles)
         stream = select_stream(container, self.info)
-        configure_decoder(stream, self._limits, available_cores())
+        decoder = choose_decoder(stream, self._limits, available_cores())
         if start is not None:
             container.seek(floor((start + self.info.start) / self.info.time_base), stream=stream)
-        return decode_pictures(container, stream, self._damage, self._limits, self.info.jumps, self._captions)
+        return decode_pictures(container, stream, decoder, self._damage, self._limits, self.info.jumps, self._captions)
 
     def _choose_pictures(self) -> Iterator[av.VideoFrame]:
         """The pictures from `start` on where the file can seek, else all of them."""
@@ -203,11 +202,12 @@ class FrameReader(Iterator[Frame]):
         """`picture` upright, in the clip's own format and size."""
         info = self.info
         size = (info.height, info.width) if info.orientation.transpose else (info.width, info.height)
+        alpha = None
+        if info.alpha and has_alpha(picture.format.name):
+            alpha = extract_alpha(picture, self._stored, size, info.orientation)
         if (picture.width, picture.height) != size:
             self._n_resized += 1
             picture = convert_format(picture, self._stored, size)
-        if not self._transparent and has_alpha(picture.format.name):
-            self._transparent = is_transparent(picture)
         return Frame(
             planes=extract_planes(picture, self._stored, info.orientation),
             format=info.format,
@@ -216,6 +216,7 @@ class FrameReader(Iterator[Frame]):
             index=index,
             duration=stamp.duration,
             time=stamp.time,
+            alpha=alpha,
             captions=read_captions(picture) if self._captions.seen else b"",
         )
 
@@ -229,8 +230,6 @@ class FrameReader(Iterator[Frame]):
             self.notes.append(
                 f"{pluralize(self._n_retimed, 'frame')} without a time, or out of order, put after the one before"
             )
-        if self._transparent and TRANSPARENCY_NOTE not in self.notes and not self.info.photo:
-            self.notes.append(TRANSPARENCY_NOTE)
         if self._n_resized:
             self.notes.append(
                 f"{self._n_resized} frames of another size are scaled to {self.info.width}x{self.info.height}"

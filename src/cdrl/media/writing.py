@@ -13,6 +13,7 @@ from typing import Protocol
 
 import av
 import av.filter
+import numpy as np
 from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
@@ -29,11 +30,13 @@ from cdrl.media.encoding import (
     check_encoder,
     codec_of,
     container_of,
+    encoder_layouts,
     encoder_settings,
+    holds_alpha,
     target_format,
 )
 from cdrl.media.frames import Frame, PixelFormat
-from cdrl.media.layout import Orientation, convert_format, extract_planes, layout_name, raise_depth, view
+from cdrl.media.layout import Orientation, alpha_name, convert_format, extract_planes, layout_name, raise_depth, view
 from cdrl.media.limits import Limits
 from cdrl.media.matroska import set_pixel_aspect
 from cdrl.media.mp4_index import LABELS, PICTURE, cover_box, extend_index, light_boxes
@@ -113,6 +116,7 @@ class Writer:
         """Time in ticks → captions of the frames that the encoder has not given back."""
         self._n_captions_lost = 0
         self._rounded = False
+        self._is_made_opaque = False
         self._stack = ExitStack()
 
     def __enter__(self) -> Writer:
@@ -150,6 +154,7 @@ class Writer:
                 self._pending.duration = pts - self._pending_pts
                 self._mux(self._pending)
             self._keep_captions(frame.captions, pts)
+            self._check_alpha(frame)
             self._pending, self._pending_pts = self._picture(frame), pts
             self._pending.pts, self._pending.time_base = pts, self.info.time_base
             if self._fields is not None:
@@ -211,6 +216,14 @@ class Writer:
             self._n_captions_lost += 1
             self.notes.append(f"CEA-608/708 captions are left out: cdrl writes none into {self._codec}")
 
+    def _check_alpha(self, frame: Frame) -> None:
+        """Say once that transparency is left out, where there is some."""
+        if self._alpha_layout or self._is_made_opaque or frame.alpha is None:
+            return
+        if (frame.alpha != frame.format.maximum).any():
+            self._is_made_opaque = True
+            self.notes.append("its transparency is left out: the picture is written opaque")
+
     def _extend_index(self) -> None:
         """Put into the closed film what the muxer does not: covers beside labels of any name, and light levels."""
         if self._tracks.covers and not self._add_boxes(LABELS, cover_box(self._tracks.covers)):
@@ -263,9 +276,13 @@ class Writer:
     def _begin(self, source: PixelFormat) -> None:
         """Open the encoder and the output for frames of format `source`."""
         info = self.info
+        keeps_alpha = info.alpha and holds_alpha(self._codec, self._format)
         self._target, note = target_format(
-            source, self._encoder, self.options, info.pixels, hdr=info.color.hdr and self._codec != "vp9"
-        )
+            source, self._encoder, self.options, info.pixels, hdr=info.color.hdr and self._codec != "vp9",
+            alpha=keeps_alpha,
+        )  # fmt: skip
+        layout = alpha_name(self._target)
+        self._alpha_layout = layout if keeps_alpha and layout in encoder_layouts(self._encoder) else ""
         self._padded = self._even_size()
         self._fields = self._choose_fields()
         least = SMALLEST_DNXHR
@@ -298,11 +315,13 @@ class Writer:
         if self._fields is not None and self._codec == "h264":
             own = settings.get("x264-params")
             settings["x264-params"] = f"{own}:{self._fields.first}=1" if own else f"{self._fields.first}=1"
+        if self._alpha_layout and self._codec == "vp9":
+            settings["auto-alt-ref"] = "0"  # which libvpx cannot do with transparency
         stream = output.add_stream(self._encoder, rate=info.rate or 25, options=settings)
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.width, context.height = self._padded
-        context.pix_fmt = self._target.name
+        context.pix_fmt = self._alpha_layout or self._target.name
         context.time_base = stream.time_base = info.time_base
         context.flags |= CodecFlags.frame_duration  # else every frame is said to last as long as the mean one
         context.sample_aspect_ratio = info.sample_aspect
@@ -319,6 +338,8 @@ class Writer:
         if self._codec == "hevc" and self._format.muxer in FILMS:
             context.codec_tag = "hvc1"  # the tag Apple's players ask for
         carry_labels(self._source.streams[info.stream_index], stream)
+        if self._alpha_layout and self._codec == "vp9":
+            stream.metadata["alpha_mode"] = "1"
         self._carry_timecode(stream)
         return stream
 
@@ -328,7 +349,7 @@ class Writer:
         stays = self._codec in ("prores", "ffv1") or (profile == "archive" and self._codec == "h264")
         first = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}.get(info.field_order, "")
         if stays and first and self.size == (info.width, info.height) and not info.rotation:
-            return FieldMarker(self._padded, self._target.name, first)
+            return FieldMarker(self._padded, self._alpha_layout or self._target.name, first)
         if info.interlaced:
             self.notes.append(
                 "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
@@ -384,7 +405,8 @@ class Writer:
         sx, sy = (2, 2) if form.gray else (form.sx, form.sy)
         layout = replace(form, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
         picture = fill_picture(frame, self._padded, layout)
-        return picture if layout == target else convert_format(picture, target, source=layout)
+        picture = picture if layout == target else convert_format(picture, target, source=layout)
+        return add_alpha(picture, frame, self._alpha_layout, target) if self._alpha_layout else picture
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -440,6 +462,22 @@ def fill_picture(frame: Frame, size: tuple[int, int], layout: PixelFormat) -> av
         target[rows:, :columns] = samples[-1:]
         target[:, columns:] = target[:, columns - 1 : columns]
     return picture
+
+
+def add_alpha(picture: av.VideoFrame, frame: Frame, name: str, form: PixelFormat) -> av.VideoFrame:
+    """A picture of `form` in the layout `name` with the frame's transparency; edges are repeated."""
+    whole = av.VideoFrame(picture.width, picture.height, name)
+    for index, plane in enumerate(picture.planes):
+        view(whole.planes[index], form)[:] = view(plane, form)
+    target = view(whole.planes[3], form)
+    target[:] = form.maximum
+    if frame.alpha is not None:
+        rows, columns = frame.alpha.shape
+        scaled = frame.alpha * np.float32(form.maximum / frame.format.maximum) + np.float32(0.5)
+        target[:rows, :columns] = frame.alpha if form.depth == frame.format.depth else scaled
+        target[rows:, :columns] = target[rows - 1 : rows, :columns]
+        target[:, columns:] = target[:, columns - 1 : columns]
+    return whole
 
 
 def is_file_label(key: str) -> bool:

@@ -25,7 +25,8 @@ _PICTURES = 6
 def side_by_side(source: Frame, edited: Frame) -> Frame:
     """One frame twice as wide: the source on the left, the edited one on the right."""
     planes: list[Any] = [np.hstack(pair) for pair in zip(source.planes, edited.planes, strict=True)]
-    return replace(edited, planes=tuple(planes))
+    alpha: Any = None if source.alpha is None else np.hstack([source.alpha, source.alpha])
+    return replace(edited, planes=tuple(planes), alpha=alpha)
 
 
 class ContactSheet:
