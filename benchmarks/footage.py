@@ -48,6 +48,7 @@ TOLD = "-timecode 01:02:03:04 -metadata location=+48.8577+002.2950/ -metadata cr
 MOST_DIFFERENT = 0.025  # seconds: what milliseconds, and frames of a last part, may make of a distance
 LEAST_DB = 33.0
 FIELDS = (("", ""), ("bottom first", "top first"))
+LIBVPX = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 TRANSPARENT = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8")
 # Name → what FFmpeg is told after the sample, and the ending. `+` joins a file with itself.
 KINDS: dict[str, tuple[str, str]] = {
@@ -240,18 +241,29 @@ def describe(path: Path, shown: Sequence[dict[str, Any]]) -> dict[str, str]:
     across, down = map(int, first.get("sample_aspect_ratio", "1:1").split(":"))
     aspect = across / down if across and down else 1.0
     channels = [str(stream["channels"]) for stream in found["streams"] if stream["codec_type"] == "audio"]
-    has_alpha = tags.get("alpha_mode") == "1" or video.get("pix_fmt", "").startswith(TRANSPARENT)
     facts = {
         "primaries": first.get("color_primaries", ""), "transfer": first.get("color_transfer", ""),
         "matrix": "told" * ("color_space" in first),
         "pixel aspect": f"{1 / aspect if turned else aspect:.3f}",
         "field order": FIELDS[first.get("interlaced_frame", 0)][first.get("top_field_first", 0)],
-        "alpha": "some" * has_alpha,
+        "alpha": transparency(path, video, tags),
         "light levels": " ".join(sorted(name for name in beside if "light" in name or "Mastering" in name)),
         "captions": str(captions or ""), "timecode": tags.get("timecode", ""), "date": tags.get("creation_time", ""),
         "place": tags.get("location", ""), "channels": " ".join(channels),
     }  # fmt: skip
     return {name: value for name, value in facts.items() if value not in ("", "unknown", "reserved", "gbr")}
+
+
+def transparency(path: Path, video: dict[str, Any], tags: dict[str, str]) -> str:
+    """Of how many pixels, in percent, the file's own decoder shows nothing at all; empty where all are opaque."""
+    is_beside = tags.get("alpha_mode") == "1"
+    if not is_beside and not video.get("pix_fmt", "").startswith(TRANSPARENT):
+        return ""
+    decoder = ["-c:v", LIBVPX[video["codec_name"]]] if is_beside else []
+    command = [*FFMPEG, *decoder, "-i", str(path), "-map", "0:v:0", "-vf", "format=yuva444p,alphaextract"]
+    done = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "gray", "-"], capture_output=True, check=True)
+    alpha = np.frombuffer(done.stdout, np.uint8)
+    return f"{100 * (alpha < 128).mean():.0f} %" if (alpha < 255).any() else ""
 
 
 def probe(path: Path, *words: str) -> dict[str, Any]:
