@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import islice
 
 import av
@@ -173,3 +174,46 @@ def test_more_bits_show_the_same(full_range):
     deep = PixelFormat("yuv420p10le", 10, 2, 2, full_range)
     assert raised[0, 0] == deep.black
     assert raised[0, 2] == deep.white
+
+
+def packets(path):
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+FFV1_PER_FRAME = {"level": "3", "g": "1", "slicecrc": "1"}
+COPIED = [
+    ("in.mov", "prores_ks", "yuv422p10le", {"profile": "hq"}, "prores"),
+    ("in.mov", "prores_ks", "yuva444p10le", {"profile": "4444"}, "prores"),
+    ("in.mov", "dnxhd", "yuv422p10le", {"profile": "dnxhr_hqx"}, "dnxhr"),
+    ("in.mkv", "ffv1", "yuv420p", FFV1_PER_FRAME, "ffv1"),
+]
+ENCODED = [
+    ("in.mov", "prores_ks", "yuv422p10le", {"profile": "lt"}, "prores"),
+    ("in.mov", "dnxhd", "yuv422p", {"profile": "dnxhr_sq"}, "dnxhr"),
+    ("in.mkv", "ffv1", "yuv420p", {"level": "3", "g": "12"}, "ffv1"),
+    ("in.mov", "prores_ks", "yuv422p10le", {"profile": "hq", "rotation": "90"}, "prores"),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "layout", "options", "profile"), [*COPIED, *ENCODED])
+def test_frames_that_are_not_edited_keep_their_packets(clip, tmp_path, name, codec, layout, options, profile):
+    """Bit for bit, in order and at their times, between encoded ones; where codec and profile are the same."""
+    is_copied = (name, codec, layout, options, profile) in COPIED
+    options = dict(options)
+    turn = (float(options.pop("rotation")), False, False) if "rotation" in options else None
+    source = clip(
+        name, codec=codec, layout=layout, options=options, size=(256, 128), color={"colorspace": 1}, rotation=turn
+    )
+    target = tmp_path / f"out{source.suffix}"
+    info = probe(source)
+    with Writer(target, info, EncoderOptions(profile)) as writer:
+        for frame in read(info):
+            frame.planes[0][:40] += 0 if frame.index % 3 else 9
+            writer.write(frame, is_unchanged=frame.index % 3 > 0)
+    assert writer.n_copied == (8 if is_copied else 0)
+    before, after = packets(source), packets(target)
+    kept = [index for index in range(12) if before[index] == after[index]]
+    assert kept == ([index for index in range(12) if index % 3] if is_copied else [])
+    shown = [frame.time for frame in read(target)]
+    assert shown == [Fraction(index, 25) for index in range(12)]

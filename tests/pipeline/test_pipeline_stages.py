@@ -1,5 +1,8 @@
 """What hides a part of a face: that part is not edited, its pixels stay, and a user is told."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 
@@ -46,6 +49,23 @@ def test_a_user_is_told_of_a_covered_mouth_and_not_of_rims_over_the_brows():
         column, row = np.linalg.inv(matrix[:, :2]) @ ([x, y] - matrix[:, 2])
         occluded[round(row) - 1 : round(row) + 1, round(column) - 1 : round(column) + 1] = 1
     assert not fade_occluded_regions(WHOLE, Segmentation(region, occluded, np.zeros_like(occluded)), POINTS).is_occluded
+
+
+def test_frames_that_no_segment_asks_for_are_copied(sample, tmp_path):
+    master, output = tmp_path / "master.mkv", tmp_path / "sad.mkv"
+    options = EncoderOptions("ffv1")
+    with read(sample, stop=Fraction(1)) as frames, Writer(master, frames.info, options) as writer:
+        for frame in frames:
+            writer.write(frame)
+    report = cdrl.load().edit(master, segments="0.5-0.8:sad").save(output, encoder=options)
+    assert report.n_copied == report.total - report.edited > 15
+    before, after = (packets(path) for path in (master, output))
+    assert [one == two for one, two in zip(before, after, strict=True)].count(True) == report.n_copied
+
+
+def packets(path):
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
+from av.codec.context import Flags as CodecFlags
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -17,6 +18,8 @@ from cdrl.media.captions import CaptionWatch
 from cdrl.media.clocks import DECODING_TIMES_ONLY, ClockJump, ContinuousClock, DisplayTimes, discard_others
 from cdrl.media.limits import Limits
 
+INTRA_CODECS = frozenset(("prores", "dnxhd", "ffv1"))
+"""Codecs for editing and keeping, in which a packet may be taken from one file into another."""
 _LARGEST_GROUP = 64 << 20  # bytes: a minute at 8 Mbit/s
 
 
@@ -63,16 +66,22 @@ def decode_pictures(
         captions: Looks at every packet.
 
     Yields:
-        Pictures, whose times may be missing, or not rise, where those in the file are damaged.
+        Pictures, with their packets as `opaque` in codecs of `INTRA_CODECS`. Their times may be missing, or not rise,
+        where those in the file are damaged.
     """
     discard_others(container, stream)
     clock, times = ContinuousClock(jumps), DisplayTimes(container.format.name in DECODING_TIMES_ONLY)
     group = _Group(decoder, limits)
+    stands_alone = decoder.codec.canonical_name in INTRA_CODECS
+    if stands_alone:
+        decoder.flags |= CodecFlags.copy_opaque
     in_a_row, reason = 0, ""
     for packet in demux_packets(container, stream, damage=damage):
         clock.rebase(packet)
         times.feed(packet)
         group.add(packet)
+        if stands_alone and packet.size and packet.is_keyframe:
+            packet.opaque = bytes(packet)
         if captions is not None:
             captions.look_at(packet)
         try:

@@ -129,6 +129,8 @@ class Frame:
     """Seconds since the clip's start, as a player shows it."""
     alpha: Plane | None = None
     """How opaque each luma pixel is [H,W], 0 to the format's `maximum`; None where all is."""
+    packet: bytes = b""
+    """What it was decoded from, where that stands alone in a codec for editing."""
     captions: bytes = b""
     """CEA-608 and CEA-708 captions that come with it, as triplets of ATSC A/53."""
 

@@ -207,7 +207,7 @@ class FrameReader(Iterator[Frame]):
             alpha = extract_alpha(picture, self._stored, size, info.orientation)
         if (picture.width, picture.height) != size:
             self._n_resized += 1
-            picture = convert_format(picture, self._stored, size)
+            picture = convert_format(picture, self._stored, size)  # which has no packet any more
         return Frame(
             planes=extract_planes(picture, self._stored, info.orientation),
             format=info.format,
@@ -217,6 +217,7 @@ class FrameReader(Iterator[Frame]):
             duration=stamp.duration,
             time=stamp.time,
             alpha=alpha,
+            packet=picture.opaque if isinstance(picture.opaque, bytes) else b"",
             captions=read_captions(picture) if self._captions.seen else b"",
         )
 

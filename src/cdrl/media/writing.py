@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 import av.filter
 import numpy as np
 from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from cdrl.errors import CdrlError, InputError, OutputError, OutputExistsError, UsageError
@@ -24,6 +26,7 @@ from cdrl.media.captions import CODECS as CAPTIONED_CODECS
 from cdrl.media.captions import add_captions
 from cdrl.media.decoding import error_text
 from cdrl.media.encoding import (
+    INTERMEDIATE_SETTINGS,
     LIGHT_CODECS,
     SMALLEST_DNXHR,
     EncoderOptions,
@@ -109,12 +112,18 @@ class Writer:
         self._codec = codec_of(options, self._format, self.path, deep=info.format.depth > 8 or info.color.hdr)
         self._encoder = check_encoder(self._codec)
         self._shift = round(info.start / info.time_base) if info.rebased else 0  # in ticks of the picture
-        self._pending: av.VideoFrame | None = None
-        """The last frame given: it is encoded once the next one tells how long it is shown."""
+        self._pending: av.VideoFrame | Packet[Any] | None = None
+        """The last frame given, or its packet: it is encoded once the next one tells how long it is shown."""
         self._pending_pts = 0
         self._captions: dict[int, bytes] = {}
         """Time in ticks → captions of the frames that the encoder has not given back."""
         self._n_captions_lost = 0
+        self._copies = False
+        self._ready: dict[int | None, Packet[Any]] = {}
+        self._order: deque[int | None] = deque()
+        """Times of the pictures that were given and are not written yet."""
+        self.n_copied = 0
+        """Frames whose packets were copied."""
         self._rounded = False
         self._is_made_opaque = False
         self._stack = ExitStack()
@@ -136,8 +145,11 @@ class Writer:
             self._stack = self._stack.pop_all()
         return self
 
-    def write(self, frame: Frame) -> None:
-        """Encode `frame` and copy what is heard and read until then. Frames come in order of their `pts`."""
+    def write(self, frame: Frame, *, is_unchanged: bool = False) -> None:
+        """Encode `frame` and copy what is heard and read until then. Frames come in order of their `pts`.
+
+        `is_unchanged` says that the frame is as it was read: then its packet is copied where it can stay as it is.
+        """
         if (frame.width, frame.height) != self.size:
             expected = f"{self.size[0]}x{self.size[1]}"
             raise UsageError(
@@ -155,11 +167,8 @@ class Writer:
                 self._mux(self._pending)
             self._keep_captions(frame.captions, pts)
             self._check_alpha(frame)
-            self._pending, self._pending_pts = self._picture(frame), pts
-            self._pending.pts, self._pending.time_base = pts, self.info.time_base
-            if self._fields is not None:
-                self._pending = self._fields.mark(self._pending)
-            self._tag_colors(self._pending)
+            copied = self._copy_packet(frame, pts) if is_unchanged else None
+            self._pending, self._pending_pts = copied or self._picture(frame, pts), pts
             self._pending.duration = frame.duration or 0
             self._tracks.advance(frame.pts * frame.time_base)
 
@@ -195,12 +204,44 @@ class Writer:
             sync(self._temporary)
             self._take_names(content)
 
-    def _mux(self, picture: av.VideoFrame | None) -> None:
-        """Encode a picture, or what the encoder still holds for None, and write what comes out."""
+    def _mux(self, picture: av.VideoFrame | Packet[Any] | None) -> None:
+        """Encode a picture, or what the encoder still holds for None, and write what comes out; packets are ready."""
         assert self._output is not None
-        for packet in self._stream.encode(picture):
+        for packet in [picture] if isinstance(picture, Packet) else self._stream.encode(picture):
             captions = self._captions.pop(packet.pts, b"") if self._captions and packet.pts is not None else b""
-            self._output.mux(add_captions(packet, captions, self._codec) if captions else packet)
+            whole = add_captions(packet, captions, self._codec) if captions else packet
+            if self._copies:  # which overtake what the encoder still holds
+                self._ready[whole.pts] = whole
+            else:
+                self._output.mux(whole)
+        if self._copies and picture is not None:
+            self._order.append(picture.pts)
+        while self._order and self._order[0] in self._ready:
+            self._output.mux(self._ready.pop(self._order.popleft()))
+
+    def _copy_packet(self, frame: Frame, pts: int) -> Packet[Any] | None:
+        """The packet of an unchanged frame, where it can stay as it is."""
+        if not self._copies or not frame.packet:
+            return None
+        packet: Packet[Any] = Packet(frame.packet)
+        packet.pts = packet.dts = pts
+        packet.time_base, packet.is_keyframe, packet.stream = self.info.time_base, True, self._stream
+        self.n_copied += 1
+        return packet
+
+    def _can_copy(self) -> bool:
+        """Whether packets of the source fit between those of the encoder: the same codec, profile, size and colors."""
+        info, source = self.info, self._source.streams[self.info.stream_index].codec_context
+        encoder = self._stream.codec_context
+        if self._codec not in INTERMEDIATE_SETTINGS or source.codec.canonical_name != encoder.codec.canonical_name:
+            return False
+        encoder.open()
+        target = (self._padded, self._target.matrix, self._target.full_range, bool(self._alpha_layout))
+        own = ((info.width, info.height), info.format.matrix, info.format.full_range, info.alpha)
+        fits = target == own and info.orientation == Orientation() and info.interlaced == (self._fields is not None)
+        # A frame of FFV1 is read by what the header of the stream says.
+        same_header = self._codec != "ffv1" or source.extradata == encoder.extradata
+        return fits and same_header and source.profile == encoder.profile
 
     def _tag_colors(self, picture: av.VideoFrame) -> None:
         """Say of the picture what is said of the stream: ProRes writes it into each frame."""
@@ -303,6 +344,7 @@ class Writer:
         shift = self._shift * info.time_base
         latest = info.start + self._limits.max_seconds
         take_covers = "use_metadata_tags" in options.get("movflags", "")
+        self._copies = self._can_copy()
         self._tracks = TrackCopier(
             self._source, self._output, self._format, info, shift, latest, self.notes, take_covers
         )
@@ -394,8 +436,17 @@ class Writer:
         ticks *= -(-FINEST_SOUND // ticks)
         return {"movflags": flags, "movie_timescale": str(min(ticks, 2**31 - 1))}
 
-    def _picture(self, frame: Frame) -> av.VideoFrame:
+    def _picture(self, frame: Frame, pts: int) -> av.VideoFrame:
         """`frame` as the encoder takes it."""
+        picture = self._convert(frame)
+        picture.pts, picture.time_base = pts, self.info.time_base
+        if self._fields is not None:
+            picture = self._fields.mark(picture)
+        self._tag_colors(picture)
+        return picture
+
+    def _convert(self, frame: Frame) -> av.VideoFrame:
+        """`frame` in the encoder's layout."""
         form, target = frame.format, self._target
         if target.depth > form.depth and form.sx == 4:  # FFmpeg has no such layout of more bits
             finer = replace(form, name=layout_name((2, 1), form.depth), sx=2, sy=1)
@@ -444,7 +495,6 @@ class FieldMarker:
         marked = self._graph.pull()
         assert isinstance(marked, av.VideoFrame)
         marked.pts, marked.time_base = picture.pts, picture.time_base
-        marked.duration = picture.duration
         return marked
 
 

@@ -135,6 +135,7 @@ class EditJob:
                 self._encode(frames, writer, report, sheet, options, progress)
                 check_result(report, self.plan, self.request.face)
             report.notes += [*reader.notes, *writer.notes]
+            report.n_copied = writer.n_copied
         report.finalize()
         if finalizer is not None:
             report.sidecar = str(finalizer.sidecar)
@@ -213,7 +214,10 @@ class EditJob:
         lip_tracker = FaceTracker(BundleDetector(), self.request.face) if options.measure_lips else None
         for edited in frames:
             with report.clock.measure("write"):
-                writer.write(side_by_side(edited.source, edited.frame) if options.side_by_side else edited.frame)
+                if options.side_by_side:
+                    writer.write(side_by_side(edited.source, edited.frame))
+                else:
+                    writer.write(edited.frame, is_unchanged=edited.frame is edited.source)
             if sheet is not None:
                 sheet.add(edited.source, edited.frame, None if edited.track is None else edited.track.points)
             if lip_tracker is not None:

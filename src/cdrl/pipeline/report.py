@@ -87,6 +87,8 @@ class Report:
     """Of each frame that was looked at again: seconds, lip opening of the source, lip opening of the edit."""
     amounts: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     """Seconds of each frame, and what was asked for then: emotion → amount."""
+    n_copied: int = 0
+    """Frames that were not changed and are written as the source's packets, bit for bit."""
     sidecar: str | None = None
     """The file beside the output that says what was done; None where provenance was turned off."""
 
@@ -175,6 +177,7 @@ class Report:
             "frames": {
                 "total": self.total,
                 "edited": self.edited,
+                "copied": self.n_copied,
                 "occluded": self.n_occluded,
                 "skipped": dict(self.skipped),
             },
