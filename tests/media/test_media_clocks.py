@@ -147,6 +147,13 @@ def test_an_animated_picture_is_a_clip(clip):
     assert not reader.info.photo
 
 
+def test_an_animated_avif_is_a_clip_and_not_the_still_picture_beside_it(clip, monkeypatch):
+    monkeypatch.setenv("SVT_LOG", "1")
+    reader = read(clip("a.avif", frames=7, codec="libsvtav1", options={"preset": "10"}))
+    assert [frame.time for frame in reader] == [Fraction(index, 25) for index in range(7)]
+    assert not reader.info.photo
+
+
 def test_a_stream_without_times_has_the_rate_of_its_frames(clip, tmp_path):
     source = clip("raw.h264", rate=Fraction(30000, 1001), options={"x264-params": "force-cfr=1"})
     trip = round_trip(source, tmp_path / "out.mp4")

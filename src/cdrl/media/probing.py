@@ -28,7 +28,7 @@ from cdrl.media.layout import Orientation, may_be_transparent, pixel_format
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.side_data import DYNAMIC, HLG, PQ, HdrMetadata, describe_container, read_hdr_metadata, side_data
-from cdrl.media.tiles import BRANDS, TileGrid, decode_tiles, find_orientation, find_tiles, first_tile
+from cdrl.media.tiles import ANIMATIONS, BRANDS, TileGrid, decode_tiles, find_orientation, find_tiles, first_tile
 
 Kind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
 CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
@@ -266,6 +266,9 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     if not candidates:
         held = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream at all"
         raise InputError(f"{path} has no video stream (it holds {held}): choose a file with a picture")
+    if container.metadata.get("major_brand") in ANIMATIONS:  # beside which lies a still picture
+        most = max(stream.frames for stream in candidates)
+        candidates = [stream for stream in candidates if stream.frames == most]
     readable = [stream for stream in candidates if stream.codec_context is not None]
     if not readable:
         raise InputError(f"{path}: there is no decoder for its video; convert it to H.264 first")

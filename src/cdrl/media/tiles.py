@@ -22,6 +22,8 @@ from cdrl.media.layout import Orientation
 
 Found = TypeVar("Found")
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"miaf", b"avif")
+ANIMATIONS = ("avis", "msf1", "hevc", "hevx")
+"""Brands of files that hold a series of pictures (AVIF and HEIF sequences)."""
 MOST_TILES = 1024  # 512 pixels each way: more than any limit of pixels allows
 _LARGEST_INDEX = 4 << 20  # bytes
 _TURNS = (  # by the quarter turns against the clock that `irot` tells
