@@ -47,6 +47,15 @@ def test_a_row_may_name_a_project(tmp_path):
     assert one.request.intensity == two.request.intensity == 0.3
 
 
+def test_a_profile_of_a_row_gives_its_result_an_ending_that_holds_it(tmp_path):
+    text = "source,profile,output\na.mp4,prores,\nb.mp4,web,\nc.mp4,,\nd.mp4,ffv1,D.mkv\n"
+    made = jobs(tmp_path, text, tmp_path / "out", emotion="happy")
+    assert [job.output.name for job in made] == ["a.mov", "b.mp4", "c.mp4", "D.mkv"]
+    assert [job.request.profile for job in made] == ["prores", "web", None, "ffv1"]
+    with pytest.raises(UsageError, match="profile is 'tape'"):
+        jobs(tmp_path, "source,profile\na.mp4,tape\n", tmp_path / "out", emotion="happy")
+
+
 def test_clips_of_a_folder(tmp_path):
     for name in ("b.MOV", "a.mp4", ".hidden.mp4", "notes.txt", "-o.mkv"):
         (tmp_path / name).write_bytes(b"x")

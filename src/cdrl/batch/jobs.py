@@ -13,7 +13,7 @@ from typing import Any
 from cdrl.emotions import parse_amount
 from cdrl.errors import CdrlError, InputError, LimitError, UsageError
 from cdrl.files import small_text
-from cdrl.media.encoding import container_of
+from cdrl.media.encoding import PROFILES, container_of
 from cdrl.project import local_path, read_project
 from cdrl.request import REQUEST_FIELDS, TARGET_FIELDS, EditRequest, names_file, parse_enrollment
 
@@ -132,7 +132,9 @@ def _job(row: Mapping[str, str], folder: Path, defaults: BatchDefaults) -> Batch
     output = texts.pop("output", None)
     if output is None and defaults.output_folder is None:
         raise UsageError("no output is named: fill that column, or give --output-folder")
-    begin, name = defaults.output_folder or folder, output or f"./{request.source.stem}{defaults.ending}"
+    endings = PROFILES[request.profile].suffixes if request.profile is not None else ()
+    ending = endings[0] if endings and defaults.ending not in endings else defaults.ending
+    begin, name = defaults.output_folder or folder, output or f"./{request.source.stem}{ending}"
     path = local_path(name, begin, defaults.output_folder).resolve()
     container_of(path)
     return BatchJob(texts.get("source", str(request.source)).removeprefix("./"), request, path)
