@@ -9,13 +9,14 @@ from itertools import pairwise
 
 import numpy as np
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from cdrl.media import ColorTags, Limits, VideoInfo
 from cdrl.media.clocks import ContinuousClock, discard_others
 from cdrl.media.decoding import DecodeErrors, demux_packets
 from cdrl.media.opening import check_path, open_container
-from cdrl.media.probing import color_tags, field_order
+from cdrl.media.probing import color_tags, find_first_field
 from cdrl.media.reading import select_stream
 
 HIGHEST_RATE = 240  # frames a second; what comes closer together only once in a while need not set the rate
@@ -25,7 +26,7 @@ _SHORTEST = 5  # percentile of the times between frames that a varying rate is m
 _NEAR = Fraction(1, 50)  # of a rate: what is so near to a usual one is meant as that
 _LARGEST = 10_000  # denominator of any other
 _GAP = Fraction(10)  # seconds: a jump in a stream's times beyond which they begin anew
-_FIRST_FIELD = {2: "t", 3: "b", 4: "b", 5: "t"}  # AVFieldOrder → the field that is shown first, in Y4M's letters
+_INTERLACING = {"": "p", "top": "t", "bottom": "b"}  # first field → Y4M's letter
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Signal:
     sample_aspect: Fraction = Fraction(1)
     """Width of a pixel over its height."""
     interlace: str = "p"
-    """As Y4M writes it: p for whole frames; t or b for fields woven, the top or bottom one first; ? for either."""
+    """As Y4M writes it: p for whole frames; t or b for fields woven, the top or bottom one first."""
     centered: bool = False
     """Whether chroma stands amid its luma, as in JPEG, not on the first of its columns, as in MPEG."""
     color: ColorTags = field(default_factory=ColorTags)
@@ -51,9 +52,9 @@ def describe_file(info: VideoInfo, limits: Limits) -> Signal:
     with open_container(check_path(info.path, limits), limits) as container:
         stream = select_stream(container, info)
         times = sorted({value * info.time_base for value in _iter_times(container, stream, info)})
-        interlace, named = interlacing(info.field_order, info.interlaced), stream.guessed_rate or info.rate
+        named = stream.guessed_rate or info.rate
     rate, centered = common_rate(times, named, info.time_base), info.codec == "mjpeg"
-    return Signal(rate, info.sample_aspect, interlace, centered, info.color)
+    return Signal(rate, info.sample_aspect, _INTERLACING[info.first_field], centered, info.color)
 
 
 def _iter_times(container: InputContainer, stream: VideoStream, info: VideoInfo) -> Iterator[int]:
@@ -66,24 +67,19 @@ def _iter_times(container: InputContainer, stream: VideoStream, info: VideoInfo)
             yield packet.pts
 
 
-def describe_stream(stream: VideoStream, rate: Fraction, interlaced: bool) -> Signal:
-    """What a stream says that can be read once; `rate`: frames a second, where it names none that is sensible."""
+def describe_stream(stream: VideoStream, rate: Fraction, first: VideoFrame) -> Signal:
+    """What a stream with this first picture says; `rate`: frames a second, where it names none that is sensible."""
     named = stream.guessed_rate or stream.average_rate
     if has_times(stream) and named and 1 <= named <= HIGHEST_RATE:
         rate = Fraction(named)
     aspect, centered = Fraction(stream.sample_aspect_ratio or 1), stream.codec_context.name == "mjpeg"
-    interlace = interlacing(field_order(stream.codec_context), interlaced)
+    interlace = _INTERLACING[find_first_field(first)]
     return Signal(rate, aspect, interlace, centered, color_tags(stream.codec_context))
 
 
 def has_times(stream: VideoStream) -> bool:
     """Whether the stream says when its frames are shown; MJPEG and bare H.264 do not."""
     return not stream.container.format.flags & 0x80  # AVFMT_NOTIMESTAMPS
-
-
-def interlacing(order: int, interlaced: bool) -> str:
-    """Y4M's letter for how fields are woven, given whether they are; `order` as in `VideoInfo.field_order`."""
-    return _FIRST_FIELD.get(order, "?") if interlaced else "p"
 
 
 def common_rate(times: Sequence[Fraction], named: Fraction | None, tick: Fraction) -> Fraction:

@@ -156,7 +156,7 @@ def _stream_frames(container: InputContainer, name: str, rate: Fraction, limits:
     """Frames with the stream's own times, however fast or slowly they come."""
     pictures = _pictures(container, name, limits)
     first, stream = next(pictures)  # with its first picture is known what the stream is
-    signal = describe_stream(stream, rate, first.interlaced_frame)
+    signal = describe_stream(stream, rate, first)
     clock = StreamClock(stream.time_base if has_times(stream) else None, signal.rate or rate)
     for index, picture in enumerate(chain([first], (picture for picture, _ in pictures))):
         at = time.monotonic()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 import av
+import av.filter
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.format import Flags
@@ -31,10 +32,10 @@ from cdrl.media.side_data import DYNAMIC, HLG, PQ, HdrMetadata, describe_contain
 from cdrl.media.tiles import ANIMATIONS, BRANDS, TileGrid, decode_tiles, find_orientation, find_tiles, first_tile
 
 Kind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
+FirstField = Literal["top", "bottom", ""]
 CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
 FASTEST = 1000  # frames a second: more than any camera of talking people
 TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
-_BOTTOM_FIRST = 3
 _UNSPECIFIED, _LIMITED, _BT601 = 2, 1, 5  # color tags
 _LIBVPX = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 LONG_OFFSET = 10  # seconds: a later start is a recorder's clock, not a pause the author put there
@@ -101,10 +102,8 @@ class VideoInfo:
     tracks: tuple[Track, ...]
     """Every other stream of the file."""
     photo: bool
-    interlaced: bool
-    field_order: int
-    """How its fields are woven, FFmpeg's AVFieldOrder: 2 and 5 show the top one first, 3 and 4 the bottom one; 0 or 1
-    for unknown and for whole frames."""
+    first_field: FirstField
+    """The field that is shown first where the clip is interlaced; empty for whole frames."""
     rebased: bool
     """True when a written clip starts at 0 because the source's clock starts anywhere (MPEG-TS, recorders)."""
     notes: tuple[str, ...]
@@ -248,9 +247,25 @@ def check_pixels(width: int, height: int, path: Path, limits: Limits) -> None:
         raise LimitError(f"{path} is {width}x{height}, {bound}")
 
 
-def field_order(context: VideoCodecContext) -> int:
-    """How a decoder says that fields are woven; DV, which does not say, shows the bottom one first."""
-    return context.field_order or (_BOTTOM_FIRST if context.name == "dvvideo" else 0)
+def find_first_field(picture: av.VideoFrame) -> FirstField:
+    """The field that is shown first of a picture of two woven ones, which PyAV has only a filter for."""
+    if not picture.interlaced_frame:
+        return ""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base or CLOCK
+    )
+    chosen, sink = graph.add("select", "eq(interlace_type,TOPFIRST)"), graph.add("buffersink")
+    source.link_to(chosen)
+    chosen.link_to(sink)
+    graph.configure()
+    graph.push(picture)
+    graph.push(None)
+    try:
+        graph.pull()
+    except (EOFError, av.error.BlockingIOError):
+        return "bottom"
+    return "top"
 
 
 def color_tags(context: VideoCodecContext) -> ColorTags:
@@ -303,7 +318,6 @@ def _describe(
     photo = photo or container.metadata.get("major_brand", "").encode() in BRANDS
     size = (first.height, first.width) if turn.transpose else (first.width, first.height)
     aspect = Fraction(stream.sample_aspect_ratio or 1)
-    interlaced = first.interlaced_frame and not photo
     return VideoInfo(
         path=path,
         container=container.format.name,
@@ -323,8 +337,7 @@ def _describe(
         stream_index=stream.index,
         tracks=tuple(_track(other) for other in container.streams if other.index != stream.index),
         photo=photo,
-        interlaced=interlaced,
-        field_order=field_order(context) if interlaced else 0,
+        first_field="" if photo else find_first_field(first),
         rebased=broadcast or start >= LONG_OFFSET,
         notes=tuple(filter(None, [layout_note * (not photo), turn_note, *_picture_notes(container, stream, first)])),
         labels=dict(container.metadata),

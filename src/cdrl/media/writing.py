@@ -50,6 +50,7 @@ from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_forma
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FILMS = ("mp4", "mov")
+FIELD_ORDER = {"tff": 2, "bff": 3}  # FFmpeg's AVFieldOrder
 LIGHT_NOTE = "the HDR mastering display and light levels are left out: cdrl writes none into {}"
 MATROSKA = ("matroska", "webm")
 FINEST_SOUND = 48_000  # Hz
@@ -238,7 +239,9 @@ class Writer:
         encoder.open()
         target = (self._padded, self._target.matrix, self._target.full_range, bool(self._alpha_layout))
         own = ((info.width, info.height), info.format.matrix, info.format.full_range, info.alpha)
-        fits = target == own and info.orientation == Orientation() and info.interlaced == (self._fields is not None)
+        fits = (
+            target == own and info.orientation == Orientation() and bool(info.first_field) == (self._fields is not None)
+        )
         # A frame of FFV1 is read by what the header of the stream says.
         same_header = self._codec != "ffv1" or source.extradata == encoder.extradata
         return fits and same_header and source.profile == encoder.profile
@@ -375,7 +378,7 @@ class Writer:
         )  # 0 is RGB, which the planes no longer are
         context.color_primaries, context.color_trc = color.primaries, color.transfer
         if self._fields is not None:
-            context.field_order = info.field_order
+            context.field_order = FIELD_ORDER[self._fields.first]
             context.flags |= CodecFlags.interlaced_dct
         if self._codec == "hevc" and self._format.muxer in FILMS:
             context.codec_tag = "hvc1"  # the tag Apple's players ask for
@@ -389,10 +392,10 @@ class Writer:
         """What marks the pictures of an interlaced clip where they stay so, in the codecs and profiles for editing."""
         info, profile = self.info, self.options.profile_name
         stays = self._codec in ("prores", "ffv1") or (profile == "archive" and self._codec == "h264")
-        first = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}.get(info.field_order, "")
+        first = {"top": "tff", "bottom": "bff", "": ""}[info.first_field]
         if stays and first and self.size == (info.width, info.height) and not info.rotation:
             return FieldMarker(self._padded, self._alpha_layout or self._target.name, first)
-        if info.interlaced:
+        if first:
             self.notes.append(
                 "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
             )
