@@ -72,7 +72,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "MXF": ("-c:v mpeg2video -q:v 2 -bf 2 -ar 48000 -c:a pcm_s16le", ".mxf"),
     "DV PAL": ("-vf fps=25,scale=720:576,setsar=16/15 -ar 48000 -ac 2 -f dv", ".dv"),
     "DV NTSC": ("-vf fps=30000/1001,scale=720:480,setsar=8/9 -pix_fmt yuv411p -ar 48000 -ac 2 -f dv", ".dv"),
-    "interlaced": ("-c:v libx264 -flags +ilme+ildct -x264opts tff=1 -c:a aac", ".mp4"),
+    "interlaced": ("-vf setfield=tff -c:v libx264 -flags +ilme+ildct -c:a aac", ".mp4"),
     "VP9 WebM": ("-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -crf 10 -b:v 0 -c:a libopus", ".webm"),
     "VP8 with transparency": (f"-vf {CLEAR} -c:v libvpx -auto-alt-ref 0 -b:v 4M -c:a libopus", ".webm"),
     "AV1 MP4": ("-c:v libaom-av1 -cpu-used 8 -crf 20 -c:a aac", ".mp4"),
