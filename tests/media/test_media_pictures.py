@@ -13,8 +13,8 @@ from made_clips import picture, round_trip
 from cdrl.errors import UsageError
 from cdrl.media import EncoderOptions, Frame, PixelFormat, Writer, probe, read
 from cdrl.media.encoding import ENCODERS
+from cdrl.media.fields import FieldMarker
 from cdrl.media.layout import Orientation, extract_planes, pixel_format
-from cdrl.media.writing import FieldMarker
 
 LOSSLESS = {"qp": "0"}
 TURNS = {  # display rotation (counter-clockwise degrees, mirrors) → what numpy does to the stored picture
@@ -251,7 +251,7 @@ def test_a_frame_of_the_wrong_size_is_refused(clip, tmp_path):
         writer.write(next(read(info)))
 
 
-@pytest.mark.parametrize("first", ["tff", "bff"])
+@pytest.mark.parametrize("first", ["top", "bottom"])
 @pytest.mark.parametrize(
     ("suffix", "profile", "stays"),
     [
@@ -263,7 +263,6 @@ def test_a_frame_of_the_wrong_size_is_refused(clip, tmp_path):
     ],
 )
 def test_an_interlaced_clip_stays_so_for_editing_and_else_is_named(tmp_path, suffix, profile, stays, first):
-    order = {"tff": "top", "bff": "bottom"}[first]
     source, marker = tmp_path / "in.mp4", FieldMarker((256, 128), "yuv420p", first)
     with av.open(str(source), "w") as output:
         stream = output.add_stream("libx264", rate=25, options={"flags": "+ildct"})
@@ -274,8 +273,8 @@ def test_an_interlaced_clip_stays_so_for_editing_and_else_is_named(tmp_path, suf
             output.mux(stream.encode(marker.mark(image)))
         output.mux(stream.encode(None))
     trip = round_trip(source, tmp_path / f"out{suffix}", EncoderOptions(profile))
-    assert trip.source.first_field == order
-    assert trip.result.first_field == (order if stays else "")
+    assert trip.source.first_field == first
+    assert trip.result.first_field == (first if stays else "")
     assert sum("interlaced" in note for note in trip.notes) == (not stays)
     assert trip.after == trip.before
     assert psnr(next(read(source)).rgb(), next(read(trip.path)).rgb()) > 28

@@ -15,8 +15,9 @@ from av.video.stream import VideoStream
 from cdrl.media import ColorTags, Limits, VideoInfo
 from cdrl.media.clocks import ContinuousClock, discard_others
 from cdrl.media.decoding import DecodeErrors, demux_packets
+from cdrl.media.fields import find_first_field
 from cdrl.media.opening import check_path, open_container
-from cdrl.media.probing import color_tags, find_first_field
+from cdrl.media.probing import color_tags
 from cdrl.media.reading import select_stream
 
 HIGHEST_RATE = 240  # frames a second; what comes closer together only once in a while need not set the rate

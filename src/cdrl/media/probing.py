@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 import av
-import av.filter
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.format import Flags
@@ -24,6 +23,7 @@ from cdrl.errors import InputError, LimitError
 from cdrl.media.captions import CaptionWatch
 from cdrl.media.clocks import ClockJump, describe_jumps, find_clock_jumps, may_jump
 from cdrl.media.decoding import DecodeErrors, decode_pictures
+from cdrl.media.fields import FirstField, find_first_field
 from cdrl.media.frames import PixelFormat
 from cdrl.media.layout import Orientation, may_be_transparent, pixel_format
 from cdrl.media.limits import Limits
@@ -32,7 +32,6 @@ from cdrl.media.side_data import DYNAMIC, HLG, PQ, HdrMetadata, describe_contain
 from cdrl.media.tiles import ANIMATIONS, BRANDS, TileGrid, decode_tiles, find_orientation, find_tiles, first_tile
 
 Kind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
-FirstField = Literal["top", "bottom", ""]
 CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
 FASTEST = 1000  # frames a second: more than any camera of talking people
 TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
@@ -245,27 +244,6 @@ def check_pixels(width: int, height: int, path: Path, limits: Limits) -> None:
     if width * height > limits.max_pixels:
         bound = f"the limit is {limits.max_pixels:,} pixels: scale it down or raise max_pixels"
         raise LimitError(f"{path} is {width}x{height}, {bound}")
-
-
-def find_first_field(picture: av.VideoFrame) -> FirstField:
-    """The field that is shown first of a picture of two woven ones, which PyAV has only a filter for."""
-    if not picture.interlaced_frame:
-        return ""
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base or CLOCK
-    )
-    chosen, sink = graph.add("select", "eq(interlace_type,TOPFIRST)"), graph.add("buffersink")
-    source.link_to(chosen)
-    chosen.link_to(sink)
-    graph.configure()
-    graph.push(picture)
-    graph.push(None)
-    try:
-        graph.pull()
-    except (EOFError, av.error.BlockingIOError):
-        return "bottom"
-    return "top"
 
 
 def color_tags(context: VideoCodecContext) -> ColorTags:

@@ -8,12 +8,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
 import av
-import av.filter
 import numpy as np
 from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
@@ -38,6 +36,7 @@ from cdrl.media.encoding import (
     holds_alpha,
     target_format,
 )
+from cdrl.media.fields import FIELD_ORDER, FieldMarker
 from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.layout import Orientation, alpha_name, convert_format, extract_planes, layout_name, raise_depth, view
 from cdrl.media.limits import Limits
@@ -50,7 +49,6 @@ from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_forma
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FILMS = ("mp4", "mov")
-FIELD_ORDER = {"tff": 2, "bff": 3}  # FFmpeg's AVFieldOrder
 LIGHT_NOTE = "the HDR mastering display and light levels are left out: cdrl writes none into {}"
 MATROSKA = ("matroska", "webm")
 FINEST_SOUND = 48_000  # Hz
@@ -359,7 +357,7 @@ class Writer:
         settings = encoder_settings(self._codec, self.options, self._target, info.hdr)
         if self._fields is not None and self._codec == "h264":
             own = settings.get("x264-params")
-            settings["x264-params"] = f"{own}:{self._fields.first}=1" if own else f"{self._fields.first}=1"
+            settings["x264-params"] = ":".join(filter(None, [own, f"{self._fields.setting}=1"]))
         if self._alpha_layout and self._codec == "vp9":
             settings["auto-alt-ref"] = "0"  # which libvpx cannot do with transparency
         stream = output.add_stream(self._encoder, rate=info.rate or 25, options=settings)
@@ -378,7 +376,7 @@ class Writer:
         )  # 0 is RGB, which the planes no longer are
         context.color_primaries, context.color_trc = color.primaries, color.transfer
         if self._fields is not None:
-            context.field_order = FIELD_ORDER[self._fields.first]
+            context.field_order = FIELD_ORDER[info.first_field]
             context.flags |= CodecFlags.interlaced_dct
         if self._codec == "hevc" and self._format.muxer in FILMS:
             context.codec_tag = "hvc1"  # the tag Apple's players ask for
@@ -392,10 +390,9 @@ class Writer:
         """What marks the pictures of an interlaced clip where they stay so, in the codecs and profiles for editing."""
         info, profile = self.info, self.options.profile_name
         stays = self._codec in ("prores", "ffv1") or (profile == "archive" and self._codec == "h264")
-        first = {"top": "tff", "bottom": "bff", "": ""}[info.first_field]
-        if stays and first and self.size == (info.width, info.height) and not info.rotation:
-            return FieldMarker(self._padded, self._alpha_layout or self._target.name, first)
-        if first:
+        if stays and info.first_field and self.size == (info.width, info.height) and not info.rotation:
+            return FieldMarker(self._padded, self._alpha_layout or self._target.name, info.first_field)
+        if info.first_field:
             self.notes.append(
                 "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
             )
@@ -477,28 +474,6 @@ class Writer:
             raise OutputError(
                 f"{self.path} cannot be written ({error_text(error)}); check the folder and the options"
             ) from error
-
-
-class FieldMarker:
-    """Says of pictures that they are woven of two fields, which PyAV has only a filter for."""
-
-    def __init__(self, size: tuple[int, int], layout: str, first: str) -> None:
-        """`first`: the field that is shown first, tff (top) or bff (bottom)."""
-        self.first = first
-        self._graph, form = av.filter.Graph(), av.VideoFormat(layout)
-        source = self._graph.add_buffer(width=size[0], height=size[1], format=form, time_base=Fraction(1, 1000))
-        marked, sink = self._graph.add("setfield", first), self._graph.add("buffersink")
-        source.link_to(marked)
-        marked.link_to(sink)
-        self._graph.configure()
-
-    def mark(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """The same picture, marked."""
-        self._graph.push(picture)
-        marked = self._graph.pull()
-        assert isinstance(marked, av.VideoFrame)
-        marked.pts, marked.time_base = picture.pts, picture.time_base
-        return marked
 
 
 def fill_picture(frame: Frame, size: tuple[int, int], layout: PixelFormat) -> av.VideoFrame:
