@@ -210,7 +210,7 @@ def test_frames_that_are_not_edited_keep_their_packets(clip, tmp_path, name, cod
     with Writer(target, info, EncoderOptions(profile)) as writer:
         for frame in read(info):
             frame.planes[0][:40] += 0 if frame.index % 3 else 9
-            writer.write(frame, is_unchanged=frame.index % 3 > 0)
+            writer.write(frame, edited=frame.index % 3 == 0)
     assert writer.n_copied == (8 if is_copied else 0)
     before, after = packets(source), packets(target)
     kept = [index for index in range(12) if before[index] == after[index]]

@@ -144,10 +144,11 @@ class Writer:
             self._stack = self._stack.pop_all()
         return self
 
-    def write(self, frame: Frame, *, is_unchanged: bool = False) -> None:
+    def write(self, frame: Frame, *, edited: bool = True) -> None:
         """Encode `frame` and copy what is heard and read until then. Frames come in order of their `pts`.
 
-        `is_unchanged` says that the frame is as it was read: then its packet is copied where it can stay as it is.
+        `edited` says whether the frame may differ from the one that was read: where it doesn't, its packet is copied
+        if it can stay as it is.
         """
         if (frame.width, frame.height) != self.size:
             expected = f"{self.size[0]}x{self.size[1]}"
@@ -166,7 +167,7 @@ class Writer:
                 self._mux(self._pending)
             self._keep_captions(frame.captions, pts)
             self._check_alpha(frame)
-            copied = self._copy_packet(frame, pts) if is_unchanged else None
+            copied = None if edited else self._copy_packet(frame, pts)
             self._pending, self._pending_pts = copied or self._picture(frame, pts), pts
             self._pending.duration = frame.duration or 0
             self._tracks.advance(frame.pts * frame.time_base)

@@ -217,7 +217,7 @@ class EditJob:
                 if options.side_by_side:
                     writer.write(side_by_side(edited.source, edited.frame))
                 else:
-                    writer.write(edited.frame, is_unchanged=edited.frame is edited.source)
+                    writer.write(edited.frame, edited=edited.skipped is None)
             if sheet is not None:
                 sheet.add(edited.source, edited.frame, None if edited.track is None else edited.track.points)
             if lip_tracker is not None:
