@@ -251,6 +251,28 @@ def test_a_frame_of_the_wrong_size_is_refused(clip, tmp_path):
         writer.write(next(read(info)))
 
 
+def test_fields_keep_their_own_chroma(tmp_path):
+    """Of two woven fields one is red and the other blue: no line of the result is in between."""
+    source, marker = tmp_path / "in.mkv", FieldMarker((256, 128), "yuv420p", "top")
+    with av.open(str(source), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 256, 128, "yuv420p"
+        stream.codec_context.field_order = 2
+        woven = av.VideoFrame(256, 128, "yuv420p")
+        for plane, pair in zip(woven.planes, ((81, 41), (90, 240), (240, 110)), strict=True):
+            lines = np.frombuffer(plane, np.uint8).reshape(plane.height, -1)
+            lines[::2], lines[1::2] = pair
+        for index in range(3):
+            woven.pts, woven.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(marker.mark(woven)))
+        output.mux(stream.encode(None))
+    trip = round_trip(source, tmp_path / "out.mov", EncoderOptions("prores"))
+    frame = next(read(trip.path))
+    for plane, (top, bottom) in zip(frame.planes, ((81, 41), (90, 240), (240, 110)), strict=True):
+        assert np.abs(plane[::2] / 4.0 - top).max() < 4
+        assert np.abs(plane[1::2] / 4.0 - bottom).max() < 4
+
+
 @pytest.mark.parametrize("first", ["top", "bottom"])
 @pytest.mark.parametrize(
     ("suffix", "profile", "stays"),

@@ -8,6 +8,9 @@ from typing import Literal
 import av
 import av.filter
 
+from cdrl.media.frames import PixelFormat
+from cdrl.media.layout import convert_format, view
+
 FirstField = Literal["top", "bottom", ""]
 FIELD_ORDER = {"top": 2, "bottom": 3}  # FFmpeg's AVFieldOrder
 _ANY_CLOCK = Fraction(1, 1000)
@@ -54,3 +57,19 @@ class FieldMarker:
         assert isinstance(marked, av.VideoFrame)
         marked.pts, marked.time_base = picture.pts, picture.time_base
         return marked
+
+
+def convert_fields(picture: av.VideoFrame, target: PixelFormat, source: PixelFormat) -> av.VideoFrame:
+    """A picture of two woven fields in another layout, each field by itself: one's chroma is none of the other's.
+
+    Its height is a multiple of four.
+    """
+    whole = av.VideoFrame(picture.width, picture.height, target.name)
+    for first in (0, 1):
+        field = av.VideoFrame(picture.width, picture.height // 2, source.name)
+        for plane, lines in zip(field.planes, picture.planes, strict=True):
+            view(plane, source)[:] = view(lines, source)[first::2]
+        converted = convert_format(field, target, source=source)
+        for plane, lines in zip(whole.planes, converted.planes, strict=True):
+            view(plane, target)[first::2] = view(lines, target)
+    return whole

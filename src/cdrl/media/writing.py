@@ -36,7 +36,7 @@ from cdrl.media.encoding import (
     holds_alpha,
     target_format,
 )
-from cdrl.media.fields import FIELD_ORDER, FieldMarker
+from cdrl.media.fields import FIELD_ORDER, FieldMarker, convert_fields
 from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.layout import Orientation, alpha_name, convert_format, extract_planes, layout_name, raise_depth, view
 from cdrl.media.limits import Limits
@@ -457,7 +457,10 @@ class Writer:
         sx, sy = (2, 2) if form.gray else (form.sx, form.sy)
         layout = replace(form, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
         picture = fill_picture(frame, self._padded, layout)
-        picture = picture if layout == target else convert_format(picture, target, source=layout)
+        if self._fields is not None and layout.sy != target.sy and picture.height % 4 == 0:
+            picture = convert_fields(picture, target, layout)
+        elif layout != target:
+            picture = convert_format(picture, target, source=layout)
         return add_alpha(picture, frame, self._alpha_layout, target) if self._alpha_layout else picture
 
     @contextmanager
