@@ -110,7 +110,7 @@ class Options:
     """Edit footage of many kinds with every profile, and check the results with another build of FFmpeg."""
 
     kinds: tuple[str, ...] = ()
-    """Kinds whose names hold one of these words; all of them without any."""
+    """Kinds whose names hold one of these words; all of them without any. Others stay in the table as they are."""
     seconds: float = 0.7
     """How long a clip is."""
     write: bool = False
@@ -123,6 +123,7 @@ def main(options: Options) -> int:
         print("there is no ffmpeg on the path: install one, such as Debian's", file=sys.stderr)
         return 1
     lines = [f"| kind | warnings | {' | '.join(PROFILES)} |", "| --- | --- |" + " --- |" * len(PROFILES)]
+    print("\n".join(lines))
     editor, faults = cdrl.load(), 0
     with tempfile.TemporaryDirectory(prefix="cdrl-footage-") as name:
         folder = Path(name)
@@ -135,12 +136,18 @@ def main(options: Options) -> int:
             n_warnings = max(count for _, count in cells)
             lines.append(f"| {kind} | {n_warnings} | {' | '.join(said for said, _ in cells)} |")
             print(lines[-1], flush=True)
-    table = "\n".join(lines)
     if options.write:
-        before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}", encoding="utf-8")
-    print(table)
+        write_rows(lines)
     return faults
+
+
+def write_rows(lines: Sequence[str]) -> None:
+    """Put a table into the documentation; rows of kinds that were not run stay as they are there."""
+    before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
+    old, after = rest.split(END)
+    rows = {line.split("|")[1].strip(): line for text in (old.splitlines(), lines) for line in text if "|" in line}
+    table = "\n".join(rows[kind] for kind in ("kind", "---", *KINDS) if kind in rows)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
 
 
 def make(folder: Path, words: str, suffix: str, seconds: float) -> Path:
