@@ -273,6 +273,27 @@ def test_fields_keep_their_own_chroma(tmp_path):
         assert np.abs(plane[1::2] / 4.0 - bottom).max() < 4
 
 
+def interlaced_clip(path, first, height):
+    """Twelve frames of two woven fields, `first` of which is shown first."""
+    marker = FieldMarker((256, height), "yuv420p", first)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("ffv1" if height % 4 else "libx264", rate=25, options={"flags": "+ildct"})
+        stream.width, stream.height, stream.pix_fmt = 256, height, "yuv420p"
+        for index in range(12):
+            image = av.VideoFrame.from_ndarray(picture(index, (256, height)), "rgb24").reformat(format="yuv420p")
+            image.pts, image.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(marker.mark(image)))
+        output.mux(stream.encode(None))
+    return path
+
+
+def test_a_height_whose_fields_h264_cannot_code_is_written_as_whole_frames(tmp_path):
+    source = interlaced_clip(tmp_path / "in.mkv", "bottom", 130)
+    trip = round_trip(source, tmp_path / "out.mp4", EncoderOptions("archive"))
+    assert (trip.source.first_field, trip.result.first_field, trip.result.height) == ("bottom", "", 130)
+    assert sum("interlaced" in note for note in trip.notes) == 1
+
+
 @pytest.mark.parametrize("first", ["top", "bottom"])
 @pytest.mark.parametrize(
     ("suffix", "profile", "stays"),
@@ -285,15 +306,7 @@ def test_fields_keep_their_own_chroma(tmp_path):
     ],
 )
 def test_an_interlaced_clip_stays_so_for_editing_and_else_is_named(tmp_path, suffix, profile, stays, first):
-    source, marker = tmp_path / "in.mp4", FieldMarker((256, 128), "yuv420p", first)
-    with av.open(str(source), "w") as output:
-        stream = output.add_stream("libx264", rate=25, options={"flags": "+ildct"})
-        stream.width, stream.height, stream.pix_fmt = 256, 128, "yuv420p"
-        for index in range(12):
-            image = av.VideoFrame.from_ndarray(picture(index, (256, 128)), "rgb24").reformat(format="yuv420p")
-            image.pts, image.time_base = index, Fraction(1, 25)
-            output.mux(stream.encode(marker.mark(image)))
-        output.mux(stream.encode(None))
+    source = interlaced_clip(tmp_path / "in.mp4", first, 128)
     trip = round_trip(source, tmp_path / f"out{suffix}", EncoderOptions(profile))
     assert trip.source.first_field == first
     assert trip.result.first_field == (first if stays else "")

@@ -27,12 +27,12 @@ def find_first_field(picture: av.VideoFrame) -> FirstField:
     chosen, sink = graph.add("select", "eq(interlace_type,TOPFIRST)"), graph.add("buffersink")
     source.link_to(chosen)
     chosen.link_to(sink)
-    graph.configure()
-    graph.push(picture)
-    graph.push(None)
     try:
+        graph.configure()
+        graph.push(picture)
+        graph.push(None)
         graph.pull()
-    except (EOFError, av.error.BlockingIOError):
+    except av.FFmpegError:  # nothing is chosen
         return "bottom"
     return "top"
 

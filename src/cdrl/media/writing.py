@@ -389,8 +389,9 @@ class Writer:
 
     def _choose_fields(self) -> FieldMarker | None:
         """What marks the pictures of an interlaced clip where they stay so, in the codecs and profiles for editing."""
-        info, profile = self.info, self.options.profile_name
-        stays = self._codec in ("prores", "ffv1") or (profile == "archive" and self._codec == "h264")
+        info, archives = self.info, self.options.profile_name == "archive"
+        # Fields of H.264 have an even height; those of 486 lines have not.
+        stays = self._codec in ("prores", "ffv1") or (archives and self._codec == "h264" and self._padded[1] % 4 == 0)
         if stays and info.first_field and self.size == (info.width, info.height) and not info.rotation:
             return FieldMarker(self._padded, self._alpha_layout or self._target.name, info.first_field)
         if info.first_field:
