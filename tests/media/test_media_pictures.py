@@ -438,6 +438,11 @@ def test_transparency_is_kept_or_named(tmp_path, codec, layout, suffix, options,
         assert psnr(source.rgb(), result.rgb()) > 25
 
 
+def test_an_opaque_gif_stays_opaque(clip, tmp_path):
+    trip = round_trip(clip("in.gif", codec="gif", layout="rgb8"), tmp_path / "out.mov", EncoderOptions("prores"))
+    assert (trip.source.pixels, trip.source.alpha, trip.result.alpha) == ("bgra", False, False)
+
+
 @pytest.mark.parametrize("suffix", [".webm", ".mkv", ".mp4"])
 def test_a_flag_of_transparency_without_any_goes(clip, tmp_path, suffix):
     plain, source = clip("plain.webm", codec="libvpx-vp9"), tmp_path / "in.webm"

@@ -62,9 +62,9 @@ def has_alpha(name: str) -> bool:
     return ALPHA.match(name) is not None
 
 
-def may_be_transparent(picture: av.VideoFrame) -> bool:
+def may_be_transparent(picture: av.VideoFrame, codec: str) -> bool:
     """Whether a clip that begins with this picture holds transparency; a palette always could, and does if it shows."""
-    if picture.format.name != "pal8":
+    if picture.format.name != "pal8" and codec != "gif":
         return has_alpha(picture.format.name)
     alpha = picture.reformat(format="rgba").to_ndarray()[..., 3]
     return bool((alpha != 255).any())

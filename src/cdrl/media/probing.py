@@ -320,7 +320,7 @@ def _describe(
         notes=tuple(filter(None, [layout_note * (not photo), turn_note, *_picture_notes(container, stream, first)])),
         labels=dict(container.metadata),
         pixels=first.format.name,
-        alpha=not photo and may_be_transparent(first),
+        alpha=not photo and may_be_transparent(first, context.name),
         hdr=read_hdr_metadata(side_data(first)),
         timecode=_timecode(container, stream),
     )
