@@ -65,7 +65,7 @@ def fit_shading(gains: Sequence[Floats]) -> Floats:
     spread = _DEVIATION * np.median(np.abs(stacked - median), 0)
     common = median * np.square(median) / (np.square(median) + np.square(spread) + 1e-9)
     common = cv2.GaussianBlur(common, (0, 0), _BLUR)
-    shading = np.zeros_like(common)
+    shading: Floats = np.zeros_like(common)
     for area in fold_areas():
         own = np.median([_depth(cv2.GaussianBlur(gain, (0, 0), _BLUR), area) for gain in stacked])
         shading += area * common * np.clip(own / max(_depth(common, area), _MIN_DEPTH), 1.0, _MAX_DEEPENING)
