@@ -23,7 +23,7 @@ from cdrl.face.landmarks import BLENDSHAPES, BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
 from cdrl.files import atomic_write, loads_untrusted, small_bytes, small_text
-from cdrl.media import Limits, VideoInfo, read
+from cdrl.media import ImageSequence, Limits, VideoInfo, read
 from cdrl.pipeline.job import EditJob, ProgressCallback
 
 # fmt: off
@@ -82,12 +82,16 @@ class Performance:
 
 
 def extract_performances(
-    source: Path, job: EditJob | None, face: str, limits: Limits, progress: ProgressCallback | None = None
+    source: Path | ImageSequence,
+    job: EditJob | None,
+    face: str,
+    limits: Limits,
+    progress: ProgressCallback | None = None,
 ) -> tuple[Performance, Performance | None]:
     """Read performances off the landmarks of a clip; nothing is rendered.
 
     Args:
-        source: The clip.
+        source: The clip, as `cdrl.media.read` takes it.
         job: An edit of that clip; None for none.
         face: Which of several faces is followed; see `cdrl.face.selection`.
         limits: What the clip may hold.

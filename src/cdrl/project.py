@@ -162,6 +162,8 @@ def _read_value(name: str, value: object, folder: Path, within: Path | None) -> 
             emotion: local_path(_check_type(name, path, str, "a file's name"), folder, within)
             for emotion, path in pairs
         }
+    if name == "frame_rate" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     text: str = _check_type(name, value, str, "text")
     if name in ("source", "reference", "prior"):
         return local_path(text, folder, within)

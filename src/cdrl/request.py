@@ -11,10 +11,12 @@ from cdrl.emotions import parse_blend, parse_emotion
 from cdrl.errors import InputError, UsageError
 from cdrl.face.selection import parse_face
 from cdrl.media.encoding import check_profile
+from cdrl.media.numbering import find_sequence, numbered_name
 from cdrl.plan import EditPlan
+from cdrl.timecodes import parse_rate
 
 if TYPE_CHECKING:
-    from cdrl.media import VideoInfo
+    from cdrl.media import ImageSequence, Limits, VideoInfo
 
 TARGET_FIELDS = ("emotion", "reference", "segments")
 """Fields of a request that say what the face is to show."""
@@ -38,7 +40,7 @@ class EditRequest:
     """
 
     source: Path
-    """The video to edit."""
+    """The video to edit; or numbered pictures, as a pattern (`shot_%04d.png`, `shot_####.png`) or a folder of them."""
     emotion: str | None = None
     """An emotion, or a blend such as `happy:0.6+surprised:0.4`; see `cdrl.emotions`."""
     reference: Path | None = None
@@ -63,6 +65,8 @@ class EditRequest:
     renderer: str | None = None
     """How the face is rendered: `warp` moves and shades what the source shows, `neural` lets a network correct that
     (lips, lids, brows, folds), or a file that `cdrl train renderer` published. None: what the command takes."""
+    frame_rate: str | None = None
+    """Frames a second of numbered pictures, as in `25`, `29.97` or `24000/1001`; None: 25."""
     plan: EditPlan = field(init=False, repr=False, compare=False)
     """What is shown when, parsed from the fields above."""
 
@@ -80,6 +84,8 @@ class EditRequest:
         if self.profile is not None:
             check_profile(self.profile)
         parse_face(self.face)
+        if self.frame_rate is not None:
+            parse_rate(self.frame_rate)
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -114,6 +120,10 @@ class EditRequest:
             return f"like_{self.reference.stem}"
         return "-".join(parse_blend(self.emotion or ""))
 
+    def find_source(self, limits: Limits) -> Path | ImageSequence:
+        """What `source` names; see `find_source`."""
+        return find_source(self.source, self.frame_rate, limits)
+
     def fit_plan(self, info: VideoInfo) -> EditPlan:
         """Fit the plan to the source: timecodes by its rate, all segments within its length.
 
@@ -122,7 +132,9 @@ class EditRequest:
             UsageError: A segment lies outside the clip, or a timecode does not fit its rate.
         """
         if info.photo:
-            raise InputError(f"{info.path} is a photo: give a video (photos serve as --reference)")
+            series = numbered_name(info.path)
+            whole = f"; {series} is the sequence that it may belong to" * bool(series)
+            raise InputError(f"{info.path} is a photo: give a video (photos serve as --reference){whole}")
         plan = self.plan.at_rate(info.rate)
         if info.duration is not None:
             plan.check_within(info.duration)
@@ -131,6 +143,22 @@ class EditRequest:
     def with_source(self, source: Path) -> EditRequest:
         """The same request for another clip."""
         return replace(self, source=source)
+
+
+def find_source(source: Path, frame_rate: str | None, limits: Limits) -> Path | ImageSequence:
+    """What the name of a source stands for, as `cdrl.media.read` takes it.
+
+    Args:
+        source: A file, or numbered pictures: a pattern or a folder.
+        frame_rate: As of an `EditRequest`.
+        limits: What the source may hold.
+
+    Raises:
+        InputError: As `cdrl.media.find_sequence`.
+        LimitError: The same.
+        UsageError: The same.
+    """
+    return find_sequence(source, None if frame_rate is None else parse_rate(frame_rate), limits) or source
 
 
 REQUEST_FIELDS = tuple(entry.name for entry in fields(EditRequest) if entry.init)

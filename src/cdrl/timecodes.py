@@ -26,6 +26,9 @@ _SECONDS = re.compile(r"\d{1,7}(?:\.\d{0,9})?|\.\d{1,9}")
 _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,4}):(\d{1,2}(?:\.\d{0,9})?)")
 _TIMECODE = re.compile(r"(\d{1,3}):(\d{1,2}):(\d{1,2})([:;])(\d{1,3})")
 
+_RATE = re.compile(r"(\d{1,7}(?:\.\d{1,9})?)(?:/(\d{1,7}))?")
+_ROUNDED = Fraction(1, 100)  # frames a second by which 23.98 stands for 24000/1001
+
 
 @dataclass(frozen=True)
 class Timecode:
@@ -88,6 +91,22 @@ def parse_time(text: str) -> Fraction | Timecode:
         _check_sixty(text, (minutes, whole))
         return Timecode(hours * 3600 + minutes * 60 + whole, int(match[5]), match[4] == ";", text)
     raise ValueError(f"{text!r} is no time: {EXAMPLES}")
+
+
+def parse_rate(text: str) -> Fraction:
+    """The frame rate that `text` writes: `25`, `24000/1001`, or rounded as people say it (`23.976`, `29.97`).
+
+    Raises:
+        UsageError: It is no rate from 1 to 1000.
+    """
+    match = _RATE.fullmatch(text.strip())
+    rate = Fraction(match[1]) / int(match[2] or 1) if match is not None and match[2] != "0" else Fraction(0)
+    if not 1 <= rate <= 1000:
+        raise UsageError(f"the frame rate {text!r:.40} is none: give frames a second, as in 25, 29.97 or 24000/1001")
+    if rate.denominator == 1 or "/" in text:
+        return rate
+    broadcast = Fraction(1000 * -(-rate.numerator // rate.denominator), 1001)
+    return broadcast if abs(broadcast - rate) < _ROUNDED else rate
 
 
 def _check_sixty(text: str, fields: tuple[int | Fraction, ...]) -> None:

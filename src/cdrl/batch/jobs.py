@@ -14,6 +14,7 @@ from cdrl.emotions import parse_amount
 from cdrl.errors import CdrlError, InputError, LimitError, UsageError
 from cdrl.files import small_text
 from cdrl.media.encoding import PROFILES, container_of
+from cdrl.media.numbering import NumberPattern
 from cdrl.project import local_path, read_project
 from cdrl.request import REQUEST_FIELDS, TARGET_FIELDS, EditRequest, names_file, parse_enrollment
 
@@ -134,7 +135,9 @@ def _job(row: Mapping[str, str], folder: Path, defaults: BatchDefaults) -> Batch
         raise UsageError("no output is named: fill that column, or give --output-folder")
     endings = PROFILES[request.profile].suffixes if request.profile is not None else ()
     ending = endings[0] if endings and defaults.ending not in endings else defaults.ending
-    begin, name = defaults.output_folder or folder, output or f"./{request.source.stem}{ending}"
+    pattern = NumberPattern.parse(request.source)
+    stem = request.source.stem if pattern is None else pattern.name
+    begin, name = defaults.output_folder or folder, output or f"./{stem}{ending}"
     path = local_path(name, begin, defaults.output_folder).resolve()
     container_of(path)
     return BatchJob(texts.get("source", str(request.source)).removeprefix("./"), request, path)

@@ -21,9 +21,11 @@ from cdrl.batch.jobs import BatchJob, identity
 from cdrl.batch.journal import Journal
 from cdrl.batch.work import STAGING, RenderSettings, Result, Task, discard, run_job
 from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
+from cdrl.media import Limits
+from cdrl.media.numbering import list_sha256
 from cdrl.parallel import Executor
 from cdrl.provenance import sidecar_path
-from cdrl.request import REQUEST_FIELDS
+from cdrl.request import REQUEST_FIELDS, EditRequest
 
 Progress = Callable[[int, int, str, str], None]
 """Called with the number of jobs that have ended, of all jobs, the last one's name, and "" or how it failed."""
@@ -195,6 +197,15 @@ class Batch:
         self._progress(self._ended, len(self._tasks), self._tasks[index].name, failure)
 
 
+def _hash_source(request: EditRequest, limits: Limits, sha256: Callable[[Path], str]) -> str:
+    """The hash of a source, of a sequence that of its pictures' hashes; empty where it cannot be read."""
+    try:
+        source = request.find_source(limits)
+    except CdrlError:
+        return ""
+    return sha256(source) if isinstance(source, Path) else list_sha256(map(sha256, source.files()))
+
+
 def job_key(job: BatchJob, settings: RenderSettings, sha256: Callable[[Path], str]) -> str:
     """Hash all that decides what a job's output holds, and the output's name.
 
@@ -213,6 +224,7 @@ def job_key(job: BatchJob, settings: RenderSettings, sha256: Callable[[Path], st
         **request.files,
     }
     asked = {name: sha256(value) if isinstance(value, Path) else value for name, value in asked.items()} | {
+        "source": _hash_source(request, settings.limits, sha256),
         "encoder": {name: value for name, value in asdict(settings.encoder).items() if name != "threads"},
         "provenance": settings.provenance,
         "c2pa": settings.c2pa and sha256(settings.c2pa.certificate),

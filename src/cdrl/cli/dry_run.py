@@ -28,7 +28,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     container = container_of(output)
     codec_of(options.encoder, container, output)  # refused before the files are looked at
     check_output(output, output.resolve(), request.source, options.overwrite)
-    info = probe(request.source, options.limits)
+    info = probe(request.find_source(options.limits), options.limits)
     plan = request.fit_plan(info)
     codec = codec_of(options.encoder, container, output, deep=info.format.depth > 8 or info.color.hdr)
     for path in (request.reference, *request.enroll.values()):
@@ -41,6 +41,9 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     length = "" if info.duration is None else f", {float(info.duration):.5g} s"
     settings = options.encoder.settings
     quality = "" if settings.codec is not None else f", quality {settings.quality:g}"
+    if info.sequence is not None:
+        files = info.sequence.file(0), info.sequence.file(info.sequence.count - 1)
+        length += f", {info.sequence.count} pictures {' to '.join(path.name for path in files)}"
     lines = [
         f"source   {request.source}: {info.width}x{info.height}{rate}{length}",
         *(f"shows    {line}" for line in _describe_segments(plan)),

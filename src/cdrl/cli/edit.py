@@ -22,6 +22,7 @@ from cdrl.media.encoding import CONTAINERS, EncoderOptions, codec_of, container_
 from cdrl.media.limits import Limits
 
 if TYPE_CHECKING:
+    from cdrl.media import ImageSequence
     from cdrl.provenance import Credentials
     from cdrl.request import EditRequest
 
@@ -67,7 +68,8 @@ class Options:
     """
 
     source: Annotated[Positional[Path | None], arg(metavar="SOURCE", help_behavior_hint="")] = None
-    """The video to edit; it is never changed. With --project it may be left out, or stands in for the project's."""
+    """The video to edit, or numbered pictures (shot_####.png, or their folder); it is never changed. With --project it
+    may be left out, or stands in for the project's."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint=BESIDE_SOURCE)] = None
     """Where to write the result; its ending chooses the container."""
     overwrite: FlagCreatePairsOff[bool] = False
@@ -95,8 +97,10 @@ def run(options: Options) -> int:
     """Edit, write, and say what a user must know; warnings go to stderr, one line each."""
     request = _make_request(options)  # before the networks load, so that a slip of the fingers is told at once
     options = replace(options, encoder=options.encoder.with_profile(request.profile))
-    output = options.output or _free_output(request, options)
+    source = request.find_source(options.limits)
+    output = options.output or _free_output(request, source, options)
     _check_extra_outputs(options, output, request)
+    _spare_pictures(source, {"-o": output, "--preview": options.preview, "--report": options.report})
     if options.dry_run:
         from cdrl.cli.dry_run import describe_edit
 
@@ -135,19 +139,22 @@ def run(options: Options) -> int:
     return 0
 
 
-def _free_output(request: EditRequest, options: Options) -> Path:
+def _free_output(request: EditRequest, found: Path | ImageSequence, options: Options) -> Path:
     """A name beside the source for a result that was given none, in its container where that can be written.
 
     talk.mp4 → talk_happy.mp4, talk_happy-sad.mp4, talk_like_NAME.mp4 (a reference), talk_edited.mp4 (segments). One
     that is taken is left alone, which is said: then it is the first free one of talk_happy_2.mp4, talk_happy_3.mp4, ...
+    Of pictures shot_0001.png, ... it is shot_happy.mp4.
     """
     from cdrl.media.opening import check_path
 
     source = request.source
-    check_path(source, options.limits)
+    if isinstance(found, Path):
+        check_path(source, options.limits)
+    name, suffix = (source.stem, source.suffix) if isinstance(found, Path) else (found.pattern.name, "")
     endings = options.encoder.settings.suffixes or tuple(CONTAINERS)
-    ending = source.suffix if source.suffix.lower() in endings else (options.encoder.settings.suffixes or (".mp4",))[0]
-    wanted = source.with_name(f"{source.stem}_{request.label}{ending}")
+    ending = suffix if suffix.lower() in endings else (options.encoder.settings.suffixes or (".mp4",))[0]
+    wanted = source.with_name(f"{name}_{request.label}{ending}")
     if not os.access(wanted.absolute().parent, os.W_OK):
         raise OutputError(f"{wanted}: its folder cannot be written to; say with -o where the result goes")
     if options.overwrite or not _is_taken(wanted):
@@ -212,6 +219,13 @@ def _check_extra_outputs(options: Options, output: Path, request: EditRequest) -
             raise OutputError(f"{flag} {path}: there is no folder {path.parent}; make it first")
         if not os.access(path.parent, os.W_OK):
             raise OutputError(f"{flag} {path}: the folder {path.parent} cannot be written to; choose another one")
+
+
+def _spare_pictures(source: Path | ImageSequence, outputs: dict[str, Path | None]) -> None:
+    """Refuse to write over a picture of the source."""
+    for flag, path in outputs.items():
+        if not isinstance(source, Path) and path is not None and source.holds(path):
+            raise UsageError(f"{flag} {path} is a picture of the source: give it a name of its own")
 
 
 def _write_report(path: Path, content: dict[str, Any]) -> None:

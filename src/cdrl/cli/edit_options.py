@@ -22,6 +22,8 @@ _SEGMENTS_HELP = (
     'Emotions over time: "0-2.5:neutral, 0:03-1:10:surprised:1.2, 00:01:10:12-:reference"; times in seconds, as M:SS, '
     "as H:MM:SS, or as timecodes HH:MM:SS:FF."
 )
+_RATE_HELP = "Frames a second of numbered pictures: 25, 29.97, 24000/1001; a video has its own."
+_RATE_DEFAULT = "(default: 25)"
 _INTENSITY_HELP = "How strong, 0 to 1.5 or 0% to 150%; 1 is how people usually show it."
 
 
@@ -91,3 +93,4 @@ class TimedEmotionOptions(EmotionOptions):
     """The emotions to show over time, and who is to show them."""
 
     segments: Annotated[str | None, arg(metavar="SEGMENTS", help=_SEGMENTS_HELP, help_behavior_hint="")] = None
+    frame_rate: Annotated[str | None, arg(metavar="RATE", help=_RATE_HELP, help_behavior_hint=_RATE_DEFAULT)] = None

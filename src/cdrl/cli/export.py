@@ -14,6 +14,7 @@ from cdrl.cli.edit_options import TimedEmotionOptions
 from cdrl.cli.progress import progress_bar
 from cdrl.errors import UsageError, one_line
 from cdrl.media.limits import Limits
+from cdrl.request import find_source
 
 ENDINGS = {".csv": "livelink-csv", ".json": "json"}
 
@@ -47,12 +48,13 @@ def run(options: Options) -> int:
     request = None
     if options.shown.has_target:
         request = options.shown.request(options.source)  # before the networks load: a slip is told at once
-    elif options.shown != TimedEmotionOptions(face=options.shown.face):
+    elif options.shown != TimedEmotionOptions(face=options.shown.face, frame_rate=options.shown.frame_rate):
         raise UsageError("--intensity, --regions and the like change an edit: say which, with --emotion or --reference")
     form = options.format or ENDINGS.get(options.output.suffix.lower())
     if form is None:
         raise UsageError(f"{options.output}: end the name in .csv or .json, or give --format livelink-csv or json")
     beside = options.output.with_name(f"{options.output.stem}.source{options.output.suffix}")
+    clip = find_source(options.source, options.shown.frame_rate, options.limits)
     require_consent(options.i_have_consent)
     # These load the networks' runtime.
     from cdrl import export, load
@@ -62,7 +64,7 @@ def run(options: Options) -> int:
         check_output(path, path.resolve(), options.source, options.overwrite)
     job = None if request is None else load(request.prior, request.model).edit(request, limits=options.limits)
     with progress_bar("reading") as progress:
-        source, edited = export.extract_performances(options.source, job, options.shown.face, options.limits, progress)
+        source, edited = export.extract_performances(clip, job, options.shown.face, options.limits, progress)
     if form == "json":
         export.write_json(options.output, source, edited, options.overwrite)
     else:

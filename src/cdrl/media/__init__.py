@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from cdrl.media.encoding import EncoderOptions
     from cdrl.media.frames import Frame, PixelFormat
     from cdrl.media.limits import Limits
+    from cdrl.media.numbering import ImageSequence, find_sequence
     from cdrl.media.prefetching import prefetch, run_stages
     from cdrl.media.probing import ColorTags, Track, VideoInfo, probe
     from cdrl.media.reading import FrameReader, read
@@ -19,11 +20,13 @@ __all__ = [
     "EncoderOptions",
     "Frame",
     "FrameReader",
+    "ImageSequence",
     "Limits",
     "PixelFormat",
     "Track",
     "VideoInfo",
     "Writer",
+    "find_sequence",
     "prefetch",
     "probe",
     "read",
@@ -33,6 +36,7 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(("ColorTags", "Track", "VideoInfo", "probe"), "probing"),
     **dict.fromkeys(("Frame", "PixelFormat"), "frames"),
+    **dict.fromkeys(("ImageSequence", "find_sequence"), "numbering"),
     **dict.fromkeys(("FrameReader", "read"), "reading"),
     **dict.fromkeys(("prefetch", "run_stages"), "prefetching"),
     "EncoderOptions": "encoding",

@@ -27,6 +27,7 @@ from cdrl.media.fields import FirstField, find_first_field
 from cdrl.media.frames import PixelFormat
 from cdrl.media.layout import Orientation, may_be_transparent, pixel_format
 from cdrl.media.limits import Limits
+from cdrl.media.numbering import ImageSequence
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.side_data import DYNAMIC, HLG, PQ, HdrMetadata, describe_container, read_hdr_metadata, side_data
 from cdrl.media.tiles import ANIMATIONS, BRANDS, TileGrid, decode_tiles, find_orientation, find_tiles, first_tile
@@ -121,6 +122,13 @@ class VideoInfo:
     """How a photo is put together where it is made of tiles."""
     jumps: tuple[ClockJump, ...] = ()
     """Where the file's clock begins anew; `Frame.pts` and `duration` are on one clock."""
+    sequence: ImageSequence | None = None
+    """The pictures, where the clip is a sequence of them; `path` is then their pattern."""
+
+    @property
+    def first_file(self) -> Path:
+        """The clip's file; of a sequence the first picture."""
+        return self.path if self.sequence is None else self.sequence.file(0)
 
     @property
     def audio(self) -> tuple[Track, ...]:
@@ -128,14 +136,18 @@ class VideoInfo:
         return tuple(track for track in self.tracks if track.kind == "audio")
 
 
-def probe(path: str | Path, limits: Limits = Limits()) -> VideoInfo:  # noqa: B008 - frozen
-    """Find out what a local video or photo holds.
+def probe(path: str | Path | ImageSequence, limits: Limits = Limits()) -> VideoInfo:  # noqa: B008 - frozen
+    """Find out what a local video or photo holds, or a sequence of pictures; no file's name is taken for a pattern.
 
     Raises:
         InputNotFoundError: There is no such file.
         InputError: It is no video, has no video stream, or nothing of it decodes.
         LimitError: It is larger than the limits allow.
     """
+    if isinstance(path, ImageSequence):
+        from cdrl.media.sequences import describe_sequence  # noqa: PLC0415 - which describes its first picture here
+
+        return describe_sequence(path, limits)
     checked = check_path(path, limits)
     with open_container(checked, limits) as container:
         info, _ = describe(checked, container, limits, DecodeErrors())

@@ -20,8 +20,10 @@ from cdrl.media.decoding import DecodeErrors, decode_pictures, pluralize
 from cdrl.media.frames import Frame
 from cdrl.media.layout import convert_format, extract_alpha, extract_planes, has_alpha
 from cdrl.media.limits import Limits
+from cdrl.media.numbering import ImageSequence
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import VideoInfo, choose_decoder, describe
+from cdrl.media.sequences import decode_sequence, describe_sequence
 from cdrl.media.side_data import read_captions
 from cdrl.media.threads import available_cores
 from cdrl.media.tiles import decode_tiles
@@ -31,7 +33,7 @@ _SEEKABLE = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv"))
 
 
 def read(
-    source: str | Path | VideoInfo,
+    source: str | Path | ImageSequence | VideoInfo,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     stop: Fraction | None = None,
     start: Fraction | None = None,
@@ -39,7 +41,8 @@ def read(
     """Read the frames of a clip one by one; a photo is a clip of one frame.
 
     Args:
-        source: A file, which is opened at once, or what `probe` said of one, which is opened with the first frame.
+        source: A file or a sequence, which is opened at once, or what `probe` said of one, which is opened with the
+            first frame.
         limits: What the file may hold.
         stop: Only frames with `Frame.time < stop` are read, in seconds; None for all.
         start: Only frames with `start <= Frame.time` are given, in seconds; None for all. Pictures and times are those
@@ -60,7 +63,7 @@ def read(
 
 def can_seek(info: VideoInfo) -> bool:
     """Whether a clip is of a kind in which `read(start=...)` need not decode all that lies before."""
-    return info.container in _SEEKABLE and not info.jumps
+    return info.sequence is not None or (info.container in _SEEKABLE and not info.jumps)
 
 
 class _Stamp(NamedTuple):
@@ -75,7 +78,11 @@ class FrameReader(Iterator[Frame]):
     """Iterator over the frames of `info`; `notes` says what a user should know and is complete after the last frame."""
 
     def __init__(
-        self, source: str | Path | VideoInfo, limits: Limits, stop: Fraction | None, start: Fraction | None = None
+        self,
+        source: str | Path | ImageSequence | VideoInfo,
+        limits: Limits,
+        stop: Fraction | None,
+        start: Fraction | None = None,
     ) -> None:
         """See `read`."""
         self._limits = limits
@@ -108,7 +115,9 @@ class FrameReader(Iterator[Frame]):
         self._frames.close()
         self._stack.close()
 
-    def _open_and_describe(self, source: str | Path) -> VideoInfo:
+    def _open_and_describe(self, source: str | Path | ImageSequence) -> VideoInfo:
+        if isinstance(source, ImageSequence):
+            return describe_sequence(source, self._limits)
         path = check_path(source, self._limits)
         with self._stack:
             container = self._stack.enter_context(open_container(path, self._limits))
@@ -120,6 +129,9 @@ class FrameReader(Iterator[Frame]):
 
     def _open(self, start: Fraction | None = None) -> Iterator[av.VideoFrame]:
         """The pictures of the stream that `probe` chose, from a keyframe that is to lie at `start` or before."""
+        if self.info.sequence is not None:
+            begin = max(0, floor((start or 0) * self.info.sequence.rate))
+            return decode_sequence(self.info.sequence, self._limits, begin)
         path = check_path(self.info.path, self._limits)
         container = self._stack.enter_context(open_container(path, self._limits))
         if self.info.tiles is not None:

@@ -138,7 +138,7 @@ class Writer:
             with self._reported():
                 os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             self._stack.callback(self._temporary.unlink, missing_ok=True)
-            source_path = check_path(self.info.path, self._limits)
+            source_path = check_path(self.info.first_file, self._limits)
             self._source = self._stack.enter_context(open_container(source_path, self._limits))
             self._output: OutputContainer | None = None
             self._stack = self._stack.pop_all()

@@ -150,8 +150,8 @@ class Editor:
     def _survey_source(self, request: EditRequest, limits: Limits) -> tuple[VideoInfo, Survey | None]:
         """What the source is, and who is seen first; not looked for where nothing is changed."""
         if request.plan.changes_nothing:
-            return probe(request.source, limits), None
-        with read(request.source, limits) as frames:
+            return probe(request.find_source(limits), limits), None
+        with read(request.find_source(limits), limits) as frames:
             request.fit_plan(frames.info)  # refused before the networks look at it
             tracker = FaceTracker(BundleDetector(), request.face)
             return frames.info, survey_face(frames, tracker, self.prior)

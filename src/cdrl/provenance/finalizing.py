@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cdrl.errors import InputError, OutputError
+from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.files import file_sha256, sidecar_path
 from cdrl.media import VideoInfo
 from cdrl.media.encoding import container_of
@@ -69,8 +69,10 @@ class ProvenanceFinalizer:
         self.sidecar = sidecar_path(os.path.realpath(self.output))
         self._reference = {} if reference is None else {"reference": _describe_file(reference)}
         self._muxer = container_of(self.output).muxer
+        if self.credentials is not None and self.source.sequence is not None:
+            raise UsageError(f"{self.source.path}: C2PA names one file as the source: leave the edit unsigned")
         self._signing = None if self.credentials is None else Signing(self.credentials, self.output)
-        self._before = _identity(self.source.path)
+        self._before = _identity(self.source)
         self._mark = parse_labels(self.source.labels)
         rooms, segments = {}, len(self.plan.segments)
         for name, text in labels_for(self._muxer, self._mark, self._record_of_all(), DIGITAL_SOURCE_TYPE).items():
@@ -94,8 +96,8 @@ class ProvenanceFinalizer:
             packet = xmp.packet(self._mark.labels.get("xmp", ""), record, description, source_type)
             xmp.append_box(whole, packet)
         source = self.source.path
-        digest = file_sha256(source) if _identity(source) == self._before else ""
-        if _identity(source) != self._before:
+        digest = source_sha256(self.source) if _identity(self.source) == self._before else ""
+        if _identity(self.source) != self._before:
             raise InputError(f"{source} was changed while it was edited: edit it again once it is finished")
         if self._signing is not None:
             signed = whole.with_name(f"{whole.stem}.signed{whole.suffix}")
@@ -141,8 +143,17 @@ def _describe_file(path: Path) -> dict[str, str]:
     return {"name": path.name, "sha256": file_sha256(path)}
 
 
-def _identity(path: Path) -> tuple[int, ...]:
-    """What changes when a file's content does, without reading it; () where it is gone."""
+def source_sha256(source: VideoInfo) -> str:
+    """SHA-256 of a source; of a sequence that of its pictures (`ImageSequence.sha256`)."""
+    return file_sha256(source.path) if source.sequence is None else source.sequence.sha256()
+
+
+def _identity(source: VideoInfo) -> list[tuple[int, ...]]:
+    """What changes when a source's content does, without reading it; () for each file that is gone."""
+    return [_file_identity(path) for path in ([source.path] if source.sequence is None else source.sequence.files())]
+
+
+def _file_identity(path: Path) -> tuple[int, ...]:
     try:
         status = path.stat()
     except OSError:
