@@ -1,6 +1,8 @@
 """What the numbers in the planes are, on the way in and after writing."""
 
 import struct
+import subprocess
+import sys
 import zlib
 from fractions import Fraction
 
@@ -457,3 +459,14 @@ def test_a_flag_of_transparency_without_any_goes(clip, tmp_path, suffix):
     assert sum("transparency" in note for note in trip.notes) == 0
     with av.open(str(trip.path)) as container:
         assert "alpha_mode" not in {key.lower() for key in container.streams.video[0].metadata}
+
+
+def test_a_photo_with_a_color_profile_does_no_harm(tmp_path):
+    """PyAV frees the profile's name twice, which ends the process when garbage is collected."""
+    data = b"iCCP" + b"Display P3\0\0" + zlib.compress(b"a profile")
+    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    png = cv2.imencode(".png", picture(0, (64, 48)))[1].tobytes()
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(png[:33] + chunk + png[33:])
+    code = "import gc, sys, cdrl.media as m\nfor _ in range(5): m.probe(sys.argv[1]); gc.collect()"
+    assert subprocess.run([sys.executable, "-c", code, str(photo)], check=False).returncode == 0

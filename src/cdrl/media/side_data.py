@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from typing import Any, cast
 
 import av.logging
 from av.container import InputContainer
+from av.dictionary import Dictionary
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
@@ -47,8 +50,20 @@ def _count(value: float, unit: float) -> str:
 
 def side_data(picture: VideoFrame) -> dict[SideDataType, bytes]:
     """What travels beside the pixels of a decoded picture, by type."""
-    entries = cast(Iterable[SideData], picture.side_data)
+    entries = list(cast(Iterable[SideData], picture.side_data))
+    for entry in entries:
+        _keep_labels(entry)
     return {entry.type: bytes(entry) for entry in entries}
+
+
+def _keep_labels(entry: SideData) -> None:
+    """Keep what PyAV 18 made of an entry's labels for ever: it frees them, and then the picture they belong to does.
+
+    Only the color profile of a PNG has some, its name.
+    """
+    for held in gc.get_referents(entry):
+        if isinstance(held, Dictionary) and len(held):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
 
 
 def _unnamed(kind: Any, value: int) -> Any:
