@@ -31,7 +31,7 @@ import cdrl
 from cdrl.errors import CdrlError
 from cdrl.media import EncoderOptions
 from cdrl.media.captions import add_captions
-from cdrl.media.encoding import CONTAINERS, PROFILES, Profile
+from cdrl.media.encoding import CONTAINERS, FILM_PROFILES, PROFILES, Profile
 from cdrl.pipeline.editor import Editor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,7 +122,7 @@ def main(options: Options) -> int:
     if shutil.which("ffmpeg") is None:
         print("there is no ffmpeg on the path: install one, such as Debian's", file=sys.stderr)
         return 1
-    lines = [f"| kind | warnings | {' | '.join(PROFILES)} |", "| --- | --- |" + " --- |" * len(PROFILES)]
+    lines = [f"| kind | warnings | {' | '.join(FILM_PROFILES)} |", "| --- | --- |" + " --- |" * len(FILM_PROFILES)]
     print("\n".join(lines))
     editor, faults = cdrl.load(), 0
     with tempfile.TemporaryDirectory(prefix="cdrl-footage-") as name:
@@ -131,7 +131,7 @@ def main(options: Options) -> int:
             if options.kinds and not any(word in kind for word in options.kinds):
                 continue
             source = make(folder, words, suffix, options.seconds)
-            cells = [check(editor, source, profile, folder) for profile in PROFILES]
+            cells = [check(editor, source, profile, folder) for profile in FILM_PROFILES]
             faults += sum(not said.replace(".", "").isdigit() for said, _ in cells)
             n_warnings = max(count for _, count in cells)
             lines.append(f"| {kind} | {n_warnings} | {' | '.join(said for said, _ in cells)} |")

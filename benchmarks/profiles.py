@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 from cdrl.media import EncoderOptions, Frame, VideoInfo, Writer, probe, read
-from cdrl.media.encoding import PROFILES, SMALLEST_DNXHR
+from cdrl.media.encoding import FILM_PROFILES, SMALLEST_DNXHR
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "examples" / "1001_DFA_NEU_XX.flv"
@@ -47,7 +47,7 @@ def main(options: Options) -> None:
     print("| profile | luma PSNR, dB | least | bytes a frame | of fast | frames/s |")
     print("| --- | --- | --- | --- | --- | --- |")
     sizes: dict[str, Any] = {}
-    for profile in PROFILES:
+    for profile in FILM_PROFILES:
         encoder = EncoderOptions(profile, threads=options.threads)  # type: ignore[arg-type]
         held = [clip for clip in clips if profile != "dnxhr" or is_large(clip[0])]
         found = np.array([copied(info, frames, encoder) for info, frames in held])

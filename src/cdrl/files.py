@@ -20,6 +20,8 @@ from cdrl.errors import InputError, InputNotFoundError, LimitError, OutputError,
 EXISTS = "exists already: choose another name, or add --overwrite (overwrite=True in Python)"
 """Ends the message about a file that is not to be replaced."""
 
+SIDECAR_ENDING = ".provenance.json"
+
 MAX_DEPTH = 50
 """Most brackets within brackets that are read in JSON; what we write has at most five."""
 
@@ -151,7 +153,7 @@ def sync(path: Path) -> None:
 def sidecar_path(video: str | Path) -> Path:
     """Where a video's record goes: happy.mp4 → happy.mp4.provenance.json."""
     video = Path(video)
-    return video.with_name(video.name + ".provenance.json")
+    return video.with_name(video.name + SIDECAR_ENDING)
 
 
 def file_sha256(path: Path) -> str:

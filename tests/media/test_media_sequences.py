@@ -139,5 +139,9 @@ def test_an_edit_of_pictures_is_a_film_and_no_picture_is_replaced(tmp_path, samp
     assert probe("shot_happy.mp4").rate == Fraction(30000, 1001)
     assert main(["edit", "--project", "edit.json", "-o", "again.mp4", "--profile", "ffv1"]) == 2
     assert main(["edit", "--project", "edit.json", "-o", "again.mkv", "--profile", "ffv1"]) == 0
+    assert main([*words, "--profile", "sequence"]) == 0
+    assert main(["verify", "shot_happy", "--source", "shot_####.png"]) == 0
+    assert capsys.readouterr().out.startswith("shot_happy.mp4: 6 of 6 frames edited\n")
+    capsys.readouterr()
     assert main(["edit", "shot_0001.png", "-e", "happy"]) == 3
     assert "shot_%04d.png is the sequence" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from typing import Any
 from cdrl.emotions import parse_amount
 from cdrl.errors import CdrlError, InputError, LimitError, UsageError
 from cdrl.files import small_text
-from cdrl.media.encoding import PROFILES, container_of
+from cdrl.media.encoding import CONTAINERS, PICTURES, PROFILES, container_of
 from cdrl.media.numbering import NumberPattern
 from cdrl.project import local_path, read_project
 from cdrl.request import REQUEST_FIELDS, TARGET_FIELDS, EditRequest, names_file, parse_enrollment
@@ -139,7 +139,8 @@ def _job(row: Mapping[str, str], folder: Path, defaults: BatchDefaults) -> Batch
     stem = request.source.stem if pattern is None else pattern.name
     begin, name = defaults.output_folder or folder, output or f"./{stem}{ending}"
     path = local_path(name, begin, defaults.output_folder).resolve()
-    container_of(path)
+    if container_of(path) is PICTURES:
+        raise UsageError(f"{path}: a batch writes no pictures; end the name in {', '.join(CONTAINERS)}")
     return BatchJob(texts.get("source", str(request.source)).removeprefix("./"), request, path)
 
 

@@ -106,6 +106,8 @@ def run(options: Options) -> int:
 
 
 def _read_jobs(options: Options) -> list[BatchJob]:
+    if options.encoder.is_sequence:
+        raise UsageError("--profile sequence is for cdrl edit, one clip at a time: choose another profile")
     if options.ending.lower() not in CONTAINERS:
         raise UsageError(f"--ending {options.ending}: choose of {', '.join(CONTAINERS)}")
     codec_of(options.encoder, CONTAINERS[options.ending.lower()], Path(f"--ending {options.ending}"))

@@ -27,7 +27,8 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     """
     container = container_of(output)
     codec_of(options.encoder, container, output)  # refused before the files are looked at
-    check_output(output, output.resolve(), request.source, options.overwrite)
+    if not options.encoder.is_sequence:
+        check_output(output, output.resolve(), request.source, options.overwrite)
     info = probe(request.find_source(options.limits), options.limits)
     plan = request.fit_plan(info)
     codec = codec_of(options.encoder, container, output, deep=info.format.depth > 8 or info.color.hdr)
@@ -40,6 +41,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     rate = "" if info.rate is None else f", {float(info.rate):.5g} frames/s"
     length = "" if info.duration is None else f", {float(info.duration):.5g} s"
     settings = options.encoder.settings
+    form = "numbered PNG" if options.encoder.is_sequence else f"{container.name}, {codec}"
     quality = "" if settings.codec is not None else f", quality {settings.quality:g}"
     if info.sequence is not None:
         files = info.sequence.file(0), info.sequence.file(info.sequence.count - 1)
@@ -49,7 +51,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
         *(f"shows    {line}" for line in _describe_segments(plan)),
         f"in       {', '.join(name for name in REGIONS if name in plan.regions)}; the face: {request.face}",
         *(f"knows    how this person shows {name}: {path}" for name, path in request.enroll.items()),
-        f"result   {output}: {container.name}, {codec}{quality}",
+        f"result   {output}: {form}{quality}",
     ]
     extra = {"preview": options.preview, "report": options.report, "project": options.save_project}
     lines += [f"{name:<8} {path}" for name, path in extra.items() if path is not None]

@@ -99,6 +99,8 @@ def run(options: Options) -> int:
     options = replace(options, encoder=options.encoder.with_profile(request.profile))
     source = request.find_source(options.limits)
     output = options.output or _free_output(request, source, options)
+    if options.encoder.is_sequence:
+        output = _pictures_output(output, source, options)
     _check_extra_outputs(options, output, request)
     _spare_pictures(source, {"-o": output, "--preview": options.preview, "--report": options.report})
     if options.dry_run:
@@ -113,7 +115,8 @@ def run(options: Options) -> int:
     from cdrl.media.writing import check_output
     from cdrl.pipeline.job import OutputOptions
 
-    check_output(output, Path(os.path.realpath(output)), request.source, options.overwrite)
+    if not options.encoder.is_sequence:
+        check_output(output, Path(os.path.realpath(output)), request.source, options.overwrite)
     job = cdrl.load(request.prior, request.model).edit(request, limits=options.limits)
     output_options = OutputOptions(
         options.overwrite,
@@ -144,7 +147,7 @@ def _free_output(request: EditRequest, found: Path | ImageSequence, options: Opt
 
     talk.mp4 → talk_happy.mp4, talk_happy-sad.mp4, talk_like_NAME.mp4 (a reference), talk_edited.mp4 (segments). One
     that is taken is left alone, which is said: then it is the first free one of talk_happy_2.mp4, talk_happy_3.mp4, ...
-    Of pictures shot_0001.png, ... it is shot_happy.mp4.
+    Of pictures shot_0001.png, ... it is shot_happy.mp4; pictures are written into a folder talk_happy.
     """
     from cdrl.media.opening import check_path
 
@@ -154,6 +157,7 @@ def _free_output(request: EditRequest, found: Path | ImageSequence, options: Opt
     name, suffix = (source.stem, source.suffix) if isinstance(found, Path) else (found.pattern.name, "")
     endings = options.encoder.settings.suffixes or tuple(CONTAINERS)
     ending = suffix if suffix.lower() in endings else (options.encoder.settings.suffixes or (".mp4",))[0]
+    ending = "" if options.encoder.is_sequence else ending
     wanted = source.with_name(f"{name}_{request.label}{ending}")
     if not os.access(wanted.absolute().parent, os.W_OK):
         raise OutputError(f"{wanted}: its folder cannot be written to; say with -o where the result goes")
@@ -163,6 +167,18 @@ def _free_output(request: EditRequest, found: Path | ImageSequence, options: Opt
     output = next(other for other in others if not _is_taken(other))
     print("cdrl: note:", one_line(f"{wanted} exists already, so the result is {output}"), file=sys.stderr)
     return output
+
+
+def _pictures_output(output: Path, source: Path | ImageSequence, options: Options) -> Path:
+    """The pattern of the pictures that are to be written. Raises UsageError and OutputError as the edit would."""
+    from cdrl.media.picture_writing import check_pictures_output, output_pattern
+
+    if output.suffix.lower() in CONTAINERS:
+        codec_of(options.encoder, container_of(output), output)
+    sequence = None if isinstance(source, Path) else source
+    pattern = output_pattern(output, sequence)
+    check_pictures_output(pattern, sequence, options.overwrite)
+    return pattern.path
 
 
 def _is_taken(path: Path) -> bool:

@@ -21,7 +21,7 @@ class Options:
     """
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
-    """The video; its sidecar is looked for beside it."""
+    """The video, numbered pictures (shot_####.png, or their folder) or one of them; the sidecar lies beside."""
     source: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """The video it was made of, to be compared with the SHA-256 that the sidecar tells."""
     json: FlagCreatePairsOff[bool] = False

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cdrl.media.frames import Frame, PixelFormat
     from cdrl.media.limits import Limits
     from cdrl.media.numbering import ImageSequence, find_sequence
+    from cdrl.media.picture_writing import SequenceWriter
     from cdrl.media.prefetching import prefetch, run_stages
     from cdrl.media.probing import ColorTags, Track, VideoInfo, probe
     from cdrl.media.reading import FrameReader, read
@@ -23,6 +24,7 @@ __all__ = [
     "ImageSequence",
     "Limits",
     "PixelFormat",
+    "SequenceWriter",
     "Track",
     "VideoInfo",
     "Writer",
@@ -41,6 +43,7 @@ _MODULES = {
     **dict.fromkeys(("prefetch", "run_stages"), "prefetching"),
     "EncoderOptions": "encoding",
     "Limits": "limits",
+    "SequenceWriter": "picture_writing",
     "Writer": "writing",
 }
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # What needs the codecs imports them itself: the command line reads its options from here before it loads anything.
 
 CodecChoice = Literal["auto", "h264", "hevc", "vp9", "av1"]
-Profile = Literal["auto", "fast", "web", "archive", "prores", "dnxhr", "ffv1"]
+Profile = Literal["auto", "fast", "web", "archive", "prores", "dnxhr", "ffv1", "sequence"]
 PixelChoice = Literal["auto", "source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
 LOOKAHEAD = "10"  # frames held before they are encoded: 40 cost 120 MB at 1080p and gain little
 Scale = tuple[tuple[float, float], ...]
@@ -65,7 +65,10 @@ PROFILES: dict[str, ProfileSettings] = {
     "prores": ProfileSettings(codec="prores", suffixes=(".mov", ".mkv")),
     "dnxhr": ProfileSettings(codec="dnxhr", suffixes=(".mov",)),
     "ffv1": ProfileSettings(codec="ffv1", suffixes=(".mkv",)),
+    "sequence": ProfileSettings(codec="png", suffixes=(".png",)),
 }
+FILM_PROFILES = tuple(name for name, settings in PROFILES.items() if settings.codec != "png")
+"""Profiles whose result is one file."""
 
 
 DEFAULT_PROFILE = "web"
@@ -83,7 +86,8 @@ class EncoderOptions:
 
     profile: Profile = "auto"
     """What the result is for: web (small, plays everywhere), fast (less time, twice the size), archive (near lossless),
-    prores (422 HQ or 4444), dnxhr (HQ, HQX or 444), ffv1 (lossless); auto is what the request names, else web."""
+    prores (422 HQ or 4444), dnxhr (HQ, HQX or 444), ffv1 (lossless), sequence (numbered PNG in a folder); auto is what
+    the request names, else web."""
     codec: CodecChoice = "auto"
     """Video codec; auto is H.264, which plays everywhere, and HEVC for 10 bits and HDR; VP9 and AV1 in .webm."""
     quality: float | None = None
@@ -125,6 +129,11 @@ class EncoderOptions:
         if profile is None or self.profile != "auto":
             return self
         return replace(self, profile=cast(Profile, profile))
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether numbered pictures are written, not a film."""
+        return self.profile_name == "sequence"
 
     @property
     def settings(self) -> ProfileSettings:
@@ -184,6 +193,8 @@ WEBM = Container(
     "WebM", "webm", ("vp9", "av1"), "av1", (), frozenset({"opus", "vorbis"}), frozenset({"webvtt"}), "libopus",
     "webvtt", milliseconds=True,
 )  # fmt: skip
+PICTURES = Container("PNG", "png", (), "", ("png",), frozenset(), frozenset(), "", "")
+"""Numbered pictures, which are no film."""
 CONTAINERS = {".mp4": MP4, ".m4v": MP4, ".mov": MOV, ".mkv": MKV, ".webm": WEBM}
 ENCODERS = {
     "h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1",
@@ -193,7 +204,7 @@ ENCODERS = {
 
 def container_of(path: Path) -> Container:
     """The file format that the suffix of `path` names; UsageError for an unknown one."""
-    container = CONTAINERS.get(path.suffix.lower())
+    container = PICTURES if path.suffix.lower() == ".png" else CONTAINERS.get(path.suffix.lower())
     if container is None:
         raise UsageError(
             f"{path}: unknown output type {path.suffix or '(no suffix)'}; end it in {', '.join(CONTAINERS)}"
@@ -219,6 +230,8 @@ def codec_of(options: EncoderOptions, container: Container, path: Path, *, deep:
             endings = " or ".join(settings.suffixes)
             raise UsageError(f"{path}: {path.suffix} cannot hold the profile {options.profile}; end it in {endings}")
         return settings.codec
+    if container is PICTURES:
+        raise UsageError(f"{path}: pictures are written by the profile sequence: add --profile sequence")
     if options.codec == "auto":
         deep = deep if settings.pixel_format in ("auto", "source") else settings.pixel_format.endswith("10le")
         return container.deep_codec if deep else container.codecs[0]

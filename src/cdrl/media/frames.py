@@ -131,6 +131,9 @@ class Frame:
     """How opaque each luma pixel is [H,W], 0 to the format's `maximum`; None where all is."""
     packet: bytes = b""
     """What it was decoded from, where that stands alone in a codec for editing."""
+    pixels: NDArray[np.uint8] | NDArray[np.uint16] | None = None
+    """RGB [H,W,3] or RGBA [H,W,4], of which the planes were made: where the clip has such and `read(keep_rgb=True)`
+    asks for it. An edit leaves it as it was decoded."""
     captions: bytes = b""
     """CEA-608 and CEA-708 captions that come with it, as triplets of ATSC A/53."""
 

@@ -20,6 +20,8 @@ CHROMA = {ratio: name for name, ratio in SUBSAMPLING.items()}
 # ITU-T H.273 matrix coefficients. The rare ones (SMPTE 240M, YCgCo, ICtCp) have no entry: they are edited as BT.709,
 # said so in a note, and their tag is kept, so the untouched picture shows as before.
 MATRICES: dict[int, Matrix] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+_SPACES = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}  # PyAV's names
+_EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 UNSPECIFIED = 2
 FULL_RANGE = 2
 
@@ -147,9 +149,9 @@ class Orientation:
         return replace(stored, name=layout_name((sx, sy), stored.depth), sx=sx, sy=sy)
 
     def apply(self, plane: Plane) -> Plane:
-        """`plane` upright, in memory of its own."""
+        """`plane` [H,W] or picture [H,W,C] upright, in memory of its own."""
         if self.transpose:
-            plane = plane.T
+            plane = plane.swapaxes(0, 1)
         if self.mirror_x:
             plane = plane[:, ::-1]
         if self.mirror_y:
@@ -175,19 +177,42 @@ def convert_format(
     is_full = is_rgb(picture.format.name) or (source is not None and source.full_range)
     becomes_limited = is_full and not target.full_range
     width, height = size or (picture.width, picture.height)
-    spaces = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}
     # One range on both sides: swscale must never rescale what the stream's own tag already explains.
     return picture.reformat(
         width,
         height,
         target.name,
-        src_colorspace=spaces[(source or target).matrix],
-        dst_colorspace=spaces[target.matrix],
-        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
+        src_colorspace=_SPACES[(source or target).matrix],
+        dst_colorspace=_SPACES[target.matrix],
+        interpolation=_EXACT,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG if becomes_limited else ColorRange.JPEG,
         threads=1,
     )
+
+
+def decoded_rgb(picture: av.VideoFrame, turn: Orientation) -> Plane:
+    """The numbers of an RGB picture as they were decoded, upright: [H,W,3], or [H,W,4] where it can be transparent."""
+    deep = max(component.bits for component in picture.format.components) > 8
+    name = ("rgba" if has_alpha(picture.format.name) else "rgb") + ("64le" if deep else "")
+    name = {"rgb": "rgb24", "rgb64le": "rgb48le"}.get(name, name)
+    pixels: NDArray[Any] = picture.reformat(format=name).to_ndarray()
+    return turn.apply(pixels)
+
+
+def yuv_to_rgb_picture(picture: av.VideoFrame, form: PixelFormat) -> Plane:
+    """RGB [H,W,3] of a picture of format `form`, of 8 bits as uint8, of more as uint16 on the scale of 16."""
+    range_of = ColorRange.JPEG if form.full_range else ColorRange.MPEG
+    converted = picture.reformat(
+        format="rgb24" if form.depth == 8 else "rgb48le",
+        src_colorspace=_SPACES[form.matrix],
+        interpolation=_EXACT,
+        src_color_range=range_of,
+        dst_color_range=ColorRange.JPEG,
+        threads=1,
+    )
+    pixels: NDArray[Any] = converted.to_ndarray()
+    return pixels
 
 
 def raise_depth(plane: Plane, form: PixelFormat, depth: int) -> Plane:

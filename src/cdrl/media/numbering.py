@@ -67,6 +67,11 @@ class NumberPattern:
         """The picture of a number."""
         return self.folder / f"{self.prefix}{number:0{self.digits}d}{self.suffix}"
 
+    def is_like(self, other: NumberPattern) -> bool:
+        """Whether both name files of one folder that differ in nothing but their numbers."""
+        is_beside = self.folder.resolve() == other.folder.resolve()
+        return is_beside and (self.prefix, self.suffix) == (other.prefix, other.suffix)
+
     def number_of(self, name: str) -> int | None:
         """The number in a file's name; None where the name does not fit."""
         match = _NUMBERED.fullmatch(name[len(self.prefix) :]) if name.startswith(self.prefix) else None
@@ -173,7 +178,7 @@ def numbered_name(path: Path) -> str:
     return NumberPattern(path.parent, match["prefix"], len(match["number"]), match["suffix"]).path.name
 
 
-def _names(folder: Path) -> Iterator[str]:
+def list_names(folder: Path) -> Iterator[str]:
     """Names in a folder, without hidden ones."""
     try:
         with os.scandir(folder) as entries:
@@ -189,7 +194,7 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def _numbers_of(pattern: NumberPattern) -> list[int]:
-    numbers = sorted(number for name in _names(pattern.folder) if (number := pattern.number_of(name)) is not None)
+    numbers = sorted(number for name in list_names(pattern.folder) if (number := pattern.number_of(name)) is not None)
     if not numbers:
         raise InputNotFoundError(
             f"{pattern.path}: no picture in {pattern.folder} fits, as {pattern.file(1).name} would; check the name"
@@ -200,7 +205,7 @@ def _numbers_of(pattern: NumberPattern) -> list[int]:
 def _only_sequence(folder: Path) -> tuple[NumberPattern, list[int]]:
     """The only sequence in a folder, and its numbers."""
     groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for name in _names(folder):
+    for name in list_names(folder):
         match = _NUMBERED.fullmatch(name)
         if match is not None and match["suffix"].lower() in (*PICTURES, EXR):
             groups[match["prefix"], match["suffix"]].append(match["number"])

@@ -116,6 +116,8 @@ class VideoInfo:
     """Whether it may be transparent: `Frame.alpha` says where."""
     hdr: HdrMetadata | None = None
     """The light levels that HDR10 states."""
+    icc_profile: bytes = b""
+    """What the colors of a picture are, as an ICC profile."""
     timecode: str = ""
     """What an editor calls the first frame: HH:MM:SS:FF, with a semicolon where numbers are dropped."""
     tiles: TileGrid | None = None
@@ -334,6 +336,7 @@ def _describe(
         pixels=first.format.name,
         alpha=not photo and may_be_transparent(first, context.name),
         hdr=read_hdr_metadata(side_data(first)),
+        icc_profile=side_data(first).get(SideDataType.ICC_PROFILE, b""),
         timecode=_timecode(container, stream),
     )
 

@@ -18,7 +18,7 @@ from cdrl.errors import InputError, LimitError
 from cdrl.media.captions import CaptionWatch
 from cdrl.media.decoding import DecodeErrors, decode_pictures, pluralize
 from cdrl.media.frames import Frame
-from cdrl.media.layout import convert_format, extract_alpha, extract_planes, has_alpha
+from cdrl.media.layout import convert_format, decoded_rgb, extract_alpha, extract_planes, has_alpha, is_rgb
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import ImageSequence
 from cdrl.media.opening import check_path, open_container
@@ -37,6 +37,7 @@ def read(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     stop: Fraction | None = None,
     start: Fraction | None = None,
+    keep_rgb: bool = False,
 ) -> FrameReader:
     """Read the frames of a clip one by one; a photo is a clip of one frame.
 
@@ -48,6 +49,7 @@ def read(
         start: Only frames with `start <= Frame.time` are given, in seconds; None for all. Pictures and times are those
             of a reader that begins with the first frame, and there may be none; `Frame.index` counts from here. Files
             that can be relied on to seek are read from the keyframe before, others from their beginning.
+        keep_rgb: Whether frames of an RGB clip carry the RGB they were made of (`Frame.pixels`).
 
     Returns:
         An iterator over the frames. The file closes at the last frame, at `close()`, or at the end of a `with` block.
@@ -58,7 +60,7 @@ def read(
         InputError: As `probe` does, where a file is given.
         LimitError: The same.
     """
-    return FrameReader(source, limits, stop, start)
+    return FrameReader(source, limits, stop, start, keep_rgb)
 
 
 def can_seek(info: VideoInfo) -> bool:
@@ -83,11 +85,13 @@ class FrameReader(Iterator[Frame]):
         limits: Limits,
         stop: Fraction | None,
         start: Fraction | None = None,
+        keep_rgb: bool = False,
     ) -> None:
         """See `read`."""
         self._limits = limits
         self._stop = stop
         self._start = start
+        self._keep_rgb = keep_rgb
         self.sought = False
         """Whether the first frame was reached without reading all that lies before it."""
         self._damage = DecodeErrors()
@@ -220,7 +224,9 @@ class FrameReader(Iterator[Frame]):
         if (picture.width, picture.height) != size:
             self._n_resized += 1
             picture = convert_format(picture, self._stored, size)  # which has no packet any more
+        keeps = self._keep_rgb and is_rgb(picture.format.name)
         return Frame(
+            pixels=decoded_rgb(picture, info.orientation) if keeps else None,
             planes=extract_planes(picture, self._stored, info.orientation),
             format=info.format,
             pts=stamp.pts,

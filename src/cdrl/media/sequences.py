@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
@@ -19,6 +19,7 @@ from cdrl.media.layout import has_alpha
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import ImageSequence
 from cdrl.media.opening import check_path, open_container
+from cdrl.media.png import XMP, read_chunks, read_texts
 from cdrl.media.probing import VideoInfo, check_pixels, describe, main_video
 from cdrl.media.threads import available_cores
 
@@ -67,6 +68,7 @@ def describe_sequence(sequence: ImageSequence, limits: Limits) -> VideoInfo:
         photo=False,
         alpha=first.pixels != "pal8" and has_alpha(first.pixels),
         tracks=(),
+        labels=next(filter(None, map(_xmp_labels, sequence.files())), {}),
         notes=tuple(notes),
         sequence=sequence,
     )
@@ -78,6 +80,12 @@ def decode_sequence(sequence: ImageSequence, limits: Limits, begin: int = 0) -> 
         picture = _decode(sequence.file(index), limits)
         picture.pts, picture.time_base, picture.duration = index, 1 / sequence.rate, 1
         yield picture
+
+
+def _xmp_labels(path: Path) -> Mapping[str, str]:
+    """The texts of a picture that holds an XMP packet."""
+    texts = read_texts(read_chunks(path))
+    return texts if XMP in texts else {}
 
 
 def _check_alike(sequence: ImageSequence, limits: Limits) -> None:

@@ -144,11 +144,11 @@ class Writer:
             self._stack = self._stack.pop_all()
         return self
 
-    def write(self, frame: Frame, *, edited: bool = True) -> None:
+    def write(self, frame: Frame, source: Frame | None = None, *, edited: bool = True) -> None:
         """Encode `frame` and copy what is heard and read until then. Frames come in order of their `pts`.
 
-        `edited` says whether the frame may differ from the one that was read: where it doesn't, its packet is copied
-        if it can stay as it is.
+        `source` is the frame before the edit. `edited` says whether the frame may differ from the one that was read:
+        where it doesn't, its packet is copied if it can stay as it is.
         """
         if (frame.width, frame.height) != self.size:
             expected = f"{self.size[0]}x{self.size[1]}"

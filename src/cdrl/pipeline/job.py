@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,18 +16,32 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.prior import EmotionPrior
-from cdrl.media import EncoderOptions, Frame, FrameReader, Limits, VideoInfo, Writer, read, run_stages
+from cdrl.media import (
+    EncoderOptions,
+    Frame,
+    FrameReader,
+    Limits,
+    SequenceWriter,
+    VideoInfo,
+    Writer,
+    read,
+    run_stages,
+)
+from cdrl.media.picture_writing import output_path
 from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.pipeline.report import ESTIMATED, Report, StageClock, check_result, lip_opening
 from cdrl.pipeline.stages import EditedFrame, EditStages, TrackedFrame
 from cdrl.pipeline.survey import Survey, Surveyor
 from cdrl.plan import EditPlan, EditTally
-from cdrl.provenance import Credentials, ModelFile, ProvenanceFinalizer, remove_sidecar
+from cdrl.provenance import Credentials, ModelFile, PictureProvenance, ProvenanceFinalizer, remove_sidecar
+from cdrl.provenance.finalizing import ResultProvenance
 from cdrl.rendering.neural import NeuralRenderer
 from cdrl.request import EditRequest
 
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the number of frames done, and of all frames where that is known."""
+
+Marks = TypeVar("Marks", bound=ResultProvenance)
 
 _QUEUE_SIZE = 3  # frames between two stages
 
@@ -95,13 +110,13 @@ class EditJob:
         progress: ProgressCallback | None = None,
         **fields: object,
     ) -> Report:
-        """Write the edited video, whole or not at all.
+        """Write the edited video or its numbered pictures, whole or not at all.
 
         What was edited is said inside the video and in a sidecar beside it. Have the consent of the person shown: this
         interface does not ask.
 
         Args:
-            path: Where the video goes; its ending chooses the container.
+            path: Where the result goes; a video's ending chooses the container, pictures take a pattern or a folder.
             options: How it is written.
             progress: Called after each frame.
             fields: Without `options`, the fields of `OutputOptions`, as in `overwrite=True`.
@@ -113,32 +128,23 @@ class EditJob:
             FaceError: No frame shows the face.
         """
         options = options or OutputOptions(**fields)  # type: ignore[arg-type]
-        output, report, info = Path(path), self._new_report(str(path)), self.info
+        options = replace(options, encoder=options.encoder.with_profile(self.request.profile))
+        info = self.info
+        output = output_path(Path(path), info.sequence, options.encoder)
+        report = self._new_report(str(output))
         if options.preview is not None:
             check_picture(options.preview, self.request.source, output, options.overwrite)
         sheet = None if options.preview is None else ContactSheet(options.preview, info.color)
-        finalizer = None
-        if options.provenance:
-            finalizer = ProvenanceFinalizer(
-                info, output, self.plan, report.tally, self.models, enrolled=tuple(self.request.enroll),
-                beside=options.side_by_side, credentials=options.c2pa,
-            )  # fmt: skip
-        elif options.c2pa is not None:
-            raise UsageError("c2pa signs the provenance, which is turned off: choose one")
-        size = (2 * info.width, info.height) if options.side_by_side else None
-        with read(info, self.limits) as reader:
-            writer = Writer(
-                output, info, options.encoder.with_profile(self.request.profile), size=size,
-                overwrite=options.overwrite, finalizer=finalizer, limits=self.limits,
-            )  # fmt: skip
+        writer, sidecar = self._make_writer(output, report, options)
+        with read(info, self.limits, keep_rgb=options.encoder.is_sequence and not options.side_by_side) as reader:
             with writer, closing(self._run(reader, report)) as frames:
                 self._encode(frames, writer, report, sheet, options, progress)
                 check_result(report, self.plan, self.request.face)
             report.notes += [*reader.notes, *writer.notes]
             report.n_copied = writer.n_copied
         report.finalize()
-        if finalizer is not None:
-            report.sidecar = str(finalizer.sidecar)
+        if sidecar is not None:
+            report.sidecar = str(sidecar)
         else:
             report.warnings.append(
                 f"{output}: provenance was turned off: nothing in or beside the video says it was edited"
@@ -148,6 +154,31 @@ class EditJob:
         if sheet is not None:
             sheet.save()
         return report
+
+    def _make_writer(
+        self, output: Path, report: Report, options: OutputOptions
+    ) -> tuple[Writer | SequenceWriter, Path | None]:
+        """What writes the result, with its marks, and the name of the sidecar; None for none."""
+        if options.c2pa is not None and not options.provenance:
+            raise UsageError("c2pa signs the provenance, which is turned off: choose one")
+        info, encoder, overwrite, limits = self.info, options.encoder, options.overwrite, self.limits
+        if encoder.is_sequence:
+            marker = self._make_marks(PictureProvenance, output, report, options)
+            pictures = SequenceWriter(output, info, encoder, overwrite=overwrite, marker=marker, limits=limits)
+            return pictures, None if marker is None else marker.sidecar
+        finalizer = self._make_marks(ProvenanceFinalizer, output, report, options)
+        size = (2 * info.width, info.height) if options.side_by_side else None
+        film = Writer(output, info, encoder, size=size, overwrite=overwrite, finalizer=finalizer, limits=limits)
+        return film, None if finalizer is None else finalizer.sidecar
+
+    def _make_marks(self, kind: type[Marks], output: Path, report: Report, options: OutputOptions) -> Marks | None:
+        """What says of the result that it was edited; None where that is turned off."""
+        if not options.provenance:
+            return None
+        return kind(
+            self.info, output, self.plan, report.tally, self.models, enrolled=tuple(self.request.enroll),
+            beside=options.side_by_side, credentials=options.c2pa,
+        )  # fmt: skip
 
     @contextmanager
     def stages(self, tracker: FaceTracker) -> Iterator[EditStages]:
@@ -204,7 +235,7 @@ class EditJob:
     def _encode(
         self,
         frames: Iterator[EditedFrame],
-        writer: Writer,
+        writer: Writer | SequenceWriter,
         report: Report,
         sheet: ContactSheet | None,
         options: OutputOptions,
@@ -214,10 +245,11 @@ class EditJob:
         lip_tracker = FaceTracker(BundleDetector(), self.request.face) if options.measure_lips else None
         for edited in frames:
             with report.clock.measure("write"):
+                changed = edited.skipped is None
                 if options.side_by_side:
-                    writer.write(side_by_side(edited.source, edited.frame))
+                    writer.write(side_by_side(edited.source, edited.frame), edited=changed)
                 else:
-                    writer.write(edited.frame, edited=edited.skipped is None)
+                    writer.write(edited.frame, edited.source, edited=changed)
             if sheet is not None:
                 sheet.add(edited.source, edited.frame, None if edited.track is None else edited.track.points)
             if lip_tracker is not None:

@@ -1,7 +1,7 @@
 """What says that a video was edited: labels inside it, a sidecar beside it, a signature where one is wanted."""
 
 from cdrl.files import sidecar_path
-from cdrl.provenance.finalizing import ProvenanceFinalizer, remove_sidecar
+from cdrl.provenance.finalizing import PictureProvenance, ProvenanceFinalizer, remove_sidecar
 from cdrl.provenance.record import DIGITAL_SOURCE_TYPE, ModelFile, models_used, renderer_used
 from cdrl.provenance.signing import Credentials
 from cdrl.provenance.verification import Verdict, verify
@@ -10,6 +10,7 @@ __all__ = [
     "DIGITAL_SOURCE_TYPE",
     "Credentials",
     "ModelFile",
+    "PictureProvenance",
     "ProvenanceFinalizer",
     "Verdict",
     "models_used",

@@ -1,4 +1,4 @@
-"""What is put on a finished video before it gets its name: labels, sidecar, signature; all of them or no video."""
+"""What is put on a finished result before it gets its name: labels, sidecar, signature; all of them or no result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.files import file_sha256, sidecar_path
 from cdrl.media import VideoInfo
 from cdrl.media.encoding import container_of
+from cdrl.media.numbering import list_sha256
 from cdrl.plan import EditPlan, EditTally
 from cdrl.provenance import xmp
 from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, HeldLabels, labels_for, parse_labels
@@ -32,14 +34,14 @@ _GROWTH, _GROWTH_PER_SEGMENT = 30, 50
 
 
 @dataclass
-class ProvenanceFinalizer:
-    """Labels, sidecar and signature of one result; an `OutputFinalizer` of the writer.
+class ResultProvenance:
+    """What the marks of a film and of numbered pictures have in common.
 
-    What they say is counted in a tally, which the edit fills frame by frame and which is read when the video is
+    What they say is counted in a tally, which the edit fills frame by frame and which is read when the result is
     finished.
 
     Args:
-        source: The video that is edited.
+        source: The clip that is edited.
         output: The name of the result.
         plan: What is to be shown.
         tally: Counts the frames.
@@ -64,15 +66,50 @@ class ProvenanceFinalizer:
     credentials: Credentials | None = None
 
     def __post_init__(self) -> None:
-        """Prepare the labels."""
+        """Look at the files before the edit."""
         reference = self.plan.reference
         self.sidecar = sidecar_path(os.path.realpath(self.output))
         self._reference = {} if reference is None else {"reference": _describe_file(reference)}
-        self._muxer = container_of(self.output).muxer
         if self.credentials is not None and self.source.sequence is not None:
             raise UsageError(f"{self.source.path}: C2PA names one file as the source: leave the edit unsigned")
         self._signing = None if self.credentials is None else Signing(self.credentials, self.output)
         self._before = _identity(self.source)
+
+    def _record(self, tally: EditTally) -> dict[str, Any]:
+        return edit_record(self.plan, tally, self.enrolled, self.beside)
+
+    def _hash_source(self) -> str:
+        """SHA-256 of the source. Raises InputError where it is not what it was when the edit began."""
+        digest = source_sha256(self.source) if _identity(self.source) == self._before else ""
+        if _identity(self.source) != self._before:
+            raise InputError(f"{self.source.path} was changed while it was edited: edit it again once it is finished")
+        return digest
+
+    def _encode_sidecar(self, record: Mapping[str, Any], source_sha256: str, output: Mapping[str, Any]) -> bytes:
+        content: dict[str, Any] = {
+            "tool": TOOL,
+            "version": record["version"],
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "words": describe_edit(record),
+            "digital_source_type": _source_type(record),
+            "input": {"name": self.source.path.name, "sha256": source_sha256},
+            "output": output,
+            "models": [asdict(model) for model in self.models],
+            "edit": record,
+            "frames": record["frames"],
+            "c2pa": self._signing is not None,
+            **self._reference,
+        }
+        return encode_sidecar(content)
+
+
+class ProvenanceFinalizer(ResultProvenance):
+    """Labels, sidecar and signature of one film; an `OutputFinalizer` of the writer."""
+
+    def __post_init__(self) -> None:
+        """Prepare the labels."""
+        super().__post_init__()
+        self._muxer = container_of(self.output).muxer
         self._mark = parse_labels(self.source.labels)
         rooms, segments = {}, len(self.plan.segments)
         for name, text in labels_for(self._muxer, self._mark, self._record_of_all(), DIGITAL_SOURCE_TYPE).items():
@@ -86,48 +123,73 @@ class ProvenanceFinalizer:
 
         Raises InputError where the source is not the file it was when the edit began, OutputError, OSError.
         """
-        record = edit_record(self.plan, self.tally, self.enrolled, self.beside)
-        description = describe_edit(record)
-        # Where no frame was changed nothing was synthesized: that is no composite.
-        source_type = DIGITAL_SOURCE_TYPE if record["segments"] else None
+        record = self._record(self.tally)
+        description, source_type = describe_edit(record), _source_type(record)
         labels = labels_for(self._muxer, self._mark, record, source_type)
         self._held.fill(whole, labels, matroska=self._muxer not in XMP_CONTAINERS)
         if self._muxer in XMP_CONTAINERS:
             packet = xmp.packet(self._mark.labels.get("xmp", ""), record, description, source_type)
             xmp.append_box(whole, packet)
-        source = self.source.path
-        digest = source_sha256(self.source) if _identity(self.source) == self._before else ""
-        if _identity(self.source) != self._before:
-            raise InputError(f"{source} was changed while it was edited: edit it again once it is finished")
+        digest = self._hash_source()
         if self._signing is not None:
             signed = whole.with_name(f"{whole.stem}.signed{whole.suffix}")
             try:
-                self._signing.sign(whole, signed, source, record, description, source_type)
+                self._signing.sign(whole, signed, self.source.path, record, description, source_type)
                 signed.replace(whole)
             finally:
                 signed.unlink(missing_ok=True)
-        content: dict[str, Any] = {
-            "tool": TOOL,
-            "version": record["version"],
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "words": description,
-            "digital_source_type": source_type,
-            "input": {"name": source.name, "sha256": digest},
-            "output": _describe_file(whole) | {"name": self.output.name},
-            "models": [asdict(model) for model in self.models],
-            "edit": record,
-            "frames": record["frames"],
-            "c2pa": self._signing is not None,
-            **self._reference,
-        }
-        return encode_sidecar(content)
+        return self._encode_sidecar(record, digest, _describe_file(whole) | {"name": self.output.name})
 
     def _record_of_all(self) -> dict[str, Any]:
         """The record of an edit that changes every segment: the longest there can be."""
         tally = EditTally(self.plan)
         for span in tally.spans:
             span.edited, span.start, span.end = 1, span.segment.start, span.segment.end or span.segment.start
-        return edit_record(self.plan, tally, self.enrolled, self.beside)
+        return self._record(tally)
+
+
+class PictureProvenance(ResultProvenance):
+    """Labels of numbered pictures, and one sidecar for all; a `PictureMarker` of the writer."""
+
+    def label(self, start: Fraction, end: Fraction, edited: bool, held: Mapping[str, str]) -> Mapping[str, str]:
+        """Say of one picture, shown from `start` to `end` seconds, whether and how it was edited.
+
+        Args:
+            start: Seconds from the clip's first frame.
+            end: The same.
+            edited: Whether the edit changed it.
+            held: Texts of the source's picture, which stay.
+        """
+        tally = EditTally(self.plan)
+        tally.add(start, end, edited)
+        record, mark = self._record(tally), parse_labels(held)
+        source_type = _source_type(record)
+        packet = xmp.packet(mark.labels.get("xmp", ""), record, describe_edit(record), source_type)
+        return {**labels_for("png", mark, record, source_type), "xmp": packet}
+
+    def finalize(self, pictures: Mapping[str, str]) -> bytes:
+        """The sidecar's content.
+
+        Args:
+            pictures: Name and SHA-256 of each picture, in order.
+
+        Raises:
+            InputError: The source is not what it was when the edit began.
+        """
+        rate = self.source.rate
+        output = {
+            "name": self.output.name,
+            "sha256": list_sha256(pictures.values()),
+            "frame_rate": None if rate is None else str(rate),
+            "timecode": self.source.timecode,
+            "pictures": dict(pictures),
+        }
+        return self._encode_sidecar(self._record(self.tally), self._hash_source(), output)
+
+
+def _source_type(record: Mapping[str, Any]) -> str | None:
+    """IPTC's term; None where no frame was changed, so that nothing was synthesized: that is no composite."""
+    return DIGITAL_SOURCE_TYPE if record["segments"] else None
 
 
 def remove_sidecar(output: Path) -> None:

@@ -20,10 +20,11 @@ from cdrl.errors import OutputError
 from cdrl.files import find_all, loads_untrusted
 from cdrl.media import Limits
 from cdrl.media.opening import check_path, open_container
+from cdrl.media.png import read_chunks, read_texts
 from cdrl.provenance import xmp
 from cdrl.provenance.record import BEGINNING, COPY_BEGINNING, describe_edit
 
-XMP_CONTAINERS = {"mp4", "mov"}  # muxers; Matroska and WebM hold labels of any name instead
+XMP_CONTAINERS = {"mp4", "mov", "png"}  # muxers; Matroska and WebM hold labels of any name instead
 _BEGINNINGS = (BEGINNING, COPY_BEGINNING)
 SOURCE_TYPE_LABEL, EDITS_LABEL = "DIGITAL_SOURCE_TYPE", "CDRL_EDITS"
 
@@ -48,8 +49,11 @@ class Mark:
 
 
 def read_mark(path: str | Path, limits: Limits = Limits()) -> Mark:  # noqa: B008 - frozen
-    """Read what a local video says about itself. Raises InputError or LimitError as `cdrl.media.probe` does."""
-    with open_container(check_path(path, limits), limits) as container:
+    """Read what a local video or picture says about itself. Raises InputError or LimitError as `cdrl.media.probe`."""
+    checked = check_path(path, limits)
+    if texts := read_texts(read_chunks(checked)):
+        return parse_labels(texts)
+    with open_container(checked, limits) as container:
         return parse_labels(container.metadata)
 
 

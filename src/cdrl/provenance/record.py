@@ -110,7 +110,7 @@ def describe_edit(record: Mapping[str, Any]) -> str:
 
 
 FORMAT = "cdrl-provenance/1"
-LARGEST_SIDECAR = 1 << 20  # bytes; one of a thousand segments has a tenth of it
+LARGEST_SIDECAR = 32 << 20  # bytes; each of 200,000 pictures takes a hundred
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -130,11 +130,14 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         for part in ("input", "output"):
             if not _SHA256.fullmatch(content[part]["sha256"]):
                 raise ValueError(f"the SHA-256 of the {part} is none")
+        for name, digest in content["output"].get("pictures", {}).items():
+            if not _SHA256.fullmatch(digest):
+                raise ValueError(f"the SHA-256 of {name!r:.80} is none")
         if not isinstance(content["edit"], dict):
             raise ValueError("it tells no edit")
     except KeyError as error:
         raise _damaged(path, f"{error} is missing") from None
-    except TypeError:
+    except (TypeError, AttributeError):
         raise _damaged(path, "its parts are not what they should be") from None
     except (CdrlError, ValueError) as error:
         raise _damaged(path, str(error)) from None

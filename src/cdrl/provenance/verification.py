@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cdrl.errors import CdrlError, InputError, ProvenanceError, one_line
-from cdrl.files import file_sha256, sidecar_path
+from cdrl.errors import CdrlError, InputError, InputNotFoundError, ProvenanceError, one_line
+from cdrl.files import SIDECAR_ENDING, file_sha256, sidecar_path
 from cdrl.media import Limits
+from cdrl.media.decoding import pluralize
+from cdrl.media.numbering import NumberPattern, find_sequence, list_names
 from cdrl.media.opening import check_path
+from cdrl.media.picture_writing import find_pictures
 from cdrl.provenance.marks import Mark, read_mark
 from cdrl.provenance.record import describe_edit, read_sidecar
 from cdrl.provenance.signing import Manifest, available, read_manifest
@@ -71,30 +74,92 @@ def verify(
 ) -> Verdict:
     """Read the labels, the sidecar and the C2PA manifest of a video, and check what can be checked.
 
-    `source`: the file it was made of, whose SHA-256 is compared, too. `anchors`: PEM file of certificates that vouch
-    for signers. Raises InputError or LimitError for what is no readable file, and for a file without sidecar that is no
-    video.
+    `path`: a video; or numbered pictures, as a pattern, their folder, or one of them. `source`: what it was made of,
+    whose SHA-256 is compared, too. `anchors`: PEM file of certificates that vouch for signers. Raises InputError or
+    LimitError for what is no readable file, and for a file without sidecar that is no video.
     """
+    pattern = _named_pictures(Path(path))
+    if pattern is not None:
+        return _verify_pictures(pattern, source, limits)
     checked = check_path(path, limits)
-    beside = sidecar_path(checked)
-    if not beside.exists():
-        beside = sidecar_path(checked.resolve())  # where a link leads to
+    beside = _find_sidecar(checked)
     sidecar: dict[str, Any] | None = None
+    told: str | None = None
     if beside.exists():
         try:
             sidecar = read_sidecar(beside)
         except ProvenanceError as error:
             return Verdict(checked, "damaged", str(error), *_told(checked, limits))
-        if _sha256(checked) != sidecar["output"]["sha256"]:
+        told = sidecar["output"].get("pictures", {}).get(checked.name) or sidecar["output"]["sha256"]
+        if _sha256(checked) != told:
             problem = f"{path} is not the file that {beside.name} speaks of: it was changed or cut off after the edit"
             return Verdict(checked, "changed", problem, *_told(checked, limits), sidecar=sidecar)
     mark = read_mark(checked, limits)
     manifest = read_manifest(checked, anchors)
     status, problem = _judged(str(path), mark, sidecar, manifest)
     if not problem and source is not None:
-        status, problem = _compared(check_path(source, limits), sidecar, beside)
+        status, problem = _compared(Path(source), sidecar, beside, limits)
     edits = mark.edits or ([] if sidecar is None else [sidecar["edit"]])
     return Verdict(checked, status, problem, edits, mark.source_type, sidecar, manifest)
+
+
+def _named_pictures(path: Path) -> NumberPattern | None:
+    """The pictures that a pattern or a folder names; None for the name of a file."""
+    if not path.is_dir():
+        return None if path.exists() else NumberPattern.parse(path)
+    patterns = [pattern for name in list_names(path) if (pattern := _told_pattern(path / name)) is not None]
+    if len(patterns) > 1:
+        names = ", ".join(pattern.path.name for pattern in patterns[:3])
+        raise InputError(f"{path} holds several sequences that were edited ({names}): name one of them")
+    if patterns:
+        return patterns[0]
+    sequence = find_sequence(path, None, Limits())
+    return None if sequence is None else sequence.pattern
+
+
+def _told_pattern(path: Path) -> NumberPattern | None:
+    """The pictures that a sidecar speaks of, by its name; None for another file."""
+    is_sidecar = path.name.endswith(SIDECAR_ENDING)
+    return NumberPattern.parse(path.with_name(path.name.removesuffix(SIDECAR_ENDING) or "-")) if is_sidecar else None
+
+
+def _find_sidecar(path: Path) -> Path:
+    """The sidecar of a file: its own, beside it or where a link leads to, or that of the pictures it is one of."""
+    candidates = [sidecar_path(path), sidecar_path(path.resolve())]
+    if path.suffix.lower() == ".png":
+        told = ((path.with_name(name), _told_pattern(path.with_name(name))) for name in list_names(path.parent))
+        candidates += [beside for beside, pattern in told if pattern and pattern.number_of(path.name) is not None]
+    return next((beside for beside in candidates if beside.exists()), candidates[0])
+
+
+def _verify_pictures(pattern: NumberPattern, source: str | Path | None, limits: Limits) -> Verdict:
+    """Check all pictures of a sequence against their sidecar."""
+    path, beside = pattern.path, sidecar_path(pattern.path)
+    there = find_pictures(pattern)
+    if not there:
+        raise InputNotFoundError(f"{path}: no such pictures; check the name and the folder")
+    names = [there[number] for number in sorted(there)]
+    marks = (read_mark(pattern.folder / name, limits) for name in names)
+    if not beside.exists():
+        mark = next((mark for mark in marks if mark.is_cdrl), None) or read_mark(pattern.folder / names[0], limits)
+        return Verdict(path, *_judged(str(path), mark, None, None), mark.edits, mark.source_type)
+    try:
+        sidecar = read_sidecar(beside)
+    except ProvenanceError as error:
+        return Verdict(path, "damaged", str(error))
+    told = sidecar["output"].get("pictures", {})
+    digests = {name: _sha256(check_path(pattern.folder / name, limits)) for name in names}
+    found = {
+        "missing": [name for name in told if name not in digests],
+        "changed": [name for name in names if name in told and digests[name] != told[name]],
+        "not of this edit": [name for name in names if name not in told],
+    }
+    wrong = [f"{pluralize(len(some), 'picture')} {what}, first {some[0]}" for what, some in found.items() if some]
+    status: Status = "changed" if wrong else "verified"
+    problem = f"{path}: {'; '.join(wrong)}: fetch the whole edit again" if wrong else ""
+    if not problem and source is not None:
+        status, problem = _compared(Path(source), sidecar, beside, limits)
+    return Verdict(path, status, problem, [sidecar["edit"]], sidecar.get("digital_source_type"), sidecar)
 
 
 def _judged(path: str, mark: Mark, sidecar: Mapping[str, Any] | None, manifest: Manifest | None) -> tuple[Status, str]:
@@ -102,7 +167,8 @@ def _judged(path: str, mark: Mark, sidecar: Mapping[str, Any] | None, manifest: 
         found = ", ".join(manifest.problems)
         return "changed", f"{path}: its C2PA manifest does not hold ({found}): it was changed since, or badly signed"
     # A copy of an edited video, in which nothing was changed, adds no edit to those that the video tells.
-    if sidecar is not None and mark.edits and sidecar["edit"].get("segments") and sidecar["edit"] != mark.edits[-1]:
+    edit = None if sidecar is None or "pictures" in sidecar["output"] else sidecar["edit"]  # a picture tells of itself
+    if edit is not None and mark.edits and edit.get("segments") and edit != mark.edits[-1]:
         return "changed", f"{path}: its sidecar tells another edit than the file itself: one of them was changed"
     if sidecar is None and manifest is None:
         if mark.is_cdrl:
@@ -117,12 +183,14 @@ def _judged(path: str, mark: Mark, sidecar: Mapping[str, Any] | None, manifest: 
     return "verified", ""
 
 
-def _compared(source: Path, sidecar: Mapping[str, Any] | None, beside: Path) -> tuple[Status, str]:
-    """Whether `source` is what the sidecar says the video was made of."""
+def _compared(source: Path, sidecar: Mapping[str, Any] | None, beside: Path, limits: Limits) -> tuple[Status, str]:
+    """Whether `source` is what the sidecar says the result was made of."""
+    sequence = find_sequence(source, None, limits)
+    path = check_path(source, limits) if sequence is None else sequence.path
     if sidecar is None:
-        return "unproven", f"{source}: there is no {beside.name} that tells the SHA-256 of the source: fetch it"
-    if _sha256(source) != sidecar["input"]["sha256"]:
-        return "changed", f"{source} is not the file that the video was made of: its SHA-256 is not the one told"
+        return "unproven", f"{path}: there is no {beside.name} that tells the SHA-256 of the source: fetch it"
+    if (_sha256(path) if sequence is None else sequence.sha256()) != sidecar["input"]["sha256"]:
+        return "changed", f"{path} is not the file that the video was made of: its SHA-256 is not the one told"
     return "verified", ""
 
 

@@ -1,0 +1,338 @@
+"""The edited clip as numbered PNG pictures, which appear in their folder together or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
+from cdrl.files import EXISTS, sidecar_path, sync, take_name, temporary_path
+from cdrl.media.decoding import error_text
+from cdrl.media.encoding import EncoderOptions
+from cdrl.media.frames import Frame, Plane
+from cdrl.media.layout import yuv_to_rgb_picture
+from cdrl.media.limits import Limits
+from cdrl.media.numbering import ImageSequence, NumberPattern
+from cdrl.media.png import COLOR_CHUNKS, Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
+from cdrl.media.probing import VideoInfo
+from cdrl.media.reading import mean_duration
+from cdrl.media.sound import write_wav
+from cdrl.media.threads import available_cores
+from cdrl.media.writing import FULL_DISK, fill_picture
+
+FIRST, DIGITS = 1, 4
+"""Number of the first picture, and least digits, where the source is a film."""
+
+
+class PictureMarker(Protocol):
+    """What each picture says of itself, and what is said beside all of them."""
+
+    sidecar: Path
+    """A file that appears with the pictures, or not at all."""
+
+    def label(self, start: Fraction, end: Fraction, edited: bool, held: Mapping[str, str]) -> Mapping[str, str]:
+        """Texts of a picture that is shown from `start` to `end`, seconds; `held` are those of the source's."""
+        ...
+
+    def finalize(self, pictures: Mapping[str, str]) -> bytes:
+        """The sidecar's content; `pictures` are names and SHA-256 in order."""
+        ...
+
+
+def output_pattern(output: Path, source: ImageSequence | None) -> NumberPattern:
+    """The names of the pictures that an output stands for.
+
+    Args:
+        output: A pattern, or a folder: there they are called and numbered as the source's pictures, or as the folder.
+        source: The source, where it is numbered pictures.
+
+    Raises:
+        UsageError: The output names one picture, or pictures that are no PNG.
+    """
+    pattern = NumberPattern.parse(output)
+    if pattern is None and output.suffix.lower() != ".png":
+        if source is not None:
+            return NumberPattern(output, source.pattern.prefix, source.pattern.digits, ".png")
+        return NumberPattern(output, f"{output.name}_", DIGITS, ".png")
+    if pattern is None:
+        raise UsageError(f"{output} names one picture: number them, as in {output.stem}_%04d.png, or name a folder")
+    if pattern.suffix.lower() != ".png":
+        raise UsageError(f"{output}: numbered pictures are written as PNG: end the name in .png, or name a folder")
+    return pattern
+
+
+def output_path(output: Path, source: ImageSequence | None, options: EncoderOptions) -> Path:
+    """The name of a result: for numbered pictures the pattern that an output stands for."""
+    return output_pattern(output, source).path if options.is_sequence else output
+
+
+def check_pictures_output(pattern: NumberPattern, source: ImageSequence | None, overwrite: bool) -> None:
+    """Raises OutputError or OutputExistsError where pictures of a pattern cannot or must not be written."""
+    folder = pattern.folder
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file: name a folder for the pictures")
+    place = folder if folder.exists() else folder.absolute().parent
+    if not place.is_dir():
+        raise OutputError(f"{pattern.path}: there is no folder {place}; create it first")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"{pattern.path}: no permission to write in {place}; choose another folder")
+    if source is not None and pattern.is_like(source.pattern):
+        raise OutputError(f"{pattern.path} are named as the pictures of the input: name a folder, or them otherwise")
+    if overwrite or not folder.exists():
+        return
+    others = [name for name in (sidecar_path(pattern.path).name, f"{pattern.name}.wav") if (folder / name).exists()]
+    taken = next(iter(sorted(find_pictures(pattern).values())), None) or next(iter(others), None)
+    if taken is not None:
+        raise OutputExistsError(f"{folder / taken} {EXISTS}")
+
+
+def find_pictures(pattern: NumberPattern) -> dict[int, str]:
+    """Number → name of the files in the folder that fit a pattern."""
+    names = [path.name for path in pattern.folder.iterdir()] if pattern.folder.is_dir() else []
+    return {number: name for name in names if (number := pattern.number_of(name)) is not None}
+
+
+class SequenceWriter:
+    """Writes the frames of a clip as numbered PNG, in a `with` block: on a clean exit all appear, else none does.
+
+    Pictures are RGB of 8 bits, or of 16 where the source has more. Of an RGB source (`read(keep_rgb=True)`) a picture
+    is the source's own numbers, transparency included, plus what the edit changed; so what it leaves alone is equal.
+    Sound lies beside the pictures as WAV, from the first one on. `notes` says what was changed or left out, complete
+    after the exit.
+
+    Raises UsageError, OutputExistsError, OutputError.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        info: VideoInfo,
+        options: EncoderOptions = EncoderOptions(),  # noqa: B008 - frozen
+        *,
+        overwrite: bool = False,
+        marker: PictureMarker | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
+        """Prepare.
+
+        Args:
+            path: A pattern, or a folder; see `output_pattern`.
+            info: The clip that the frames come from.
+            options: How they are written.
+            overwrite: Replace the pictures that are there.
+            marker: Labels each picture, and makes a sidecar.
+            limits: What the clip may hold.
+        """
+        self.pattern = output_pattern(Path(path), info.sequence)
+        self.path = self.pattern.path
+        self.info = info
+        self.overwrite = overwrite
+        self.marker = marker
+        self.notes: list[str] = []
+        self.n_copied = 0
+        """Frames whose packets were copied, which pictures have none of."""
+        self._limits = limits
+        self._n_threads = options.threads or available_cores()
+        self._digests: dict[str, str] = {}
+        self._pending: deque[tuple[str, Future[str]]] = deque()
+        self._lengths: set[int] = set()
+        self._begin: Fraction | None = None
+        """When the first picture is shown, in seconds on the clip's clock."""
+        self._stack = ExitStack()
+
+    def __enter__(self) -> SequenceWriter:
+        check_pictures_output(self.pattern, self.info.sequence, self.overwrite)
+        folder = self.pattern.folder
+        self._is_new = not folder.exists()
+        with self._stack:
+            with self._reported():
+                place = folder.absolute() if self._is_new else folder.absolute() / "pictures"
+                self._temporary = temporary_path(place)
+                self._temporary.mkdir()
+            self._stack.callback(shutil.rmtree, self._temporary, ignore_errors=True)
+            self._threads = self._stack.enter_context(ThreadPoolExecutor(self._n_threads))
+            self._stack = self._stack.pop_all()
+        return self
+
+    def write(self, frame: Frame, source: Frame | None = None, *, edited: bool = True) -> None:
+        """Write the next picture; `source` is the frame before the edit, `edited` whether the edit changed it."""
+        time = frame.pts * frame.time_base
+        self._begin = time if self._begin is None else self._begin
+        first = FIRST if self.info.sequence is None else self.info.sequence.first
+        number = first + (frame.index if self.info.sequence is None else frame.pts)
+        name = self.pattern.file(number).name
+        chunks = self._chunks(number)
+        if frame.duration is not None:
+            self._lengths.add(frame.duration)
+        if self.marker is not None:
+            end = frame.time + (frame.duration or mean_duration(self.info)) * frame.time_base
+            texts = self.marker.label(frame.time, end, edited, read_texts(chunks))
+            chunks = [chunk for chunk in chunks if not read_texts([chunk]).keys() & texts.keys()]
+            chunks += [text_chunk(keyword, text) for keyword, text in texts.items()]
+        task = self._threads.submit(_write_picture, self._temporary / name, frame, source, chunks)
+        self._pending.append((name, task))
+        if len(self._pending) > self._n_threads:
+            self._collect()
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        with self._stack:  # whatever happens: threads ended, temporary folder gone
+            if kind is None:
+                self._finish()
+            for _, task in self._pending:
+                task.cancel()
+
+    def _finish(self) -> None:
+        while self._pending:
+            self._collect()
+        if not self._digests or self._begin is None:
+            raise OutputError(f"{self.path}: no frame was written, so there is nothing to save")
+        if max(self._lengths, default=1) > min(self._lengths, default=1) + 1:
+            self.notes.append("frames last unevenly, which numbered pictures cannot say: each is one picture")
+        with self._reported():
+            self._write_sound(self._begin)
+            for track in self.info.tracks:
+                if track.kind != "audio":
+                    self.notes.append(f"{track} is left out: pictures cannot hold it")
+            if self.marker is not None:
+                sidecar = self._temporary / self.marker.sidecar.name
+                sidecar.write_bytes(self.marker.finalize(self._digests))
+                sync(sidecar)
+            sync(self._temporary)
+            _place(self._temporary, self.pattern, self.overwrite, is_new=self._is_new)
+
+    def _collect(self) -> None:
+        """Wait for the oldest picture."""
+        name, task = self._pending.popleft()
+        with self._reported():
+            self._digests[name] = task.result()
+
+    def _write_sound(self, begin: Fraction) -> None:
+        for count, track in enumerate(self.info.audio, start=1):
+            name = f"{self.pattern.name}{f'_{count}' if count > 1 else ''}.wav"
+            try:
+                damage = write_wav(self._temporary / name, self.info, track, begin, limits=self._limits)
+            except (av.FFmpegError, ValueError) as error:
+                if getattr(error, "errno", None) in FULL_DISK:
+                    raise
+                self.notes.append(f"{track} is left out: it cannot be written as WAV ({error_text(error)})")
+                (self._temporary / name).unlink(missing_ok=True)
+                continue
+            self.notes.append(f"{track} lies beside the pictures: {name}")
+            if str(damage):
+                self.notes.append(f"{track} is damaged: {damage}")
+
+    def _chunks(self, number: int) -> list[Chunk]:
+        """What a picture says beside its pixels: as the source's PNG does, else how its colors are meant."""
+        info, color = self.info, self.info.color
+        if info.sequence is not None:
+            chunks = [
+                chunk
+                for chunk in read_chunks(info.sequence.pattern.file(number))
+                if chunk.kind in COLOR_CHUNKS or chunk.kind.endswith(b"Xt")
+            ]
+            if chunks:
+                return chunks
+        if info.icc_profile[16:20] == b"RGB ":
+            return [color_profile(info.icc_profile)]
+        if color.primaries in (0, 2) or color.transfer in (0, 2):
+            return []
+        return [Chunk(b"cICP", bytes([color.primaries, color.transfer, 0, 1]))]
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """The system's errors as OutputError, in words."""
+        try:
+            yield
+        except CdrlError:
+            raise
+        except FileExistsError:
+            raise OutputExistsError(f"{self.path} has appeared meanwhile: it {EXISTS}") from None
+        except OSError as error:
+            if error.errno in FULL_DISK:
+                raise OutputError(f"{self.path}: the disk is full; free some space or write elsewhere") from error
+            raise OutputError(f"{self.path} cannot be written ({error_text(error)}); check the folder") from error
+
+
+def compose_picture(frame: Frame, source: Frame | None) -> Plane:
+    """The numbers of a picture, [H,W,3] RGB or [H,W,4] RGBA, of 8 bits as uint8, of more as uint16.
+
+    Args:
+        frame: The frame after the edit.
+        source: The frame before it; where it has its own RGB, that is changed by as much as the edit changes the frame.
+    """
+    own = None if source is None else source.pixels
+    if own is None or source is None:
+        rgb = frame_rgb(frame)
+        if frame.alpha is None:
+            return rgb
+        alpha = np.rint(frame.alpha * (np.iinfo(rgb.dtype).max / frame.format.maximum)).astype(rgb.dtype)
+        opaque: Plane = np.dstack([rgb, alpha])
+        return opaque
+    if frame is source:
+        return own
+    signed = np.int16 if own.dtype == np.uint8 else np.int32
+    change: NDArray[Any] = frame_rgb(frame).astype(signed)
+    change -= frame_rgb(source)
+    change += own[..., :3]
+    result = own.copy()
+    result[..., :3] = np.clip(change, 0, np.iinfo(own.dtype).max, out=change)
+    return result
+
+
+def frame_rgb(frame: Frame) -> Plane:
+    """A frame as RGB [H,W,3], of 8 bits as uint8, of more as uint16."""
+    return yuv_to_rgb_picture(fill_picture(frame, (frame.width, frame.height), frame.format), frame.format)
+
+
+def _write_picture(path: Path, frame: Frame, source: Frame | None, chunks: Iterable[Chunk]) -> str:
+    """Write a picture and return its SHA-256."""
+    pixels = compose_picture(frame, source)
+    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    written, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, order))
+    if not written:
+        raise OutputError(f"{path.name}: the picture cannot be encoded")
+    content = insert_chunks(encoded.tobytes(), chunks)
+    path.write_bytes(content)
+    sync(path)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _place(temporary: Path, pattern: NumberPattern, overwrite: bool, *, is_new: bool) -> None:
+    """Give the finished pictures their names.
+
+    A folder that is not there yet appears in one step. In one that is, the sidecar comes first, and what was placed
+    goes again where a name turns out to be taken; of pictures that are replaced, those that are no more are removed.
+    """
+    folder = pattern.folder.absolute()
+    if is_new:
+        temporary.rename(folder)  # fails where a folder with something in it has appeared
+        sync(folder.parent)
+        return
+    finished = [path.name for path in temporary.iterdir()]
+    names = sorted(finished, key=lambda name: (not name.endswith(".json"), name))
+    placed: list[Path] = []
+    try:
+        for name in names:
+            existed = (folder / name).exists()
+            take_name(temporary / name, folder / name, overwrite=overwrite)
+            if not existed:
+                placed.append(folder / name)
+    except BaseException:
+        for path in placed:
+            path.unlink(missing_ok=True)
+        raise
+    for name in set(find_pictures(pattern).values()) - set(names):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+"""Numbered pictures written: the source's own numbers where nothing is edited, all of them or none, sound in time."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from made_clips import picture
+
+from cdrl.errors import OutputError, OutputExistsError, UsageError
+from cdrl.media import EncoderOptions, Limits, SequenceWriter, find_sequence, probe, read
+from cdrl.media.numbering import ImageSequence, NumberPattern
+from cdrl.media.picture_writing import output_pattern
+from cdrl.media.png import Chunk, insert_chunks, read_chunks, read_texts, text_chunk
+
+OPTIONS = EncoderOptions("sequence", threads=1)
+
+
+def write_pictures(folder: Path, count=4, first=7, kind=np.uint8, channels=3) -> Path:
+    """Pictures of noise, which no conversion gives back by chance."""
+    folder.mkdir(exist_ok=True)
+    dice = np.random.default_rng(3)
+    for number in range(first, first + count):
+        pixels = dice.integers(0, np.iinfo(kind).max, (48, 64, channels), dtype=kind, endpoint=True)
+        cv2.imwrite(str(folder / f"shot_{number:04d}.png"), pixels)
+    return folder
+
+
+def copy_pictures(source: Path | ImageSequence, output: Path, edit=lambda frame: frame, **settings) -> list[str]:
+    """Write a clip with `edit` done to each frame; returns the notes."""
+    with (
+        read(source, keep_rgb=True) as frames,
+        SequenceWriter(output, frames.info, OPTIONS, **settings) as writer,
+    ):
+        for frame in frames:
+            writer.write(edit(frame), frame)
+    return [*frames.notes, *writer.notes]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(np.uint8, 3), (np.uint8, 4), (np.uint16, 3), (np.uint16, 4)])
+def test_what_is_not_edited_is_equal_and_an_edit_changes_its_place_alone(tmp_path, kind, channels):
+    sequence = find_sequence(write_pictures(tmp_path / "in", kind=kind, channels=channels), None, Limits())
+
+    def edit(frame):
+        if frame.index != 2:
+            return frame
+        edited = frame.copy()
+        edited.planes[0][10:20, 30:40] //= 2
+        return edited
+
+    notes = copy_pictures(sequence, tmp_path / "out", edit)
+    assert not any("transparency" in note for note in notes)
+    assert names(tmp_path / "out") == [f"shot_{number:04d}.png" for number in range(7, 11)]
+    for number in range(7, 11):
+        before, after = (cv2.imread(str(tmp_path / side / f"shot_{number:04d}.png"), -1) for side in ("in", "out"))
+        assert before.dtype == after.dtype == kind
+        changed = (before != after).any(axis=2)
+        assert changed[10:20, 30:40].mean() > 0.9 if number == 9 else not changed.any()
+        changed[10:20, 30:40] = False
+        assert not changed.any()
+
+
+def test_colors_and_texts_of_the_source_stay(tmp_path):
+    folder = write_pictures(tmp_path / "in")
+    gamma = Chunk(b"gAMA", struct.pack(">I", 45455))
+    profile = Chunk(b"iCCP", b"mine\0\0" + zlib.compress(b"no profile, but kept"))
+    for path in folder.iterdir():
+        path.write_bytes(insert_chunks(path.read_bytes(), [gamma, profile, text_chunk("author", "Ämilia")]))
+    copy_pictures(find_sequence(folder, None, Limits()), tmp_path / "out")
+    chunks = list(read_chunks(tmp_path / "out" / "shot_0007.png"))
+    assert {gamma, profile} <= set(chunks)
+    assert read_texts(chunks) == {"author": "Ämilia"}
+
+
+def test_a_film_becomes_pictures_of_its_colors(clip, tmp_path):
+    film = clip("talk.mkv", codec="ffv1", frames=3, color={"color_primaries": 9, "color_trc": 16, "colorspace": 9})
+    notes = copy_pictures(film, tmp_path / "pictures")
+    assert names(tmp_path / "pictures") == [f"pictures_{number:04d}.png" for number in (1, 2, 3)]
+    assert notes == []
+    written = cv2.imread(str(tmp_path / "pictures" / "pictures_0002.png"))[..., ::-1]
+    assert np.abs(written[4:20, 4:28].astype(int) - picture(1, (64, 48))[4:20, 4:28]).max() < 40
+    assert Chunk(b"cICP", bytes([9, 16, 0, 1])) in read_chunks(tmp_path / "pictures" / "pictures_0001.png")
+
+
+@pytest.mark.parametrize(("output", "written"), [
+    ("out_%04d.png", "out_%04d.png"),
+    ("new/out_###.png", "new/out_%03d.png"),
+    ("folder", "folder/shot_%05d.png"),
+])  # fmt: skip
+def test_outputs_are_patterns_or_folders(output, written):
+    source = ImageSequence(NumberPattern(Path("in"), "shot_", 5, ".jpg"), 1, 2, Fraction(25))
+    assert output_pattern(Path(output), source).path == Path(written)
+
+
+def test_outputs_that_make_no_sense_are_refused():
+    for output, said in (("out.png", "names one picture"), ("out_%04d.jpg", "written as PNG"), ("o_#.exr", "as PNG")):
+        with pytest.raises(UsageError, match=said):
+            output_pattern(Path(output), None)
+
+
+def test_nothing_is_half_written_or_replaced(tmp_path):
+    folder = write_pictures(tmp_path / "in")
+    sequence = find_sequence(folder, None, Limits())
+    with pytest.raises(OutputError, match="as the pictures of the input"):
+        copy_pictures(sequence, folder / "shot_###.png", overwrite=True)
+
+    def fail(frame):
+        if frame.index == 3:
+            raise ZeroDivisionError
+        return frame
+
+    (tmp_path / "old").mkdir()
+    for output in (tmp_path / "new", tmp_path / "old" / "x_%d.png"):
+        with pytest.raises(ZeroDivisionError):
+            copy_pictures(sequence, output, fail)
+    assert names(tmp_path) == ["in", "old"]
+    assert names(tmp_path / "old") == []
+    for name in ("shot_0001.png", "mine.txt"):
+        (tmp_path / "old" / name).write_text(name)
+    with pytest.raises(OutputExistsError, match=r"shot_0001\.png exists already"):
+        copy_pictures(sequence, tmp_path / "old")
+    copy_pictures(sequence, tmp_path / "old", overwrite=True)
+    assert names(tmp_path / "old") == ["mine.txt", *names(folder)]  # the picture that is none of these is gone
+
+
+def test_a_name_that_appears_meanwhile_is_left_alone(tmp_path):
+    sequence = find_sequence(write_pictures(tmp_path / "in"), None, Limits())
+    (tmp_path / "out").mkdir()
+
+    def meddle(frame):
+        (tmp_path / "out" / "shot_0009.png").write_text("mine")
+        return frame
+
+    with pytest.raises(OutputExistsError, match="appeared meanwhile"):
+        copy_pictures(sequence, tmp_path / "out", meddle)
+    assert names(tmp_path / "out") == ["shot_0009.png"]
+    assert (tmp_path / "out" / "shot_0009.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("pcm_s16le", "mov"), ("aac", "mp4"), ("flac", "mkv")])
+def test_sound_begins_with_the_first_picture(clip, tmp_path, codec, suffix):
+    """The tone begins a quarter of a second after the picture."""
+    film = clip(f"talk.{suffix}", audio=[codec], audio_start=Fraction(1, 4), frames=10)
+    notes = copy_pictures(film, tmp_path / "out")
+    assert "lies beside the pictures: out.wav" in " ".join(notes)
+    with av.open(str(tmp_path / "out" / "out.wav")) as sound:
+        wave = np.concatenate([frame.to_ndarray().ravel() for frame in sound.decode(audio=0)]).astype(float)
+    loud = np.flatnonzero(np.abs(wave) > 0.1 * np.abs(wave).max())
+    assert abs(loud[0] / 48000 - 0.25) < 0.003
+    assert probe(film).duration * 48000 > loud[0]

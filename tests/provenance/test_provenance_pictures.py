@@ -1,0 +1,79 @@
+"""What numbered pictures say of their edit, each for itself and all together, and what `verify` makes of it."""
+
+import json
+import shutil
+
+import pytest
+
+from cdrl.cli.main import main
+from cdrl.errors import InputError
+from cdrl.media import EncoderOptions, Limits, SequenceWriter, find_sequence, probe, read
+from cdrl.media.png import read_chunks, read_texts
+from cdrl.plan import EditPlan, EditTally
+from cdrl.provenance import DIGITAL_SOURCE_TYPE, ModelFile, PictureProvenance, verify
+from cdrl.provenance.marks import parse_labels
+
+MODELS = [ModelFile("prior.npz", "0" * 64)]
+
+
+@pytest.fixture
+def pictures(clip, tmp_path):
+    """A film of twelve frames as marked pictures, edited in the first 0.2 s: the folder."""
+    source = clip("talk.mp4", audio=["aac"])
+    plan = EditPlan.parse(segments="0-0.2:happy")
+    with read(source) as frames:
+        tally = EditTally(plan)
+        marker = PictureProvenance(frames.info, tmp_path / "out" / "shot_%02d.png", plan, tally, MODELS)
+        with SequenceWriter(marker.output, frames.info, EncoderOptions("sequence"), marker=marker) as writer:
+            for frame in frames:
+                end, edited = frame.time + frame.duration * frame.time_base, bool(plan.weights(frame.time))
+                tally.add(frame.time, end, edited)
+                writer.write(frame, frame, edited=edited)
+    return tmp_path / "out"
+
+
+def test_each_picture_says_what_was_done_to_it(pictures):
+    edited, left = (read_texts(read_chunks(pictures / f"shot_{number}.png")) for number in ("02", "09"))
+    assert DIGITAL_SOURCE_TYPE in edited["xmp"]
+    assert "happy (1) from 0.04 s to 0.08 s, in 1 of 1 frames" in edited["comment"]
+    assert DIGITAL_SOURCE_TYPE not in left["xmp"]
+    assert left["comment"].startswith("copied with cdrl")
+
+
+@pytest.mark.parametrize("name", ["", "shot_##.png", "shot_%02d.png", "shot_02.png", "shot_12.png"])
+def test_folder_pattern_and_picture_are_verified(pictures, name, capsys):
+    assert main(["verify", str(pictures / name), "--source", str(pictures.parent / "talk.mp4")]) == 0
+    assert "verified" in capsys.readouterr().out
+
+
+def test_what_is_changed_missing_or_foreign_is_named(pictures):
+    (pictures / "shot_03.png").unlink()
+    shutil.copy(pictures / "shot_01.png", pictures / "shot_08.png")
+    shutil.copy(pictures / "shot_01.png", pictures / "shot_13.png")
+    verdict = verify(pictures)
+    assert verdict.status == "changed"
+    for said in ("1 picture missing, first shot_03", "changed, first shot_08", "not of this edit, first shot_13"):
+        assert said in verdict.problem
+    assert verify(pictures / "shot_08.png").status == verify(pictures / "shot_13.png").status == "changed"
+    assert verify(pictures / "shot_02.png").status == "verified"
+    other = verify(pictures / "shot_02.png", source=pictures / "shot_01.png")
+    assert "not the file that the video was made of" in other.problem
+
+
+def test_without_the_sidecar_pictures_are_unproven(pictures):
+    sidecar = pictures / "shot_%02d.png.provenance.json"
+    said = json.loads(sidecar.read_text())
+    assert said["edit"]["frames"] == {"edited": 5, "total": 12}
+    assert (said["output"]["frame_rate"], len(said["output"]["pictures"])) == ("25", 12)
+    sidecar.write_text(json.dumps(said | {"output": said["output"] | {"pictures": {"shot_01.png": "no"}}}))
+    assert verify(pictures).status == "damaged"
+    sidecar.unlink()
+    assert verify(pictures).status == verify(pictures / "shot_01.png").status == "unproven"
+    assert verify(pictures / "shot_12.png").status == "unmarked"
+    with pytest.raises(InputError):
+        verify(pictures.parent / "none_%d.png")
+
+
+def test_what_is_made_of_edited_pictures_tells_of_their_edit(pictures):
+    info = probe(find_sequence(pictures, None, Limits()))
+    assert parse_labels(info.labels).edits[0]["segments"][0]["amounts"] == {"happy": 1}
