@@ -41,6 +41,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     rate = "" if info.rate is None else f", {float(info.rate):.5g} frames/s"
     length = "" if info.duration is None else f", {float(info.duration):.5g} s"
     settings = options.encoder.settings
+    layer = ", a layer of what is changed" if options.layer else ""
     form = "numbered PNG" if options.encoder.is_sequence else f"{container.name}, {codec}"
     quality = "" if settings.codec is not None else f", quality {settings.quality:g}"
     if info.sequence is not None:
@@ -51,7 +52,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
         *(f"shows    {line}" for line in _describe_segments(plan)),
         f"in       {', '.join(name for name in REGIONS if name in plan.regions)}; the face: {request.face}",
         *(f"knows    how this person shows {name}: {path}" for name, path in request.enroll.items()),
-        f"result   {output}: {form}{quality}",
+        f"result   {output}: {form}{quality}{layer}",
     ]
     extra = {"preview": options.preview, "report": options.report, "project": options.save_project}
     lines += [f"{name:<8} {path}" for name, path in extra.items() if path is not None]

@@ -18,7 +18,7 @@ from cdrl.cli.edit_options import TimedEmotionOptions
 from cdrl.cli.progress import progress_bar
 from cdrl.errors import OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write, sidecar_path
-from cdrl.media.encoding import CONTAINERS, EncoderOptions, codec_of, container_of
+from cdrl.media.encoding import CONTAINERS, EncoderOptions, check_layer, codec_of, container_of
 from cdrl.media.limits import Limits
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ class Options:
     """Also write a contact sheet, source above edited."""
     side_by_side: FlagCreatePairsOff[bool] = False
     """Show the source beside the edited video in the result."""
+    layer: FlagCreatePairsOff[bool] = False
+    """Show only what the edit changes, on transparent ground, to be put over the source: with --profile prores or
+    sequence."""
     report: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
     """Also write what was done: frames edited, skipped and why, lip tracking, time per stage."""
     project: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint="")] = None
@@ -97,6 +100,8 @@ def run(options: Options) -> int:
     """Edit, write, and say what a user must know; warnings go to stderr, one line each."""
     request = _make_request(options)  # before the networks load, so that a slip of the fingers is told at once
     options = replace(options, encoder=options.encoder.with_profile(request.profile))
+    if options.layer:
+        check_layer(options.encoder, side_by_side=options.side_by_side)
     source = request.find_source(options.limits)
     output = options.output or _free_output(request, source, options)
     if options.encoder.is_sequence:
@@ -123,6 +128,7 @@ def run(options: Options) -> int:
         options.encoder,
         options.preview,
         options.side_by_side,
+        options.layer,
         measure_lips=options.report is not None,  # a second look at every frame, only for who wants to read it
         provenance=not options.provenance.no_provenance,
         c2pa=options.provenance.make_credentials(),
@@ -158,7 +164,8 @@ def _free_output(request: EditRequest, found: Path | ImageSequence, options: Opt
     endings = options.encoder.settings.suffixes or tuple(CONTAINERS)
     ending = suffix if suffix.lower() in endings else (options.encoder.settings.suffixes or (".mp4",))[0]
     ending = "" if options.encoder.is_sequence else ending
-    wanted = source.with_name(f"{name}_{request.label}{ending}")
+    layer = "_layer" if options.layer else ""
+    wanted = source.with_name(f"{name}_{request.label}{layer}{ending}")
     if not os.access(wanted.absolute().parent, os.W_OK):
         raise OutputError(f"{wanted}: its folder cannot be written to; say with -o where the result goes")
     if options.overwrite or not _is_taken(wanted):

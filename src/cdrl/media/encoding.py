@@ -80,6 +80,10 @@ def check_profile(name: str) -> None:
         raise UsageError(f"profile is {name!r}: choose one of {', '.join(PROFILES)}")
 
 
+LAYER_PROFILES = ("prores", "sequence")
+"""Profiles that hold transparency."""
+
+
 @dataclass(frozen=True)
 class EncoderOptions:
     """How the edited picture is compressed. The defaults play everywhere, at a quality the eye cannot tell."""
@@ -210,6 +214,15 @@ def container_of(path: Path) -> Container:
             f"{path}: unknown output type {path.suffix or '(no suffix)'}; end it in {', '.join(CONTAINERS)}"
         )
     return container
+
+
+def check_layer(options: EncoderOptions, *, side_by_side: bool = False) -> None:
+    """Raises UsageError where a layer cannot be written so."""
+    if options.profile_name not in LAYER_PROFILES:
+        choices = " or ".join(f"--profile {name}" for name in LAYER_PROFILES)
+        raise UsageError(f"a layer is transparent, which the profile {options.profile_name} cannot hold: add {choices}")
+    if side_by_side:
+        raise UsageError("a layer shows the edit alone: drop --layer or --side-by-side")
 
 
 def codec_of(options: EncoderOptions, container: Container, path: Path, *, deep: bool = False) -> str:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
 
-from cdrl.media.frames import Matrix, PixelFormat, Plane
+from cdrl.media.frames import Frame, Matrix, PixelFormat, Plane, chroma_site
 
 PLANAR = re.compile(r"^(?:yuvj?(?P<chroma>410|411|420|422|440|444)p|gray)(?P<depth>9|10|12|14|16)?(?:le)?$")
 SUBSAMPLING = {"410": (4, 4), "411": (4, 1), "420": (2, 2), "422": (2, 1), "440": (1, 2), "444": (1, 1)}
@@ -213,6 +214,24 @@ def yuv_to_rgb_picture(picture: av.VideoFrame, form: PixelFormat) -> Plane:
     )
     pixels: NDArray[Any] = converted.to_ndarray()
     return pixels
+
+
+def with_full_chroma(frame: Frame, depth: int) -> Frame:
+    """The frame in 4:4:4, of at least `depth` bits; its chroma is interpolated from where `chroma_site` says it stands.
+
+    FFmpeg's scaler, told nothing of where chroma stands, would move it by half a pixel.
+    """
+    form = frame.format
+    fine = replace(form, name=layout_name((1, 1), max(depth, form.depth)), depth=max(depth, form.depth), sx=1, sy=1)
+    luma, *chroma = (raise_depth(plane, form, fine.depth) for plane in frame.planes)
+    if form.gray:
+        chroma = [np.full_like(luma, fine.chroma_zero)] * 2
+    elif (form.sx, form.sy) != (1, 1):
+        (x, y), size = chroma_site((form.sx, form.sy)), (frame.width, frame.height)
+        place = np.array([[1 / form.sx, 0, -x / form.sx], [0, 1 / form.sy, -y / form.sy]])
+        how = {"flags": cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+        chroma = [np.minimum(cv2.warpAffine(plane, place, size, **how), fine.maximum) for plane in chroma]
+    return replace(frame, planes=(luma, *chroma), format=fine)
 
 
 def raise_depth(plane: Plane, form: PixelFormat, depth: int) -> Plane:

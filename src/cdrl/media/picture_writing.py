@@ -23,7 +23,8 @@ from cdrl.files import EXISTS, sidecar_path, sync, take_name, temporary_path
 from cdrl.media.decoding import error_text
 from cdrl.media.encoding import EncoderOptions
 from cdrl.media.frames import Frame, Plane
-from cdrl.media.layout import yuv_to_rgb_picture
+from cdrl.media.layers import layer_pixels
+from cdrl.media.layout import with_full_chroma, yuv_to_rgb_picture
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import ImageSequence, NumberPattern
 from cdrl.media.png import COLOR_CHUNKS, Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
@@ -122,6 +123,7 @@ class SequenceWriter:
         info: VideoInfo,
         options: EncoderOptions = EncoderOptions(),  # noqa: B008 - frozen
         *,
+        layer: bool = False,
         overwrite: bool = False,
         marker: PictureMarker | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
@@ -132,6 +134,7 @@ class SequenceWriter:
             path: A pattern, or a folder; see `output_pattern`.
             info: The clip that the frames come from.
             options: How they are written.
+            layer: Whether pictures hold only what differs from the source's, transparent elsewhere, without sound.
             overwrite: Replace the pictures that are there.
             marker: Labels each picture, and makes a sidecar.
             limits: What the clip may hold.
@@ -140,6 +143,7 @@ class SequenceWriter:
         self.path = self.pattern.path
         self.info = info
         self.overwrite = overwrite
+        self._layer = layer
         self.marker = marker
         self.notes: list[str] = []
         self.n_copied = 0
@@ -182,7 +186,7 @@ class SequenceWriter:
             texts = self.marker.label(frame.time, end, edited, read_texts(chunks))
             chunks = [chunk for chunk in chunks if not read_texts([chunk]).keys() & texts.keys()]
             chunks += [text_chunk(keyword, text) for keyword, text in texts.items()]
-        task = self._threads.submit(_write_picture, self._temporary / name, frame, source, chunks)
+        task = self._threads.submit(_write_picture, self._temporary / name, frame, source, chunks, layer=self._layer)
         self._pending.append((name, task))
         if len(self._pending) > self._n_threads:
             self._collect()
@@ -202,10 +206,8 @@ class SequenceWriter:
         if max(self._lengths, default=1) > min(self._lengths, default=1) + 1:
             self.notes.append("frames last unevenly, which numbered pictures cannot say: each is one picture")
         with self._reported():
-            self._write_sound(self._begin)
-            for track in self.info.tracks:
-                if track.kind != "audio":
-                    self.notes.append(f"{track} is left out: pictures cannot hold it")
+            if not self._layer:
+                self._write_sound(self._begin)
             if self.marker is not None:
                 sidecar = self._temporary / self.marker.sidecar.name
                 sidecar.write_bytes(self.marker.finalize(self._digests))
@@ -220,6 +222,9 @@ class SequenceWriter:
             self._digests[name] = task.result()
 
     def _write_sound(self, begin: Fraction) -> None:
+        for track in self.info.tracks:
+            if track.kind != "audio":
+                self.notes.append(f"{track} is left out: pictures cannot hold it")
         for count, track in enumerate(self.info.audio, start=1):
             name = f"{self.pattern.name}{f'_{count}' if count > 1 else ''}.wav"
             try:
@@ -294,12 +299,18 @@ def compose_picture(frame: Frame, source: Frame | None) -> Plane:
 
 def frame_rgb(frame: Frame) -> Plane:
     """A frame as RGB [H,W,3], of 8 bits as uint8, of more as uint16."""
-    return yuv_to_rgb_picture(fill_picture(frame, (frame.width, frame.height), frame.format), frame.format)
+    fine = with_full_chroma(frame, frame.format.depth)
+    return yuv_to_rgb_picture(fill_picture(fine, (frame.width, frame.height), fine.format), fine.format)
 
 
-def _write_picture(path: Path, frame: Frame, source: Frame | None, chunks: Iterable[Chunk]) -> str:
+def _write_picture(
+    path: Path, frame: Frame, source: Frame | None, chunks: Iterable[Chunk], *, layer: bool = False
+) -> str:
     """Write a picture and return its SHA-256."""
     pixels = compose_picture(frame, source)
+    if layer:
+        below = frame if source is None else source
+        pixels = layer_pixels(pixels, compose_picture(below, below))
     order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
     written, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, order))
     if not written:

@@ -38,7 +38,17 @@ from cdrl.media.encoding import (
 )
 from cdrl.media.fields import FIELD_ORDER, FieldMarker, convert_fields
 from cdrl.media.frames import Frame, PixelFormat
-from cdrl.media.layout import Orientation, alpha_name, convert_format, extract_planes, layout_name, raise_depth, view
+from cdrl.media.layers import layer_picture
+from cdrl.media.layout import (
+    Orientation,
+    alpha_name,
+    convert_format,
+    extract_planes,
+    layout_name,
+    raise_depth,
+    view,
+    with_full_chroma,
+)
 from cdrl.media.limits import Limits
 from cdrl.media.matroska import set_pixel_aspect
 from cdrl.media.mp4_index import LABELS, PICTURE, cover_box, extend_index, light_boxes
@@ -80,7 +90,8 @@ class Writer:
     """Writes one clip, in a `with` block: on a clean exit the file appears under its name, whole; otherwise none does.
 
     `info` is the clip the frames come from: its times, color tags, audio, subtitles and labels go with them.
-    `size` (width, height) where the frames written are not of the clip's own size. `metadata` adds labels (title,
+    `size` (width, height) where the frames written are not of the clip's own size. `layer`: only what differs from the
+    source's frame, transparent elsewhere and without sound. `metadata` adds labels (title,
     comment, ...); `finalizer` completes the clip and gives it a sidecar. `notes` says what was changed or left out,
     complete after the exit.
     Raises UsageError, OutputExistsError, OutputError.
@@ -93,6 +104,7 @@ class Writer:
         options: EncoderOptions = EncoderOptions(),  # noqa: B008 - frozen
         *,
         size: tuple[int, int] | None = None,
+        layer: bool = False,
         overwrite: bool = False,
         metadata: Mapping[str, str] | None = None,
         finalizer: OutputFinalizer | None = None,
@@ -103,6 +115,7 @@ class Writer:
         self.options = options
         self.size = size or (info.width, info.height)
         self.overwrite = overwrite
+        self._layer = layer
         self.metadata = {**(metadata or {}), **(finalizer.labels if finalizer is not None else {})}
         self.finalizer = finalizer
         self.notes: list[str] = []
@@ -168,7 +181,7 @@ class Writer:
             self._keep_captions(frame.captions, pts)
             self._check_alpha(frame)
             copied = None if edited else self._copy_packet(frame, pts)
-            self._pending, self._pending_pts = copied or self._picture(frame, pts), pts
+            self._pending, self._pending_pts = copied or self._picture(frame, source, pts), pts
             self._pending.duration = frame.duration or 0
             self._tracks.advance(frame.pts * frame.time_base)
 
@@ -253,6 +266,8 @@ class Writer:
 
     def _keep_captions(self, captions: bytes, pts: int) -> None:
         """Remember what is to be written beside the frame at `pts`."""
+        if self._layer:
+            return
         if captions and self._codec in CAPTIONED_CODECS:
             self._captions[pts] = captions
         elif captions and not self._n_captions_lost:
@@ -319,7 +334,7 @@ class Writer:
     def _begin(self, source: PixelFormat) -> None:
         """Open the encoder and the output for frames of format `source`."""
         info = self.info
-        keeps_alpha = info.alpha and holds_alpha(self._codec, self._format)
+        keeps_alpha = self._layer or (info.alpha and holds_alpha(self._codec, self._format))
         self._target, note = target_format(
             source, self._encoder, self.options, info.pixels, hdr=info.color.hdr and self._codec != "vp9",
             alpha=keeps_alpha,
@@ -346,9 +361,10 @@ class Writer:
         shift = self._shift * info.time_base
         latest = info.start + self._limits.max_seconds
         take_covers = "use_metadata_tags" in options.get("movflags", "")
-        self._copies = self._can_copy()
+        self._copies = not self._layer and self._can_copy()
+        shown = replace(info, tracks=()) if self._layer else info
         self._tracks = TrackCopier(
-            self._source, self._output, self._format, info, shift, latest, self.notes, take_covers
+            self._source, self._output, self._format, shown, shift, latest, self.notes, take_covers
         )
         if chapters := self._source.chapters():
             self._output.set_chapters(chapters)
@@ -438,17 +454,17 @@ class Writer:
         ticks *= -(-FINEST_SOUND // ticks)
         return {"movflags": flags, "movie_timescale": str(min(ticks, 2**31 - 1))}
 
-    def _picture(self, frame: Frame, pts: int) -> av.VideoFrame:
+    def _picture(self, frame: Frame, source: Frame | None, pts: int) -> av.VideoFrame:
         """`frame` as the encoder takes it."""
-        picture = self._convert(frame)
+        picture = self._convert_layer(frame, source) if self._layer else self._convert(frame)
         picture.pts, picture.time_base = pts, self.info.time_base
         if self._fields is not None:
             picture = self._fields.mark(picture)
         self._tag_colors(picture)
         return picture
 
-    def _convert(self, frame: Frame) -> av.VideoFrame:
-        """`frame` in the encoder's layout."""
+    def _convert(self, frame: Frame, *, alpha: bool = True) -> av.VideoFrame:
+        """`frame` in the encoder's layout, with its transparency where `alpha` and the layout holds it."""
         form, target = frame.format, self._target
         if target.depth > form.depth and form.sx == 4:  # FFmpeg has no such layout of more bits
             finer = replace(form, name=layout_name((2, 1), form.depth), sx=2, sy=1)
@@ -462,7 +478,16 @@ class Writer:
             picture = convert_fields(picture, target, layout)
         elif layout != target:
             picture = convert_format(picture, target, source=layout)
-        return add_alpha(picture, frame, self._alpha_layout, target) if self._alpha_layout else picture
+        return add_alpha(picture, frame, self._alpha_layout, target) if alpha and self._alpha_layout else picture
+
+    def _convert_layer(self, frame: Frame, source: Frame | None) -> av.VideoFrame:
+        """What of `frame` differs from `source`, the frame before the edit, in the encoder's layout."""
+        depth = self._target.depth
+        above = self._convert(with_full_chroma(frame, depth), alpha=False)
+        below = above
+        if source is not None and source is not frame:
+            below = self._convert(with_full_chroma(source, depth), alpha=False)
+        return layer_picture(add_alpha(above, frame, self._alpha_layout, self._target), below, self._target)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:

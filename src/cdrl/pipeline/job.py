@@ -27,6 +27,7 @@ from cdrl.media import (
     read,
     run_stages,
 )
+from cdrl.media.encoding import check_layer
 from cdrl.media.picture_writing import output_path
 from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.pipeline.report import ESTIMATED, Report, StageClock, check_result, lip_opening
@@ -57,6 +58,8 @@ class OutputOptions:
     """Where a contact sheet goes, source above edited; None for none."""
     side_by_side: bool = False
     """Show the source on the left of the result."""
+    layer: bool = False
+    """Show only what the edit changes, on transparent ground, to be put over the source."""
     measure_lips: bool = False
     """Look at the edited lips again, for the report."""
     provenance: bool = True
@@ -129,6 +132,8 @@ class EditJob:
         """
         options = options or OutputOptions(**fields)  # type: ignore[arg-type]
         options = replace(options, encoder=options.encoder.with_profile(self.request.profile))
+        if options.layer:
+            check_layer(options.encoder, side_by_side=options.side_by_side)
         info = self.info
         output = output_path(Path(path), info.sequence, options.encoder)
         report = self._new_report(str(output))
@@ -142,6 +147,8 @@ class EditJob:
                 check_result(report, self.plan, self.request.face)
             report.notes += [*reader.notes, *writer.notes]
             report.n_copied = writer.n_copied
+            if options.layer and info.tracks:
+                report.notes.append("sound and all else beside the picture are left to the source")
         report.finalize()
         if sidecar is not None:
             report.sidecar = str(sidecar)
@@ -164,11 +171,16 @@ class EditJob:
         info, encoder, overwrite, limits = self.info, options.encoder, options.overwrite, self.limits
         if encoder.is_sequence:
             marker = self._make_marks(PictureProvenance, output, report, options)
-            pictures = SequenceWriter(output, info, encoder, overwrite=overwrite, marker=marker, limits=limits)
+            pictures = SequenceWriter(
+                output, info, encoder, layer=options.layer, overwrite=overwrite, marker=marker, limits=limits
+            )
             return pictures, None if marker is None else marker.sidecar
         finalizer = self._make_marks(ProvenanceFinalizer, output, report, options)
         size = (2 * info.width, info.height) if options.side_by_side else None
-        film = Writer(output, info, encoder, size=size, overwrite=overwrite, finalizer=finalizer, limits=limits)
+        film = Writer(
+            output, info, encoder, size=size, layer=options.layer, overwrite=overwrite, finalizer=finalizer,
+            limits=limits,
+        )  # fmt: skip
         return film, None if finalizer is None else finalizer.sidecar
 
     def _make_marks(self, kind: type[Marks], output: Path, report: Report, options: OutputOptions) -> Marks | None:
@@ -177,7 +189,7 @@ class EditJob:
             return None
         return kind(
             self.info, output, self.plan, report.tally, self.models, enrolled=tuple(self.request.enroll),
-            beside=options.side_by_side, credentials=options.c2pa,
+            beside=options.side_by_side, layer=options.layer, credentials=options.c2pa,
         )  # fmt: skip
 
     @contextmanager

@@ -48,6 +48,7 @@ class ResultProvenance:
         models: Files of numbers that take part.
         enrolled: Emotions that the person's own examples were given for.
         beside: Whether the source is shown beside the edit.
+        layer: Whether the result is a layer over the source.
         credentials: Who signs; nobody for None.
 
     Raises:
@@ -63,6 +64,7 @@ class ResultProvenance:
     _: KW_ONLY
     enrolled: Sequence[str] = ()
     beside: bool = False
+    layer: bool = False
     credentials: Credentials | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class ResultProvenance:
         self._before = _identity(self.source)
 
     def _record(self, tally: EditTally) -> dict[str, Any]:
-        return edit_record(self.plan, tally, self.enrolled, self.beside)
+        return edit_record(self.plan, tally, self.enrolled, beside=self.beside, layer=self.layer)
 
     def _hash_source(self) -> str:
         """SHA-256 of the source. Raises InputError where it is not what it was when the edit began."""

@@ -63,7 +63,9 @@ def renderer_used(path: Path | None) -> ModelFile:
     return ModelFile(path.name, file_sha256(path))
 
 
-def edit_record(plan: EditPlan, tally: EditTally, enrolled: Sequence[str] = (), beside: bool = False) -> dict[str, Any]:
+def edit_record(
+    plan: EditPlan, tally: EditTally, enrolled: Sequence[str] = (), *, beside: bool = False, layer: bool = False
+) -> dict[str, Any]:
     """What was done to a clip, as JSON values: by what, which emotions how strongly, when, in how many frames.
 
     Only segments in which a frame was changed are told, each from its first changed frame to the end of its last one,
@@ -87,6 +89,7 @@ def edit_record(plan: EditPlan, tally: EditTally, enrolled: Sequence[str] = (), 
         "reference": plan.reference is not None,
         "enrolled": sorted(enrolled),
         "side_by_side": beside,
+        "layer": layer,
     }
 
 
@@ -106,7 +109,8 @@ def describe_edit(record: Mapping[str, Any]) -> str:
     regions, frames = record["regions"], record["frames"]
     where = "the face" if set(regions) == set(REGIONS) else f"the {' and '.join(map(str, regions))}"
     count = f"in {int(frames['edited'])} of {int(frames['total'])} frames"
-    return f"{BEGINNING}{record['version']}: {where} made to show {', '.join(moments)}, {count}"
+    alone = "; a layer of what was changed" if record.get("layer") else ""
+    return f"{BEGINNING}{record['version']}: {where} made to show {', '.join(moments)}, {count}{alone}"
 
 
 FORMAT = "cdrl-provenance/1"
