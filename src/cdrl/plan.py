@@ -330,6 +330,8 @@ class EditTally:
         self.spans = [EditedSpan(segment) for segment in plan.segments]
         self.total = 0
         """Frames of the clip."""
+        self.origin = Fraction(0)
+        """When the result begins, in seconds from the clip's first frame."""
         self.end = Fraction(0)
         """When the last frame so far ends, in seconds from the clip's first frame."""
 

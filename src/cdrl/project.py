@@ -91,7 +91,7 @@ def request_to_json(request: EditRequest, folder: Path) -> dict[str, Any]:
             value = {emotion: portable_path(path, folder) for emotion, path in value.items()}
         elif isinstance(value, tuple):
             value = list(value)
-        if value not in (None, [], {}):
+        if value not in (None, [], {}) and (name, value) != ("handles", 0):
             values[name] = value
     return values
 
@@ -162,6 +162,8 @@ def _read_value(name: str, value: object, folder: Path, within: Path | None) -> 
             emotion: local_path(_check_type(name, path, str, "a file's name"), folder, within)
             for emotion, path in pairs
         }
+    if name == "handles":
+        return _check_type(name, value, int, "a number of frames")
     if name == "frame_rate" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     text: str = _check_type(name, value, str, "text")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,11 @@ from cdrl.face.selection import parse_face
 from cdrl.media.encoding import check_profile
 from cdrl.media.numbering import find_sequence, numbered_name
 from cdrl.plan import EditPlan
-from cdrl.timecodes import parse_rate
+from cdrl.timecodes import Timecode, parse_rate, parse_time
 
 if TYPE_CHECKING:
     from cdrl.media import ImageSequence, Limits, VideoInfo
+    from cdrl.media.parts import ClipPart
 
 TARGET_FIELDS = ("emotion", "reference", "segments")
 """Fields of a request that say what the face is to show."""
@@ -67,6 +69,12 @@ class EditRequest:
     (lips, lids, brows, folds), or a file that `cdrl train renderer` published. None: what the command takes."""
     frame_rate: str | None = None
     """Frames a second of numbered pictures, as in `25`, `29.97` or `24000/1001`; None: 25."""
+    from_time: str | None = None
+    """Where the result begins, as a time of `segments`; None: with the clip."""
+    to_time: str | None = None
+    """Where it ends, the frame there left out; None: with the clip."""
+    handles: int = 0
+    """Frames that it holds before and after these, edited like all others."""
     plan: EditPlan = field(init=False, repr=False, compare=False)
     """What is shown when, parsed from the fields above."""
 
@@ -86,8 +94,35 @@ class EditRequest:
         parse_face(self.face)
         if self.frame_rate is not None:
             parse_rate(self.frame_rate)
+        self._check_part()
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def _check_part(self) -> None:
+        for name in ("from_time", "to_time"):
+            _parse_part_time(name, getattr(self, name))
+        if type(self.handles) is not int or not 0 <= self.handles <= _MOST_HANDLES:
+            raise UsageError(f"handles is {self.handles!r:.20}: give frames, from 0 to {_MOST_HANDLES}")
+        if self.handles and not self.is_part:
+            raise UsageError("handles widen a part of the clip: give --from or --to, too")
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the result is to hold a part of the clip."""
+        return self.from_time is not None or self.to_time is not None
+
+    def fit_part(self, info: VideoInfo) -> ClipPart | None:
+        """Fit the part that is to be written to the source; None for the whole clip.
+
+        Raises:
+            UsageError: It lies outside the clip or is empty, or the clip tells no frame rate.
+        """
+        if not self.is_part:
+            return None
+        from cdrl.media.parts import fit_part  # noqa: PLC0415 - loads the codecs
+
+        start, end = (_parse_part_time(name, getattr(self, name)) for name in ("from_time", "to_time"))
+        return fit_part(start, end, self.handles, info)
 
     @property
     def files(self) -> dict[str, Path]:
@@ -143,6 +178,16 @@ class EditRequest:
     def with_source(self, source: Path) -> EditRequest:
         """The same request for another clip."""
         return replace(self, source=source)
+
+
+_MOST_HANDLES = 10_000  # frames
+
+
+def _parse_part_time(name: str, text: str | None) -> Fraction | Timecode | None:
+    try:
+        return None if text is None else parse_time(text.strip())
+    except ValueError as error:
+        raise UsageError(f"--{name.removesuffix('_time')}: {error}") from None
 
 
 def find_source(source: Path, frame_rate: str | None, limits: Limits) -> Path | ImageSequence:

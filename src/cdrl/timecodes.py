@@ -74,6 +74,29 @@ class Timecode:
         return skipped * (minutes - minutes // 10)
 
 
+def move_timecode(text: str, rate: Fraction, frames: int) -> str:
+    """The timecode a number of frames after `text` (`HH:MM:SS:FF`; a semicolon or point: drop-frame) at a rate.
+
+    A text that is no timecode of that rate is given back as ''.
+    """
+    try:
+        start = parse_time(text.replace(".", ";"))
+        if not isinstance(start, Timecode):
+            return ""
+        number = int(start.at_rate(rate) * rate) + frames
+    except (ValueError, UsageError):
+        return ""
+    nominal = -(-rate.numerator // rate.denominator)
+    if start.drop_frame:  # per ten minutes nine times, at the begin of each minute but the first
+        skipped = nominal // 15
+        per_minute, per_ten = 60 * nominal - skipped, 600 * nominal - 9 * skipped
+        tens, rest = divmod(number, per_ten)
+        number += 9 * skipped * tens + skipped * max(0, (rest - skipped) // per_minute)
+    seconds, frame = divmod(number, nominal)
+    minutes, second = divmod(seconds % 86_400, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}{';' if start.drop_frame else ':'}{frame:02d}"
+
+
 def parse_time(text: str) -> Fraction | Timecode:
     """The time that `text` writes; see the module's head.
 

@@ -171,6 +171,8 @@ def _read_text(name: str, text: str) -> Any:
             return parse_amount(text)
         except ValueError as error:
             raise UsageError(f"intensity {str(error)[:100]}") from None
+    if name == "handles":
+        return int(text) if text.isascii() and text.isdigit() else text
     if name == "regions":
         return tuple(word for word in re.split(r"[,;\s]+", text) if word)
     if name == "enroll":

@@ -20,7 +20,8 @@ from cdrl.plan import REGIONS
 VALUES = {"preset": PRESETS, "face": ("largest", "left", "right"), "regions": REGIONS}
 """What is completed for an option's value, by the option's name."""
 
-NUMBERS_AND_TEXT = ("INT", "FLOAT", "N", "X", "STR", "SEGMENTS", "URL", "ADDRESS", "WxH", "[INT [INT ...]]")
+NUMBERS = ("INT", "FLOAT", "N", "X", "RATE", "TIME", "WxH", "[INT [INT ...]]")
+NUMBERS_AND_TEXT = (*NUMBERS, "STR", "SEGMENTS", "URL", "ADDRESS")
 WORDS: dict[str, tuple[str, ...]] = {**dict.fromkeys(NUMBERS_AND_TEXT, ()), "EMOTION": EMOTIONS}
 """The same by what the help calls the value; for everything else names of files are completed."""
 

@@ -13,6 +13,8 @@ from cdrl.plan import REGIONS, EditPlan
 
 if TYPE_CHECKING:
     from cdrl.cli.edit import Options
+    from cdrl.media import VideoInfo
+    from cdrl.media.parts import ClipPart
     from cdrl.request import EditRequest
 
 
@@ -30,7 +32,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     if not options.encoder.is_sequence:
         check_output(output, output.resolve(), request.source, options.overwrite)
     info = probe(request.find_source(options.limits), options.limits)
-    plan = request.fit_plan(info)
+    plan, part = request.fit_plan(info), request.fit_part(info)
     codec = codec_of(options.encoder, container, output, deep=info.format.depth > 8 or info.color.hdr)
     for path in (request.reference, *request.enroll.values()):
         if path is not None:
@@ -49,6 +51,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
         length += f", {info.sequence.count} pictures {' to '.join(path.name for path in files)}"
     lines = [
         f"source   {request.source}: {info.width}x{info.height}{rate}{length}",
+        *([] if part is None else [_describe_part(part, info)]),
         *(f"shows    {line}" for line in _describe_segments(plan)),
         f"in       {', '.join(name for name in REGIONS if name in plan.regions)}; the face: {request.face}",
         *(f"knows    how this person shows {name}: {path}" for name, path in request.enroll.items()),
@@ -57,6 +60,13 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     extra = {"preview": options.preview, "report": options.report, "project": options.save_project}
     lines += [f"{name:<8} {path}" for name, path in extra.items() if path is not None]
     return [*lines, "nothing was written (--dry-run)"]
+
+
+def _describe_part(part: ClipPart, info: VideoInfo) -> str:
+    """Which frames are written."""
+    count = part.describe(info).frame_count
+    frames = "" if count is None else f", about {count} frames"
+    return f"part     from frame {part.skipped} on{frames}"
 
 
 def _describe_segments(plan: EditPlan) -> list[str]:

@@ -94,3 +94,10 @@ class TimedEmotionOptions(EmotionOptions):
 
     segments: Annotated[str | None, arg(metavar="SEGMENTS", help=_SEGMENTS_HELP, help_behavior_hint="")] = None
     frame_rate: Annotated[str | None, arg(metavar="RATE", help=_RATE_HELP, help_behavior_hint=_RATE_DEFAULT)] = None
+    from_time: Annotated[str | None, arg(aliases=["--from"], metavar="TIME", help_behavior_hint="")] = None
+    """Where the result begins, in seconds, as M:SS, or as timecode from the clip's first frame; the clip's beginning
+    unless given."""
+    to_time: Annotated[str | None, arg(aliases=["--to"], metavar="TIME", help_behavior_hint="")] = None
+    """Where it ends, the frame there left out."""
+    handles: int = 0
+    """Frames that the result holds before and after these, edited like all others."""

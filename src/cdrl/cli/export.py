@@ -50,6 +50,8 @@ def run(options: Options) -> int:
         request = options.shown.request(options.source)  # before the networks load: a slip is told at once
     elif options.shown != TimedEmotionOptions(face=options.shown.face, frame_rate=options.shown.frame_rate):
         raise UsageError("--intensity, --regions and the like change an edit: say which, with --emotion or --reference")
+    if request is not None and request.is_part:
+        raise UsageError("--from, --to and --handles cut a video: a performance is of the whole clip")
     form = options.format or ENDINGS.get(options.output.suffix.lower())
     if form is None:
         raise UsageError(f"{options.output}: end the name in .csv or .json, or give --format livelink-csv or json")

@@ -27,6 +27,7 @@ from cdrl.media.layers import layer_pixels
 from cdrl.media.layout import with_full_chroma, yuv_to_rgb_picture
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import ImageSequence, NumberPattern
+from cdrl.media.parts import ClipPart
 from cdrl.media.png import COLOR_CHUNKS, Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
 from cdrl.media.probing import VideoInfo
 from cdrl.media.reading import mean_duration
@@ -123,6 +124,7 @@ class SequenceWriter:
         info: VideoInfo,
         options: EncoderOptions = EncoderOptions(),  # noqa: B008 - frozen
         *,
+        part: ClipPart | None = None,
         layer: bool = False,
         overwrite: bool = False,
         marker: PictureMarker | None = None,
@@ -134,6 +136,7 @@ class SequenceWriter:
             path: A pattern, or a folder; see `output_pattern`.
             info: The clip that the frames come from.
             options: How they are written.
+            part: Which frames of the clip they are, where not all.
             layer: Whether pictures hold only what differs from the source's, transparent elsewhere, without sound.
             overwrite: Replace the pictures that are there.
             marker: Labels each picture, and makes a sidecar.
@@ -143,6 +146,7 @@ class SequenceWriter:
         self.path = self.pattern.path
         self.info = info
         self.overwrite = overwrite
+        self._part = part
         self._layer = layer
         self.marker = marker
         self.notes: list[str] = []
@@ -225,10 +229,11 @@ class SequenceWriter:
         for track in self.info.tracks:
             if track.kind != "audio":
                 self.notes.append(f"{track} is left out: pictures cannot hold it")
+        end = None if self._part is None or self._part.stop is None else self.info.start + self._part.stop
         for count, track in enumerate(self.info.audio, start=1):
             name = f"{self.pattern.name}{f'_{count}' if count > 1 else ''}.wav"
             try:
-                damage = write_wav(self._temporary / name, self.info, track, begin, limits=self._limits)
+                damage = write_wav(self._temporary / name, self.info, track, begin, end, self._limits)
             except (av.FFmpegError, ValueError) as error:
                 if getattr(error, "errno", None) in FULL_DISK:
                     raise

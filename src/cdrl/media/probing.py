@@ -92,6 +92,8 @@ class VideoInfo:
     """Seconds per unit of `Frame.pts`."""
     start: Fraction
     """What a player shows as 0:00, in seconds on the file's clock: `Frame.time = pts * time_base - start`."""
+    lead: Fraction
+    """Seconds from there to the first picture."""
     duration: Fraction | None
     """Seconds, where the file says so."""
     frame_count: int | None
@@ -322,6 +324,7 @@ def _describe(
         rate=Fraction(rate) if rate else None,
         time_base=time_base,
         start=start,
+        lead=Fraction(0) if first.pts is None else max(Fraction(0), first.pts * time_base - start),
         duration=None if photo else duration,
         frame_count=1 if photo else stream.frames or (round(duration * rate) if duration and rate else None),
         format=turn.format(stored),

@@ -143,6 +143,8 @@ class TrackCopier:
     notes: list[str]
     take_covers: bool = False
     """Whether covers go into `covers` instead of the output."""
+    kept: tuple[Fraction, Fraction | None] | None = None
+    """From when to when packets are kept, in seconds on the source's clock; None for all."""
     covers: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -174,6 +176,8 @@ class TrackCopier:
             if time is not None and time > self.latest:
                 self.damage.packets += 1
                 continue
+            if not self._is_kept(packet, route):
+                continue
             if until is not None and time is not None and time > until:
                 self._held = packet
                 return
@@ -182,6 +186,28 @@ class TrackCopier:
                     self.output.mux(ready)
             except (av.error.InvalidDataError, av.error.ArgumentError, av.error.EOFError, ValueError):
                 self.damage.packets += 1  # a damaged packet costs its own sound or text, not the clip
+
+    def _is_kept(self, packet: Packet[Any], route: Route) -> bool:
+        """Whether a packet belongs to the part that is written; a text that began before is shown from its beginning.
+
+        MP4 and MOV play sound from 0 whenever its first packet begins, so that it can begin in time, with one packet
+        more for the decoder to settle.
+        """
+        start = packet.pts if packet.pts is not None else packet.dts
+        if self.kept is None or start is None or packet.time_base is None:
+            return True
+        begin, end = self.kept
+        time, length = start * packet.time_base, (packet.duration or 0) * packet.time_base
+        if end is not None and time >= end:
+            return False
+        if packet.stream.type == "audio":
+            plays_from_0 = self.format.muxer in ("mp4", "mov") and isinstance(route, Copy)
+            return time + 2 * length > begin if plays_from_0 else time >= begin
+        if time < begin < time + length:
+            passed = round((begin - time) / packet.time_base)
+            packet.pts, packet.dts, packet.duration = start + passed, start + passed, (packet.duration or 0) - passed
+            return True
+        return time >= begin
 
     def finish(self) -> None:
         """Write what is left, and say what was damaged."""
@@ -235,7 +261,8 @@ class TrackCopier:
         if track.kind != "data":
             return False
         is_names = track.codec == "bin_data" and bool(self.source.chapters())
-        return is_names or (bool(self.info.timecode) and stream.metadata.get("timecode") == self.info.timecode)
+        timecode = stream.metadata.get("timecode", "")  # of a part, the result has a later one
+        return is_names or (bool(timecode) and (timecode == self.info.timecode or self.kept is not None))
 
     def _copy(self, track: Track, stream: Stream, allowed: frozenset[str] | None) -> Copy | None:
         """A route that copies, or None where the output format cannot hold the stream."""

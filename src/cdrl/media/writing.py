@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +54,7 @@ from cdrl.media.limits import Limits
 from cdrl.media.matroska import set_pixel_aspect
 from cdrl.media.mp4_index import LABELS, PICTURE, cover_box, extend_index, light_boxes
 from cdrl.media.opening import check_path, open_container
+from cdrl.media.parts import ClipPart
 from cdrl.media.probing import VideoInfo, main_video
 from cdrl.media.reading import mean_duration
 from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_format_label
@@ -90,10 +92,11 @@ class Writer:
     """Writes one clip, in a `with` block: on a clean exit the file appears under its name, whole; otherwise none does.
 
     `info` is the clip the frames come from: its times, color tags, audio, subtitles and labels go with them.
-    `size` (width, height) where the frames written are not of the clip's own size. `layer`: only what differs from the
-    source's frame, transparent elsewhere and without sound. `metadata` adds labels (title,
-    comment, ...); `finalizer` completes the clip and gives it a sidecar. `notes` says what was changed or left out,
-    complete after the exit.
+    `size` (width, height) where the frames written are not of the clip's own size. `part`: which frames of the clip
+    they are, where not all; the result begins with the first of them, and its sound, too. `layer`: only what differs
+    from the source's frame, transparent elsewhere and without sound. `metadata` adds labels (title, comment, ...);
+    `finalizer` completes the clip and gives it a sidecar. `notes` says what was changed or left out, complete after the
+    exit.
     Raises UsageError, OutputExistsError, OutputError.
     """
 
@@ -104,6 +107,7 @@ class Writer:
         options: EncoderOptions = EncoderOptions(),  # noqa: B008 - frozen
         *,
         size: tuple[int, int] | None = None,
+        part: ClipPart | None = None,
         layer: bool = False,
         overwrite: bool = False,
         metadata: Mapping[str, str] | None = None,
@@ -115,6 +119,7 @@ class Writer:
         self.options = options
         self.size = size or (info.width, info.height)
         self.overwrite = overwrite
+        self._part = part
         self._layer = layer
         self.metadata = {**(metadata or {}), **(finalizer.labels if finalizer is not None else {})}
         self.finalizer = finalizer
@@ -168,7 +173,10 @@ class Writer:
             raise UsageError(
                 f"frame {frame.index} is {frame.width}x{frame.height}, but the clip is written as {expected}"
             )
-        pts = round(frame.pts * frame.time_base / self.info.time_base) - self._shift
+        pts = round(frame.pts * frame.time_base / self.info.time_base)
+        if self._part is not None and self._output is None:
+            self._shift = pts
+        pts -= self._shift
         if self._pending is not None and pts <= self._pending_pts:
             raise UsageError(f"frame {frame.index} is not after the frame before it: write frames in order of time")
         self._rounded = self._rounded or (1000 * pts * self.info.time_base).denominator != 1
@@ -364,10 +372,20 @@ class Writer:
         self._copies = not self._layer and self._can_copy()
         shown = replace(info, tracks=()) if self._layer else info
         self._tracks = TrackCopier(
-            self._source, self._output, self._format, shown, shift, latest, self.notes, take_covers
+            self._source, self._output, self._format, shown, shift, latest, self.notes, take_covers, self._kept_time()
         )
-        if chapters := self._source.chapters():
+        chapters = self._source.chapters()
+        if chapters and self._part is not None:
+            self.notes.append("chapters are left out of a part of the clip")
+        elif chapters:
             self._output.set_chapters(chapters)
+
+    def _kept_time(self) -> tuple[Fraction, Fraction | None] | None:
+        """From when to when sound and text are kept, in seconds on the source's clock; None for all of it."""
+        if self._part is None:
+            return None
+        end = None if self._part.stop is None else self.info.start + self._part.stop
+        return self._shift * self.info.time_base, end
 
     def _video_stream(self, output: OutputContainer) -> VideoStream:
         info, color = self.info, self.info.color

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,12 @@ class Editor:
         """What the source is, and who is seen first; not looked for where nothing is changed."""
         if request.plan.changes_nothing:
             return probe(request.find_source(limits), limits), None
-        with read(request.find_source(limits), limits) as frames:
+        with ExitStack() as stack:
+            frames = stack.enter_context(read(request.find_source(limits), limits))
             request.fit_plan(frames.info)  # refused before the networks look at it
+            part = request.fit_part(frames.info)
+            if part is not None and part.skipped:
+                frames = stack.enter_context(read(frames.info, limits, start=part.begin))
             tracker = FaceTracker(BundleDetector(), request.face)
             return frames.info, survey_face(frames, tracker, self.prior)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ from cdrl.media import (
     run_stages,
 )
 from cdrl.media.encoding import check_layer
+from cdrl.media.parts import ClipPart
 from cdrl.media.picture_writing import output_path
 from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.pipeline.report import ESTIMATED, Report, StageClock, check_result, lip_opening
@@ -102,8 +104,18 @@ class EditJob:
 
     def frames(self) -> Generator[EditedFrame, None, None]:
         """Edit the clip's frames, in order; at most a few are in memory at a time."""
-        with read(self.info, self.limits) as reader:
+        with self._read() as reader:
             yield from self._run(reader, self._new_report(""))
+
+    @cached_property
+    def part(self) -> ClipPart | None:
+        """The part of the clip that is edited; None for all of it."""
+        return self.request.fit_part(self.info)
+
+    def _read(self, *, keep_rgb: bool = False) -> FrameReader:
+        if self.part is None:
+            return read(self.info, self.limits, keep_rgb=keep_rgb)
+        return read(self.info, self.limits, stop=self.part.end, start=self.part.begin, keep_rgb=keep_rgb)
 
     def save(
         self,
@@ -134,18 +146,19 @@ class EditJob:
         options = replace(options, encoder=options.encoder.with_profile(self.request.profile))
         if options.layer:
             check_layer(options.encoder, side_by_side=options.side_by_side)
-        info = self.info
+        part = self.part
+        info = self.info if part is None else part.describe(self.info)
         output = output_path(Path(path), info.sequence, options.encoder)
         report = self._new_report(str(output))
         if options.preview is not None:
             check_picture(options.preview, self.request.source, output, options.overwrite)
         sheet = None if options.preview is None else ContactSheet(options.preview, info.color)
-        writer, sidecar = self._make_writer(output, report, options)
-        with read(info, self.limits, keep_rgb=options.encoder.is_sequence and not options.side_by_side) as reader:
+        writer, sidecar = self._make_writer(output, info, report, options)
+        with self._read(keep_rgb=options.encoder.is_sequence and not options.side_by_side) as reader:
             with writer, closing(self._run(reader, report)) as frames:
                 self._encode(frames, writer, report, sheet, options, progress)
-                check_result(report, self.plan, self.request.face)
-            report.notes += [*reader.notes, *writer.notes]
+                check_result(report, self.plan, self.request.face, is_part=part is not None)
+            report.notes += [*reader.notes, *writer.notes, *(() if part is None else part.notes)]
             report.n_copied = writer.n_copied
             if options.layer and info.tracks:
                 report.notes.append("sound and all else beside the picture are left to the source")
@@ -163,32 +176,35 @@ class EditJob:
         return report
 
     def _make_writer(
-        self, output: Path, report: Report, options: OutputOptions
+        self, output: Path, info: VideoInfo, report: Report, options: OutputOptions
     ) -> tuple[Writer | SequenceWriter, Path | None]:
         """What writes the result, with its marks, and the name of the sidecar; None for none."""
         if options.c2pa is not None and not options.provenance:
             raise UsageError("c2pa signs the provenance, which is turned off: choose one")
-        info, encoder, overwrite, limits = self.info, options.encoder, options.overwrite, self.limits
+        encoder, overwrite, part, limits = options.encoder, options.overwrite, self.part, self.limits
         if encoder.is_sequence:
-            marker = self._make_marks(PictureProvenance, output, report, options)
+            marker = self._make_marks(PictureProvenance, output, info, report, options)
             pictures = SequenceWriter(
-                output, info, encoder, layer=options.layer, overwrite=overwrite, marker=marker, limits=limits
-            )
+                output, info, encoder, part=part, layer=options.layer, overwrite=overwrite, marker=marker,
+                limits=limits,
+            )  # fmt: skip
             return pictures, None if marker is None else marker.sidecar
-        finalizer = self._make_marks(ProvenanceFinalizer, output, report, options)
+        finalizer = self._make_marks(ProvenanceFinalizer, output, info, report, options)
         size = (2 * info.width, info.height) if options.side_by_side else None
         film = Writer(
-            output, info, encoder, size=size, layer=options.layer, overwrite=overwrite, finalizer=finalizer,
+            output, info, encoder, size=size, part=part, layer=options.layer, overwrite=overwrite, finalizer=finalizer,
             limits=limits,
         )  # fmt: skip
         return film, None if finalizer is None else finalizer.sidecar
 
-    def _make_marks(self, kind: type[Marks], output: Path, report: Report, options: OutputOptions) -> Marks | None:
+    def _make_marks(
+        self, kind: type[Marks], output: Path, info: VideoInfo, report: Report, options: OutputOptions
+    ) -> Marks | None:
         """What says of the result that it was edited; None where that is turned off."""
         if not options.provenance:
             return None
         return kind(
-            self.info, output, self.plan, report.tally, self.models, enrolled=tuple(self.request.enroll),
+            info, output, self.plan, report.tally, self.models, enrolled=tuple(self.request.enroll),
             beside=options.side_by_side, layer=options.layer, credentials=options.c2pa,
         )  # fmt: skip
 
@@ -238,6 +254,8 @@ class EditJob:
         frames = run_stages(clock.timed("decode", reader), track, edit, depth=_QUEUE_SIZE)
         with closing(surveyor), closing(frames):
             for edited, weights in frames:
+                if self.part is not None and not report.total:
+                    report.tally.origin = edited.frame.time
                 report.add_frame(edited.frame, edited.skipped, weights, is_occluded=edited.is_occluded)
                 if tracker is not None:
                     report.most_faces = tracker.most_faces
@@ -270,4 +288,4 @@ class EditJob:
                     openings = lip_opening(edited.track.points), lip_opening(again.points)
                     report.lip_openings.append((float(edited.frame.time), *openings))
             if progress is not None:
-                progress(report.tally.total, self.info.frame_count)
+                progress(report.tally.total, writer.info.frame_count)

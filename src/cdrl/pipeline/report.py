@@ -126,7 +126,7 @@ class Report:
         found += [
             f"nothing was changed in the segment {span.segment.text!r} ({span.total} frames)"
             for span in self.tally.spans
-            if self.edited and not span.edited and any(span.segment.amounts.values())
+            if self.edited and span.total and not span.edited and any(span.segment.amounts.values())
         ]
         if faceless := self.skipped[NO_FACE]:
             found.append(f"no face in {faceless} of {self.total} frames; those are unchanged")
@@ -182,6 +182,7 @@ class Report:
                 "skipped": dict(self.skipped),
             },
             "segments": [_describe_span(span) for span in self.tally.spans],
+            "begins_s": round(float(self.tally.origin), 3),
             "neutral": self.neutral,
             "renderer": self.renderer,
             "surveys": self.n_surveys,
@@ -198,17 +199,19 @@ class Report:
         return f"{self.output}: {self.edited} of {self.total} frames edited"
 
 
-def check_result(report: Report, plan: EditPlan, face: str) -> None:
+def check_result(report: Report, plan: EditPlan, face: str, *, is_part: bool = False) -> None:
     """Refuse a result in which nothing was changed though something was asked for, and say why.
 
     Raises:
-        UsageError: A segment holds no frame of the clip.
+        UsageError: A segment holds no frame of the clip; where `is_part`, none of the frames is in any segment.
         FaceError: No frame shows the face so that it can be edited.
     """
     if plan.changes_nothing or not report.total:
         return
+    if is_part and report.skipped[INACTIVE] == report.total:
+        raise UsageError(f"{report.source}: no segment lies in the part from --from to --to: choose another part")
     for span in report.tally.spans:
-        if not span.total:
+        if not span.total and not is_part:
             length = f"which is {float(report.tally.end):.2f} s long"
             raise UsageError(f"the segment {span.segment.text!r} holds no frame of {report.source}, {length}")
     asked = report.total - report.skipped[INACTIVE]

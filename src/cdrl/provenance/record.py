@@ -69,15 +69,15 @@ def edit_record(
     """What was done to a clip, as JSON values: by what, which emotions how strongly, when, in how many frames.
 
     Only segments in which a frame was changed are told, each from its first changed frame to the end of its last one,
-    in seconds. When the edit was made stands in the sidecar, so that equal edits stay equal files.
+    in seconds of the result. When the edit was made stands in the sidecar, so that equal edits stay equal files.
     """
     return {
         "tool": TOOL,
         "version": version(TOOL),
         "segments": [
             {
-                "start": round(float(span.start), 3),
-                "end": round(float(span.end), 3),
+                "start": round(float(span.start - tally.origin), 3),
+                "end": round(float(span.end - tally.origin), 3),
                 "amounts": {name: round(amount, 4) for name, amount in span.segment.amounts.items()},
                 "frames": {"edited": span.edited, "total": span.total},
             }
