@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from cdrl.batch.jobs import BatchDefaults, jobs_from_csv, jobs_from_folder
+from cdrl.batch.runner import job_key
+from cdrl.batch.work import RenderSettings
 from cdrl.cli.main import main
 from cdrl.errors import CdrlError, InputError, UsageError
+from cdrl.files import file_sha256
+from cdrl.media import Limits
 from cdrl.project import write_project
 from cdrl.request import EditRequest
 
@@ -54,6 +58,22 @@ def test_a_profile_of_a_row_gives_its_result_an_ending_that_holds_it(tmp_path):
     assert [job.request.profile for job in made] == ["prores", "web", None, "ffv1"]
     with pytest.raises(UsageError, match="profile is 'tape'"):
         jobs(tmp_path, "source,profile\na.mp4,tape\n", tmp_path / "out", emotion="happy")
+
+
+def test_numbered_pictures_and_parts_are_jobs_like_others(tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"shot_{number:04d}.png").write_bytes(bytes([number]))
+    text = "source,emotion,frame_rate,from_time,handles\nshot_%04d.png,happy,23.976,0.04,2\n"
+    (job,) = jobs(tmp_path, text, tmp_path)
+    assert (job.output, job.request.handles) == (tmp_path / "shot.mp4", 2)
+    assert [path.name for path in job.request.find_source(Limits()).files()] == ["shot_0001.png", "shot_0002.png"]
+    before = job_key(job, RenderSettings(), file_sha256)
+    (tmp_path / "shot_0002.png").write_bytes(b"x")
+    assert job_key(job, RenderSettings(), file_sha256) != before
+    with pytest.raises(UsageError, match="a batch writes no pictures"):
+        jobs(tmp_path, "source,emotion,output\na.mp4,happy,out_%04d.png\n")
+    with pytest.raises(UsageError, match="handles is 'many'"):
+        jobs(tmp_path, text.replace(",2\n", ",many\n"), tmp_path)
 
 
 def test_clips_of_a_folder(tmp_path):

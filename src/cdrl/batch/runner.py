@@ -219,7 +219,7 @@ def job_key(job: BatchJob, settings: RenderSettings, sha256: Callable[[Path], st
         64 hexadecimal digits.
     """
     request = job.request
-    asked = {name: getattr(request, name) for name in REQUEST_FIELDS} | {
+    asked = {name: getattr(request, name) for name in REQUEST_FIELDS if name != "source"} | {
         "enroll": {name: sha256(path) for name, path in request.enroll.items()},
         **request.files,
     }
