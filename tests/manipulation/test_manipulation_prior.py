@@ -19,6 +19,7 @@ from cdrl.manipulation.expression_change import (
     LIP_RATIOS,
     LIP_SCALING_HALF_POINT,
     LOWER_BROWS,
+    SHUT_TEETH_HOLD,
     UPPER_LIDS,
     WIDE_MOUTH_SHARE,
     WIDEST_OPENING,
@@ -259,6 +260,18 @@ def test_closed_lips_suppress_as_much_of_the_mouth_as_people_s_do(prior, name):
     assert closed[CORNERS, 0] == pytest.approx(share * corners, abs=0.02)
     assert wide[CORNERS, 0] == pytest.approx((share + (1 - share) * WIDE_MOUTH_SHARE) * corners, abs=0.02)
     assert closed[BROWS] == pytest.approx(wide[BROWS], abs=1e-3)
+
+
+@pytest.mark.parametrize("farther", [-0.2, 0.3])
+def test_lips_before_shut_teeth_part_little_farther_and_close_as_ever(prior, farther):
+    shapes = shapes_with([0.5, 0.9])
+    change = replace(prior.blend_emotions({}), lip_opening=farther)
+    free, held = (
+        lips().opening(shapes + change.compute_displacement(shapes, CLOSED, TYPICAL_OPENING, shut)) - [0.5, 0.9]
+        for shut in (0.0, 1.0)
+    )
+    assert (free * farther > 0).all()
+    assert held == pytest.approx((1 - SHUT_TEETH_HOLD if farther > 0 else 1) * free, rel=0.02)
 
 
 @pytest.mark.parametrize("name", EXPRESSIVE)

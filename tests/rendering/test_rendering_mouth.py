@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from face_factory import FLAT, HEIGHT, LAYOUTS, WIDTH, face_at, noise, unchanged
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_LIPS
 from cdrl.rendering.flow import compute_backward_flow
-from cdrl.rendering.mouth import extract_mouth_patch, fill_mouth, skin_luma
+from cdrl.rendering.mouth import TeethWatch, extract_mouth_patch, fill_mouth, measure_shut_teeth, skin_luma
 from cdrl.rendering.render import render, split_planes
 
 SKIN, TEETH, DARK = 120, 180, 40  # luma
@@ -167,6 +168,30 @@ def test_a_mouth_s_own_teeth_stay_as_tall_as_they_are(layout, change):
     render(frame, points, opened(points, change), FLAT)
     frame.planes[0][:] >>= form.depth - 8
     assert bright_rows(frame, points + opened(points, change)) == pytest.approx(before, rel=0.08, abs=1)
+
+
+def with_gap(points):
+    """A mouth full of teeth but for a dark line between them."""
+    frame = painted(points, TEETH)
+    middle = round(float(points[[13, 14], 1].mean()))
+    frame.planes[0][middle - 1 : middle + 2, round(float(points[78, 0])) : round(float(points[308, 0]))] = DARK
+    return frame
+
+
+def test_teeth_are_shut_where_they_fill_the_mouth_without_a_gap():
+    points = mouth(0.8)
+    assert measure_shut_teeth(painted(points, TEETH), points) == 1
+    assert measure_shut_teeth(with_gap(points), points) == 0
+    assert measure_shut_teeth(painted(points, DARK), points) == 0
+    assert measure_shut_teeth(painted(mouth(0.0), TEETH), mouth(0.0)) == 0
+
+
+def test_teeth_that_flicker_in_one_frame_do_not_move_the_jaw_at_once():
+    points, watch = mouth(0.8), TeethWatch()
+    frames = [painted(points, TEETH), with_gap(points), painted(points, TEETH)]
+    found = [watch.update(replace(frame, time=Fraction(n, 50)), points) for n, frame in enumerate(frames)]
+    assert found[0] == 1
+    assert 0.3 < found[1] < found[2] < 1
 
 
 def test_teeth_without_a_gap_stay_whole_and_the_dark_opens_below_them():

@@ -28,6 +28,7 @@ from cdrl.pipeline.report import INACTIVE, NO_FACE
 from cdrl.pipeline.stages import EditedFrame, FrameEditor, TrackedFrame
 from cdrl.pipeline.survey import Survey, survey_face, survey_until
 from cdrl.plan import EditPlan
+from cdrl.rendering.mouth import measure_shut_teeth
 from cdrl.rendering.neural import NeuralRenderer
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
 
@@ -116,7 +117,9 @@ class Scene:
         if not weights:
             return EditedFrame(frame, frame, track, INACTIVE)
         segmentation = self._segmenter(frame, track.points)
-        tracked = TrackedFrame(frame, track, weights, self._find_person(moment), segmentation=segmentation)
+        shut_teeth = measure_shut_teeth(frame, track.points[:, :2])
+        person = self._find_person(moment)
+        tracked = TrackedFrame(frame, track, weights, person, segmentation=segmentation, shut_teeth=shut_teeth)
         return FrameEditor(manipulator, neural=neural).edit(tracked)
 
     def _find_person(self, moment: Moment) -> Person | None:

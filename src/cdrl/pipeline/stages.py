@@ -18,6 +18,7 @@ from cdrl.manipulation.person import Person, RecentShape
 from cdrl.media import Frame
 from cdrl.pipeline.report import INACTIVE, NO_FACE, OUTSIDE, PROFILE, UNCHANGED
 from cdrl.plan import smoothstep
+from cdrl.rendering.mouth import TeethWatch
 from cdrl.rendering.neural import NeuralRenderer
 from cdrl.rendering.render import render
 from cdrl.rendering.texture import texture_coverage
@@ -49,6 +50,8 @@ class TrackedFrame:
     """[478, 3] cm, pose-free: mean of the last half second (`RecentShape`); None where only this frame is known."""
     segmentation: Segmentation | None = None
     """Occluders and background; None where the frame was not segmented."""
+    shut_teeth: float = 0.0
+    """Share in 0..1 to which the teeth are seen shut."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ class FrameEditor:
         if share == 0:
             return None
         shape = pose.normalize(track.points)
-        displacement, gain = self.manipulator.edit_shape(tracked.weights, person, shape, tracked.recent_shape)
+        displacement, gain = self.manipulator.edit_shape(
+            tracked.weights, person, shape, tracked.recent_shape, tracked.shut_teeth
+        )
         edit = FaceEdit(pose.to_image(displacement) * share, gain * share)
         return edit if tracked.segmentation is None else fade_occluded_regions(edit, tracked.segmentation, track.points)
 
@@ -144,6 +149,7 @@ class EditStages(FrameEditor):
     find_person: PersonFinder
     _recent: RecentShape = field(default_factory=RecentShape, init=False)
     _segmenter: SegmentationTracker = field(default_factory=SegmentationTracker, init=False)
+    _teeth: TeethWatch = field(default_factory=TeethWatch, init=False)
 
     def track(self, frame: Frame) -> TrackedFrame:
         """Find the face in the next frame, who it is, and what it is to show."""
@@ -151,8 +157,10 @@ class EditStages(FrameEditor):
         person = None if track is None else self.find_person(frame, track)
         recent = None if track is None else self._recent.update(track, frame.time, person)
         weights = self.weights_at(frame.time)
-        segmentation = self._segmenter.update(frame, track) if track is not None and weights else None
-        return TrackedFrame(frame, track, weights, person, recent, segmentation)
+        if track is None or not weights:
+            return TrackedFrame(frame, track, weights, person, recent)
+        segmentation, shut_teeth = self._segmenter.update(frame, track), self._teeth.update(frame, track.points[:, :2])
+        return TrackedFrame(frame, track, weights, person, recent, segmentation, shut_teeth)
 
 
 def fade_occluded_regions(edit: FaceEdit, segmentation: Segmentation, points: Floats) -> FaceEdit:

@@ -22,6 +22,8 @@ from cdrl.rendering.flow import ALIGN, Flow, Window
 from cdrl.rendering.raster import fill_contour
 from cdrl.rendering.warp import Pixels, Plane, resample_to_plane
 
+SHUT_SECONDS = 0.04
+"""A frame or so: grain must not move the jaw, and speech opens it within two."""
 _CONTOUR = list(MOUTH_CONTOUR)
 _UPPER, _LOWER = list(INNER_LIPS[0]), list(INNER_LIPS[1])
 _RIGID_POINTS = (2, 98, 327, 168, 6, 133, 362, 33, 263)  # nose base and eye corners: upper teeth move with them
@@ -94,6 +96,33 @@ def extract_mouth_patch(frame: Frame, points: Floats, min_share: float = 0.25) -
     planes = (luma.copy(), *chroma)
     score = share * min(opening / (0.25 * width), 1.0)
     return MouthPatch(planes, x0, y0, points.astype(np.float32).copy(), skin, share, score)
+
+
+def measure_shut_teeth(frame: Frame, points: Floats) -> float:
+    """Return the share in 0..1 to which teeth fill a mouth without a gap, as in an s; 0 where none are seen.
+
+    Args:
+        frame: The frame.
+        points: [478, 2] landmarks, pixels.
+    """
+    mouth = extract_mouth_patch(frame, points, _OWN_SHARE_RANGE[0])
+    return 0.0 if mouth is None else _ramp(mouth.share, _OWN_SHARE_RANGE) * _find_gap(mouth, frame.format.black)[1]
+
+
+class TeethWatch:
+    """Follows how far teeth are shut: `measure_shut_teeth`, steadied over `SHUT_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._share = 0.0
+        self._last: float | None = None
+
+    def update(self, frame: Frame, points: Floats) -> float:
+        """Take in the next frame and its landmarks [478, 2]; return the share in 0..1."""
+        now, share = float(frame.time), measure_shut_teeth(frame, points)
+        step = np.inf if self._last is None else now - self._last
+        self._share = share if not 0 <= step < 1 else self._share + step / (step + SHUT_SECONDS) * (share - self._share)
+        self._last = now
+        return self._share
 
 
 @dataclass(frozen=True)
