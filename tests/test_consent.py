@@ -13,7 +13,7 @@ EDITING = [
     ("batch", "folder", "--emotion", "happy", "-o", "out"),
     ("export", "nowhere.mp4", "--emotion", "happy", "-o", "out.csv"),
     ("live", "--input", "nowhere.mp4", "--emotion", "happy", "--output", "none"),
-    ("app", "--no-browser", "--model", "nowhere.onnx"),
+    ("app", "--no-browser", "--port", "0", "--model", "nowhere.onnx"),
 ]
 NOT_REFUSED = {"edit": NO_SUCH_FILE, "export": NO_SUCH_FILE, "live": NO_SUCH_FILE, "batch": 10, "app": 7}
 """Exit codes for files that are none, once there is consent."""
