@@ -94,9 +94,11 @@ def test_handles_end_with_the_clip(clip):
 
 def test_parts_that_make_no_sense_are_refused(clip):
     info = probe(clip(frames=12))
-    for start, end, said in ((1, 1, "not after"), (2, None, "lies outside"), (0, 3, "lies outside")):
+    refused = [("1", "1", "not after"), ("2", None, "lies outside"), ("0", "3", "lies outside")]
+    refused += [("0.2", "0.21", "to the same frame"), ("0.47", None, "lies outside")]
+    for start, end, said in refused:
         with pytest.raises(UsageError, match=said):
-            fit_part(Fraction(start), None if end is None else Fraction(end), 0, info)
+            fit_part(Fraction(start), None if end is None else Fraction(end), 3, info)
 
 
 def test_timecodes_move_as_they_are_counted():

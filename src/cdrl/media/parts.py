@@ -58,18 +58,20 @@ def fit_part(
         raise UsageError(f"{info.path} tells no frame rate, so that no part of it can be cut out: convert it first")
     first, last = (at.at_rate(rate) if isinstance(at, Timecode) else at for at in (start, end))
     first = first or Fraction(0)
-    if last is not None and last <= first:
-        raise UsageError("--to is not after --from: give a later time")
-    if info.duration is not None and (first >= info.duration or (last or first) > info.duration + _SLACK):
-        raise UsageError(
-            f"the part lies outside the clip, which is {float(info.duration):.2f} s long: choose --from and --to in it"
-        )
     number = round(first * rate)
+    if last is not None and (last <= first or round(last * rate) <= number):
+        why = "is not after --from" if last <= first else "goes to the same frame as --from"
+        raise UsageError(f"--to {why}: give a later time")
+    half = 1 / (2 * rate)
+    length = info.duration
+    if length is not None and (info.lead + number / rate > length - half or (last or first) > length + _SLACK):
+        raise UsageError(
+            f"the part lies outside the clip, which is {float(length):.2f} s long: choose --from and --to in it"
+        )
     skipped = max(0, number - handles)
     notes = []
     if number - skipped < handles:
         notes.append(f"the handle before the part has {number - skipped} of {handles} frames: there the clip begins")
-    half = 1 / (2 * rate)
     stop = None if last is None else info.lead + (round(last * rate) + handles) / rate
     if stop is not None and info.duration is not None and stop > info.duration + half:
         left = max(0, handles - round((stop - info.duration) * rate))
