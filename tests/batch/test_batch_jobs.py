@@ -72,6 +72,8 @@ def test_numbered_pictures_and_parts_are_jobs_like_others(tmp_path):
     assert job_key(job, RenderSettings(), file_sha256) != before
     with pytest.raises(UsageError, match="a batch writes no pictures"):
         jobs(tmp_path, "source,emotion,output\na.mp4,happy,out_%04d.png\n")
+    with pytest.raises(UsageError, match="the profile sequence is for cdrl edit"):
+        jobs(tmp_path, "source,emotion,profile,output\na.mp4,happy,sequence,b.mp4\n")
     with pytest.raises(UsageError, match="handles is 'many'"):
         jobs(tmp_path, text.replace(",2\n", ",many\n"), tmp_path)
 

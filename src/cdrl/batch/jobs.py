@@ -13,7 +13,7 @@ from typing import Any
 from cdrl.emotions import parse_amount
 from cdrl.errors import CdrlError, InputError, LimitError, UsageError
 from cdrl.files import small_text
-from cdrl.media.encoding import CONTAINERS, PICTURES, PROFILES, container_of
+from cdrl.media.encoding import CONTAINERS, FILM_PROFILES, PICTURES, PROFILES, container_of
 from cdrl.media.numbering import NumberPattern
 from cdrl.project import local_path, read_project
 from cdrl.request import REQUEST_FIELDS, TARGET_FIELDS, EditRequest, names_file, parse_enrollment
@@ -130,6 +130,8 @@ def _job_of_line(
 def _job(row: Mapping[str, str], folder: Path, defaults: BatchDefaults) -> BatchJob:
     texts = {name: text for name, text in row.items() if text}
     request = _request(texts, folder, defaults)
+    if request.profile is not None and request.profile not in FILM_PROFILES:
+        raise UsageError(f"the profile {request.profile} is for cdrl edit, one clip at a time: choose another profile")
     output = texts.pop("output", None)
     if output is None and defaults.output_folder is None:
         raise UsageError("no output is named: fill that column, or give --output-folder")
