@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from av.video.reformatter import Interpolation
 from made_clips import picture
 
 from cdrl.errors import OutputError, OutputExistsError, UsageError
-from cdrl.media import EncoderOptions, Limits, SequenceWriter, find_sequence, probe, read
+from cdrl.media import EncoderOptions, Limits, SequenceWriter, find_sequence, picture_writing, probe, read
 from cdrl.media.numbering import ImageSequence, NumberPattern
 from cdrl.media.picture_writing import frame_rgb, output_pattern
 from cdrl.media.png import Chunk, insert_chunks, read_chunks, read_texts, text_chunk
+from cdrl.media.side_data import HdrMetadata
 
 OPTIONS = EncoderOptions("sequence", threads=1)
 
@@ -114,7 +116,12 @@ def test_outputs_are_patterns_or_folders(output, written):
 
 
 def test_outputs_that_make_no_sense_are_refused():
-    for output, said in (("out.png", "names one picture"), ("out_%04d.jpg", "written as PNG"), ("o_#.exr", "as PNG")):
+    for output, said in (
+        ("a.mp4", "a film"),
+        ("out.png", "names one picture"),
+        ("out_%04d.jpg", "written as PNG"),
+        ("o_#.exr", "as PNG"),
+    ):
         with pytest.raises(UsageError, match=said):
             output_pattern(Path(output), None)
 
@@ -140,8 +147,56 @@ def test_nothing_is_half_written_or_replaced(tmp_path):
         (tmp_path / "old" / name).write_text(name)
     with pytest.raises(OutputExistsError, match=r"shot_0001\.png exists already"):
         copy_pictures(sequence, tmp_path / "old")
-    copy_pictures(sequence, tmp_path / "old", overwrite=True)
-    assert names(tmp_path / "old") == ["mine.txt", *names(folder)]  # the picture that is none of these is gone
+    (tmp_path / "old" / "shot_0099.png").mkdir()
+    notes = copy_pictures(sequence, tmp_path / "old", overwrite=True)
+    assert names(tmp_path / "old") == ["mine.txt", *names(folder), "shot_0099.png"]
+    assert notes[-1].startswith("1 picture of an older, longer result went")
+
+
+def test_an_interrupted_replacement_leaves_the_older_result(tmp_path, monkeypatch):
+    sequence = find_sequence(write_pictures(tmp_path / "in"), None, Limits())
+    (tmp_path / "old").mkdir()
+    older = [f"shot_{number:04d}.png" for number in (7, 8, 9, 99)]
+    for name in older:
+        (tmp_path / "old" / name).write_text(name)
+
+    def interrupt(temporary, path, *, overwrite):
+        if path.name == "shot_0009.png":
+            raise KeyboardInterrupt
+        temporary.replace(path)
+
+    monkeypatch.setattr(picture_writing, "take_name", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        copy_pictures(sequence, tmp_path / "old", overwrite=True)
+    assert {path.name: path.read_text() for path in (tmp_path / "old").iterdir()} == {name: name for name in older}
+
+
+@pytest.mark.parametrize("name", ["take#1 50%d_%04d.png", "a%d_%d.png", "shot_%03d.left.png", "#_%02d_#.png"])
+def test_written_names_are_found_again(tmp_path, name):
+    pattern = NumberPattern.parse(tmp_path / name)
+    assert NumberPattern.parse(pattern.path) == pattern
+    assert pattern.number_of(pattern.file(7).name) == 7
+    sequence = find_sequence(write_pictures(tmp_path / "in"), None, Limits())
+    copy_pictures(sequence, pattern.path)
+    assert find_sequence(pattern.path, None, Limits()).count == 4
+
+
+def test_a_folder_may_be_called_anything(tmp_path):
+    folder = write_pictures(tmp_path / "in")
+    for path in folder.iterdir():
+        path.rename(folder / path.name.replace("shot", "a#b_%d"))
+    copy_pictures(find_sequence(folder, None, Limits()), tmp_path / "100%d #2")
+    assert names(tmp_path / "100%d #2") == names(folder)
+    written = output_pattern(tmp_path / "take#1", None)
+    assert output_pattern(written.path, None) == written
+
+
+def test_what_pictures_cannot_hold_is_said(clip, tmp_path):
+    film = clip("film.mkv", frames=3, aspect=Fraction(4, 3))
+    info = replace(probe(film), first_field="top", hdr=HdrMetadata(light_level=(1000, 400)), timecode="01:00:00:00")
+    notes = " ".join(copy_pictures(info, tmp_path / "out"))
+    for said in ("interlaced", "the shape of the pixels (4/3)", "light levels are left out", "timecode 01:00:00:00"):
+        assert said in notes
 
 
 def test_a_name_that_appears_meanwhile_is_left_alone(tmp_path):

@@ -29,7 +29,8 @@ MOST_NAMES = 1_000_000
 """Names that are looked at in a folder."""
 EXR = ".exr"
 _PLACE = re.compile(r"%(?:0(?P<width>[1-9]))?d|#{1,9}")
-_NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d{1,9})(?P<suffix>\.\w+)", re.DOTALL)
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>[0-9]{1,9})(?P<suffix>\.\w+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,14 @@ class NumberPattern:
 
     @classmethod
     def parse(cls, path: Path) -> NumberPattern | None:
-        """The pattern that a path writes with `%04d`, `%d` or `####`; None for an ordinary name."""
+        """The pattern that a path writes with `%04d`, `%d` or `####`; None for an ordinary name.
+
+        Of several places the last one counts, `%04d` before `####`, so that what `path` gives is read as it was meant.
+        """
         places = list(_PLACE.finditer(path.name))
-        if len(places) != 1 or path.suffix.lower() not in (*PICTURES, EXR):
+        if not places or path.suffix.lower() not in (*PICTURES, EXR):
             return None
-        (place,) = places
+        place = max(places, key=lambda one: (one[0].startswith("%"), one.start()))
         digits = len(place[0]) if place[0].startswith("#") else int(place["width"] or 1)
         return cls(path.parent, path.name[: place.start()], digits, path.name[place.end() :])
 
@@ -72,13 +76,18 @@ class NumberPattern:
         is_beside = self.folder.resolve() == other.folder.resolve()
         return is_beside and (self.prefix, self.suffix) == (other.prefix, other.suffix)
 
+    def holds(self, path: Path) -> bool:
+        """Whether a path is the pattern, or that of a picture that fits."""
+        is_beside = path.parent.resolve() == self.folder.resolve()
+        return is_beside and (path.name == self.path.name or self.number_of(path.name) is not None)
+
     def number_of(self, name: str) -> int | None:
         """The number in a file's name; None where the name does not fit."""
-        match = _NUMBERED.fullmatch(name[len(self.prefix) :]) if name.startswith(self.prefix) else None
-        if match is None or match["prefix"] or match["suffix"] != self.suffix:
+        if not (name.startswith(self.prefix) and name.endswith(self.suffix)):
             return None
-        number = int(match["number"])
-        return number if match["number"] == f"{number:0{self.digits}d}" else None
+        text = name[len(self.prefix) : len(name) - len(self.suffix)]
+        number = int(text) if _NUMBER.fullmatch(text) else -1
+        return number if text == f"{number:0{self.digits}d}" else None
 
 
 @dataclass(frozen=True)
@@ -109,8 +118,7 @@ class ImageSequence:
 
     def holds(self, path: Path) -> bool:
         """Whether a path is, or would be, one of the pictures."""
-        is_beside = path.parent.resolve() == self.pattern.folder.resolve()
-        return is_beside and (path.name == self.path.name or self.pattern.number_of(path.name) is not None)
+        return self.pattern.holds(path)
 
     def sha256(self) -> str:
         """SHA-256 of the pictures' own SHA-256, in order, a line of hexadecimal digits each."""
@@ -147,7 +155,7 @@ def find_sequence(source: Path, rate: Fraction | None, limits: Limits) -> ImageS
             raise UsageError(f"{source} has a frame rate of its own: --frame-rate is for numbered pictures")
         return None
     pattern, numbers = _only_sequence(source) if written is None else (written, _numbers_of(written))
-    if pattern.suffix.lower() == EXR:
+    if pattern.path.suffix.lower() == EXR:
         raise InputError(
             f"{pattern.path}: EXR holds scene-linear light, and no picture says how it is to be shown: write the shot "
             "through your viewing transform as 16-bit PNG or TIFF first"

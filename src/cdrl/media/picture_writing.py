@@ -20,20 +20,21 @@ from numpy.typing import NDArray
 
 from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
 from cdrl.files import EXISTS, sidecar_path, sync, take_name, temporary_path
-from cdrl.media.decoding import error_text
-from cdrl.media.encoding import EncoderOptions
+from cdrl.media.decoding import error_text, pluralize
+from cdrl.media.encoding import CONTAINERS, EncoderOptions
 from cdrl.media.frames import Frame, Plane
 from cdrl.media.layers import layer_pixels
 from cdrl.media.layout import with_full_chroma, yuv_to_rgb_picture
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import ImageSequence, NumberPattern
+from cdrl.media.opening import check_path, open_container
 from cdrl.media.parts import ClipPart
 from cdrl.media.png import COLOR_CHUNKS, Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
 from cdrl.media.probing import VideoInfo
 from cdrl.media.reading import mean_duration
 from cdrl.media.sound import write_wav
 from cdrl.media.threads import available_cores
-from cdrl.media.writing import FULL_DISK, fill_picture
+from cdrl.media.writing import CAPTIONS_NOTE, FULL_DISK, INTERLACED_NOTE, LIGHT_NOTE, fill_picture
 
 FIRST, DIGITS = 1, 4
 """Number of the first picture, and least digits, where the source is a film."""
@@ -62,8 +63,10 @@ def output_pattern(output: Path, source: ImageSequence | None) -> NumberPattern:
         source: The source, where it is numbered pictures.
 
     Raises:
-        UsageError: The output names one picture, or pictures that are no PNG.
+        UsageError: The output names a film, one picture, or pictures that are no PNG.
     """
+    if output.suffix.lower() in CONTAINERS:
+        raise UsageError(f"{output} names a film: numbered pictures take a folder, or a pattern as in shot_%04d.png")
     pattern = NumberPattern.parse(output)
     if pattern is None and output.suffix.lower() != ".png":
         if source is not None:
@@ -71,7 +74,7 @@ def output_pattern(output: Path, source: ImageSequence | None) -> NumberPattern:
         return NumberPattern(output, f"{output.name}_", DIGITS, ".png")
     if pattern is None:
         raise UsageError(f"{output} names one picture: number them, as in {output.stem}_%04d.png, or name a folder")
-    if pattern.suffix.lower() != ".png":
+    if pattern.path.suffix.lower() != ".png":
         raise UsageError(f"{output}: numbered pictures are written as PNG: end the name in .png, or name a folder")
     return pattern
 
@@ -157,6 +160,7 @@ class SequenceWriter:
         self._digests: dict[str, str] = {}
         self._pending: deque[tuple[str, Future[str]]] = deque()
         self._lengths: set[int] = set()
+        self._has_captions = False
         self._begin: Fraction | None = None
         """When the first picture is shown, in seconds on the clip's clock."""
         self._stack = ExitStack()
@@ -185,6 +189,7 @@ class SequenceWriter:
         chunks = self._chunks(number)
         if frame.duration is not None:
             self._lengths.add(frame.duration)
+        self._has_captions = self._has_captions or bool(frame.captions)
         if self.marker is not None:
             end = frame.time + (frame.duration or mean_duration(self.info)) * frame.time_base
             texts = self.marker.label(frame.time, end, edited, read_texts(chunks))
@@ -209,15 +214,19 @@ class SequenceWriter:
             raise OutputError(f"{self.path}: no frame was written, so there is nothing to save")
         if max(self._lengths, default=1) > min(self._lengths, default=1) + 1:
             self.notes.append("frames last unevenly, which numbered pictures cannot say: each is one picture")
+        self._note_losses()
         with self._reported():
             if not self._layer:
+                self._note_what_lies_beside()
                 self._write_sound(self._begin)
             if self.marker is not None:
                 sidecar = self._temporary / self.marker.sidecar.name
                 sidecar.write_bytes(self.marker.finalize(self._digests))
                 sync(sidecar)
             sync(self._temporary)
-            _place(self._temporary, self.pattern, self.overwrite, is_new=self._is_new)
+            removed = _place(self._temporary, self.pattern, self.overwrite, is_new=self._is_new)
+        if removed:
+            self.notes.append(f"{pluralize(removed, 'picture')} of an older, longer result went, as --overwrite asks")
 
     def _collect(self) -> None:
         """Wait for the oldest picture."""
@@ -225,10 +234,36 @@ class SequenceWriter:
         with self._reported():
             self._digests[name] = task.result()
 
-    def _write_sound(self, begin: Fraction) -> None:
+    def _note_losses(self) -> None:
+        """Say what of the picture numbered PNG cannot say."""
+        info = self.info
+        if info.first_field:
+            self.notes.append(INTERLACED_NOTE)
+        if info.sequence is None and info.sample_aspect != 1:  # which chunks of the source's own PNG keep
+            self.notes.append(f"the shape of the pixels ({info.sample_aspect}) is left out: they are written as square")
+        if info.hdr is not None:
+            self.notes.append(LIGHT_NOTE.format("PNG"))
+
+    def _note_what_lies_beside(self) -> None:
+        """Say what beside picture and sound is left out; a timecode lies in the sidecar."""
+        if self._has_captions:
+            self.notes.append(CAPTIONS_NOTE.format("PNG"))
+        with open_container(check_path(self.info.first_file, self._limits), self._limits) as source:
+            chapters = source.chapters()
+            timed = {stream.index for stream in source.streams if stream.metadata.get("timecode")}
+        if chapters:
+            self.notes.append("chapters are left out: pictures cannot hold them")
+        if self.info.timecode and self.marker is None:
+            self.notes.append(f"the timecode {self.info.timecode} is left out: without provenance nothing holds it")
         for track in self.info.tracks:
-            if track.kind != "audio":
+            is_held = track.kind == "data" and (
+                (track.codec == "bin_data" and chapters) or (track.index in timed and self.info.timecode)
+            )
+            if track.kind != "audio" and not is_held:
                 self.notes.append(f"{track} is left out: pictures cannot hold it")
+
+    def _write_sound(self, begin: Fraction) -> None:
+        """Write each audio track as WAV."""
         end = None if self._part is None or self._part.stop is None else self.info.start + self._part.stop
         for count, track in enumerate(self.info.audio, start=1):
             name = f"{self.pattern.name}{f'_{count}' if count > 1 else ''}.wav"
@@ -326,29 +361,37 @@ def _write_picture(
     return hashlib.sha256(content).hexdigest()
 
 
-def _place(temporary: Path, pattern: NumberPattern, overwrite: bool, *, is_new: bool) -> None:
-    """Give the finished pictures their names.
+def _place(temporary: Path, pattern: NumberPattern, overwrite: bool, *, is_new: bool) -> int:
+    """Give the finished pictures their names, all of them or none.
 
-    A folder that is not there yet appears in one step. In one that is, the sidecar comes first, and what was placed
-    goes again where a name turns out to be taken; of pictures that are replaced, those that are no more are removed.
+    A folder that is not there yet appears in one step. In one that is, what is replaced is put aside first, and comes
+    back where a name turns out to be taken or the user interrupts.
+
+    Returns:
+        How many pictures of an older result, which the new one does not replace, were removed.
     """
     folder = pattern.folder.absolute()
     if is_new:
         temporary.rename(folder)  # fails where a folder with something in it has appeared
         sync(folder.parent)
-        return
-    finished = [path.name for path in temporary.iterdir()]
-    names = sorted(finished, key=lambda name: (not name.endswith(".json"), name))
-    placed: list[Path] = []
+        return 0
+    finished = sorted((path.name for path in temporary.iterdir()), key=lambda name: (not name.endswith(".json"), name))
+    there = {path.name for path in folder.iterdir() if path.is_symlink() or path.is_file()} if overwrite else set()
+    obsolete = sorted(there & set(find_pictures(pattern).values()) - set(finished))
+    aside = temporary / "replaced"
+    aside.mkdir()
     try:
-        for name in names:
-            existed = (folder / name).exists()
+        for name in finished:
+            if name in there:
+                (folder / name).replace(aside / name)
             take_name(temporary / name, folder / name, overwrite=overwrite)
-            if not existed:
-                placed.append(folder / name)
+        for name in obsolete:
+            (folder / name).replace(aside / name)
     except BaseException:
-        for path in placed:
-            path.unlink(missing_ok=True)
+        for name in finished:
+            if not (temporary / name).exists():
+                (folder / name).unlink(missing_ok=True)
+        for path in aside.iterdir():
+            path.replace(folder / path.name)
         raise
-    for name in set(find_pictures(pattern).values()) - set(names):
-        (folder / name).unlink(missing_ok=True)
+    return len(obsolete)

@@ -62,6 +62,8 @@ from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_forma
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FILMS = ("mp4", "mov")
 LIGHT_NOTE = "the HDR mastering display and light levels are left out: cdrl writes none into {}"
+CAPTIONS_NOTE = "CEA-608/708 captions are left out: cdrl writes none into {}"
+INTERLACED_NOTE = "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
 MATROSKA = ("matroska", "webm")
 FINEST_SOUND = 48_000  # Hz
 # Labels that every player knows; others need the newer way of labeling, which some players do not read.
@@ -280,7 +282,7 @@ class Writer:
             self._captions[pts] = captions
         elif captions and not self._n_captions_lost:
             self._n_captions_lost += 1
-            self.notes.append(f"CEA-608/708 captions are left out: cdrl writes none into {self._codec}")
+            self.notes.append(CAPTIONS_NOTE.format(self._codec))
 
     def _check_alpha(self, frame: Frame) -> None:
         """Say once that transparency is left out, where there is some."""
@@ -429,9 +431,7 @@ class Writer:
         if stays and info.first_field and self.size == (info.width, info.height) and not info.rotation:
             return FieldMarker(self._padded, self._alpha_layout or self._target.name, info.first_field)
         if info.first_field:
-            self.notes.append(
-                "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
-            )
+            self.notes.append(INTERLACED_NOTE)
         return None
 
     def _carry_timecode(self, stream: VideoStream) -> None:
