@@ -128,7 +128,13 @@ WRONG = [
     (["edit", "a.mp4", "b.mp4", "-e", "happy"], "unexpected argument 'b.mp4'"),
     (["edit", "-o", "b.mp4", "--emotion", "happy"], "missing: SOURCE"),
     ([*EDIT, "--emotion", "happy", "--project", "p.json"], "--project and --emotion are both given"),
+    ([*EDIT, "--from", "1", "--project", "p.json"], "--project and --from are both given"),
     ([*EDIT, "--emotion", "happy", "--save-project", "./a.mp4"], "--save-project a.mp4 is the source"),
+    ([*EDIT, "--reference", "./b.mp4", "--overwrite"], "-o b.mp4 is to be written and b.mp4 is read"),
+    (
+        ["edit", "a.mp4", "-e", "happy", "--profile", "sequence", "-o", "o_%04d.png", "--preview", "o_0003.png"],
+        "--preview o_0003.png is a picture of the output",
+    ),
     (EDIT, "nothing is asked for"),
     ([*EDIT, "--emotion"], "--emotion"),
     ([*EDIT, "--emotion", "hapy"], "did you mean happy"),

@@ -34,6 +34,13 @@ def test_the_result_lies_beside_the_source_and_never_takes_anothers_name(desk):
     assert (desk / "talk_happy_3.mp4.provenance.json").exists()
 
 
+def test_a_folder_that_is_taken_keeps_its_whole_name(desk, capsys):
+    (desk / "talk.flv").rename(desk / "talk.v2.flv")
+    (desk / "talk.v2_happy").mkdir()
+    assert main(["edit", "talk.v2.flv", "-e", "happy", "--profile", "sequence", "--dry-run"]) == 0
+    assert "talk.v2_happy_2/talk.v2_happy_2_%04d.png" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "name"),
     [

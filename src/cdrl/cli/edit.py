@@ -20,6 +20,7 @@ from cdrl.errors import OutputError, OutputExistsError, UsageError, one_line
 from cdrl.files import atomic_write, sidecar_path
 from cdrl.media.encoding import CONTAINERS, EncoderOptions, check_layer, codec_of, container_of
 from cdrl.media.limits import Limits
+from cdrl.media.numbering import NumberPattern
 
 if TYPE_CHECKING:
     from cdrl.media import ImageSequence
@@ -107,7 +108,7 @@ def run(options: Options) -> int:
     if options.encoder.is_sequence:
         output = _pictures_output(output, source, options)
     _check_extra_outputs(options, output, request)
-    _spare_pictures(source, {"-o": output, "--preview": options.preview, "--report": options.report})
+    _spare_pictures(source, output, options)
     if options.dry_run:
         from cdrl.cli.dry_run import describe_edit
 
@@ -170,7 +171,7 @@ def _free_output(request: EditRequest, found: Path | ImageSequence, options: Opt
         raise OutputError(f"{wanted}: its folder cannot be written to; say with -o where the result goes")
     if options.overwrite or not _is_taken(wanted):
         return wanted
-    others = (wanted.with_name(f"{wanted.stem}_{number}{ending}") for number in count(2))
+    others = (wanted.with_name(f"{wanted.name.removesuffix(ending)}_{number}{ending}") for number in count(2))
     output = next(other for other in others if not _is_taken(other))
     print("cdrl: note:", one_line(f"{wanted} exists already, so the result is {output}"), file=sys.stderr)
     return output
@@ -180,8 +181,6 @@ def _pictures_output(output: Path, source: Path | ImageSequence, options: Option
     """The pattern of the pictures that are to be written. Raises UsageError and OutputError as the edit would."""
     from cdrl.media.picture_writing import check_pictures_output, output_pattern
 
-    if output.suffix.lower() in CONTAINERS:
-        codec_of(options.encoder, container_of(output), output)
     sequence = None if isinstance(source, Path) else source
     pattern = output_pattern(output, sequence)
     check_pictures_output(pattern, sequence, options.overwrite)
@@ -196,7 +195,8 @@ def _make_request(options: Options) -> EditRequest:
     """What the options ask for, from the project file where one is named. Raises UsageError, naming all that lacks."""
     if options.project is not None:
         if given := list(options.shown.given):
-            raise UsageError(f"--project and --{given[0]} are both given: drop one, or change the project file")
+            flag = given[0].removesuffix("_time").replace("_", "-")
+            raise UsageError(f"--project and --{flag} are both given: drop one, or change the project file")
         from cdrl.project import read_project
 
         request = read_project(options.project)
@@ -226,6 +226,10 @@ def _check_extra_outputs(options: Options, output: Path, request: EditRequest) -
     taken = {"the source": request.source, "the reference": request.reference, "the output": output}
     taken |= {"--project": options.project} | {f"--enroll {name}": path for name, path in request.enroll.items()}
     taken["the output's sidecar"] = sidecar_path(output)
+    written = NumberPattern.parse(output) if options.encoder.is_sequence else None
+    for read in request.inputs[1:]:
+        if read.resolve() == output.resolve() or (written is not None and written.holds(read)):
+            raise UsageError(f"-o {output} is to be written and {read} is read: give the output another name")
     extra = {"--preview": options.preview, "--report": options.report, "--save-project": options.save_project}
     for flag, path in extra.items():
         if path is None:
@@ -244,11 +248,16 @@ def _check_extra_outputs(options: Options, output: Path, request: EditRequest) -
             raise OutputError(f"{flag} {path}: the folder {path.parent} cannot be written to; choose another one")
 
 
-def _spare_pictures(source: Path | ImageSequence, outputs: dict[str, Path | None]) -> None:
-    """Refuse to write over a picture of the source."""
-    for flag, path in outputs.items():
+def _spare_pictures(source: Path | ImageSequence, output: Path, options: Options) -> None:
+    """Refuse to write over a picture of the source, or over one of the result."""
+    extra = {"--preview": options.preview, "--report": options.report, "--save-project": options.save_project}
+    written = NumberPattern.parse(output) if options.encoder.is_sequence else None
+    for flag, path in {"-o": output, **extra}.items():
         if not isinstance(source, Path) and path is not None and source.holds(path):
             raise UsageError(f"{flag} {path} is a picture of the source: give it a name of its own")
+    for flag, path in extra.items():
+        if written is not None and path is not None and written.holds(path):
+            raise UsageError(f"{flag} {path} is a picture of the output: give it a name of its own")
 
 
 def _write_report(path: Path, content: dict[str, Any]) -> None:
