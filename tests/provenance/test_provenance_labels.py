@@ -61,6 +61,13 @@ def test_the_edit_of_an_edit_tells_both_and_a_comment_of_the_authors_stays(clip,
     assert WORDS in found["description"]
 
 
+@pytest.mark.parametrize(("first", "second"), [("one.mkv", "two.mp4"), ("one.mp4", "two.webm"), ("one.mkv", "two.mov")])
+def test_edits_are_told_in_another_container(clip, sealed, tmp_path, first, second):
+    edited = sealed(sealed(clip(), tmp_path / first), tmp_path / second)
+    mark = read_mark(edited)
+    assert (len(mark.edits), mark.source_type) == (2, DIGITAL_SOURCE_TYPE)
+
+
 def test_xmp_of_the_source_stays_and_only_its_source_type_gives_way(clip, sealed, tmp_path):
     source = clip()
     theirs = (

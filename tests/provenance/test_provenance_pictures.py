@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from cdrl.errors import InputError
 from cdrl.media import EncoderOptions, Limits, SequenceWriter, find_sequence, probe, read
 from cdrl.media.png import read_chunks, read_texts
 from cdrl.plan import EditPlan, EditTally
-from cdrl.provenance import DIGITAL_SOURCE_TYPE, ModelFile, PictureProvenance, verify
+from cdrl.provenance import DIGITAL_SOURCE_TYPE, ModelFile, PictureProvenance, verify, xmp
 from cdrl.provenance.marks import parse_labels
 
 MODELS = [ModelFile("prior.npz", "0" * 64)]
@@ -19,17 +20,21 @@ MODELS = [ModelFile("prior.npz", "0" * 64)]
 @pytest.fixture
 def pictures(clip, tmp_path):
     """A film of twelve frames as marked pictures, edited in the first 0.2 s: the folder."""
-    source = clip("talk.mp4", audio=["aac"])
-    plan = EditPlan.parse(segments="0-0.2:happy")
-    with read(source) as frames:
+    return mark_pictures(probe(clip("talk.mp4", audio=["aac"])), tmp_path / "out")
+
+
+def mark_pictures(info, folder, segments="0-0.2:happy"):
+    """A clip as marked pictures; returns their folder."""
+    plan = EditPlan.parse(segments=segments)
+    with read(info) as frames:
         tally = EditTally(plan)
-        marker = PictureProvenance(frames.info, tmp_path / "out" / "shot_%02d.png", plan, tally, MODELS)
+        marker = PictureProvenance(frames.info, folder / "shot_%02d.png", plan, tally, MODELS)
         with SequenceWriter(marker.output, frames.info, EncoderOptions("sequence"), marker=marker) as writer:
             for frame in frames:
                 end, edited = frame.time + frame.duration * frame.time_base, bool(plan.weights(frame.time))
                 tally.add(frame.time, end, edited)
                 writer.write(frame, frame, edited=edited)
-    return tmp_path / "out"
+    return folder
 
 
 def test_each_picture_says_what_was_done_to_it(pictures):
@@ -77,3 +82,24 @@ def test_without_the_sidecar_pictures_are_unproven(pictures):
 def test_what_is_made_of_edited_pictures_tells_of_their_edit(pictures):
     info = probe(find_sequence(pictures, None, Limits()))
     assert parse_labels(info.labels).edits[0]["segments"][0]["amounts"] == {"happy": 1}
+
+
+@pytest.mark.parametrize("form", ["matroska", "mp4"])
+def test_pictures_of_an_edited_film_tell_of_its_edits(clip, tmp_path, form):
+    """Each of them, also where the second edit leaves it alone: it is no more a recording than before."""
+    info, earlier = probe(clip("talk.mp4")), {"tool": "cdrl", "version": "0", "segments": [{}]}
+    labels = {"CDRL_EDITS": json.dumps([earlier]), "DIGITAL_SOURCE_TYPE": DIGITAL_SOURCE_TYPE}
+    if form == "mp4":
+        labels = {"xmp": xmp.packet("", earlier, "edited with cdrl 0", DIGITAL_SOURCE_TYPE)}
+    folder = mark_pictures(replace(info, labels=labels), tmp_path / "out")
+    for number, count in (("02", 2), ("09", 1)):
+        mark = parse_labels(read_texts(read_chunks(folder / f"shot_{number}.png")))
+        assert (mark.edits[0], len(mark.edits), mark.source_type) == (earlier, count, DIGITAL_SOURCE_TYPE)
+    assert verify(folder).edits[0] == earlier
+    assert len(verify(folder).edits) == 2
+
+
+def test_edits_of_later_pictures_are_told_of(clip, tmp_path):
+    folder = mark_pictures(probe(clip("talk.mp4")), tmp_path / "out", "0.3-:happy")
+    info = probe(find_sequence(folder, None, Limits()))
+    assert len(parse_labels(info.labels).edits) == 1

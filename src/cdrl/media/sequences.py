@@ -68,7 +68,7 @@ def describe_sequence(sequence: ImageSequence, limits: Limits) -> VideoInfo:
         photo=False,
         alpha=first.pixels != "pal8" and has_alpha(first.pixels),
         tracks=(),
-        labels=next(filter(None, map(_xmp_labels, sequence.files())), {}),
+        labels=max(map(_xmp_labels, sequence.files()), key=lambda texts: len(texts.get(XMP, ""))),
         notes=tuple(notes),
         sequence=sequence,
     )
@@ -83,7 +83,7 @@ def decode_sequence(sequence: ImageSequence, limits: Limits, begin: int = 0) -> 
 
 
 def _xmp_labels(path: Path) -> Mapping[str, str]:
-    """The texts of a picture that holds an XMP packet."""
+    """The texts of a picture that holds an XMP packet; the longest packet tells of the most edits."""
     texts = read_texts(read_chunks(path))
     return texts if XMP in texts else {}
 

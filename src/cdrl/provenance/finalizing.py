@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -17,9 +17,10 @@ from cdrl.media.encoding import container_of
 from cdrl.media.numbering import list_sha256
 from cdrl.plan import EditPlan, EditTally
 from cdrl.provenance import xmp
-from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, HeldLabels, labels_for, parse_labels
+from cdrl.provenance.marks import EDITS_LABEL, XMP_CONTAINERS, HeldLabels, Mark, labels_for, parse_labels
 from cdrl.provenance.record import (
     DIGITAL_SOURCE_TYPE,
+    EARLIER,
     TOLD_SEGMENTS,
     TOOL,
     ModelFile,
@@ -76,6 +77,7 @@ class ResultProvenance:
             raise UsageError(f"{self.source.path}: C2PA names one file as the source: leave the edit unsigned")
         self._signing = None if self.credentials is None else Signing(self.credentials, self.output)
         self._before = _identity(self.source)
+        self._mark = parse_labels(self.source.labels)
 
     def _record(self, tally: EditTally) -> dict[str, Any]:
         return edit_record(self.plan, tally, self.enrolled, beside=self.beside, layer=self.layer)
@@ -87,7 +89,9 @@ class ResultProvenance:
             raise InputError(f"{self.source.path} was changed while it was edited: edit it again once it is finished")
         return digest
 
-    def _encode_sidecar(self, record: Mapping[str, Any], source_sha256: str, output: Mapping[str, Any]) -> bytes:
+    def _encode_sidecar(
+        self, record: Mapping[str, Any], source_sha256: str, output: Mapping[str, Any], earlier: Sequence[Any] = ()
+    ) -> bytes:
         content: dict[str, Any] = {
             "tool": TOOL,
             "version": record["version"],
@@ -99,6 +103,7 @@ class ResultProvenance:
             "models": [asdict(model) for model in self.models],
             "edit": record,
             "frames": record["frames"],
+            **({EARLIER: list(earlier)} if earlier else {}),
             "c2pa": self._signing is not None,
             **self._reference,
         }
@@ -112,7 +117,6 @@ class ProvenanceFinalizer(ResultProvenance):
         """Prepare the labels."""
         super().__post_init__()
         self._muxer = container_of(self.output).muxer
-        self._mark = parse_labels(self.source.labels)
         rooms, segments = {}, len(self.plan.segments)
         for name, text in labels_for(self._muxer, self._mark, self._record_of_all(), DIGITAL_SOURCE_TYPE).items():
             told = segments if name == EDITS_LABEL else min(TOLD_SEGMENTS, segments)
@@ -130,8 +134,7 @@ class ProvenanceFinalizer(ResultProvenance):
         labels = labels_for(self._muxer, self._mark, record, source_type)
         self._held.fill(whole, labels, matroska=self._muxer not in XMP_CONTAINERS)
         if self._muxer in XMP_CONTAINERS:
-            packet = xmp.packet(self._mark.labels.get("xmp", ""), record, description, source_type)
-            xmp.append_box(whole, packet)
+            xmp.append_box(whole, _packet(self._mark, record))
         digest = self._hash_source()
         if self._signing is not None:
             signed = whole.with_name(f"{whole.stem}.signed{whole.suffix}")
@@ -165,9 +168,9 @@ class PictureProvenance(ResultProvenance):
         tally = EditTally(self.plan)
         tally.add(start, end, edited)
         record, mark = self._record(tally), parse_labels(held)
-        source_type = _source_type(record)
-        packet = xmp.packet(mark.labels.get("xmp", ""), record, describe_edit(record), source_type)
-        return {**labels_for("png", mark, record, source_type), "xmp": packet}
+        if self.source.sequence is None:  # each picture tells of the edits of the film that it comes from
+            mark = replace(mark, source_type=self._mark.source_type, edits=self._mark.edits)
+        return {**labels_for("png", mark, record, _source_type(record)), "xmp": _packet(mark, record)}
 
     def finalize(self, pictures: Mapping[str, str]) -> bytes:
         """The sidecar's content.
@@ -186,7 +189,13 @@ class PictureProvenance(ResultProvenance):
             "timecode": self.source.timecode,
             "pictures": dict(pictures),
         }
-        return self._encode_sidecar(self._record(self.tally), self._hash_source(), output)
+        return self._encode_sidecar(self._record(self.tally), self._hash_source(), output, self._mark.edits)
+
+
+def _packet(mark: Mark, record: Mapping[str, Any]) -> str:
+    """The XMP packet of a result: what its source says, and the edit."""
+    source_type = _source_type(record) or mark.source_type
+    return xmp.packet(mark.labels.get("xmp", ""), record, describe_edit(record), source_type, mark.edits)
 
 
 def _source_type(record: Mapping[str, Any]) -> str | None:

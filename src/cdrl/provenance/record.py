@@ -114,6 +114,8 @@ def describe_edit(record: Mapping[str, Any]) -> str:
 
 
 FORMAT = "cdrl-provenance/1"
+EARLIER = "earlier_edits"
+"""What the sidecar of pictures calls the records of the edits before; a film tells of them itself."""
 LARGEST_SIDECAR = 32 << 20  # bytes; each of 200,000 pictures takes a hundred
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -139,6 +141,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
                 raise ValueError(f"the SHA-256 of {name!r:.80} is none")
         if not isinstance(content["edit"], dict):
             raise ValueError("it tells no edit")
+        if not isinstance(content.get(EARLIER, []), list):
+            raise ValueError("its earlier edits are no list")
     except KeyError as error:
         raise _damaged(path, f"{error} is missing") from None
     except (TypeError, AttributeError):

@@ -15,7 +15,7 @@ from cdrl.media.numbering import NumberPattern, find_sequence, list_names
 from cdrl.media.opening import check_path
 from cdrl.media.picture_writing import find_pictures
 from cdrl.provenance.marks import Mark, read_mark
-from cdrl.provenance.record import describe_edit, read_sidecar
+from cdrl.provenance.record import EARLIER, describe_edit, read_sidecar
 from cdrl.provenance.signing import Manifest, available, read_manifest
 
 Status = Literal["verified", "unmarked", "unproven", "changed", "damaged"]
@@ -159,7 +159,8 @@ def _verify_pictures(pattern: NumberPattern, source: str | Path | None, limits: 
     problem = f"{path}: {'; '.join(wrong)}: fetch the whole edit again" if wrong else ""
     if not problem and source is not None:
         status, problem = _compared(Path(source), sidecar, beside, limits)
-    return Verdict(path, status, problem, [sidecar["edit"]], sidecar.get("digital_source_type"), sidecar)
+    edits = [*sidecar.get(EARLIER, []), *([sidecar["edit"]] if sidecar["edit"].get("segments") else [])]
+    return Verdict(path, status, problem, edits or [sidecar["edit"]], sidecar.get("digital_source_type"), sidecar)
 
 
 def _judged(path: str, mark: Mark, sidecar: Mapping[str, Any] | None, manifest: Manifest | None) -> tuple[Status, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -40,11 +40,14 @@ for _prefix, _space in _SPACES.items():
     ET.register_namespace(_prefix, _space)
 
 
-def packet(source: str, edit: Mapping[str, Any], description: str, source_type: str | None) -> str:
+def packet(
+    source: str, edit: Mapping[str, Any], description: str, source_type: str | None, earlier: Sequence[Any] = ()
+) -> str:
     """The XMP packet of a source ('' for none) with an edit added.
 
     What the source says stays, earlier edits included; only its digital source type gives way, and our own description.
-    A record without segments, of a result in which no frame was changed, adds no edit. A packet that cannot be
+    `earlier` are the edits that the source tells of elsewhere, as Matroska does; where its packet has some, they are
+    these. A record without segments, of a result in which no frame was changed, adds no edit. A packet that cannot be
     understood, or would grow too large to be read again, is left out.
     """
     root = _parsed(source)
@@ -52,16 +55,18 @@ def packet(source: str, edit: Mapping[str, Any], description: str, source_type: 
         root = ET.Element(f"{{{_SPACES['x']}}}xmpmeta")
         ET.SubElement(root, f"{{{_RDF}}}RDF")
     rdf = next(root.iter(f"{{{_RDF}}}RDF"))
-    _add(rdf, edit, description, source_type)
+    _add(rdf, edit, description, source_type, earlier)
     begin = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     try:
         text = f'{begin}{ET.tostring(root, encoding="unicode")}<?xpacket end="w"?>'
     except RecursionError:
         return packet("", edit, description, source_type)
-    return text if len(text) <= LARGEST or not source else packet("", edit, description, source_type)
+    return text if len(text) <= LARGEST or not (source or earlier) else packet("", edit, description, source_type)
 
 
-def _add(rdf: ET.Element, edit: Mapping[str, Any], description: str, source_type: str | None) -> None:
+def _add(
+    rdf: ET.Element, edit: Mapping[str, Any], description: str, source_type: str | None, earlier: Sequence[Any]
+) -> None:
     """Write an edit into the RDF of a packet."""
     existing = rdf.findall(f"{{{_RDF}}}Description")
     about = f"{{{_RDF}}}about"  # what all descriptions of a packet have in common
@@ -81,12 +86,14 @@ def _add(rdf: ET.Element, edit: Mapping[str, Any], description: str, source_type
     for element in descriptions:
         if (element.text or "").startswith((BEGINNING, COPY_BEGINNING)):
             element.text = description
-    if not edit.get("segments", True):
-        return
     sequence = rdf.find(f"*/{_EDITS}/{{{_RDF}}}Seq")
+    added = [*(earlier if sequence is None else ()), *([edit] if edit.get("segments", True) else ())]
+    if not added:
+        return
     if sequence is None:
         sequence = ET.SubElement(ET.SubElement(own, _EDITS), f"{{{_RDF}}}Seq")
-    ET.SubElement(sequence, f"{{{_RDF}}}li").text = json.dumps(edit, ensure_ascii=False)
+    for one in added:
+        ET.SubElement(sequence, f"{{{_RDF}}}li").text = json.dumps(one, ensure_ascii=False)
 
 
 def parse_xmp(text: str) -> tuple[str | None, list[Any]]:
