@@ -115,14 +115,20 @@ class EditRequest:
         """Fit the part that is to be written to the source; None for the whole clip.
 
         Raises:
-            UsageError: It lies outside the clip or is empty, or the clip tells no frame rate.
+            UsageError: It lies outside the clip or is empty, no segment lies in it, or the clip tells no frame rate.
         """
         if not self.is_part:
             return None
         from cdrl.media.parts import fit_part  # noqa: PLC0415 - loads the codecs
 
         start, end = (_parse_part_time(name, getattr(self, name)) for name in ("from_time", "to_time"))
-        return fit_part(start, end, self.handles, info)
+        part, plan = fit_part(start, end, self.handles, info), self.plan.at_rate(info.rate)
+        if not plan.changes_nothing and not any(
+            (part.end is None or segment.start < part.end) and (segment.end is None or segment.end > part.begin)
+            for segment in plan.segments
+        ):
+            raise UsageError(f"{info.path}: no segment lies in the part from --from to --to: choose another part")
+        return part
 
     @property
     def files(self) -> dict[str, Path]:

@@ -282,6 +282,7 @@ def test_forms_say_what_a_project_says(sessions, upload, service):
         (replace(FORM, mode=REFERENCE), "no reference"), (replace(FORM, regions=[]), "no part"),
         (replace(FORM, renderer="/etc/passwd"), "no such renderer"),
         (replace(FORM, profile="tape"), "profile is 'tape'"),
+        (replace(FORM, profile="sequence"), "the app writes no numbered pictures"),
     ]  # fmt: skip
     for wrong, why in refused:
         with pytest.raises(UsageError, match=why):

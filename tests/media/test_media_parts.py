@@ -143,3 +143,4 @@ def test_an_edit_of_a_part_counts_from_its_own_beginning(tmp_path, sample, monke
     assert main(["edit", "--project", "part.json", "-o", "again.mp4"]) == 0
     assert main([*words[:3], "0-0.3:sad", *words[4:], "-o", "none.mp4"]) == 2
     assert "no segment lies in the part" in capsys.readouterr().err
+    assert main([*words[:3], "0-0.3:sad", *words[4:], "-o", "none.mp4", "--dry-run"]) == 2

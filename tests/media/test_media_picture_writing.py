@@ -19,7 +19,7 @@ from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.media import EncoderOptions, Limits, SequenceWriter, find_sequence, picture_writing, probe, read
 from cdrl.media.numbering import ImageSequence, NumberPattern
 from cdrl.media.picture_writing import frame_rgb, output_pattern
-from cdrl.media.png import Chunk, insert_chunks, read_chunks, read_texts, text_chunk
+from cdrl.media.png import Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
 from cdrl.media.side_data import HdrMetadata
 
 OPTIONS = EncoderOptions("sequence", threads=1)
@@ -189,6 +189,23 @@ def test_a_folder_may_be_called_anything(tmp_path):
     assert names(tmp_path / "100%d #2") == names(folder)
     written = output_pattern(tmp_path / "take#1", None)
     assert output_pattern(written.path, None) == written
+
+
+def test_the_current_folder_gives_its_name(tmp_path, monkeypatch):
+    (tmp_path / "take 2").mkdir()
+    monkeypatch.chdir(tmp_path / "take 2")
+    assert output_pattern(Path(), None).file(1) == Path("take 2_0001.png")
+
+
+def test_a_color_profile_of_gray_is_left_out(tmp_path):
+    """Pictures of gray become RGB."""
+    folder = write_pictures(tmp_path / "in", count=2, channels=1)
+    for path in folder.iterdir():
+        path.write_bytes(insert_chunks(path.read_bytes(), [color_profile(b"\0" * 16 + b"GRAY" + b"\0" * 108)]))
+    info = replace(probe(find_sequence(folder, None, Limits())), icc_profile=b"\0" * 16 + b"GRAY")
+    notes = copy_pictures(info, tmp_path / "out")
+    assert "color profile is left out" in notes[-1]
+    assert not [chunk for chunk in read_chunks(tmp_path / "out" / "shot_0007.png") if chunk.kind == b"iCCP"]
 
 
 def test_what_pictures_cannot_hold_is_said(clip, tmp_path):

@@ -24,6 +24,7 @@ from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.manipulation.expression_change import ExpressionChange
 from cdrl.manipulation.manipulator import Manipulator
 from cdrl.media import VideoInfo
+from cdrl.media.encoding import FILM_PROFILES, PROFILES
 from cdrl.request import RENDERERS, EditRequest
 
 IDLE = 3600.0  # seconds without a call after which a session is closed; a page that is open calls when it is used
@@ -194,6 +195,8 @@ class Session:
             raise UsageError("no clip is open: upload or record one first")
         if fields.get("renderer") not in (None, *RENDERERS):
             raise UsageError(f"there is no such renderer here: choose {' or '.join(RENDERERS)}")
+        if fields.get("profile") in set(PROFILES) - set(FILM_PROFILES):
+            raise UsageError(f"the app writes no numbered pictures: choose one of {', '.join(FILM_PROFILES)}")
         return EditRequest(self.info.path, enroll={} if neutral is None else {"neutral": neutral}, **fields)
 
     def keep(self, result: Path) -> None:

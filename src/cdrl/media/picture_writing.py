@@ -71,7 +71,8 @@ def output_pattern(output: Path, source: ImageSequence | None) -> NumberPattern:
     if pattern is None and output.suffix.lower() != ".png":
         if source is not None:
             return NumberPattern(output, source.pattern.prefix, source.pattern.digits, ".png")
-        return NumberPattern(output, f"{output.name}_", DIGITS, ".png")
+        folder = output.resolve() if output.name in ("", "..") else output
+        return NumberPattern(output, f"{folder.name}_", DIGITS, ".png")
     if pattern is None:
         raise UsageError(f"{output} names one picture: number them, as in {output.stem}_%04d.png, or name a folder")
     if pattern.path.suffix.lower() != ".png":
@@ -243,6 +244,8 @@ class SequenceWriter:
             self.notes.append(f"the shape of the pixels ({info.sample_aspect}) is left out: they are written as square")
         if info.hdr is not None:
             self.notes.append(LIGHT_NOTE.format("PNG"))
+        if info.icc_profile[16:20] == b"GRAY":
+            self.notes.append("the color profile is left out: it is one of gray, and pictures are written as RGB")
 
     def _note_what_lies_beside(self) -> None:
         """Say what beside picture and sound is left out; a timecode lies in the sidecar."""
@@ -281,16 +284,17 @@ class SequenceWriter:
 
     def _chunks(self, number: int) -> list[Chunk]:
         """What a picture says beside its pixels: as the source's PNG does, else how its colors are meant."""
-        info, color = self.info, self.info.color
+        info, color, profile = self.info, self.info.color, self.info.icc_profile[16:20]
         if info.sequence is not None:
             chunks = [
                 chunk
                 for chunk in read_chunks(info.sequence.pattern.file(number))
-                if chunk.kind in COLOR_CHUNKS or chunk.kind.endswith(b"Xt")
+                if (chunk.kind in COLOR_CHUNKS or chunk.kind.endswith(b"Xt"))
+                and (chunk.kind != b"iCCP" or profile != b"GRAY")  # which says nothing of RGB
             ]
             if chunks:
                 return chunks
-        if info.icc_profile[16:20] == b"RGB ":
+        if profile == b"RGB ":
             return [color_profile(info.icc_profile)]
         if color.primaries in (0, 2) or color.transfer in (0, 2):
             return []
