@@ -208,6 +208,15 @@ def test_a_color_profile_of_gray_is_left_out(tmp_path):
     assert not [chunk for chunk in read_chunks(tmp_path / "out" / "shot_0007.png") if chunk.kind == b"iCCP"]
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_gap_between_frames_is_said(clip, tmp_path, suffix):
+    """Matroska says of each frame how long it lasts, whether or not the next one follows then."""
+    film = clip(f"film.{suffix}", times=[0, 1, 2, 9, 10], time_base=Fraction(1, 25))
+    assert any("frames last unevenly" in note for note in copy_pictures(film, tmp_path / "out"))
+    even = clip(f"even.{suffix}", rate=Fraction(30000, 1001))
+    assert not any("unevenly" in note for note in copy_pictures(even, tmp_path / "even"))
+
+
 def test_what_pictures_cannot_hold_is_said(clip, tmp_path):
     film = clip("film.mkv", frames=3, aspect=Fraction(4, 3))
     info = replace(probe(film), first_field="top", hdr=HdrMetadata(light_level=(1000, 400)), timecode="01:00:00:00")

@@ -161,6 +161,8 @@ class SequenceWriter:
         self._digests: dict[str, str] = {}
         self._pending: deque[tuple[str, Future[str]]] = deque()
         self._lengths: set[int] = set()
+        """Ticks from one frame to the next; what a frame says of its own duration may leave gaps."""
+        self._last_pts: int | None = None
         self._has_captions = False
         self._begin: Fraction | None = None
         """When the first picture is shown, in seconds on the clip's clock."""
@@ -188,8 +190,9 @@ class SequenceWriter:
         number = first + (frame.index if self.info.sequence is None else frame.pts)
         name = self.pattern.file(number).name
         chunks = self._chunks(number)
-        if frame.duration is not None:
-            self._lengths.add(frame.duration)
+        if self._last_pts is not None:
+            self._lengths.add(frame.pts - self._last_pts)
+        self._last_pts = frame.pts
         self._has_captions = self._has_captions or bool(frame.captions)
         if self.marker is not None:
             end = frame.time + (frame.duration or mean_duration(self.info)) * frame.time_base

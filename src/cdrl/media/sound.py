@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cdrl.media.opening import check_path, open_container
 from cdrl.media.probing import Track, VideoInfo
 
 _JITTER = Fraction(1, 100)  # seconds by which the times of packets are rounded
+_BLOCK = 1 << 16  # samples
 _COARSE = ("u8", "u8p", "s16", "s16p")  # what 16 bits hold
 
 
@@ -67,7 +69,7 @@ def write_wav(
             if place > most:  # damage: a time that no clip may have
                 damage.packets += 1
                 continue
-            for piece in (np.zeros((max(0, place - written), samples.shape[1]), samples.dtype), samples):
+            for piece in chain(_silence(min(place, last) - written, samples), [samples]):
                 kept = piece[max(0, written - place) if piece is samples else 0 :][: last - written]
                 if kept.size:
                     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(kept.reshape(1, -1)), form, layout)
@@ -78,6 +80,12 @@ def write_wav(
                 break
         output.mux(target.encode(None))
     return damage
+
+
+def _silence(count: int, like: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """So many samples of silence, in blocks: a damaged time may ask for hours of it."""
+    for begin in range(0, count, _BLOCK):
+        yield np.zeros((min(_BLOCK, count - begin), like.shape[1]), like.dtype)
 
 
 def _decode(
