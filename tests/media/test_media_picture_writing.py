@@ -17,6 +17,7 @@ from made_clips import picture
 
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.media import EncoderOptions, Limits, SequenceWriter, find_sequence, picture_writing, probe, read
+from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.numbering import ImageSequence, NumberPattern
 from cdrl.media.picture_writing import frame_rgb, output_pattern
 from cdrl.media.png import Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
@@ -206,6 +207,19 @@ def test_a_color_profile_of_gray_is_left_out(tmp_path):
     notes = copy_pictures(info, tmp_path / "out")
     assert "color profile is left out" in notes[-1]
     assert not [chunk for chunk in read_chunks(tmp_path / "out" / "shot_0007.png") if chunk.kind == b"iCCP"]
+
+
+def test_fields_keep_their_own_chroma():
+    """A red field woven with a gray one, in 4:2:0."""
+    form = PixelFormat("yuv420p", 8, 2, 2, False, "bt709")
+    planes = tuple(np.full(shape, 128, np.uint8) for shape in ((16, 8), (8, 4), (8, 4)))
+    planes[2][::2] = 200
+    woven = Frame(planes, form)
+    pixels = frame_rgb(woven, interlaced=True)
+    assert (np.ptp(pixels[::2], axis=(0, 1)) <= 1).all()
+    assert (np.ptp(pixels[1::2], axis=2) <= 1).all()
+    assert (pixels[::2, :, 0] > pixels[1::2, :, 0] + 50).all()
+    assert not np.array_equal(frame_rgb(woven), pixels)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])

@@ -216,12 +216,17 @@ def yuv_to_rgb_picture(picture: av.VideoFrame, form: PixelFormat) -> Plane:
     return pixels
 
 
-def with_full_chroma(frame: Frame, depth: int) -> Frame:
+def with_full_chroma(frame: Frame, depth: int, *, interlaced: bool = False) -> Frame:
     """The frame in 4:4:4, of at least `depth` bits; its chroma is interpolated from where `chroma_site` says it stands.
 
-    FFmpeg's scaler, told nothing of where chroma stands, would move it by half a pixel.
+    FFmpeg's scaler, told nothing of where chroma stands, would move it by half a pixel. Of `interlaced` frames each
+    field is interpolated by itself: one's chroma is none of the other's.
     """
     form = frame.format
+    if interlaced and form.sy == 2 and frame.height % 4 == 0:
+        lines = [tuple(plane[first::2].copy(order="C") for plane in frame.planes) for first in (0, 1)]
+        top, bottom = (with_full_chroma(replace(frame, planes=planes), depth) for planes in lines)
+        return replace(top, planes=tuple(map(_weave, top.planes, bottom.planes)))
     fine = replace(form, name=layout_name((1, 1), max(depth, form.depth)), depth=max(depth, form.depth), sx=1, sy=1)
     luma, *chroma = (raise_depth(plane, form, fine.depth) for plane in frame.planes)
     if form.gray:
@@ -232,6 +237,12 @@ def with_full_chroma(frame: Frame, depth: int) -> Frame:
         how = {"flags": cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
         chroma = [np.minimum(cv2.warpAffine(plane, place, size, **how), fine.maximum) for plane in chroma]
     return replace(frame, planes=(luma, *chroma), format=fine)
+
+
+def _weave(top: Plane, bottom: Plane) -> Plane:
+    """A plane whose lines come from two fields in turn."""
+    woven: NDArray[Any] = np.stack((top, bottom), axis=1).reshape(2 * len(top), -1)
+    return woven
 
 
 def raise_depth(plane: Plane, form: PixelFormat, depth: int) -> Plane:

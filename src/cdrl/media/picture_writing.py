@@ -199,7 +199,10 @@ class SequenceWriter:
             texts = self.marker.label(frame.time, end, edited, read_texts(chunks))
             chunks = [chunk for chunk in chunks if not read_texts([chunk]).keys() & texts.keys()]
             chunks += [text_chunk(keyword, text) for keyword, text in texts.items()]
-        task = self._threads.submit(_write_picture, self._temporary / name, frame, source, chunks, layer=self._layer)
+        task = self._threads.submit(
+            _write_picture, self._temporary / name, frame, source, chunks,
+            layer=self._layer, interlaced=bool(self.info.first_field),
+        )  # fmt: skip
         self._pending.append((name, task))
         if len(self._pending) > self._n_threads:
             self._collect()
@@ -318,16 +321,17 @@ class SequenceWriter:
             raise OutputError(f"{self.path} cannot be written ({error_text(error)}); check the folder") from error
 
 
-def compose_picture(frame: Frame, source: Frame | None) -> Plane:
+def compose_picture(frame: Frame, source: Frame | None, *, interlaced: bool = False) -> Plane:
     """The numbers of a picture, [H,W,3] RGB or [H,W,4] RGBA, of 8 bits as uint8, of more as uint16.
 
     Args:
         frame: The frame after the edit.
         source: The frame before it; where it has its own RGB, that is changed by as much as the edit changes the frame.
+        interlaced: Whether the frame is woven of two fields.
     """
     own = None if source is None else source.pixels
     if own is None or source is None:
-        rgb = frame_rgb(frame)
+        rgb = frame_rgb(frame, interlaced=interlaced)
         if frame.alpha is None:
             return rgb
         alpha = np.rint(frame.alpha * (np.iinfo(rgb.dtype).max / frame.format.maximum)).astype(rgb.dtype)
@@ -344,20 +348,26 @@ def compose_picture(frame: Frame, source: Frame | None) -> Plane:
     return result
 
 
-def frame_rgb(frame: Frame) -> Plane:
-    """A frame as RGB [H,W,3], of 8 bits as uint8, of more as uint16."""
-    fine = with_full_chroma(frame, frame.format.depth)
+def frame_rgb(frame: Frame, *, interlaced: bool = False) -> Plane:
+    """A frame as RGB [H,W,3], of 8 bits as uint8, of more as uint16; `interlaced`: whether two fields are woven."""
+    fine = with_full_chroma(frame, frame.format.depth, interlaced=interlaced)
     return yuv_to_rgb_picture(fill_picture(fine, (frame.width, frame.height), fine.format), fine.format)
 
 
 def _write_picture(
-    path: Path, frame: Frame, source: Frame | None, chunks: Iterable[Chunk], *, layer: bool = False
+    path: Path,
+    frame: Frame,
+    source: Frame | None,
+    chunks: Iterable[Chunk],
+    *,
+    layer: bool = False,
+    interlaced: bool = False,
 ) -> str:
     """Write a picture and return its SHA-256."""
-    pixels = compose_picture(frame, source)
+    pixels = compose_picture(frame, source, interlaced=interlaced)
     if layer:
         below = frame if source is None else source
-        pixels = layer_pixels(pixels, compose_picture(below, below))
+        pixels = layer_pixels(pixels, compose_picture(below, below, interlaced=interlaced))
     order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
     written, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, order))
     if not written:

@@ -500,11 +500,11 @@ class Writer:
 
     def _convert_layer(self, frame: Frame, source: Frame | None) -> av.VideoFrame:
         """What of `frame` differs from `source`, the frame before the edit, in the encoder's layout."""
-        depth = self._target.depth
-        above = self._convert(with_full_chroma(frame, depth), alpha=False)
+        depth, interlaced = self._target.depth, bool(self.info.first_field)
+        above = self._convert(with_full_chroma(frame, depth, interlaced=interlaced), alpha=False)
         below = above
         if source is not None and source is not frame:
-            below = self._convert(with_full_chroma(source, depth), alpha=False)
+            below = self._convert(with_full_chroma(source, depth, interlaced=interlaced), alpha=False)
         return layer_picture(add_alpha(above, frame, self._alpha_layout, self._target), below, self._target)
 
     @contextmanager
