@@ -145,13 +145,13 @@ def test_nothing_is_half_written_or_replaced(tmp_path):
     assert names(tmp_path) == ["in", "old"]
     assert names(tmp_path / "old") == []
     for name in ("shot_0001.png", "mine.txt"):
-        (tmp_path / "old" / name).write_text(name)
+        (tmp_path / "old" / name).write_text(name)  # of no edit
     with pytest.raises(OutputExistsError, match=r"shot_0001\.png exists already"):
         copy_pictures(sequence, tmp_path / "old")
     (tmp_path / "old" / "shot_0099.png").mkdir()
     notes = copy_pictures(sequence, tmp_path / "old", overwrite=True)
-    assert names(tmp_path / "old") == ["mine.txt", *names(folder), "shot_0099.png"]
-    assert notes[-1].startswith("1 picture of an older, longer result went")
+    assert names(tmp_path / "old") == ["mine.txt", "shot_0001.png", *names(folder), "shot_0099.png"]
+    assert notes[-1].startswith("1 picture of no known edit stay")
 
 
 def test_an_interrupted_replacement_leaves_the_older_result(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """What numbered pictures say of their edit, each for itself and all together, and what `verify` makes of it."""
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -23,18 +24,25 @@ def pictures(clip, tmp_path):
     return mark_pictures(probe(clip("talk.mp4", audio=["aac"])), tmp_path / "out")
 
 
-def mark_pictures(info, folder, segments="0-0.2:happy"):
-    """A clip as marked pictures; returns their folder."""
+def mark_pictures(info, folder, segments="0-0.2:happy", most=99, overwrite=False):
+    """The first `most` frames of a clip as marked pictures; returns their folder."""
     plan = EditPlan.parse(segments=segments)
     with read(info) as frames:
         tally = EditTally(plan)
         marker = PictureProvenance(frames.info, folder / "shot_%02d.png", plan, tally, MODELS)
-        with SequenceWriter(marker.output, frames.info, EncoderOptions("sequence"), marker=marker) as writer:
-            for frame in frames:
+        settings = {"marker": marker, "overwrite": overwrite}
+        with SequenceWriter(marker.output, frames.info, EncoderOptions("sequence"), **settings) as writer:
+            for frame in itertools.islice(frames, most):
                 end, edited = frame.time + frame.duration * frame.time_base, bool(plan.weights(frame.time))
                 tally.add(frame.time, end, edited)
                 writer.write(frame, frame, edited=edited)
     return folder
+
+
+def test_of_an_older_longer_result_nothing_is_left_and_what_is_not_of_it_stays(pictures, tmp_path):
+    shutil.copy(pictures / "shot_01.png", pictures / "shot_20.png")
+    mark_pictures(probe(tmp_path / "talk.mp4"), pictures, most=9, overwrite=True)
+    assert sorted(path.name for path in pictures.glob("shot_*.png"))[-2:] == ["shot_09.png", "shot_20.png"]
 
 
 def test_each_picture_says_what_was_done_to_it(pictures):

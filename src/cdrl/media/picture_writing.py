@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -45,6 +45,10 @@ class PictureMarker(Protocol):
 
     sidecar: Path
     """A file that appears with the pictures, or not at all."""
+
+    def list_replaced(self) -> Collection[str]:
+        """Names of the pictures that an older sidecar of this name tells of."""
+        ...
 
     def label(self, start: Fraction, end: Fraction, edited: bool, held: Mapping[str, str]) -> Mapping[str, str]:
         """Texts of a picture that is shown from `start` to `end`, seconds; `held` are those of the source's."""
@@ -231,9 +235,14 @@ class SequenceWriter:
                 sidecar.write_bytes(self.marker.finalize(self._digests))
                 sync(sidecar)
             sync(self._temporary)
-            removed = _place(self._temporary, self.pattern, self.overwrite, is_new=self._is_new)
+            own = () if self.marker is None else self.marker.list_replaced()
+            removed, others = _place(self._temporary, self.pattern, own, self.overwrite, is_new=self._is_new)
         if removed:
             self.notes.append(f"{pluralize(removed, 'picture')} of an older, longer result went, as --overwrite asks")
+        if others:
+            self.notes.append(
+                f"{pluralize(others, 'picture')} of no known edit stay among the new ones"
+            )
 
     def _collect(self) -> None:
         """Wait for the oldest picture."""
@@ -378,23 +387,33 @@ def _write_picture(
     return hashlib.sha256(content).hexdigest()
 
 
-def _place(temporary: Path, pattern: NumberPattern, overwrite: bool, *, is_new: bool) -> int:
+def _place(
+    temporary: Path, pattern: NumberPattern, own: Collection[str], overwrite: bool, *, is_new: bool
+) -> tuple[int, int]:
     """Give the finished pictures their names, all of them or none.
 
     A folder that is not there yet appears in one step. In one that is, what is replaced is put aside first, and comes
     back where a name turns out to be taken or the user interrupts.
 
+    Args:
+        temporary: The folder of the finished pictures.
+        pattern: Their names.
+        own: Names of an older result's pictures, which are removed where the new one does not replace them.
+        overwrite: Whether what is there may be replaced.
+        is_new: Whether the folder is not there yet.
+
     Returns:
-        How many pictures of an older result, which the new one does not replace, were removed.
+        How many pictures of an older result were removed, and how many others fit the pattern and stay.
     """
     folder = pattern.folder.absolute()
     if is_new:
         temporary.rename(folder)  # fails where a folder with something in it has appeared
         sync(folder.parent)
-        return 0
+        return 0, 0
     finished = sorted((path.name for path in temporary.iterdir()), key=lambda name: (not name.endswith(".json"), name))
     there = {path.name for path in folder.iterdir() if path.is_symlink() or path.is_file()} if overwrite else set()
-    obsolete = sorted(there & set(find_pictures(pattern).values()) - set(finished))
+    beside = there & set(find_pictures(pattern).values()) - set(finished)
+    obsolete = sorted(beside & set(own))
     aside = temporary / "replaced"
     aside.mkdir()
     try:
@@ -411,4 +430,4 @@ def _place(temporary: Path, pattern: NumberPattern, overwrite: bool, *, is_new: 
         for path in aside.iterdir():
             path.replace(folder / path.name)
         raise
-    return len(obsolete)
+    return len(obsolete), len(beside) - len(obsolete)

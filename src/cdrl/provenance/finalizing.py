@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from cdrl.errors import InputError, OutputError, UsageError
+from cdrl.errors import CdrlError, InputError, OutputError, UsageError
 from cdrl.files import file_sha256, sidecar_path
 from cdrl.media import VideoInfo
 from cdrl.media.encoding import container_of
@@ -27,6 +27,7 @@ from cdrl.provenance.record import (
     describe_edit,
     edit_record,
     encode_sidecar,
+    read_sidecar,
 )
 from cdrl.provenance.signing import Credentials, Signing
 
@@ -171,6 +172,13 @@ class PictureProvenance(ResultProvenance):
         if self.source.sequence is None:  # each picture tells of the edits of the film that it comes from
             mark = replace(mark, source_type=self._mark.source_type, edits=self._mark.edits)
         return {**labels_for("png", mark, record, _source_type(record)), "xmp": _packet(mark, record)}
+
+    def list_replaced(self) -> Collection[str]:
+        """Names of the pictures that an older sidecar of this name tells of; none where it cannot be read."""
+        try:
+            return frozenset(read_sidecar(self.sidecar)["output"].get("pictures", ()))
+        except (CdrlError, OSError):
+            return ()
 
     def finalize(self, pictures: Mapping[str, str]) -> bytes:
         """The sidecar's content.
