@@ -240,9 +240,7 @@ class SequenceWriter:
         if removed:
             self.notes.append(f"{pluralize(removed, 'picture')} of an older, longer result went, as --overwrite asks")
         if others:
-            self.notes.append(
-                f"{pluralize(others, 'picture')} of no known edit stay among the new ones"
-            )
+            self.notes.append(f"{pluralize(others, 'picture')} of no known edit stay among the new ones")
 
     def _collect(self) -> None:
         """Wait for the oldest picture."""
