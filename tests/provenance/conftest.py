@@ -33,7 +33,7 @@ def sealed():
         finalizer = ProvenanceFinalizer(probe(source), output, plan, tally, MODELS, **how)
         with (
             read(source) as frames,
-            Writer(output, frames.info, EncoderOptions(), overwrite=overwrite, finalizer=finalizer) as writer,
+            Writer(output, frames.info, EncoderOptions("fast"), overwrite=overwrite, finalizer=finalizer) as writer,
         ):
             for frame in frames:
                 writer.write(frame)
