@@ -12,7 +12,7 @@ from face_factory import FLAT, HEIGHT, LAYOUTS, WIDTH, face_at, noise, unchanged
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_LIPS
 from cdrl.rendering.flow import compute_backward_flow
-from cdrl.rendering.mouth import TeethWatch, extract_mouth_patch, fill_mouth, measure_shut_teeth, skin_luma
+from cdrl.rendering.mouth import ShutTeethTracker, extract_mouth_patch, fill_mouth, measure_shut_teeth, skin_luma
 from cdrl.rendering.render import render, split_planes
 
 SKIN, TEETH, DARK = 120, 180, 40  # luma
@@ -187,7 +187,7 @@ def test_teeth_are_shut_where_they_fill_the_mouth_without_a_gap():
 
 
 def test_teeth_that_flicker_in_one_frame_do_not_move_the_jaw_at_once():
-    points, watch = mouth(0.8), TeethWatch()
+    points, watch = mouth(0.8), ShutTeethTracker()
     frames = [painted(points, TEETH), with_gap(points), painted(points, TEETH)]
     found = [watch.update(replace(frame, time=Fraction(n, 50)), points) for n, frame in enumerate(frames)]
     assert found[0] == 1

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 
 RATE = 16_000
 WINDOW, HOP, SEARCH = 640, 320, 160  # samples: 40 ms, 20 ms, 10 ms
@@ -30,18 +32,23 @@ def stretched(samples: np.ndarray, source: Callable[[float], float], length: int
     return result[WINDOW // 2 : WINDOW // 2 + length]
 
 
+def encode_black(container: OutputContainer, video: VideoStream, count: int) -> None:
+    """So many small black frames into a stream, from 0 on."""
+    video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+    for pts in range(count):
+        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
+        frame.pts = pts
+        container.mux(video.encode(frame))
+    container.mux(video.encode(None))
+
+
 def write_sound(path: Path, samples: np.ndarray, rate: int, offset: float = 0.0, picture: bool = False) -> Path:
     """A file of PCM sound, int16 [n, channels], that begins `offset` s after 0; with a picture at 0 where wanted."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=25) if picture else None
         sound = container.add_stream("pcm_s16le", rate=rate, layout="stereo" if samples.shape[1] == 2 else "mono")
         if video is not None:
-            video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-            for i in range(25):
-                frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
-                frame.pts = i
-                container.mux(video.encode(frame))
-            container.mux(video.encode(None))
+            encode_black(container, video, 25)
         for first in range(0, len(samples), 1000):
             part = np.ascontiguousarray(samples[first : first + 1000].reshape(1, -1))
             frame = av.AudioFrame.from_ndarray(part, format="s16", layout=sound.layout.name)

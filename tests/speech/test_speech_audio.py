@@ -3,7 +3,7 @@
 import av
 import numpy as np
 import pytest
-from made_sound import write_sound
+from made_sound import encode_black, write_sound
 
 from cdrl.errors import InputError, InputNotFoundError, LimitError
 from cdrl.media.limits import Limits
@@ -43,12 +43,7 @@ def test_parts_with_clocks_of_their_own_sound_one_after_the_other(sample, tmp_pa
         sound = output.add_stream_from_template(source.streams.audio[0])
         video = output.add_stream("mpeg2video", rate=25) if picture else None
         if video is not None:
-            video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-            for index in range(51):
-                frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
-                frame.pts = index
-                output.mux(video.encode(frame))
-            output.mux(video.encode(None))
+            encode_black(output, video, 51)
         for packet in source.demux(audio=0):
             if packet.size:
                 packet.stream = sound

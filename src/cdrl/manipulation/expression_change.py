@@ -30,7 +30,8 @@ LIP_RATIOS = (0.25, 3.0)
 """Bounds on how much a ratio closes or opens lips: farther, a mouth that mumbles would shout."""
 SHUT_TEETH_HOLD = 0.75
 """Share of a farther opening that lips before shut teeth leave out. In W009's takes of the same words the mean opening
-grows from .09 of the eye distance to .14 in happy, angry and fear, and where teeth are shut from .11 to .12 or .13."""
+grows from .09 to .14 in happy, angry and fear, and before shut teeth from .11 to .12 or .13, in distances of the eyes'
+outer corners (`benchmarks/shut_teeth.py`)."""
 LOWER_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]
 """Points on the lower edges of the brows, and on the upper lids below them."""
 BROW_LIMIT, BROW_EXCESS = 0.45, 0.4

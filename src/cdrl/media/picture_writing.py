@@ -6,9 +6,9 @@ import hashlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.errors import CdrlError, OutputError, OutputExistsError, UsageError
+from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.files import EXISTS, sidecar_path, sync, take_name, temporary_path
 from cdrl.media.decoding import error_text, pluralize
 from cdrl.media.encoding import CONTAINERS, EncoderOptions
@@ -34,7 +34,7 @@ from cdrl.media.probing import VideoInfo
 from cdrl.media.reading import mean_duration
 from cdrl.media.sound import write_wav
 from cdrl.media.threads import available_cores
-from cdrl.media.writing import CAPTIONS_NOTE, FULL_DISK, INTERLACED_NOTE, LIGHT_NOTE, fill_picture
+from cdrl.media.writing import CAPTIONS_NOTE, FULL_DISK, INTERLACED_NOTE, LIGHT_NOTE, fill_picture, report_write_errors
 
 FIRST, DIGITS = 1, 4
 """Number of the first picture, and least digits, where the source is a film."""
@@ -177,7 +177,7 @@ class SequenceWriter:
         folder = self.pattern.folder
         self._is_new = not folder.exists()
         with self._stack:
-            with self._reported():
+            with report_write_errors(self.path, "the folder"):
                 place = folder.absolute() if self._is_new else folder.absolute() / "pictures"
                 self._temporary = temporary_path(place)
                 self._temporary.mkdir()
@@ -226,7 +226,7 @@ class SequenceWriter:
         if max(self._lengths, default=1) > min(self._lengths, default=1) + 1:
             self.notes.append("frames last unevenly, which numbered pictures cannot say: each is one picture")
         self._note_losses()
-        with self._reported():
+        with report_write_errors(self.path, "the folder"):
             if not self._layer:
                 self._note_what_lies_beside()
                 self._write_sound(self._begin)
@@ -245,7 +245,7 @@ class SequenceWriter:
     def _collect(self) -> None:
         """Wait for the oldest picture."""
         name, task = self._pending.popleft()
-        with self._reported():
+        with report_write_errors(self.path, "the folder"):
             self._digests[name] = task.result()
 
     def _note_losses(self) -> None:
@@ -312,20 +312,6 @@ class SequenceWriter:
         if color.primaries in (0, 2) or color.transfer in (0, 2):
             return []
         return [Chunk(b"cICP", bytes([color.primaries, color.transfer, 0, 1]))]
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """The system's errors as OutputError, in words."""
-        try:
-            yield
-        except CdrlError:
-            raise
-        except FileExistsError:
-            raise OutputExistsError(f"{self.path} has appeared meanwhile: it {EXISTS}") from None
-        except OSError as error:
-            if error.errno in FULL_DISK:
-                raise OutputError(f"{self.path}: the disk is full; free some space or write elsewhere") from error
-            raise OutputError(f"{self.path} cannot be written ({error_text(error)}); check the folder") from error
 
 
 def compose_picture(frame: Frame, source: Frame | None, *, interlaced: bool = False) -> Plane:

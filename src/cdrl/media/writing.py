@@ -151,11 +151,13 @@ class Writer:
         self._final = Path(os.path.realpath(self.path))
         check_output(self.path, self._final, self.info.path, self.overwrite)
         if self.finalizer is not None:
-            with self._reported():  # a name may fit, and with what a sidecar adds be too long
+            with report_write_errors(
+                self.path, "the folder and the options"
+            ):  # a name may fit, and with what a sidecar adds be too long
                 check_output(self.finalizer.sidecar, self.finalizer.sidecar, self.info.path, self.overwrite)
         self._temporary = temporary_path(self._final)
         with self._stack:
-            with self._reported():
+            with report_write_errors(self.path):
                 os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             self._stack.callback(self._temporary.unlink, missing_ok=True)
             source_path = check_path(self.info.first_file, self._limits)
@@ -182,7 +184,7 @@ class Writer:
         if self._pending is not None and pts <= self._pending_pts:
             raise UsageError(f"frame {frame.index} is not after the frame before it: write frames in order of time")
         self._rounded = self._rounded or (1000 * pts * self.info.time_base).denominator != 1
-        with self._reported():
+        with report_write_errors(self.path):
             if self._output is None:
                 self._begin(frame.format)
             if self._pending is not None:
@@ -208,7 +210,7 @@ class Writer:
             self.notes.append(f"times are rounded to milliseconds, as {self._format.name} stores them")
         if self._output is None or self._pending is None:
             raise OutputError(f"{self.path}: no frame was written, so there is nothing to save")
-        with self._reported():
+        with report_write_errors(self.path):
             try:
                 self._pending.duration = self._pending.duration or mean_duration(self.info)
                 self._mux(self._pending)
@@ -507,21 +509,20 @@ class Writer:
             below = self._convert(with_full_chroma(source, depth, interlaced=interlaced), alpha=False)
         return layer_picture(add_alpha(above, frame, self._alpha_layout, self._target), below, self._target)
 
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """FFmpeg's and the system's errors as OutputError, in words."""
-        try:
-            yield
-        except CdrlError:
-            raise
-        except FileExistsError:
-            raise OutputExistsError(f"{self.path} has appeared meanwhile: it {EXISTS}") from None
-        except (av.FFmpegError, OSError) as error:
-            if error.errno in FULL_DISK:
-                raise OutputError(f"{self.path}: the disk is full; free some space or write elsewhere") from error
-            raise OutputError(
-                f"{self.path} cannot be written ({error_text(error)}); check the folder and the options"
-            ) from error
+
+@contextmanager
+def report_write_errors(path: Path, check: str = "the folder and the options") -> Iterator[None]:
+    """FFmpeg's and the system's errors in writing `path` as OutputError, in words that tell what to `check`."""
+    try:
+        yield
+    except CdrlError:
+        raise
+    except FileExistsError:
+        raise OutputExistsError(f"{path} has appeared meanwhile: it {EXISTS}") from None
+    except (av.FFmpegError, OSError) as error:
+        if error.errno in FULL_DISK:
+            raise OutputError(f"{path}: the disk is full; free some space or write elsewhere") from error
+        raise OutputError(f"{path} cannot be written ({error_text(error)}); check {check}") from error
 
 
 def fill_picture(frame: Frame, size: tuple[int, int], layout: PixelFormat) -> av.VideoFrame:

@@ -18,7 +18,7 @@ from cdrl.manipulation.person import Person, RecentShape
 from cdrl.media import Frame
 from cdrl.pipeline.report import INACTIVE, NO_FACE, OUTSIDE, PROFILE, UNCHANGED
 from cdrl.plan import smoothstep
-from cdrl.rendering.mouth import TeethWatch
+from cdrl.rendering.mouth import ShutTeethTracker
 from cdrl.rendering.neural import NeuralRenderer
 from cdrl.rendering.render import render
 from cdrl.rendering.texture import texture_coverage
@@ -149,7 +149,7 @@ class EditStages(FrameEditor):
     find_person: PersonFinder
     _recent: RecentShape = field(default_factory=RecentShape, init=False)
     _segmenter: SegmentationTracker = field(default_factory=SegmentationTracker, init=False)
-    _teeth: TeethWatch = field(default_factory=TeethWatch, init=False)
+    _teeth: ShutTeethTracker = field(default_factory=ShutTeethTracker, init=False)
 
     def track(self, frame: Frame) -> TrackedFrame:
         """Find the face in the next frame, who it is, and what it is to show."""

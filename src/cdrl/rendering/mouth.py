@@ -109,7 +109,7 @@ def measure_shut_teeth(frame: Frame, points: Floats) -> float:
     return 0.0 if mouth is None else _ramp(mouth.share, _OWN_SHARE_RANGE) * _find_gap(mouth, frame.format.black)[1]
 
 
-class TeethWatch:
+class ShutTeethTracker:
     """Follows how far teeth are shut: `measure_shut_teeth`, steadied over `SHUT_SECONDS`."""
 
     def __init__(self) -> None:
