@@ -205,7 +205,7 @@ def test_the_output_folder(clip, tmp_path):
 def test_a_folder_without_permission(clip, tmp_path, monkeypatch):
     source, locked = clip(), tmp_path / "locked"
     locked.mkdir()
-    monkeypatch.setattr("cdrl.media.writing.os.access", lambda *_: False)  # root may write everywhere
+    monkeypatch.setattr("cdrl.media.outputs.os.access", lambda *_: False)  # root may write everywhere
     assert "no permission" in refusal(OutputError, round_trip, source, locked / "out.mp4")
     assert left_in(locked) == set()
 

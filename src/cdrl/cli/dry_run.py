@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cdrl.assets import user_bytes
 from cdrl.media.encoding import codec_of, container_of
+from cdrl.media.outputs import check_output
 from cdrl.media.probing import probe
-from cdrl.media.writing import check_output
 from cdrl.plan import REGIONS, EditPlan
 
 if TYPE_CHECKING:

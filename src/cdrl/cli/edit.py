@@ -118,7 +118,7 @@ def run(options: Options) -> int:
     require_consent(options.i_have_consent)
 
     import cdrl  # loads the networks' runtime
-    from cdrl.media.writing import check_output
+    from cdrl.media.outputs import check_output
     from cdrl.pipeline.job import OutputOptions
 
     if not options.encoder.is_sequence:

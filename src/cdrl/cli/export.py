@@ -60,7 +60,7 @@ def run(options: Options) -> int:
     require_consent(options.i_have_consent)
     # These load the networks' runtime.
     from cdrl import export, load
-    from cdrl.media.writing import check_output
+    from cdrl.media.outputs import check_output
 
     for path in (options.output, beside) if request is not None and form != "json" else (options.output,):
         check_output(path, path.resolve(), options.source, options.overwrite)

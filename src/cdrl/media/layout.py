@@ -258,3 +258,35 @@ def view(plane: av.video.plane.VideoPlane, form: PixelFormat) -> Plane:
     """A plane's own memory as [rows, columns], the padding at each line's end left off."""
     lines: NDArray[Any] = np.frombuffer(memoryview(plane), form.dtype).reshape(plane.height, -1)
     return lines[:, : plane.width]
+
+
+def fill_picture(frame: Frame, size: tuple[int, int], layout: PixelFormat) -> av.VideoFrame:
+    """A picture of `size` (width, height) with the frame's samples, on the scale of `layout`; edges are repeated."""
+    picture = av.VideoFrame(*size, layout.name)
+    for index, plane in enumerate(picture.planes):
+        target = view(plane, layout)
+        if index >= len(frame.planes):
+            target[:] = layout.chroma_zero
+            continue
+        samples = raise_depth(frame.planes[index], frame.format, layout.depth)
+        rows, columns = samples.shape
+        target[:rows, :columns] = samples
+        target[rows:, :columns] = samples[-1:]
+        target[:, columns:] = target[:, columns - 1 : columns]
+    return picture
+
+
+def add_alpha(picture: av.VideoFrame, frame: Frame, name: str, form: PixelFormat) -> av.VideoFrame:
+    """A picture of `form` in the layout `name` with the frame's transparency; edges are repeated."""
+    whole = av.VideoFrame(picture.width, picture.height, name)
+    for index, plane in enumerate(picture.planes):
+        view(whole.planes[index], form)[:] = view(plane, form)
+    target = view(whole.planes[3], form)
+    target[:] = form.maximum
+    if frame.alpha is not None:
+        rows, columns = frame.alpha.shape
+        scaled = frame.alpha * np.float32(form.maximum / frame.format.maximum) + np.float32(0.5)
+        target[:rows, :columns] = frame.alpha if form.depth == frame.format.depth else scaled
+        target[rows:, :columns] = target[rows - 1 : rows, :columns]
+        target[:, columns:] = target[:, columns - 1 : columns]
+    return whole

@@ -24,17 +24,18 @@ from cdrl.media.decoding import error_text, pluralize
 from cdrl.media.encoding import CONTAINERS, EncoderOptions
 from cdrl.media.frames import Frame, Plane
 from cdrl.media.layers import layer_pixels
-from cdrl.media.layout import with_full_chroma, yuv_to_rgb_picture
+from cdrl.media.layout import fill_picture, with_full_chroma, yuv_to_rgb_picture
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import ImageSequence, NumberPattern
 from cdrl.media.opening import check_path, open_container
+from cdrl.media.outputs import FULL_DISK, report_write_errors
 from cdrl.media.parts import ClipPart
 from cdrl.media.png import COLOR_CHUNKS, Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
 from cdrl.media.probing import VideoInfo
 from cdrl.media.reading import mean_duration
 from cdrl.media.sound import write_wav
 from cdrl.media.threads import available_cores
-from cdrl.media.writing import CAPTIONS_NOTE, FULL_DISK, INTERLACED_NOTE, LIGHT_NOTE, fill_picture, report_write_errors
+from cdrl.media.writing import CAPTIONS_NOTE, INTERLACED_NOTE, LIGHT_NOTE
 
 FIRST, DIGITS = 1, 4
 """Number of the first picture, and least digits, where the source is a film."""

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
 import av
-import numpy as np
 from av.codec.context import Flags as CodecFlags
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from cdrl.errors import CdrlError, InputError, OutputError, OutputExistsError, UsageError
-from cdrl.files import EXISTS, atomic_path, sync, take_name, temporary_path
+from cdrl.errors import InputError, OutputError, UsageError
+from cdrl.files import atomic_path, sync, take_name, temporary_path
 from cdrl.media.captions import CODECS as CAPTIONED_CODECS
 from cdrl.media.captions import add_captions
-from cdrl.media.decoding import error_text
 from cdrl.media.encoding import (
     INTERMEDIATE_SETTINGS,
     LIGHT_CODECS,
@@ -42,24 +39,24 @@ from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.layers import layer_picture
 from cdrl.media.layout import (
     Orientation,
+    add_alpha,
     alpha_name,
     convert_format,
     extract_planes,
+    fill_picture,
     layout_name,
-    raise_depth,
-    view,
     with_full_chroma,
 )
 from cdrl.media.limits import Limits
 from cdrl.media.matroska import set_pixel_aspect
 from cdrl.media.mp4_index import LABELS, PICTURE, cover_box, extend_index, light_boxes
 from cdrl.media.opening import check_path, open_container
+from cdrl.media.outputs import check_output, report_write_errors
 from cdrl.media.parts import ClipPart
 from cdrl.media.probing import VideoInfo, main_video
 from cdrl.media.reading import mean_duration
 from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_format_label
 
-FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FILMS = ("mp4", "mov")
 LIGHT_NOTE = "the HDR mastering display and light levels are left out: cdrl writes none into {}"
 CAPTIONS_NOTE = "CEA-608/708 captions are left out: cdrl writes none into {}"
@@ -510,67 +507,6 @@ class Writer:
         return layer_picture(add_alpha(above, frame, self._alpha_layout, self._target), below, self._target)
 
 
-@contextmanager
-def report_write_errors(path: Path, check: str = "the folder and the options") -> Iterator[None]:
-    """FFmpeg's and the system's errors in writing `path` as OutputError, in words that tell what to `check`."""
-    try:
-        yield
-    except CdrlError:
-        raise
-    except FileExistsError:
-        raise OutputExistsError(f"{path} has appeared meanwhile: it {EXISTS}") from None
-    except (av.FFmpegError, OSError) as error:
-        if error.errno in FULL_DISK:
-            raise OutputError(f"{path}: the disk is full; free some space or write elsewhere") from error
-        raise OutputError(f"{path} cannot be written ({error_text(error)}); check {check}") from error
-
-
-def fill_picture(frame: Frame, size: tuple[int, int], layout: PixelFormat) -> av.VideoFrame:
-    """A picture of `size` (width, height) with the frame's samples, on the scale of `layout`; edges are repeated."""
-    picture = av.VideoFrame(*size, layout.name)
-    for index, plane in enumerate(picture.planes):
-        target = view(plane, layout)
-        if index >= len(frame.planes):
-            target[:] = layout.chroma_zero
-            continue
-        samples = raise_depth(frame.planes[index], frame.format, layout.depth)
-        rows, columns = samples.shape
-        target[:rows, :columns] = samples
-        target[rows:, :columns] = samples[-1:]
-        target[:, columns:] = target[:, columns - 1 : columns]
-    return picture
-
-
-def add_alpha(picture: av.VideoFrame, frame: Frame, name: str, form: PixelFormat) -> av.VideoFrame:
-    """A picture of `form` in the layout `name` with the frame's transparency; edges are repeated."""
-    whole = av.VideoFrame(picture.width, picture.height, name)
-    for index, plane in enumerate(picture.planes):
-        view(whole.planes[index], form)[:] = view(plane, form)
-    target = view(whole.planes[3], form)
-    target[:] = form.maximum
-    if frame.alpha is not None:
-        rows, columns = frame.alpha.shape
-        scaled = frame.alpha * np.float32(form.maximum / frame.format.maximum) + np.float32(0.5)
-        target[:rows, :columns] = frame.alpha if form.depth == frame.format.depth else scaled
-        target[rows:, :columns] = target[rows - 1 : rows, :columns]
-        target[:, columns:] = target[:, columns - 1 : columns]
-    return whole
-
-
 def is_file_label(key: str) -> bool:
     """Whether a label describes the source's file: the result has its own."""
     return is_format_label(key) or key.lower() in FILE_LABELS
-
-
-def check_output(path: Path, final: Path, source: Path, overwrite: bool) -> None:
-    """Raises OutputError or OutputExistsError where writing `path` (really `final`) cannot or must not be begun."""
-    if final.is_dir():
-        raise OutputError(f"{path} is a folder: name a file in it")
-    if not final.parent.is_dir():
-        raise OutputError(f"{path}: there is no folder {final.parent}; create it first")
-    if final.exists() and source.exists() and final.samefile(source):
-        raise OutputError(f"{path} is the input itself, which is never overwritten: choose another name")
-    if final.exists() and not overwrite:
-        raise OutputExistsError(f"{path} {EXISTS}")
-    if not os.access(final.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: no permission to write in {final.parent}; choose another folder")

@@ -14,8 +14,8 @@ from cdrl.errors import OutputError, UsageError
 from cdrl.face.bundle import Floats
 from cdrl.files import atomic_write
 from cdrl.media import ColorTags, Frame
+from cdrl.media.outputs import check_output
 from cdrl.media.tone import map_tones
-from cdrl.media.writing import check_output
 
 _THUMBNAIL = 320  # pixels, side of a picture on the sheet
 _HEAD = 2.0  # side of what is shown, over the face's own height
