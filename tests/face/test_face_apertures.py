@@ -76,10 +76,13 @@ def test_an_eye_opens_alone():
     assert np.abs(moved[[*RIGHT_LIDS[0], *RIGHT_LIDS[1]]]).max() > 0.5
 
 
-def test_the_skin_below_goes_with_the_lower_lip_and_nose_and_irises_stay():
-    moved = lips().opening_displacement(np.tile(np.float32([0, 1, 0]), (9, 1)))
+def test_the_jaw_goes_with_the_lower_lip_and_nose_and_irises_stay():
+    vectors = np.zeros((9, 3), np.float32)
+    vectors[:, 1] = [0.5, 0.8, 1.1, 1.2, 1.25, 1.2, 1.1, 0.8, 0.5]  # as lips part in talk
+    moved = lips().opening_displacement(vectors)
     below = moved[[14, 17, 18, 200, 152], 1]  # from the lip down to the chin
     assert (np.diff(below) < 0).all()
-    assert below.min() >= 0
+    assert below[-1] == pytest.approx(0.53 * below[0], abs=0.05)  # the chin
+    assert abs(moved[61, 1]) < 0.2  # a corner of the mouth
     assert moved[1, 1] == pytest.approx(0, abs=0.1)  # tip of the nose
     assert np.abs(moved[468:]).max() == 0

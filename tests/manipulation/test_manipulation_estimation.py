@@ -52,7 +52,8 @@ def takes(repository, prior):
 def show(prior, neutral, emotion, amount=1.0):
     """Displacement [478, 3] of somebody who shows an emotion in talk, apertures and all."""
     blend = prior.blend_emotions({emotion: amount})
-    opened = lips().opening_displacement(np.tile(np.float32([0, blend.lip_opening, 0]), (9, 1)))
+    as_in_talk = lips().vectors(neutral) * (blend.lip_opening / lips().opening(neutral))
+    opened = lips().opening_displacement(as_in_talk)
     return blend.offset + opened + lids().opening_displacement((blend.lid_ratio - 1) * lids().vectors(neutral))
 
 

@@ -22,6 +22,9 @@ from cdrl.face.mesh import (
     canonical_points,
 )
 
+_JAW_WIDTH = 4.2  # cm from the middle of the face over which the jaw goes along with the chin less and less
+_MIDDLE_LIPS = 1.34  # opening of the middle pair of lips over the mean of all pairs, along the face, in talk
+
 
 @dataclass(frozen=True)
 class Aperture:
@@ -56,20 +59,37 @@ class Aperture:
 
 
 def _spread(
-    upper: tuple[int, ...], lower: tuple[int, ...], share: float, reach_up: float, reach_down: float
+    upper: tuple[int, ...],
+    lower: tuple[int, ...],
+    share: float,
+    reaches: tuple[float, float],
+    border: tuple[float, float] = (-0.05, 0.05),
+    jaw: float = 0.0,
 ) -> NDArray[np.float64]:
-    """Return `Aperture.spread`: the lower points take `share` of an opening; influence falls off over `reach_*` cm."""
+    """Return `Aperture.spread`.
+
+    Args:
+        upper: [p] numbers of the upper points.
+        lower: [p] numbers of the lower points.
+        share: What the lower points take of an opening; the upper ones take the rest.
+        reaches: cm over which the skin around the upper and the lower points goes along less and less.
+        border: How much nearer skin lies to the lower points than to the upper ones, in cm, from where it begins to go
+            along with them to where it does so alone.
+        jaw: How far the chin goes along, of how far the middle of the lower lip goes.
+    """
     points = canonical_points().astype(np.float64)
-    spread = np.zeros((len(points), len(upper)))
-    for contour, amount, reach in ((upper, share - 1, reach_up), (lower, share, reach_down)):
-        distance = np.linalg.norm(points[:, None, :2] - points[None, list(contour), :2], axis=2)
-        across = np.abs(points[:, None, 0] - points[None, list(contour), 0])
-        near = np.exp(-np.square(across / 0.5)) + 1e-9
-        weights = near / near.sum(1, keepdims=True)
-        fall = np.exp(-np.square(distance.min(1) / reach))
-        middle = (points[list(upper), 1].mean() + points[list(lower), 1].mean()) / 2
-        side = points[:, 1] < middle if contour is upper else points[:, 1] >= middle
-        spread += amount * (fall * side)[:, None] * weights
+    distances = [np.linalg.norm(points[:, None, :2] - points[None, list(side), :2], axis=2) for side in (upper, lower)]
+    to_upper, to_lower = (distance.min(1) for distance in distances)
+    below = np.interp(to_upper - to_lower, border, (0, 1))
+    rigid = jaw * np.exp(-np.square(points[:, 0] / _JAW_WIDTH))
+    falls = [
+        (share - 1) * (1 - below) * np.exp(-np.square(to_upper / reaches[0])),
+        share * below * (1 - rigid) * np.exp(-np.square(to_lower / reaches[1])),
+    ]
+    spread: NDArray[np.float64] = (share * below * rigid)[:, None] * np.full(len(upper), _MIDDLE_LIPS / len(upper))
+    for side, fall in zip((upper, lower), falls, strict=True):
+        near = np.exp(-np.square((points[:, None, 0] - points[None, list(side), 0]) / 0.5)) + 1e-9
+        spread += fall[:, None] * near / near.sum(1, keepdims=True)
     for pair, (u, low) in enumerate(zip(upper, lower, strict=True)):
         spread[u] = spread[low] = 0
         spread[u, pair], spread[low, pair] = share - 1, share
@@ -79,17 +99,20 @@ def _spread(
 
 @cache
 def lips() -> Aperture:
-    """Return the inner lips, 9 pairs; the lower lip takes most of an opening, and the skin around it goes along."""
+    """Return the inner lips, 9 pairs; the lower lip takes most of an opening, and the jaw goes along.
+
+    Numbers are those of talk (`benchmarks/jaw.py`), with a root mean square error of .03 of the opening.
+    """
     upper, lower = INNER_LIPS
-    spread = _spread(upper, lower, 0.65, 1.0, 2.6)
+    spread = _spread(upper, lower, 0.8, (1.0, 2.0), (-0.125, 0.375), jaw=0.55)
     return Aperture(np.array(upper), np.array(lower), spread.astype(np.float32))
 
 
 @cache
 def lids() -> Aperture:
     """Return the lids of both eyes, 14 pairs, the right eye's first; the upper lid takes most of an opening."""
-    right = _spread(*RIGHT_LIDS, 0.2, 0.55, 0.4)
-    left = _spread(*LEFT_LIDS, 0.2, 0.55, 0.4)
+    right = _spread(*RIGHT_LIDS, 0.2, (0.55, 0.4))
+    left = _spread(*LEFT_LIDS, 0.2, (0.55, 0.4))
     points = canonical_points()
     right[points[:, 0] > 0] = 0
     left[points[:, 0] < 0] = 0
@@ -101,7 +124,7 @@ def lids() -> Aperture:
 def brows() -> Aperture:
     """Return the edges of both brows, 10 pairs, the right brow's first: hair, whose thickness no expression changes."""
     pairs = [(brow[5:], brow[:5]) for brow in (RIGHT_BROW, LEFT_BROW)]
-    spread = np.concatenate([_spread(*pair, 0.5, 0.5, 0.3) for pair in pairs], 1)
+    spread = np.concatenate([_spread(*pair, 0.5, (0.5, 0.3)) for pair in pairs], 1)
     upper, lower = (np.array(pairs[0][k] + pairs[1][k]) for k in (0, 1))
     return Aperture(upper, lower, spread.astype(np.float32))
 
