@@ -24,15 +24,16 @@ def person_of(prior, offset=0.0, emotions=(), freedom=1.0):
     return Person(prior.mean + offset, prior.mean, dict(emotions), 0.3, 0.6, freedom, None, RELIEF)
 
 
-def part_lips(opening):
-    return lips().opening_displacement(np.tile(np.float32([0, opening, 0]), (9, 1)))
+def part_lips(prior, opening):
+    """Displacement [478, 3] of the mean face whose lips part farther, as in talk."""
+    return lips().opening_displacement(lips().vectors(prior.mean) * (opening / lips().opening(prior.mean)))
 
 
 def show(prior, emotion):
     """Displacement [478, 3] of the mean face that shows an emotion in talk, just as the prior has it."""
     blend = prior.blend_emotions({emotion: 1.0})
     lidded = lids().opening_displacement((blend.lid_ratio - 1) * lids().vectors(prior.mean))
-    return blend.offset + part_lips(blend.lip_opening) + lidded
+    return blend.offset + part_lips(prior, blend.lip_opening) + lidded
 
 
 def showing(prior, emotion):
@@ -169,8 +170,8 @@ def test_another_emotion_makes_room_however_alike_it_looks(prior):
 
 @pytest.mark.parametrize("emotion", ["happy", "angry", "disgusted"])
 def test_the_mean_over_talk_is_what_was_measured(prior, emotion):
-    """What closed and wide open lips hide of a mouth, parted ones show beyond it."""
-    talk = np.stack([prior.mean + part_lips(opening) for opening in np.linspace(0, 1.5, 31)])
+    """What closed lips hide of a mouth, parted ones show beyond it."""
+    talk = np.stack([prior.mean + part_lips(prior, opening) for opening in np.linspace(-0.4, 0.6, 31)])
     freedom = float(mouth_freedom(lips().opening(talk), 0.3).mean())
     assert freedom < 0.8
     person = person_of(prior, freedom=freedom)
@@ -237,7 +238,7 @@ def test_without_later_frames_the_change_is_all(prior):
 
 
 def test_of_whom_nothing_is_known_the_talk_is_taken_for_anybody_s(prior):
-    edit, shape = manipulator(prior), prior.mean + part_lips(0.8)
+    edit, shape = manipulator(prior), prior.mean + part_lips(prior, 0.8)
     displacement, gain = edit.edit_shape({"happy": 1.0}, None, shape, shape)
     change = edit.compute_change({"happy": 1.0}, None)
     assert np.array_equal(displacement, change.compute_displacement(shape, MAX_CLOSED_OPENING, TYPICAL_OPENING))
@@ -259,11 +260,12 @@ def test_an_emotion_that_comes_after_the_survey_is_taken_out(prior, emotion):
 def test_a_smile_that_comes_after_the_survey_makes_room_for_sadness_and_for_itself(prior):
     """A face that was asked to smile, and does so by itself, smiles once."""
     person, smile = person_of(prior), show(prior, "happy")
+    still = part_lips(prior, prior.blend_emotions({"happy": 1.0}).lip_opening)  # parted lips show more of an emotion
     widths = {
-        emotion: [mouth_width(edited(manipulator(prior), {emotion: 1.0}, person, offset)) for offset in (0, smile)]
+        emotion: [mouth_width(edited(manipulator(prior), {emotion: 1.0}, person, offset)) for offset in (still, smile)]
         for emotion in ("neutral", "happy", "sad")
     }
-    wider = mouth_width(prior.mean + smile) - mouth_width(prior.mean)
+    wider = mouth_width(prior.mean + smile) - mouth_width(prior.mean + still)
     for emotion, (of_neutral, of_smile) in widths.items():
         assert of_smile == pytest.approx(of_neutral, abs=0.45 * wider), emotion
 
@@ -300,7 +302,7 @@ def test_a_neutral_reference_is_no_expression(prior):
 
 
 def test_an_open_mouth_and_a_blink_are_no_expression_to_refer_to(prior):
-    talking = prior.mean + part_lips(1.5)
+    talking = prior.mean + part_lips(prior, 1.5)
     talking = talking - lids().opening_displacement(lids().vectors(talking))
     found = reference_expression(person_of(prior, talking - prior.mean), prior)
     assert np.abs(lips().vectors(found.offset)).max() <= 0.02

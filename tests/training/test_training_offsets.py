@@ -7,7 +7,7 @@ import pytest
 
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import canonical_points
-from cdrl.manipulation.expression_change import lip_reopening, mouth_component
+from cdrl.manipulation.expression_change import mouth_component, mouth_freedom
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.training.emotion_offsets import fit_closed_lip_attenuation, tabulate_mouths
 from cdrl.training.observations import ClipObservation
@@ -21,7 +21,7 @@ def talk(person, emotion, smile, share):
     for opening in np.tile(np.linspace(0, 1.5, 31), 2):
         target = np.tile(np.float32([0, opening, 0]), (9, 1))
         shape = canonical_points() + lips().opening_displacement(target - lips().vectors(canonical_points()))
-        shapes.append(shape + (share + (1 - share) * lip_reopening(float(opening), CLOSED)) * smile)
+        shapes.append(shape + (share + (1 - share) * mouth_freedom(float(opening), CLOSED)) * smile)
     texture, blendshapes = np.zeros((128, 128), np.float32), np.zeros((len(shapes), 52), np.float32)
     return ClipObservation(f"{person} {emotion}", person, emotion, np.float32(shapes), texture, blendshapes)
 

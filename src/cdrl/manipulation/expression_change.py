@@ -12,21 +12,15 @@ from cdrl.arrays import Array, array_namespace, at_least, at_most, match_array, 
 from cdrl.face.apertures import brows, lids, lips
 from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, region_weights
 
-WIDEST_OPENING = 2.8
-"""cm above closed of a mouth that opens no farther in any emotion: beyond all but a yawn."""
+WIDEST_OPENING = 5.0
+"""cm above closed of a mouth that opens no farther in any emotion: a yawn."""
 LIP_REOPENING_HALF_POINT = 0.2
 """cm above closed at which half of what closed lips suppress is back."""
-WIDE_MOUTH_HALF_POINT = 0.6
-"""cm above closed at which a mouth is half of the way to wide open."""
-WIDE_MOUTH_SHARE = 0.75
-"""Share of the mouth's offset that a wide open mouth shows."""
 MAX_MOUTH_EXCESS = 0.25
 """Share of a whole emotion by which a mouth goes farther at most, whatever amount is asked for."""
-LIP_SCALING_HALF_POINT = 0.3
+LIP_SCALING_HALF_POINT = 0.15
 """cm above closed at which half of a change of opening shows."""
-LIP_MEAN_GAIN = 1.25
-"""Factor on the change of a mean opening, for lips that hardly part, or are wide open, do not take part in it."""
-LIP_RATIOS = (0.25, 3.0)
+LIP_RATIOS = (0.3, 2.2)
 """Bounds on how much a ratio closes or opens lips: farther, a mouth that mumbles would shout."""
 SHUT_TEETH_HOLD = 0.75
 """Share of a farther opening that lips before shut teeth leave out. In W009's takes of the same words the mean opening
@@ -86,7 +80,7 @@ class ExpressionChange:
     def compensate(self, mouth_freedom: Array) -> ExpressionChange:
         """Return the change whose mean over talk is as large as this one.
 
-        What closed and wide open lips do not show, parted ones show beyond the mean, which was measured.
+        What closed lips do not show, parted ones show beyond the mean, which was measured.
 
         Args:
             mouth_freedom: [...] mean of `mouth_freedom` over the talk.
@@ -108,7 +102,7 @@ class ExpressionChange:
             [..., 478, 3] cm.
         """
         vectors, opening = lips().vectors(shape), to_double(lips().opening(shape))
-        ratio = measure_lip_ratio(mean_opening + LIP_MEAN_GAIN * self.lip_opening, mean_opening, closed_opening)
+        ratio = measure_lip_ratio(mean_opening + self.lip_opening, mean_opening, closed_opening)
         farther = scale_lip_opening(opening, closed_opening, ratio) - opening
         farther = farther - SHUT_TEETH_HOLD * shut_teeth * at_least(farther, 0.0)
         opened = lips().opening_displacement(scale(vectors, farther / at_least(opening, MIN_OPENING)))
@@ -194,21 +188,11 @@ def measure_lip_ratio(opening: Array, other: Array, closed_opening: Array) -> Ar
 
 
 def mouth_freedom(opening: Array, closed_opening: Array) -> Array:
-    """Return the share, in 0..1, that a mouth as far open as that shows of what closed lips suppress."""
-    return lip_reopening(opening, closed_opening) * wide_mouth_limit(opening, closed_opening)
-
-
-def lip_reopening(opening: Array, closed_opening: Array) -> Array:
     """Return the share that parted lips show of what closed ones suppress, from 0 (closed) to 1: x²/(1 + x²).
 
     People smile on as soon as their lips part by a millimeter or two.
     """
     return hill((opening - closed_opening) / LIP_REOPENING_HALF_POINT, 2)
-
-
-def wide_mouth_limit(opening: Array, closed_opening: Array) -> Array:
-    """Return the share of it that a mouth shows, in 0..1: a wide open mouth stretches no further sideways."""
-    return 1 - (1 - WIDE_MOUTH_SHARE) * hill((opening - closed_opening) / WIDE_MOUTH_HALF_POINT, 3)
 
 
 def hill(x: Array, power: int) -> Array:

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from cdrl.face.apertures import lids, lips, remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS, mirror_shape, region_weights
-from cdrl.manipulation.expression_change import lip_reopening, mouth_component
+from cdrl.manipulation.expression_change import mouth_component, mouth_freedom
 from cdrl.manipulation.person import estimate_closed_opening
 from cdrl.manipulation.prior import EXPRESSIVE, region_matrix
 from cdrl.rendering.texture import low_pass
@@ -139,7 +139,7 @@ def fit_closed_lip_attenuation(seen: Sequence[ClipObservation], emotion: str, ex
 
     A smile gives way to a bilabial, and so do bared teeth; rounded lips do not. The change is measured along what
     people share of it, among frames with closed lips and among those with open ones, and is taken to grow with
-    `lip_reopening`.
+    `mouth_freedom`.
 
     Args:
         seen: All observations.
@@ -228,14 +228,14 @@ def _average_by_opening(shapes: Floats) -> tuple[Floats, Floats, float] | None:
     """Average pose-free shapes [n, 478, 3] by their lips; None where closed or open ones are rare.
 
     Returns:
-        Mean shapes [478, 3] with closed and with open lips, and the mean `lip_reopening` of the latter.
+        Mean shapes [478, 3] with closed and with open lips, and the mean `mouth_freedom` of the latter.
     """
     closed = estimate_closed_opening(shapes)
     openings = lips().opening(shapes)
     is_closed, is_open = openings <= closed, openings > closed + _PARTED
     if min(is_closed.sum(), is_open.sum()) < _MIN_FRAMES:
         return None
-    reopening = np.mean([lip_reopening(float(opening), closed) for opening in openings[is_open]])
+    reopening = np.mean([mouth_freedom(float(opening), closed) for opening in openings[is_open]])
     return shapes[is_closed].mean(0), shapes[is_open].mean(0), float(reopening)
 
 
