@@ -148,26 +148,31 @@ def test_a_donor_in_its_own_place_is_its_own_frame(layout, size, right):
         assert ((filled == there) & (there > 0)).mean() > 0.001  # the donor was laid in, not left out
 
 
-def bright_rows(frame, points):
-    """How many rows between the lips are bright, in the middle of the mouth."""
+def teeth_in(frame, points):
+    """How many rows of upper teeth the middle of a mouth shows, where they end, and how many of lower ones."""
     x = round(float(points[13, 0]))
-    rows = slice(round(float(points[13, 1])) + 1, round(float(points[14, 1])))
-    return int((frame.planes[0][rows, x] > (SKIN + TEETH) / 2).sum())
+    top, bottom = round(float(points[13, 1])), round(float(points[14, 1]))
+    bright = frame.planes[0][top + 1 : bottom, x] > (SKIN + TEETH) / 2
+    upper = int(np.argmin(bright))
+    return upper, top + upper, int(bright[upper:].sum())
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("change", [0.3, 0.6])
-def test_a_mouth_s_own_teeth_stay_as_tall_as_they_are(layout, change):
+def test_lips_slide_over_rigid_teeth(layout, change):
+    """Upper teeth stay with the skull, and show more where the lip leaves them; lower ones follow the jaw."""
     points = mouth(1.0)
     frame, form = painted(points, TEETH, layout), LAYOUTS[layout]
     top, bottom = round(float(points[13, 1])), round(float(points[14, 1]))
     gap = slice(top + (bottom - top) // 2, top + (bottom - top) // 2 + 2)
     frame.planes[0][gap, round(float(points[78, 0])) : round(float(points[308, 0]))] = DARK
-    before = bright_rows(frame, points)
+    upper, edge, lower = teeth_in(frame, points)
     frame.planes[0][:] <<= form.depth - 8
-    render(frame, points, opened(points, change), FLAT)
+    displacement = opened(points, change)
+    render(frame, points, displacement, FLAT)
     frame.planes[0][:] >>= form.depth - 8
-    assert bright_rows(frame, points + opened(points, change)) == pytest.approx(before, rel=0.08, abs=1)
+    now = teeth_in(frame, points + displacement)
+    assert now == pytest.approx((upper - displacement[13, 1], edge, lower), abs=1.5)
 
 
 def with_gap(points):
@@ -194,18 +199,19 @@ def test_teeth_that_flicker_in_one_frame_do_not_move_the_jaw_at_once():
     assert 0.3 < found[1] < found[2] < 1
 
 
-def test_teeth_without_a_gap_stay_whole_and_the_dark_opens_below_them():
+@pytest.mark.parametrize(("change", "dark"), [(0.1, False), (0.6, True)])
+def test_lips_slide_over_teeth_without_a_gap_until_the_dark_opens_below_them(change, dark):
     points = mouth(0.6)
     frame = painted(points, TEETH)
-    render(frame, points, opened(points, 0.5), FLAT)
-    target = points + opened(points, 0.5)
+    render(frame, points, opened(points, change), FLAT)
+    target = points + opened(points, change)
     x = round(float(target[13, 0]))
     top, bottom = (round(float(target[index, 1])) for index in (13, 14))
     column = frame.planes[0][top + 3 : bottom - 3, x].astype(int)
     bright = column > (TEETH + DARK) / 2
     assert bright[0]
-    assert not bright[-1]
-    assert np.count_nonzero(np.diff(bright)) == 1
+    assert bright[-1] != dark
+    assert np.count_nonzero(np.diff(bright)) == int(dark)
 
 
 @pytest.mark.parametrize("right", range(-200, 201, 10))

@@ -5,14 +5,13 @@ lie on it, and must not be drawn out. Below the rim a narrowed lid covers the ey
 of the eye's upper half, so that no line is stretched much.
 """
 
-import cv2
 import numpy as np
 
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import EYE_CONTOURS
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.flow import Window
-from cdrl.rendering.raster import fill_contour
+from cdrl.rendering.raster import measure_depth
 
 _RIM = 0.12  # depth of the rim that moves with the lid, in apertures
 _COVER = 0.15  # depth below the rim at which the flow is none under a narrowed lid, in apertures
@@ -39,14 +38,13 @@ def damp_flow_in_eyes(shift: Floats, window: Window, step: tuple[int, int], sour
         x1, y1 = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, shift.shape[1::-1])
         if x1 - x0 < 3 or y1 - y0 < 3:
             continue
-        inside = fill_contour(outline - (x0, y0), (y1 - y0, x1 - x0))
-        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+        depth = measure_depth(outline - (x0, y0), (y1 - y0, x1 - x0))
         opening, source_opening = _aperture(after), _aperture(before)
         share = _COVER if opening < source_opening else _STRETCH
         unit = min(opening, source_opening) * float(scale[1])
         # Where a lid moves outwards the flow must not end before what the lid covered has been passed.
         outwards = float(np.linalg.norm(before - after, axis=1).max() * scale[1]) if opening >= source_opening else 0.0
-        reach = max(share * unit, _UNCOVER * outwards, 1.0)
+        reach = max(share * unit, _UNCOVER * outwards, 0.5)
         left = 1 - np.clip((depth - _RIM * unit) / reach, 0, 1)
         shift[y0:y1, x0:x1] *= left[..., None]
 

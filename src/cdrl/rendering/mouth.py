@@ -1,9 +1,9 @@
 """The mouth interior: teeth from the clip's own frames, where lips part farther than the source shows them parted.
 
-The warp stretches what lies between the lips, which looks right where that is dark. Teeth keep their size: in a mouth
-that shows its own, the upper ones move with the upper lip and the lower ones with the lower lip, and the dark between
-them grows. Lips that barely part show a slit only; there a patch fills in: the mouth of another frame of the clip with
-clear teeth.
+The warp stretches what lies between the lips, which looks right where that is dark. Teeth are rigid: in a mouth that
+shows its own, the upper ones stay with the skull while the upper lip slides over them, the lower ones move with the
+jaw, and the dark between them grows. Lips that barely part show a slit only; there a patch fills in: the mouth of
+another frame of the clip with clear teeth.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, MOUTH_CONTOUR
 from cdrl.media import Frame
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.flow import ALIGN, Flow, Window
-from cdrl.rendering.raster import fill_contour
+from cdrl.rendering.raster import fill_contour, measure_depth
 from cdrl.rendering.warp import Pixels, Plane, resample_to_plane
 
 SHUT_SECONDS = 0.04
@@ -36,6 +36,7 @@ _OWN_SHARE_RANGE = (0.15, 0.3)  # share of teeth in its own interior over which 
 _GAP_RANGE = (0.3, 0.85)  # of the opening, from the upper lip: between these lies the gap between the teeth
 _CLOSED_RANGE = (0.6, 0.9)  # luma, over the skin's, of the darkest rows between which a gap shows itself no more
 _LIP_SHARE = 0.85  # of the opening, from the upper lip, to which teeth that show no gap reach
+_MAX_REVEAL = 0.25  # of the opening, by which lips that slide show more of the teeth at most
 _GAP_LUMA, _GAP_CHROMA = 0.15, 0.5  # of the skin's luma, and of the chroma there, that a gap shows at most: it is dark
 
 
@@ -142,6 +143,10 @@ class _PlacedTeeth:
     """[k] picture rows at which the gap between the teeth begins."""
     gap_height: Floats
     """[k] pixels over which the drop comes in."""
+    lips: tuple[Floats, Floats]
+    """[k] picture rows of the upper and of the lower lip."""
+    slide: tuple[Floats, Floats]
+    """[k] pixels, down, by which the upper and the lower lip slide over their teeth."""
     dark_below: float | None
     """Share in 0..1 of the dark below the gap: 0 where lower teeth follow, 1 where the upper ones hide them. None where
     the gap is not new, and shows what the patch shows."""
@@ -162,28 +167,55 @@ def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> _PlacedTe
     top, bottom = (target[index, 1].mean(keepdims=True) for index in (_UPPER, _LOWER))
     half = np.maximum((bottom - top) / 2, 1.0)
     nothing = np.zeros(1, np.float32)
+    gap = (top + bottom - half) / 2
     return _PlacedTeeth(
-        patch, inverse.astype(np.float32), nothing, nothing, drop, (top + bottom - half) / 2, half, dark_below=None
+        patch,
+        inverse.astype(np.float32),
+        nothing,
+        nothing,
+        drop,
+        gap,
+        half,
+        lips=(top, bottom),
+        slide=(nothing, nothing),
+        dark_below=None,
     )
 
 
 def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeeth:
-    """Place a frame's own teeth: each column with its lips.
+    """Place a frame's own teeth: the upper ones stay with the skull, the lower ones follow the jaw.
 
-    Where no gap is seen between them, the upper teeth hide the lower ones: all stay, and the dark opens below.
+    Where no gap is seen between them the jaw is shut, or the upper teeth hide the lower ones: lips slide over them as
+    far as teeth are known to reach, and beyond the dark opens below.
     """
     gap, closed = _find_gap(own, black)
     columns = np.sort(target[_UPPER, 0])
-    lift, fall = (
-        np.interp(columns, target[ordered, 0], (target - own.points)[ordered, 1])
-        for ordered in (np.array(index)[np.argsort(target[index, 0])] for index in (_UPPER, _LOWER))
+    (own_top, top), (own_bottom, bottom) = (
+        [_lip_rows(points, lip, columns) for points in (own.points, target)] for lip in (_UPPER, _LOWER)
     )
+    reveal = _MAX_REVEAL * float(lips().opening(own.points))
+    upper_slide = np.maximum(top - own_top, -reveal)
+    lift = top - own_top - upper_slide
+    fall = bottom - own_bottom - lift
+    lower_slide = closed * np.clip(fall, 0.0, reveal)
     (x0, y0), (x1, y1) = (own.points[index] for index in INNER_CORNERS)
     slope = float((y1 - y0) / (x1 - x0)) if abs(x1 - x0) > 1 else 0.0
-    rows = gap + slope * (columns - target[list(INNER_CORNERS), 0].mean()) + lift
-    drop = np.maximum(fall - lift, 0.0)
+    dark = gap + slope * (columns - target[list(INNER_CORNERS), 0].mean())
+    rows = (1 - closed) * dark + closed * (own_top + _LIP_SHARE * (own_bottom - own_top)) + lift
+    drop = np.maximum(fall - lower_slide, 0.0)
     inverse = np.array([[1, 0, -own.x], [0, 1, -own.y]], np.float32)
-    return _PlacedTeeth(own, inverse, columns, lift, drop, rows, np.maximum(drop, 1.0), closed)
+    return _PlacedTeeth(
+        own,
+        inverse,
+        columns,
+        lift,
+        drop,
+        rows,
+        np.maximum(drop, 1.0),
+        lips=(top, bottom),
+        slide=(np.minimum(upper_slide, 0.0), lower_slide),
+        dark_below=closed,
+    )
 
 
 def fill_mouth(
@@ -231,8 +263,8 @@ def _find_gap(patch: MouthPatch, black: int) -> tuple[float, float]:
     """Find the gap between the teeth of a patch.
 
     Returns:
-        Its picture row at the middle of the mouth: the mean of the dark rows, or the end of the teeth where none is
-        dark; and the share in 0..1 to which that is so.
+        The mean picture row, at the middle of the mouth, of what is darkest between the teeth; and the share in 0..1 to
+        which that is as bright as teeth.
     """
     points = patch.points
     top, bottom = (float(points[index, 1].mean()) for index in (_UPPER, _LOWER))
@@ -247,8 +279,14 @@ def _find_gap(patch: MouthPatch, black: int) -> tuple[float, float]:
     luma = seen.astype(np.float32).mean(1) - black
     weights = np.exp(-(luma - luma.min()) / max(0.15 * float(np.ptp(luma)), 1.0))
     dark = float((weights * rows).sum() / weights.sum()) + patch.y + 0.5
-    closed = _ramp(float(luma.min()) / patch.skin, _CLOSED_RANGE)
-    return (1 - closed) * dark + closed * (top + _LIP_SHARE * (bottom - top)), closed
+    return dark, _ramp(float(luma.min()) / patch.skin, _CLOSED_RANGE)
+
+
+def _lip_rows(points: Floats, lip: list[int], columns: Floats) -> Floats:
+    """Return the picture rows [k] at which a lip of landmarks [478, 2] crosses picture columns [k]."""
+    ordered = np.array(lip)[np.argsort(points[lip, 0])]
+    rows: Floats = np.interp(columns, points[ordered, 0], points[ordered, 1])
+    return rows
 
 
 def _blend_teeth(
@@ -268,9 +306,9 @@ def _blend_teeth(
     if x1 - x0 < 4 or y1 - y0 < 4:
         return
     area = Window(x0, y0, x1, y1)
-    mask = fill_contour(target[_CONTOUR] - (x0, y0), (y1 - y0, x1 - x0))
-    edge = max(0.15 * float(lips().opening(target)), 1.5)
-    alpha = amount * np.clip(cv2.distanceTransform(mask, cv2.DIST_L2, 3) / edge, 0, 1)
+    depth = measure_depth(target[_CONTOUR] - (x0, y0), (y1 - y0, x1 - x0))
+    edge = max(0.15 * float(lips().opening(target)), 1.0)
+    alpha = amount * np.clip(depth / edge, 0, 1)
     positions, gap = _positions(area, (1, 1), teeth)
     inside = fill_contour(patch.points[_CONTOUR] - (patch.x, patch.y), patch.planes[0].shape).astype(np.float32)
     inside = cv2.GaussianBlur(inside, (0, 0), 1.0)
@@ -295,17 +333,20 @@ def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tupl
     first_x, first_y = chroma_site(step)
     x = np.arange(area.x0, area.x1, step[0], dtype=np.float32) + np.float32(first_x)
     y = np.arange(area.y0, area.y1, step[1], dtype=np.float32)[:, None] + np.float32(first_y)
-    lift, drop, gap, height = (
+    lift, drop, gap, height, top, bottom, rise, fall = (
         np.interp(x, teeth.columns, values).astype(np.float32)
-        for values in (teeth.lift, teeth.drop, teeth.gap, teeth.gap_height)
+        for values in (teeth.lift, teeth.drop, teeth.gap, teeth.gap_height, *teeth.lips, *teeth.slide)
     )
     depth = (y - gap) / height
     moved = y - lift - np.clip(depth, 0, 1) * drop
+    # What the lips uncover was never seen: the half of the teeth that is next to a lip stands for it.
+    moved -= rise * np.clip((top + gap - 2 * y) / np.maximum(gap - top, 1.0), 0, 1)
+    moved -= fall * np.clip((2 * y - gap - height - bottom) / np.maximum(bottom - gap - height, 1.0), 0, 1)
     positions: Floats = np.empty((len(y), len(x), 2), np.float32)
     for axis, (across, down, shift) in enumerate(teeth.inverse):
         positions[..., axis] = across * x + down * moved + shift
     below = (teeth.dark_below or 0.0) * np.clip(2 * depth - 1, 0, 1)
-    inside: Floats = np.clip(6 * depth * np.maximum(1 - depth, below), 0, 1).astype(np.float32)
+    inside: Floats = np.clip(6 * depth * np.maximum(1 - depth, below), 0, np.clip(drop, 0, 1)).astype(np.float32)
     return positions, inside
 
 

@@ -12,6 +12,7 @@ from cdrl.arrays import Array, array_namespace, match_array
 from cdrl.face.bundle import Floats
 
 _FIXED_POINT = 4  # fractional bits of contours given to OpenCV
+_SUBPIXELS = 4  # a side of each pixel, to measure depths
 _INSIDE = -1e-4  # barycentric slack, so that nodes on an edge shared by two triangles are covered
 
 
@@ -59,6 +60,22 @@ def fill_contour(corners: Floats, shape: tuple[int, int]) -> NDArray[np.uint8]:
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [np.round(corners * (1 << _FIXED_POINT)).astype(np.int32)], 1, shift=_FIXED_POINT)
     return mask
+
+
+def measure_depth(corners: Floats, shape: tuple[int, int]) -> Floats:
+    """Return how deep each pixel lies within a closed contour, [h, w] in pixels; 0 outside.
+
+    It is smooth along the contour: that of whole pixels would come and go in steps.
+
+    Args:
+        corners: [m, 2] in pixels.
+        shape: (h, w).
+    """
+    height, width = (_SUBPIXELS * side for side in shape)
+    fine = fill_contour(corners * _SUBPIXELS + (_SUBPIXELS - 1) / 2, (height, width))
+    depth = cv2.distanceTransform(fine, cv2.DIST_L2, 3)
+    coarse: Floats = cv2.resize(depth, shape[::-1], interpolation=cv2.INTER_AREA) / _SUBPIXELS
+    return coarse
 
 
 def _barycentric_coefficients(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
