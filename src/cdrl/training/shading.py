@@ -30,6 +30,8 @@ _DEEP = 5  # percentile of log luma in an area that stands for its folds
 _MAX_DEEPENING = 2.5  # factor: more would be noise
 _MIN_DEPTH = 0.02  # log of luma: what is fainter is no fold
 _BLUR = 1.0  # texels: finer detail differs from person to person
+_MIN_PEOPLE = 3  # of whom one can be left out
+_AGREEMENT = (0.2, 0.6)  # slope of a person's own folds on those of others, over which an area is shaded
 
 
 @cache
@@ -58,18 +60,46 @@ def fit_shading(gains: Sequence[Floats]) -> Floats:
 
     It is the median over people, less where they disagree: a fold of one person is a smudge on all others. Folds of two
     people lie beside one another, so that their median is shallower than each; area by area it is made as deep as the
-    median of the people's own depths.
+    median of the people's own depths. An area whose folds in some people do not tell those of others stays as it is.
     """
     stacked = np.array(gains, np.float32)
-    median = np.median(stacked, 0)
-    spread = _DEVIATION * np.median(np.abs(stacked - median), 0)
-    common = median * np.square(median) / (np.square(median) + np.square(spread) + 1e-9)
-    common = cv2.GaussianBlur(common, (0, 0), _BLUR)
-    shading: Floats = np.zeros_like(common)
+    shading = _shade_areas(stacked)
+    if len(stacked) >= _MIN_PEOPLE:
+        others = np.array([_shade_areas(np.delete(stacked, left_out, 0)) for left_out in range(len(stacked))])
+        shading *= _measure_agreement(others, stacked)[:, None, None]
+    total: Floats = shading.sum(0)
+    return total
+
+
+def _shade_areas(gains: Floats) -> Floats:
+    """Return the shading of each area [areas, SIZE, SIZE] by the changes of people [n, SIZE, SIZE]."""
+    median = np.median(gains, 0)
+    spread = _DEVIATION * np.median(np.abs(gains - median), 0)
+    common = _smooth(median * np.square(median) / (np.square(median) + np.square(spread) + 1e-9))
+    factors = []
     for area in fold_areas():
-        own = np.median([_depth(cv2.GaussianBlur(gain, (0, 0), _BLUR), area) for gain in stacked])
-        shading += area * common * np.clip(own / max(_depth(common, area), _MIN_DEPTH), 1.0, _MAX_DEEPENING)
-    return shading
+        own = np.median([_depth(_smooth(gain), area) for gain in gains])
+        factors.append(np.clip(own / max(_depth(common, area), _MIN_DEPTH), 1.0, _MAX_DEEPENING))
+    shaded: Floats = fold_areas() * common * np.array(factors, np.float32)[:, None, None]
+    return shaded
+
+
+def _measure_agreement(others: Floats, gains: Floats) -> Floats:
+    """Measure the share [areas] in 0..1 to which shading by others tells that of who is left out.
+
+    Args:
+        others: [n, areas, SIZE, SIZE] shading of each area, fitted without each person.
+        gains: [n, SIZE, SIZE] what changes in each person.
+    """
+    own = np.array([_smooth(gain) for gain in gains])
+    slopes = (others * own[:, None]).sum((0, 2, 3)) / np.maximum(np.square(others).sum((0, 2, 3)), 1e-9)
+    shares: Floats = np.interp(slopes, _AGREEMENT, (0.0, 1.0)).astype(np.float32)
+    return shares
+
+
+def _smooth(gain: Floats) -> Floats:
+    smoothed: Floats = cv2.GaussianBlur(gain, (0, 0), _BLUR)
+    return smoothed
 
 
 def _depth(gain: Floats, area: Floats) -> float:
