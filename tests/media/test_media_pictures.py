@@ -145,11 +145,13 @@ def test_depth_and_color_tags_stay(clip, tmp_path):
         ("ffv1", "yuv420p", {"pixel_format": "yuv444p"}, ("h264", "yuv444p")),
         ("libx264rgb", "rgb24", {}, ("h264", "yuv420p")),
         ("ffv1", "bgra", {}, ("h264", "yuv420p")),
-        ("ffv1", "yuv420p10le", {}, ("hevc", "yuv420p10le")),
-        ("ffv1", "yuv422p10le", {}, ("hevc", "yuv420p10le")),
+        ("ffv1", "yuv420p10le", {}, ("libdav1d", "yuv420p10le")),
+        ("ffv1", "yuv422p10le", {}, ("libdav1d", "yuv420p10le")),
+        ("ffv1", "yuv422p10le", {"pixel_format": "source"}, ("hevc", "yuv422p10le")),
+        ("ffv1", "yuv420p", {"pixel_format": "yuv420p10le"}, ("libdav1d", "yuv420p10le")),
         ("ffv1", "yuv422p10le", {"pixel_format": "yuv420p"}, ("h264", "yuv420p")),
         ("ffv1", "yuv422p10le", {"codec": "h264", "pixel_format": "source"}, ("h264", "yuv422p10le")),
-        ("ffv1", "yuv444p12le", {}, ("hevc", "yuv420p10le")),
+        ("ffv1", "yuv444p12le", {}, ("libdav1d", "yuv420p10le")),
     ],
 )
 def test_the_default_plays_everywhere(clip, tmp_path, codec, layout, options, written):

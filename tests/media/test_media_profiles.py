@@ -29,6 +29,8 @@ def psnr(one, two, peak):
         ("fast", ".mp4", "yuv420p", "h264", "yuv420p"),
         ("web", ".mp4", "yuv444p", "h264", "yuv420p"),
         ("web", ".webm", "yuv420p", "vp9", "yuv420p"),
+        ("web", ".mkv", "yuv422p10le", "libdav1d", "yuv420p10le"),
+        ("web", ".mov", "yuv420p10le", "hevc", "yuv420p10le"),
         ("archive", ".mp4", "yuv422p", "h264", "yuv422p"),
         ("archive", ".mkv", "yuv422p10le", "hevc", "yuv422p10le"),
         ("prores", ".mov", "yuv420p", "prores", "yuv422p10le"),

@@ -93,7 +93,8 @@ class EncoderOptions:
     prores (422 HQ or 4444), dnxhr (HQ, HQX or 444), ffv1 (lossless), sequence (numbered PNG in a folder); auto is what
     the request names, else web."""
     codec: CodecChoice = "auto"
-    """Video codec; auto is H.264, which plays everywhere, and HEVC for 10 bits and HDR; VP9 and AV1 in .webm."""
+    """Video codec; auto is H.264, which plays everywhere, and AV1 for 10 bits and HDR (HEVC in .mov, and where more
+    than 4:2:0 is kept); VP9 and AV1 in .webm."""
     quality: float | None = None
     """Constant quality, 0–51, lower is better and larger: about as good with each codec and preset. None is 18, where
     an untouched picture stays at 40–52 dB, and 8 in archive."""
@@ -159,7 +160,9 @@ class Container:
     codecs: tuple[str, ...]
     """Video codecs, the default first."""
     deep_codec: str
-    """The default for more than 8 bits and for HDR."""
+    """The default for 4:2:0 of more than 8 bits and for HDR."""
+    fine_codec: str
+    """The same where more of the chroma is kept, which AV1's encoder cannot."""
     intermediates: tuple[str, ...]
     """Video codecs for editing and keeping."""
     audio: frozenset[str] | None
@@ -182,22 +185,22 @@ PCM = {f"pcm_{kind}" for kind in ("s16le", "s16be", "s24le", "s24be", "s32le", "
 _MPEG_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "mp2"})
 _MPEG_TEXT = frozenset({"mov_text"})
 MP4 = Container(
-    "MP4", "mp4", ("h264", "hevc", "av1", "vp9"), "hevc", (), _MPEG_AUDIO | {"opus", "flac"}, _MPEG_TEXT, "aac",
+    "MP4", "mp4", ("h264", "hevc", "av1", "vp9"), "av1", "hevc", (), _MPEG_AUDIO | {"opus", "flac"}, _MPEG_TEXT, "aac",
     "mov_text", covers=True,
 )  # fmt: skip
 MOV = Container(
-    "MOV", "mov", ("h264", "hevc"), "hevc", ("prores", "dnxhr"), _MPEG_AUDIO | {"pcm_alaw", "pcm_mulaw"} | PCM,
+    "MOV", "mov", ("h264", "hevc"), "hevc", "hevc", ("prores", "dnxhr"), _MPEG_AUDIO | {"pcm_alaw", "pcm_mulaw"} | PCM,
     _MPEG_TEXT, "aac", "mov_text",
 )  # fmt: skip
 MKV = Container(
-    "MKV", "matroska", ("h264", "hevc", "av1", "vp9"), "hevc", ("prores", "ffv1"), None, None, "flac", "subrip",
+    "MKV", "matroska", ("h264", "hevc", "av1", "vp9"), "av1", "hevc", ("prores", "ffv1"), None, None, "flac", "subrip",
     attachments=True, milliseconds=True,
 )  # fmt: skip
 WEBM = Container(
-    "WebM", "webm", ("vp9", "av1"), "av1", (), frozenset({"opus", "vorbis"}), frozenset({"webvtt"}), "libopus",
+    "WebM", "webm", ("vp9", "av1"), "av1", "av1", (), frozenset({"opus", "vorbis"}), frozenset({"webvtt"}), "libopus",
     "webvtt", milliseconds=True,
 )  # fmt: skip
-PICTURES = Container("PNG", "png", (), "", ("png",), frozenset(), frozenset(), "", "")
+PICTURES = Container("PNG", "png", (), "", "", ("png",), frozenset(), frozenset(), "", "")
 """Numbered pictures, which are no film."""
 CONTAINERS = {".mp4": MP4, ".m4v": MP4, ".mov": MOV, ".mkv": MKV, ".webm": WEBM}
 ENCODERS = {
@@ -246,8 +249,11 @@ def codec_of(options: EncoderOptions, container: Container, path: Path, *, deep:
     if container is PICTURES:
         raise UsageError(f"{path}: pictures are written by the profile sequence: add --profile sequence")
     if options.codec == "auto":
-        deep = deep if settings.pixel_format in ("auto", "source") else settings.pixel_format.endswith("10le")
-        return container.deep_codec if deep else container.codecs[0]
+        layout = settings.pixel_format
+        deep = deep if layout in ("auto", "source") else layout.endswith("10le")
+        if not deep:
+            return container.codecs[0]
+        return container.deep_codec if layout in ("auto", "yuv420p10le") else container.fine_codec
     if options.codec not in container.codecs:
         raise UsageError(f"{path}: {path.suffix} cannot hold {options.codec}; choose {' or '.join(container.codecs)}")
     return options.codec
@@ -281,7 +287,7 @@ def encoder_settings(
         steady = {"b": "0", "deadline": "realtime", "row-mt": "1"}
         return {**steady, "crf": str(round(quality)), "cpu-used": str(max(0, 8 - speed)), "threads": threads}
     # SVT-AV1's presets count down; above 10 nothing is gained, and the best pictures come out damaged.
-    return {"preset": str(min(10, 12 - speed)), "crf": crf, "svtav1-params": f"lp={threads}{levels}"}
+    return {"preset": str(min(10, 11 - speed)), "crf": crf, "svtav1-params": f"lp={threads}{levels}"}
 
 
 def _prores_settings(target: PixelFormat) -> dict[str, str]:
