@@ -13,6 +13,7 @@ EXTRAS = {
     "ray": "cluster",
     "pygame": "live",
     "gradio": "app",
+    "OpenEXR": "exr",
 }
 """Module → the extra of cdrl that brings it."""
 

@@ -113,9 +113,6 @@ def test_what_is_no_sequence_is_refused(tmp_path):
     write_pictures(folder, name="other_{:04d}.png")
     assert "holds 2 sequences (other_%04d.png, shot_%04d.png" in refusal(folder)
     assert "no picture in" in refusal(folder / "none_%04d.png")
-    for number in (1, 2):
-        (tmp_path / f"light.{number}.exr").touch()
-    assert "scene-linear" in refusal(tmp_path / "light.%d.exr")
     with pytest.raises(UsageError, match="frame rate of its own"):
         find_sequence(folder / "shot_0001.png", Fraction(25), Limits())
 

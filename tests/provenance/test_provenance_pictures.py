@@ -11,6 +11,7 @@ from cdrl.cli.main import main
 from cdrl.errors import InputError
 from cdrl.media import EncoderOptions, Limits, SequenceWriter, find_sequence, probe, read
 from cdrl.media.png import read_chunks, read_texts
+from cdrl.media.sequences import read_picture_texts
 from cdrl.plan import EditPlan, EditTally
 from cdrl.provenance import DIGITAL_SOURCE_TYPE, ModelFile, PictureProvenance, verify, xmp
 from cdrl.provenance.marks import parse_labels
@@ -24,12 +25,12 @@ def pictures(clip, tmp_path):
     return mark_pictures(probe(clip("talk.mp4", audio=["aac"])), tmp_path / "out")
 
 
-def mark_pictures(info, folder, segments="0-0.2:happy", most=99, overwrite=False):
+def mark_pictures(info, folder, segments="0-0.2:happy", most=99, overwrite=False, name="shot_%02d.png"):
     """The first `most` frames of a clip as marked pictures; returns their folder."""
     plan = EditPlan.parse(segments=segments)
-    with read(info) as frames:
+    with read(info, keep_rgb=True) as frames:
         tally = EditTally(plan)
-        marker = PictureProvenance(frames.info, folder / "shot_%02d.png", plan, tally, MODELS)
+        marker = PictureProvenance(frames.info, folder / name, plan, tally, MODELS)
         settings = {"marker": marker, "overwrite": overwrite}
         with SequenceWriter(marker.output, frames.info, EncoderOptions("sequence"), **settings) as writer:
             for frame in itertools.islice(frames, most):
@@ -51,6 +52,20 @@ def test_each_picture_says_what_was_done_to_it(pictures):
     assert "happy (1) from 0.04 s to 0.08 s, in 1 of 1 frames" in edited["comment"]
     assert DIGITAL_SOURCE_TYPE not in left["xmp"]
     assert left["comment"].startswith("copied with cdrl")
+
+
+def test_exr_says_it_in_its_attributes_and_tells_of_earlier_edits(clip, tmp_path):
+    mark_pictures(probe(clip("talk.mp4")), tmp_path / "out", name="shot_%02d.exr")
+    texts = read_picture_texts(tmp_path / "out" / "shot_02.exr")
+    assert DIGITAL_SOURCE_TYPE in texts["xmp"]
+    assert "happy (1) from 0.04 s to 0.08 s, in 1 of 1 frames" in texts["comment"]
+    assert [verify(tmp_path / "out" / name).status for name in ("", "shot_02.exr", "shot_09.exr")] == ["verified"] * 3
+    again = probe(find_sequence(tmp_path / "out", None, Limits()))
+    mark_pictures(again, tmp_path / "again", "0.3-0.4:sad", name="shot_%02d.exr")
+    left, edited = (tmp_path / "again" / f"shot_{number}.exr" for number in ("02", "09"))
+    assert left.read_bytes() == (tmp_path / "out" / left.name).read_bytes()
+    assert [list(edit["segments"][0]["amounts"]) for edit in verify(tmp_path / "again").edits] == [["happy"], ["sad"]]
+    assert [list(edit["segments"][0]["amounts"]) for edit in verify(edited).edits] == [["sad"]]
 
 
 @pytest.mark.parametrize("name", ["", "shot_##.png", "shot_%02d.png", "shot_02.png", "shot_12.png"])

@@ -44,7 +44,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
     length = "" if info.duration is None else f", {float(info.duration):.5g} s"
     settings = options.encoder.settings
     layer = ", a layer of what is changed" if options.layer else ""
-    form = "numbered PNG" if options.encoder.is_sequence else f"{container.name}, {codec}"
+    form = f"numbered {output.suffix[1:].upper()}" if options.encoder.is_sequence else f"{container.name}, {codec}"
     quality = "" if settings.codec is not None else f", quality {settings.quality:g}"
     if info.sequence is not None:
         files = info.sequence.file(0), info.sequence.file(info.sequence.count - 1)

@@ -58,6 +58,9 @@ class ProfileSettings:
     """Endings of the containers that hold the codec, the default first; empty for all that hold one for playing."""
 
 
+PICTURE_ENDINGS = (".png", ".exr")
+"""Endings of numbered pictures that can be written."""
+
 PROFILES: dict[str, ProfileSettings] = {
     "fast": ProfileSettings(preset="ultrafast"),
     "web": ProfileSettings(),
@@ -65,7 +68,7 @@ PROFILES: dict[str, ProfileSettings] = {
     "prores": ProfileSettings(codec="prores", suffixes=(".mov", ".mkv")),
     "dnxhr": ProfileSettings(codec="dnxhr", suffixes=(".mov",)),
     "ffv1": ProfileSettings(codec="ffv1", suffixes=(".mkv",)),
-    "sequence": ProfileSettings(codec="png", suffixes=(".png",)),
+    "sequence": ProfileSettings(codec="png", suffixes=PICTURE_ENDINGS),
 }
 FILM_PROFILES = tuple(name for name, settings in PROFILES.items() if settings.codec != "png")
 """Profiles whose result is one file."""
@@ -90,7 +93,7 @@ class EncoderOptions:
 
     profile: Profile = "auto"
     """What the result is for: web (small, plays everywhere), fast (less time, twice the size), archive (near lossless),
-    prores (422 HQ or 4444), dnxhr (HQ, HQX or 444), ffv1 (lossless), sequence (numbered PNG in a folder); auto is what
+    prores (422 HQ or 4444), dnxhr (HQ, HQX or 444), ffv1 (lossless), sequence (numbered PNG or EXR); auto is what
     the request names, else web."""
     codec: CodecChoice = "auto"
     """Video codec; auto is H.264, which plays everywhere, and AV1 for 10 bits and HDR (HEVC in .mov, and where more
@@ -211,7 +214,7 @@ ENCODERS = {
 
 def container_of(path: Path) -> Container:
     """The file format that the suffix of `path` names; UsageError for an unknown one."""
-    container = PICTURES if path.suffix.lower() == ".png" else CONTAINERS.get(path.suffix.lower())
+    container = PICTURES if path.suffix.lower() in PICTURE_ENDINGS else CONTAINERS.get(path.suffix.lower())
     if container is None:
         raise UsageError(
             f"{path}: unknown output type {path.suffix or '(no suffix)'}; end it in {', '.join(CONTAINERS)}"

@@ -19,7 +19,8 @@ from cdrl.errors import InputError, InputNotFoundError, LimitError, UsageError
 from cdrl.files import file_sha256
 from cdrl.media.limits import Limits
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+EXR = ".exr"
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", EXR)
 """Endings of pictures that can be numbered."""
 DEFAULT_RATE = Fraction(25)
 """Frames a second of numbered pictures where nothing else is said."""
@@ -27,7 +28,6 @@ MOST_PICTURES = 200_000
 """Pictures of a sequence: two hours at 25 frames a second."""
 MOST_NAMES = 1_000_000
 """Names that are looked at in a folder."""
-EXR = ".exr"
 _PLACE = re.compile(r"%(?:0(?P<width>[1-9]))?d|#{1,9}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>[0-9]{1,9})(?P<suffix>\.\w+)", re.DOTALL)
@@ -50,7 +50,7 @@ class NumberPattern:
         Of several places the last one counts, `%04d` before `####`, so that what `path` gives is read as it was meant.
         """
         places = list(_PLACE.finditer(path.name))
-        if not places or path.suffix.lower() not in (*PICTURES, EXR):
+        if not places or path.suffix.lower() not in PICTURES:
             return None
         place = max(places, key=lambda one: (one[0].startswith("%"), one.start()))
         digits = len(place[0]) if place[0].startswith("#") else int(place["width"] or 1)
@@ -108,6 +108,11 @@ class ImageSequence:
         """The pattern, for messages and records."""
         return self.pattern.path
 
+    @property
+    def is_exr(self) -> bool:
+        """Whether the pictures are EXR, which hold light."""
+        return self.path.suffix.lower() == EXR
+
     def file(self, index: int) -> Path:
         """The picture of a frame, counted from 0."""
         return self.pattern.file(self.first + index)
@@ -155,11 +160,6 @@ def find_sequence(source: Path, rate: Fraction | None, limits: Limits) -> ImageS
             raise UsageError(f"{source} has a frame rate of its own: --frame-rate is for numbered pictures")
         return None
     pattern, numbers = _only_sequence(source) if written is None else (written, _numbers_of(written))
-    if pattern.path.suffix.lower() == EXR:
-        raise InputError(
-            f"{pattern.path}: EXR holds scene-linear light, and no picture says how it is to be shown: write the shot "
-            "through your viewing transform as 16-bit PNG or TIFF first"
-        )
     most = min(MOST_PICTURES, limits.max_frames)
     if len(numbers) > most:
         raise LimitError(f"{pattern.path} has {len(numbers):,} pictures, the limit is {most:,}: split the sequence")
@@ -215,7 +215,7 @@ def _only_sequence(folder: Path) -> tuple[NumberPattern, list[int]]:
     groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for name in list_names(folder):
         match = _NUMBERED.fullmatch(name)
-        if match is not None and match["suffix"].lower() in (*PICTURES, EXR):
+        if match is not None and match["suffix"].lower() in PICTURES:
             groups[match["prefix"], match["suffix"]].append(match["number"])
     patterns = {
         NumberPattern(folder, prefix, min(map(len, numbers)), suffix): numbers

@@ -22,15 +22,17 @@ from cdrl.media.tiles import MOST_TILES, is_photo_file
 # Demuxers that read one self-contained file. Those that follow names inside the file (hls, dash, concat, sdp, image2
 # patterns, ...) are left out: a disguised playlist must not make us open other files.
 DEMUXERS = (
-    "3gp,aiff,apng,asf,avi,bmp_pipe,dv,flv,gif,h261,h263,h264,hevc,ivf,jpeg_pipe,kux,m4v,matroska,mjpeg,mov,mp3,mp4,"
+    "3gp,aiff,apng,asf,avi,bmp_pipe,dv,exr_pipe,flv,gif,h261,h263,h264,hevc,ivf,jpeg_pipe,kux,m4v,matroska,mjpeg,mov,mp3,mp4,"
     "mpeg,mpegts,mpegvideo,mxf,nsv,nut,obu,ogg,png_pipe,rm,tiff_pipe,vc1,wav,webm,webp_pipe,wtv,y4m,yuv4mpegpipe"
 )
+EXR_MAGIC = b"\x76\x2f\x31\x01"
 PHOTOS = {  # first bytes → demuxer, named so that a photo's file name is never read as a numbering pattern
     b"\xff\xd8\xff": "jpeg_pipe",
     b"\x89PNG\r\n\x1a\n": "png_pipe",
     b"BM": "bmp_pipe",
     b"II*\x00": "tiff_pipe",
     b"MM\x00*": "tiff_pipe",
+    EXR_MAGIC: "exr_pipe",  # whose pixels are read by `cdrl.media.exr`
 }
 PLAYLIST = re.compile(
     rb"(\xef\xbb\xbf)?\s*(#EXTM3U|ffconcat|v=0\r?\n|\[playlist\]|(<\?xml[^>]*>\s*)?<(MPD|smil|asx)|FILE \")",

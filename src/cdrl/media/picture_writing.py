@@ -1,41 +1,36 @@
-"""The edited clip as numbered PNG pictures, which appear in their folder together or not at all."""
+"""The edited clip as numbered pictures, PNG or EXR, which appear in their folder together or not at all."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import av
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.files import EXISTS, sidecar_path, sync, take_name, temporary_path
 from cdrl.media.decoding import error_text, pluralize
-from cdrl.media.encoding import CONTAINERS, EncoderOptions
-from cdrl.media.frames import Frame, Plane
-from cdrl.media.layers import layer_pixels
-from cdrl.media.layout import fill_picture, with_full_chroma, yuv_to_rgb_picture
+from cdrl.media.encoding import CONTAINERS, PICTURE_ENDINGS, EncoderOptions
+from cdrl.media.exr import require_exr
+from cdrl.media.frames import Frame
 from cdrl.media.limits import Limits
-from cdrl.media.numbering import ImageSequence, NumberPattern
+from cdrl.media.numbering import EXR, ImageSequence, NumberPattern
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.outputs import FULL_DISK, report_write_errors
 from cdrl.media.parts import ClipPart
-from cdrl.media.png import COLOR_CHUNKS, Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
+from cdrl.media.picture_encoding import PictureEncoder
 from cdrl.media.probing import VideoInfo
 from cdrl.media.reading import mean_duration
 from cdrl.media.sound import write_wav
 from cdrl.media.threads import available_cores
-from cdrl.media.writing import CAPTIONS_NOTE, INTERLACED_NOTE, LIGHT_NOTE
+from cdrl.media.writing import CAPTIONS_NOTE, CHANNELS_NOTE, INTERLACED_NOTE, LIGHT_NOTE
 
 FIRST, DIGITS = 1, 4
 """Number of the first picture, and least digits, where the source is a film."""
@@ -64,24 +59,31 @@ def output_pattern(output: Path, source: ImageSequence | None) -> NumberPattern:
     """The names of the pictures that an output stands for.
 
     Args:
-        output: A pattern, or a folder: there they are called and numbered as the source's pictures, or as the folder.
+        output: A pattern, or a folder: there they are called and numbered as the source's pictures, or as the folder,
+            and are EXR where those are, else PNG.
         source: The source, where it is numbered pictures.
 
     Raises:
-        UsageError: The output names a film, one picture, or pictures that are no PNG.
+        UsageError: The output names a film, one picture, or pictures that are neither PNG nor EXR; or EXR is asked for
+            and OpenEXR not installed.
     """
     if output.suffix.lower() in CONTAINERS:
         raise UsageError(f"{output} names a film: numbered pictures take a folder, or a pattern as in shot_%04d.png")
     pattern = NumberPattern.parse(output)
-    if pattern is None and output.suffix.lower() != ".png":
+    if pattern is None and output.suffix.lower() not in PICTURE_ENDINGS:
         if source is not None:
-            return NumberPattern(output, source.pattern.prefix, source.pattern.digits, ".png")
+            suffix = EXR if source.is_exr else ".png"  # of EXR OpenEXR is there already
+            return NumberPattern(output, source.pattern.prefix, source.pattern.digits, suffix)
         folder = output.resolve() if output.name in ("", "..") else output
         return NumberPattern(output, f"{folder.name}_", DIGITS, ".png")
     if pattern is None:
-        raise UsageError(f"{output} names one picture: number them, as in {output.stem}_%04d.png, or name a folder")
-    if pattern.path.suffix.lower() != ".png":
-        raise UsageError(f"{output}: numbered pictures are written as PNG: end the name in .png, or name a folder")
+        numbered = f"{output.stem}_%04d{output.suffix}"
+        raise UsageError(f"{output} names one picture: number them, as in {numbered}, or name a folder")
+    if pattern.path.suffix.lower() not in PICTURE_ENDINGS:
+        endings = " or ".join(PICTURE_ENDINGS)
+        raise UsageError(f"{output}: numbered pictures are PNG or EXR: end the name in {endings}, or name a folder")
+    if pattern.path.suffix.lower() == EXR:
+        require_exr()
     return pattern
 
 
@@ -117,10 +119,11 @@ def find_pictures(pattern: NumberPattern) -> dict[int, str]:
 
 
 class SequenceWriter:
-    """Writes the frames of a clip as numbered PNG, in a `with` block: on a clean exit all appear, else none does.
+    """Writes the frames of a clip as numbered pictures, in a `with` block: on a clean exit all appear, else none does.
 
-    Pictures are RGB of 8 bits, or of 16 where the source has more. Of an RGB source (`read(keep_rgb=True)`) a picture
-    is the source's own numbers, transparency included, plus what the edit changed; so what it leaves alone is equal.
+    PNG is RGB of 8 bits, or of 16 where the source has more; EXR is light in half floats. Of an RGB source (`read(keep_rgb=True)`) a picture
+    is the source's own numbers, transparency included, plus what the edit changed; so what it leaves alone is equal;
+    an EXR that is not edited is copied.
     Sound lies beside the pictures as WAV, from the first one on. `notes` says what was changed or left out, complete
     after the exit.
 
@@ -159,8 +162,11 @@ class SequenceWriter:
         self._layer = layer
         self.marker = marker
         self.notes: list[str] = []
+        self._encoder = PictureEncoder(info, self.path.suffix, layer, limits)
         self.n_copied = 0
-        """Frames whose packets were copied, which pictures have none of."""
+        """Pictures that are the source's own files: EXR that were not edited."""
+        self._is_repainted = False
+        """Whether a picture was written without the source's own numbers."""
         self._limits = limits
         self._n_threads = options.threads or available_cores()
         self._digests: dict[str, str] = {}
@@ -194,20 +200,19 @@ class SequenceWriter:
         first = FIRST if self.info.sequence is None else self.info.sequence.first
         number = first + (frame.index if self.info.sequence is None else frame.pts)
         name = self.pattern.file(number).name
-        chunks = self._chunks(number)
         if self._last_pts is not None:
             self._lengths.add(frame.pts - self._last_pts)
         self._last_pts = frame.pts
         self._has_captions = self._has_captions or bool(frame.captions)
+        texts: Mapping[str, str] = {}
         if self.marker is not None:
             end = frame.time + (frame.duration or mean_duration(self.info)) * frame.time_base
-            texts = self.marker.label(frame.time, end, edited, read_texts(chunks))
-            chunks = [chunk for chunk in chunks if not read_texts([chunk]).keys() & texts.keys()]
-            chunks += [text_chunk(keyword, text) for keyword, text in texts.items()]
+            texts = self.marker.label(frame.time, end, edited, self._encoder.held_texts(number))
+        self.n_copied += self._encoder.keeps(edited=edited)
+        self._is_repainted = self._is_repainted or source is None or source.pixels is None
         task = self._threads.submit(
-            _write_picture, self._temporary / name, frame, source, chunks,
-            layer=self._layer, interlaced=bool(self.info.first_field),
-        )  # fmt: skip
+            self._encoder.write, self._temporary / name, number, frame, source, texts, edited=edited
+        )
         self._pending.append((name, task))
         if len(self._pending) > self._n_threads:
             self._collect()
@@ -250,21 +255,26 @@ class SequenceWriter:
             self._digests[name] = task.result()
 
     def _note_losses(self) -> None:
-        """Say what of the picture numbered PNG cannot say."""
-        info = self.info
+        """Say what of the picture numbered pictures cannot say."""
+        info, kind = self.info, self.path.suffix[1:].upper()
         if info.first_field:
             self.notes.append(INTERLACED_NOTE)
-        if info.sequence is None and info.sample_aspect != 1:  # which chunks of the source's own PNG keep
+        if info.channels and not self._layer and (not self._encoder.is_exr or self._is_repainted):
+            self.notes.append(CHANNELS_NOTE.format(", ".join(info.channels)))
+        # Chunks of the source's own PNG keep it.
+        if info.sample_aspect != 1 and not self._encoder.is_exr and (info.sequence is None or info.sequence.is_exr):
             self.notes.append(f"the shape of the pixels ({info.sample_aspect}) is left out: they are written as square")
         if info.hdr is not None:
-            self.notes.append(LIGHT_NOTE.format("PNG"))
-        if info.icc_profile[16:20] == b"GRAY":
+            self.notes.append(LIGHT_NOTE.format(kind))
+        if info.icc_profile and self._encoder.is_exr:
+            self.notes.append("the color profile is left out: the light is taken as that of sRGB")
+        elif info.icc_profile[16:20] == b"GRAY":
             self.notes.append("the color profile is left out: it is one of gray, and pictures are written as RGB")
 
     def _note_what_lies_beside(self) -> None:
         """Say what beside picture and sound is left out; a timecode lies in the sidecar."""
         if self._has_captions:
-            self.notes.append(CAPTIONS_NOTE.format("PNG"))
+            self.notes.append(CAPTIONS_NOTE.format(self.path.suffix[1:].upper()))
         with open_container(check_path(self.info.first_file, self._limits), self._limits) as source:
             chapters = source.chapters()
             timed = {stream.index for stream in source.streams if stream.metadata.get("timecode")}
@@ -295,81 +305,6 @@ class SequenceWriter:
             self.notes.append(f"{track} lies beside the pictures: {name}")
             if str(damage):
                 self.notes.append(f"{track} is damaged: {damage}")
-
-    def _chunks(self, number: int) -> list[Chunk]:
-        """What a picture says beside its pixels: as the source's PNG does, else how its colors are meant."""
-        info, color, profile = self.info, self.info.color, self.info.icc_profile[16:20]
-        if info.sequence is not None:
-            chunks = [
-                chunk
-                for chunk in read_chunks(info.sequence.pattern.file(number))
-                if (chunk.kind in COLOR_CHUNKS or chunk.kind.endswith(b"Xt"))
-                and (chunk.kind != b"iCCP" or profile != b"GRAY")  # which says nothing of RGB
-            ]
-            if chunks:
-                return chunks
-        if profile == b"RGB ":
-            return [color_profile(info.icc_profile)]
-        if color.primaries in (0, 2) or color.transfer in (0, 2):
-            return []
-        return [Chunk(b"cICP", bytes([color.primaries, color.transfer, 0, 1]))]
-
-
-def compose_picture(frame: Frame, source: Frame | None, *, interlaced: bool = False) -> Plane:
-    """The numbers of a picture, [H,W,3] RGB or [H,W,4] RGBA, of 8 bits as uint8, of more as uint16.
-
-    Args:
-        frame: The frame after the edit.
-        source: The frame before it; where it has its own RGB, that is changed by as much as the edit changes the frame.
-        interlaced: Whether the frame is woven of two fields.
-    """
-    own = None if source is None else source.pixels
-    if own is None or source is None:
-        rgb = frame_rgb(frame, interlaced=interlaced)
-        if frame.alpha is None:
-            return rgb
-        alpha = np.rint(frame.alpha * (np.iinfo(rgb.dtype).max / frame.format.maximum)).astype(rgb.dtype)
-        opaque: Plane = np.dstack([rgb, alpha])
-        return opaque
-    if frame is source:
-        return own
-    signed = np.int16 if own.dtype == np.uint8 else np.int32
-    change: NDArray[Any] = frame_rgb(frame).astype(signed)
-    change -= frame_rgb(source)
-    change += own[..., :3]
-    result = own.copy()
-    result[..., :3] = np.clip(change, 0, np.iinfo(own.dtype).max, out=change)
-    return result
-
-
-def frame_rgb(frame: Frame, *, interlaced: bool = False) -> Plane:
-    """A frame as RGB [H,W,3], of 8 bits as uint8, of more as uint16; `interlaced`: whether two fields are woven."""
-    fine = with_full_chroma(frame, frame.format.depth, interlaced=interlaced)
-    return yuv_to_rgb_picture(fill_picture(fine, (frame.width, frame.height), fine.format), fine.format)
-
-
-def _write_picture(
-    path: Path,
-    frame: Frame,
-    source: Frame | None,
-    chunks: Iterable[Chunk],
-    *,
-    layer: bool = False,
-    interlaced: bool = False,
-) -> str:
-    """Write a picture and return its SHA-256."""
-    pixels = compose_picture(frame, source, interlaced=interlaced)
-    if layer:
-        below = frame if source is None else source
-        pixels = layer_pixels(pixels, compose_picture(below, below, interlaced=interlaced))
-    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    written, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, order))
-    if not written:
-        raise OutputError(f"{path.name}: the picture cannot be encoded")
-    content = insert_chunks(encoded.tobytes(), chunks)
-    path.write_bytes(content)
-    sync(path)
-    return hashlib.sha256(content).hexdigest()
 
 
 def _place(

@@ -128,6 +128,8 @@ class VideoInfo:
     """Where the file's clock begins anew; `Frame.pts` and `duration` are on one clock."""
     sequence: ImageSequence | None = None
     """The pictures, where the clip is a sequence of them; `path` is then their pattern."""
+    channels: tuple[str, ...] = ()
+    """What pictures hold beside color and transparency (EXR): depth, masks, ..."""
 
     @property
     def first_file(self) -> Path:
@@ -183,6 +185,8 @@ def describe(
         InputError: There is no video stream, or nothing of it decodes.
         LimitError: The video is larger than the limits allow.
     """
+    if container.format.name == "exr_pipe":
+        raise InputError(f"{path} is one EXR picture, which holds scene-linear light: edit a numbered sequence of them")
     grid = find_tiles(path)
     if grid is not None and (tile := first_tile(container, grid)) is not None:
         return _describe_tiles(path, container, tile, grid, limits)

@@ -15,9 +15,10 @@ import av
 
 from cdrl.errors import InputError
 from cdrl.media.decoding import DecodeErrors, error_text
+from cdrl.media.exr import decode_exr, describe_exr, read_exr_texts
 from cdrl.media.layout import has_alpha
 from cdrl.media.limits import Limits
-from cdrl.media.numbering import ImageSequence
+from cdrl.media.numbering import EXR, ImageSequence
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.png import XMP, read_chunks, read_texts
 from cdrl.media.probing import VideoInfo, check_pixels, describe, main_video
@@ -48,11 +49,9 @@ def describe_sequence(sequence: ImageSequence, limits: Limits) -> VideoInfo:
         LimitError: A picture is larger than the limits allow, or the film is longer.
     """
     sequence = replace(sequence, pattern=replace(sequence.pattern, folder=sequence.pattern.folder.absolute()))
-    path = check_path(sequence.file(0), limits)
-    with open_container(path, limits) as container:
-        first, _ = describe(path, container, limits, DecodeErrors())
-    if not first.photo:
-        raise InputError(f"{path} is a film, not a picture: name it alone")
+    first = _describe_first(sequence, limits)
+    if first.rate is not None and sequence.is_exr and sequence.rate_is_assumed:
+        sequence = replace(sequence, rate=first.rate, rate_is_assumed=False)
     _check_alike(sequence, limits)
     notes = list(first.notes)
     if sequence.rate_is_assumed:
@@ -74,6 +73,18 @@ def describe_sequence(sequence: ImageSequence, limits: Limits) -> VideoInfo:
     )
 
 
+def _describe_first(sequence: ImageSequence, limits: Limits) -> VideoInfo:
+    """What the first picture is."""
+    path = check_path(sequence.file(0), limits)
+    if sequence.is_exr:
+        return describe_exr(path, limits)
+    with open_container(path, limits) as container:
+        first, _ = describe(path, container, limits, DecodeErrors())
+    if not first.photo:
+        raise InputError(f"{path} is a film, not a picture: name it alone")
+    return first
+
+
 def decode_sequence(sequence: ImageSequence, limits: Limits, begin: int = 0) -> Iterator[av.VideoFrame]:
     """The pictures of a sequence in order, from the frame `begin` on, with times in frames."""
     for index in range(begin, sequence.count):
@@ -82,9 +93,14 @@ def decode_sequence(sequence: ImageSequence, limits: Limits, begin: int = 0) -> 
         yield picture
 
 
+def read_picture_texts(path: Path) -> Mapping[str, str]:
+    """Texts of a PNG or EXR by keyword in lower case; the XMP packet is called `XMP`. None of another file."""
+    return read_texts(read_chunks(path)) or read_exr_texts(path)
+
+
 def _xmp_labels(path: Path) -> Mapping[str, str]:
     """The texts of a picture that holds an XMP packet; the longest packet tells of the most edits."""
-    texts = read_texts(read_chunks(path))
+    texts = read_picture_texts(path)
     return texts if XMP in texts else {}
 
 
@@ -108,6 +124,8 @@ def _kind(path: Path, limits: Limits) -> _Kind:
 
 def _decode(path: Path, limits: Limits) -> av.VideoFrame:
     """The one picture of a file. Raises InputError, also where a part of it is missing, and LimitError."""
+    if path.suffix.lower() == EXR:
+        return decode_exr(path, limits)
     with open_container(check_path(path, limits), limits) as container:
         stream = main_video(container, path)
         check_pixels(stream.codec_context.width, stream.codec_context.height, path, limits)

@@ -15,7 +15,7 @@ from cdrl.media.layout import Orientation, extract_planes
 from cdrl.media.probing import ColorTags
 from cdrl.media.side_data import HLG, PQ
 
-_WHITE = 203.0  # cd/m²: white of a usual picture in HDR, ITU-R BT.2408
+WHITE = 203.0  # cd/m²: white of a usual picture in HDR, ITU-R BT.2408
 _HLG_PEAK = 1000.0  # cd/m²: the display that HLG's system gamma of 1.2 stands for, ITU-R BT.2100
 _GAMMA = 2.4  # of usual displays, ITU-R BT.1886
 _KNEE = 0.8  # of white: what is brighter is rolled off below white
@@ -41,7 +41,7 @@ def map_tones(picture: NDArray[np.floating], color: ColorTags) -> NDArray[np.uin
     light = np.take(_light_table(color.transfer), numbers, mode="clip")
     if color.transfer == HLG:  # light of the scene, until here
         light *= cv2.pow(np.maximum(cv2.transform(light, _LUMA[None]), 1e-6), 0.2)[..., None]
-        light *= _HLG_PEAK / _WHITE
+        light *= _HLG_PEAK / WHITE
     light = np.maximum(cv2.transform(light, _TO_BT709), 0)
     brightest = np.maximum(np.maximum(light[..., 0], light[..., 1]), np.maximum(light[..., 2], 1e-6))
     room = 1 - _KNEE
@@ -72,7 +72,7 @@ def to_standard(frame: Frame, color: ColorTags, matrix: Matrix = "bt709") -> Fra
 def _light_table(transfer: int) -> NDArray[np.float32]:
     """Light that numbers stand for, in `_STEPS` of 8 bits: PQ's over white's, HLG's of the scene, 0..1."""
     numbers = np.arange(255 * _STEPS + 1) / (255 * _STEPS)
-    return np.asarray(_decode_pq(numbers) / _WHITE if transfer == PQ else _decode_hlg(numbers), np.float32)
+    return np.asarray(decode_pq(numbers) / WHITE if transfer == PQ else decode_hlg(numbers), np.float32)
 
 
 @functools.lru_cache(maxsize=1)
@@ -81,14 +81,14 @@ def _shown_table() -> NDArray[np.uint8]:
     return np.asarray(np.rint(255 * np.linspace(0, 1, 4096) ** (2 / _GAMMA)), np.uint8)
 
 
-def _decode_pq(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+def decode_pq(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Light in cd/m² of SMPTE ST 2084's numbers 0..1."""
     m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
     power = numbers ** (1 / m2)
     return np.asarray(10_000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1))
 
 
-def _decode_hlg(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+def decode_hlg(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Light of the scene, 0..1, of ARIB STD-B67's numbers 0..1."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     return np.where(numbers <= 0.5, numbers**2 / 3, (np.exp((numbers - c) / a) + b) / 12)

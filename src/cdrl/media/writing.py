@@ -59,6 +59,7 @@ from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_forma
 
 FILMS = ("mp4", "mov")
 LIGHT_NOTE = "the HDR mastering display and light levels are left out: cdrl writes none into {}"
+CHANNELS_NOTE = "channels of the EXR are left out: {}"
 CAPTIONS_NOTE = "CEA-608/708 captions are left out: cdrl writes none into {}"
 INTERLACED_NOTE = "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
 MATROSKA = ("matroska", "webm")
@@ -360,6 +361,8 @@ class Writer:
             )
         if note:
             self.notes.append(note)
+        if info.channels and not self._layer:
+            self.notes.append(CHANNELS_NOTE.format(", ".join(info.channels)))
         if info.hdr is not None and self._codec not in LIGHT_CODECS and self._format.muxer not in FILMS:
             self.notes.append(LIGHT_NOTE.format(self._codec))
         labels = {key: text for key, text in self._source.metadata.items() if not is_file_label(key)} | self.metadata

@@ -20,7 +20,7 @@ from cdrl.errors import OutputError
 from cdrl.files import find_all, loads_untrusted
 from cdrl.media import Limits
 from cdrl.media.opening import check_path, open_container
-from cdrl.media.png import read_chunks, read_texts
+from cdrl.media.sequences import read_picture_texts
 from cdrl.provenance import xmp
 from cdrl.provenance.record import BEGINNING, COPY_BEGINNING, describe_edit
 
@@ -51,7 +51,7 @@ class Mark:
 def read_mark(path: str | Path, limits: Limits = Limits()) -> Mark:  # noqa: B008 - frozen
     """Read what a local video or picture says about itself. Raises InputError or LimitError as `cdrl.media.probe`."""
     checked = check_path(path, limits)
-    if texts := read_texts(read_chunks(checked)):
+    if texts := read_picture_texts(checked):
         return parse_labels(texts)
     with open_container(checked, limits) as container:
         return parse_labels(container.metadata)

@@ -11,6 +11,7 @@ from cdrl.errors import CdrlError, InputError, InputNotFoundError, ProvenanceErr
 from cdrl.files import SIDECAR_ENDING, file_sha256, sidecar_path
 from cdrl.media import Limits
 from cdrl.media.decoding import pluralize
+from cdrl.media.encoding import PICTURE_ENDINGS
 from cdrl.media.numbering import NumberPattern, find_sequence, list_names
 from cdrl.media.opening import check_path
 from cdrl.media.picture_writing import find_pictures
@@ -126,7 +127,7 @@ def _told_pattern(path: Path) -> NumberPattern | None:
 def _find_sidecar(path: Path) -> Path:
     """The sidecar of a file: its own, beside it or where a link leads to, or that of the pictures it is one of."""
     candidates = [sidecar_path(path), sidecar_path(path.resolve())]
-    if path.suffix.lower() == ".png":
+    if path.suffix.lower() in PICTURE_ENDINGS:
         told = ((path.with_name(name), _told_pattern(path.with_name(name))) for name in list_names(path.parent))
         candidates += [beside for beside, pattern in told if pattern and pattern.number_of(path.name) is not None]
     return next((beside for beside in candidates if beside.exists()), candidates[0])
