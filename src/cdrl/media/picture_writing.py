@@ -121,11 +121,10 @@ def find_pictures(pattern: NumberPattern) -> dict[int, str]:
 class SequenceWriter:
     """Writes the frames of a clip as numbered pictures, in a `with` block: on a clean exit all appear, else none does.
 
-    PNG is RGB of 8 bits, or of 16 where the source has more; EXR is light in half floats. Of an RGB source (`read(keep_rgb=True)`) a picture
-    is the source's own numbers, transparency included, plus what the edit changed; so what it leaves alone is equal;
-    an EXR that is not edited is copied.
-    Sound lies beside the pictures as WAV, from the first one on. `notes` says what was changed or left out, complete
-    after the exit.
+    PNG is RGB of 8 bits, or of 16 where the source has more; EXR is light in half floats. Of an RGB source
+    (`read(keep_rgb=True)`) a picture is the source's own numbers, transparency included, plus what the edit changed; so
+    what it leaves alone is equal, and an EXR that is not edited is copied. Sound lies beside the pictures as WAV, from
+    the first one on. `notes` says what was changed or left out, complete after the exit.
 
     Raises UsageError, OutputExistsError, OutputError.
     """
