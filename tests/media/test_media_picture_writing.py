@@ -16,13 +16,13 @@ from av.video.reformatter import Interpolation
 from made_clips import picture
 
 from cdrl.errors import OutputError, OutputExistsError, UsageError
-from cdrl.media import EncoderOptions, Limits, SequenceWriter, find_sequence, picture_writing, probe, read
+from cdrl.media import ColorTags, EncoderOptions, Limits, SequenceWriter, find_sequence, picture_writing, probe, read
 from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.numbering import ImageSequence, NumberPattern
 from cdrl.media.picture_encoding import frame_rgb
 from cdrl.media.picture_writing import output_pattern
-from cdrl.media.png import Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
-from cdrl.media.side_data import HdrMetadata
+from cdrl.media.png import COLOR_CHUNKS, Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
+from cdrl.media.side_data import PQ, HdrMetadata
 
 OPTIONS = EncoderOptions("sequence", threads=1)
 
@@ -235,8 +235,28 @@ def test_what_pictures_cannot_hold_is_said(clip, tmp_path):
     film = clip("film.mkv", frames=3, aspect=Fraction(4, 3))
     info = replace(probe(film), first_field="top", hdr=HdrMetadata(light_level=(1000, 400)), timecode="01:00:00:00")
     notes = " ".join(copy_pictures(info, tmp_path / "out"))
-    for said in ("interlaced", "the shape of the pixels (4/3)", "light levels are left out", "timecode 01:00:00:00"):
+    for said in ("interlaced", "the shape of the pixels (4/3)", "timecode 01:00:00:00"):
         assert said in notes
+    assert "light levels" not in notes
+    assert "light levels are left out: cdrl writes none into EXR" in " ".join(
+        copy_pictures(info, tmp_path / "a_%d.exr")
+    )
+
+
+def test_light_levels_become_chunks_and_those_of_the_source_stay(clip, tmp_path):
+    primaries = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), (0.3127, 0.329))
+    hdr = HdrMetadata(primaries, (0.0001, 1000), (1000, 400))
+    color = ColorTags(1, 9, 9, PQ)
+    copy_pictures(replace(probe(clip("in.mp4")), hdr=hdr, color=color), tmp_path / "out")
+    written = probe(find_sequence(tmp_path / "out", None, Limits()))
+    assert (written.hdr, written.color.primaries, written.color.transfer) == (hdr, 9, PQ)
+    pixels = Chunk(b"pHYs", struct.pack(">2IB", 2, 1, 0))
+    for path in (tmp_path / "out").iterdir():
+        path.write_bytes(insert_chunks(path.read_bytes(), [pixels]))
+    notes = copy_pictures(find_sequence(tmp_path / "out", None, Limits()), tmp_path / "again")
+    assert not any("light" in note or "shape" in note for note in notes)
+    both = (read_chunks(next((tmp_path / name).iterdir())) for name in ("out", "again"))
+    assert len({frozenset(chunk for chunk in chunks if chunk.kind in COLOR_CHUNKS) for chunks in both}) == 1
 
 
 def test_a_name_that_appears_meanwhile_is_left_alone(tmp_path):

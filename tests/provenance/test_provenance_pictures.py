@@ -88,6 +88,26 @@ def test_what_is_changed_missing_or_foreign_is_named(pictures):
     assert "not the file that the video was made of" in other.problem
 
 
+def test_sound_beside_pictures_is_checked(pictures):
+    sound = pictures / "shot.wav"
+    whole = sound.read_bytes()
+    sound.write_bytes(whole[:-2] + b"no")
+    assert "the sound shot.wav is changed" in verify(pictures).problem
+    sound.unlink()
+    assert (verify(pictures).status, "the sound shot.wav is missing" in verify(pictures).problem) == ("changed", True)
+    sidecar = pictures / "shot_%02d.png.provenance.json"
+    sidecar.write_text(sidecar.read_text().replace('"shot.wav"', '"../in.wav"'))
+    assert "is no file beside it" in verify(pictures).problem
+
+
+def test_a_second_edit_that_changes_nothing_leaves_the_source_type(pictures, tmp_path):
+    info = probe(find_sequence(pictures, None, Limits()))
+    again = mark_pictures(info, tmp_path / "again", "9-:sad")
+    said = json.loads((again / "shot_%02d.png.provenance.json").read_text())
+    assert said["digital_source_type"] == DIGITAL_SOURCE_TYPE
+    assert verify(again).source_type == DIGITAL_SOURCE_TYPE
+
+
 def test_without_the_sidecar_pictures_are_unproven(pictures):
     sidecar = pictures / "shot_%02d.png.provenance.json"
     said = json.loads(sidecar.read_text())

@@ -20,7 +20,16 @@ from cdrl.media.layers import layer_pixels
 from cdrl.media.layout import fill_picture, with_full_chroma, yuv_to_rgb_picture
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import EXR
-from cdrl.media.png import COLOR_CHUNKS, Chunk, color_profile, insert_chunks, read_chunks, read_texts, text_chunk
+from cdrl.media.png import (
+    COLOR_CHUNKS,
+    Chunk,
+    color_profile,
+    insert_chunks,
+    light_chunks,
+    read_chunks,
+    read_texts,
+    text_chunk,
+)
 from cdrl.media.probing import VideoInfo
 from cdrl.media.scene_light import PRIMARIES, REC709, display_to_light, signal_to_light
 from cdrl.media.sequences import read_picture_texts
@@ -120,9 +129,10 @@ class PictureEncoder:
                 return chunks
         if profile == b"RGB ":
             return [color_profile(info.icc_profile)]
+        levels = [] if info.hdr is None else light_chunks(info.hdr)
         if color.primaries in (0, 2) or color.transfer in (0, 2):
-            return []
-        return [Chunk(b"cICP", bytes([color.primaries, color.transfer, 0, 1]))]
+            return levels
+        return [Chunk(b"cICP", bytes([color.primaries, color.transfer, 0, 1])), *levels]
 
     def _write_exr(
         self, path: Path, origin: Path | None, frame: Frame, source: Frame | None, texts: Mapping[str, str]

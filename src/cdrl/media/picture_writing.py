@@ -15,7 +15,7 @@ from typing import Protocol
 import av
 
 from cdrl.errors import OutputError, OutputExistsError, UsageError
-from cdrl.files import EXISTS, sidecar_path, sync, take_name, temporary_path
+from cdrl.files import EXISTS, file_sha256, sidecar_path, sync, take_name, temporary_path
 from cdrl.media.decoding import error_text, pluralize
 from cdrl.media.encoding import CONTAINERS, PICTURE_ENDINGS, EncoderOptions
 from cdrl.media.exr import require_exr
@@ -50,8 +50,8 @@ class PictureMarker(Protocol):
         """Texts of a picture that is shown from `start` to `end`, seconds; `held` are those of the source's."""
         ...
 
-    def finalize(self, pictures: Mapping[str, str]) -> bytes:
-        """The sidecar's content; `pictures` are names and SHA-256 in order."""
+    def finalize(self, pictures: Mapping[str, str], sound: Mapping[str, str]) -> bytes:
+        """The sidecar's content; `pictures` and `sound` are names and SHA-256 in order."""
         ...
 
 
@@ -169,6 +169,7 @@ class SequenceWriter:
         self._limits = limits
         self._n_threads = options.threads or available_cores()
         self._digests: dict[str, str] = {}
+        self._sound: dict[str, str] = {}
         self._pending: deque[tuple[str, Future[str]]] = deque()
         self._lengths: set[int] = set()
         """Ticks from one frame to the next; what a frame says of its own duration may leave gaps."""
@@ -237,7 +238,7 @@ class SequenceWriter:
                 self._write_sound(self._begin)
             if self.marker is not None:
                 sidecar = self._temporary / self.marker.sidecar.name
-                sidecar.write_bytes(self.marker.finalize(self._digests))
+                sidecar.write_bytes(self.marker.finalize(self._digests, self._sound))
                 sync(sidecar)
             sync(self._temporary)
             own = () if self.marker is None else self.marker.list_replaced()
@@ -263,7 +264,7 @@ class SequenceWriter:
         # Chunks of the source's own PNG keep it.
         if info.sample_aspect != 1 and not self._encoder.is_exr and (info.sequence is None or info.sequence.is_exr):
             self.notes.append(f"the shape of the pixels ({info.sample_aspect}) is left out: they are written as square")
-        if info.hdr is not None:
+        if info.hdr is not None and self._encoder.is_exr:
             self.notes.append(LIGHT_NOTE.format(kind))
         if info.icc_profile and self._encoder.is_exr:
             self.notes.append("the color profile is left out: the light is taken as that of sRGB")
@@ -301,6 +302,7 @@ class SequenceWriter:
                 self.notes.append(f"{track} is left out: it cannot be written as WAV ({error_text(error)})")
                 (self._temporary / name).unlink(missing_ok=True)
                 continue
+            self._sound[name] = file_sha256(self._temporary / name)
             self.notes.append(f"{track} lies beside the pictures: {name}")
             if str(damage):
                 self.notes.append(f"{track} is damaged: {damage}")

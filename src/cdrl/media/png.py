@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from cdrl.media.side_data import HdrMetadata
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP, XMP_KEYWORD = "xmp", "XML:com.adobe.xmp"
 COLOR_CHUNKS = frozenset((b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs"))
@@ -41,6 +43,18 @@ def text_chunk(name: str, text: str) -> Chunk:
 def color_profile(profile: bytes) -> Chunk:
     """An ICC profile."""
     return Chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
+
+
+def light_chunks(hdr: HdrMetadata) -> list[Chunk]:
+    """The light levels of HDR10."""
+    chunks = []
+    if hdr.primaries and hdr.luminance is not None:
+        points = [round(value * 50_000) for point in hdr.primaries for value in point]
+        darkest, brightest = (round(level * 10_000) for level in hdr.luminance)
+        chunks.append(Chunk(b"mDCV", struct.pack(">8H2I", *points, brightest, darkest)))
+    if hdr.light_level is not None:
+        chunks.append(Chunk(b"cLLI", struct.pack(">2I", *(10_000 * level for level in hdr.light_level))))
+    return chunks
 
 
 def insert_chunks(png: bytes, chunks: Iterable[Chunk]) -> bytes:

@@ -98,7 +98,7 @@ class ResultProvenance:
             "version": record["version"],
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "words": describe_edit(record),
-            "digital_source_type": _source_type(record),
+            "digital_source_type": _source_type(record) or self._mark.source_type,  # of an earlier edit
             "input": {"name": self.source.path.name, "sha256": source_sha256},
             "output": output,
             "models": [asdict(model) for model in self.models],
@@ -180,11 +180,12 @@ class PictureProvenance(ResultProvenance):
         except (CdrlError, OSError):
             return ()
 
-    def finalize(self, pictures: Mapping[str, str]) -> bytes:
+    def finalize(self, pictures: Mapping[str, str], sound: Mapping[str, str]) -> bytes:
         """The sidecar's content.
 
         Args:
             pictures: Name and SHA-256 of each picture, in order.
+            sound: The same of the sound beside them.
 
         Raises:
             InputError: The source is not what it was when the edit began.
@@ -196,6 +197,7 @@ class PictureProvenance(ResultProvenance):
             "frame_rate": None if rate is None else str(rate),
             "timecode": self.source.timecode,
             "pictures": dict(pictures),
+            **({"sound": dict(sound)} if sound else {}),
         }
         return self._encode_sidecar(self._record(self.tally), self._hash_source(), output, self._mark.edits)
 

@@ -136,9 +136,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         for part in ("input", "output"):
             if not _SHA256.fullmatch(content[part]["sha256"]):
                 raise ValueError(f"the SHA-256 of the {part} is none")
-        for name, digest in content["output"].get("pictures", {}).items():
-            if not _SHA256.fullmatch(digest):
-                raise ValueError(f"the SHA-256 of {name!r:.80} is none")
+        for part in ("pictures", "sound"):
+            _check_digests(content["output"].get(part, {}))
         if not isinstance(content["edit"], dict):
             raise ValueError("it tells no edit")
         if not isinstance(content.get(EARLIER, []), list):
@@ -150,6 +149,15 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     except (CdrlError, ValueError) as error:
         raise _damaged(path, str(error)) from None
     return dict(content)
+
+
+def _check_digests(files: Mapping[str, str]) -> None:
+    """Raises ValueError where a file does not lie beside the sidecar, or its SHA-256 is none."""
+    for name, digest in files.items():
+        if not _SHA256.fullmatch(digest):
+            raise ValueError(f"the SHA-256 of {name!r:.80} is none")
+        if Path(name).name != name:
+            raise ValueError(f"{name!r:.80} is no file beside it")
 
 
 def _damaged(path: Path, why: str) -> ProvenanceError:

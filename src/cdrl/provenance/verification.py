@@ -134,7 +134,7 @@ def _find_sidecar(path: Path) -> Path:
 
 
 def _verify_pictures(pattern: NumberPattern, source: str | Path | None, limits: Limits) -> Verdict:
-    """Check all pictures of a sequence against their sidecar."""
+    """Check all pictures of a sequence, and the sound beside them, against their sidecar."""
     path, beside = pattern.path, sidecar_path(pattern.path)
     there = find_pictures(pattern)
     if not there:
@@ -148,7 +148,7 @@ def _verify_pictures(pattern: NumberPattern, source: str | Path | None, limits: 
         sidecar = read_sidecar(beside)
     except ProvenanceError as error:
         return Verdict(path, "damaged", str(error))
-    told = sidecar["output"].get("pictures", {})
+    told, sound = (sidecar["output"].get(part, {}) for part in ("pictures", "sound"))
     digests = {name: _sha256(check_path(pattern.folder / name, limits)) for name in names}
     found = {
         "missing": [name for name in told if name not in digests],
@@ -156,12 +156,20 @@ def _verify_pictures(pattern: NumberPattern, source: str | Path | None, limits: 
         "not of this edit": [name for name in names if name not in told],
     }
     wrong = [f"{pluralize(len(some), 'picture')} {what}, first {some[0]}" for what, some in found.items() if some]
+    wrong += [f"the sound {name} is {what}" for name in sound if (what := _fault(pattern.folder / name, sound[name]))]
     status: Status = "changed" if wrong else "verified"
     problem = f"{path}: {'; '.join(wrong)}: fetch the whole edit again" if wrong else ""
     if not problem and source is not None:
         status, problem = _compared(Path(source), sidecar, beside, limits)
     edits = [*sidecar.get(EARLIER, []), *([sidecar["edit"]] if sidecar["edit"].get("segments") else [])]
     return Verdict(path, status, problem, edits or [sidecar["edit"]], sidecar.get("digital_source_type"), sidecar)
+
+
+def _fault(path: Path, digest: str) -> str:
+    """What is wrong with a file beside pictures; empty for nothing."""
+    if not path.is_file():
+        return "missing"
+    return "" if _sha256(path) == digest else "changed"
 
 
 def _judged(path: str, mark: Mark, sidecar: Mapping[str, Any] | None, manifest: Manifest | None) -> tuple[Status, str]:
