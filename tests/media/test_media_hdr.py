@@ -77,9 +77,22 @@ def test_half_of_the_light_levels_stay(clip, tmp_path, params):
     assert trip.result.hdr == trip.source.hdr
 
 
-def test_light_levels_that_cannot_be_kept_are_named_once(clip, tmp_path):
-    trip = round_trip(hdr10(clip), tmp_path / "out.webm", EncoderOptions(codec="vp9"))
-    assert sum("light levels are left out" in note for note in trip.notes) == 1
+@pytest.mark.parametrize("aspect", [None, Fraction(64, 45)])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.mkv", EncoderOptions("ffv1")), ("a.mkv", EncoderOptions("prores")), ("a.webm", EncoderOptions(codec="vp9"))],
+)
+def test_matroska_holds_light_levels_beside_its_picture(clip, tmp_path, name, options, aspect):
+    """Where codecs have no room for them; beside the shape of pixels they may find none, which is said."""
+    trip = round_trip(hdr10(clip, aspect=aspect), tmp_path / name, options)
+    named = sum("light levels are left out" in note for note in trip.notes)
+    assert trip.result.sample_aspect == (aspect or 1)
+    assert trip.result.color == trip.source.color
+    assert named == (trip.result.hdr is None)
+    if aspect is None:
+        assert trip.result.hdr.light_level == (1000, 400)
+        assert np.allclose(trip.source.hdr.primaries, trip.result.hdr.primaries, atol=1e-6)
+        assert trip.result.hdr.luminance == pytest.approx((0.0001, 1000), rel=1e-6)
 
 
 def test_a_display_without_values_is_none():

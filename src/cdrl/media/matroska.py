@@ -1,7 +1,8 @@
-"""The shape of pixels in MKV and WebM, put in afterwards: FFmpeg's muxer takes it from a field that PyAV cannot set.
+"""The shape of pixels and light levels in MKV and WebM, put in afterwards: PyAV cannot tell FFmpeg's muxer of them.
 
-The picture's size as it is shown is a part of `Segment/Tracks/TrackEntry/Video` (RFC 9559, 5.1.4.1.28). The tracks grow
-into the space that the muxer reserves behind its list of places, so that nothing behind them moves.
+The size at which a picture is shown and its `Colour` are parts of `Segment/Tracks/TrackEntry/Video` (RFC 9559,
+5.1.4.1.28). The tracks grow into the space that the muxer reserves behind its list of places, so that nothing behind
+them moves.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from cdrl.media.side_data import HdrMetadata
+
 _SEGMENT, _PLACES, _TRACKS, _CLUSTER = 0x18538067, 0x114D9B74, 0x1654AE6B, 0x1F43B675
 _PLACE, _POSITION, _TRACK, _VIDEO = 0x4DBB, 0x53AC, 0xAE, 0xE0
 _WIDTH, _HEIGHT, _SHOWN_WIDTH, _SHOWN_HEIGHT, _SHOWN_UNIT = 0xB0, 0xBA, 0x54B0, 0x54BA, 0x54B2
+_COLOR, _BRIGHTEST, _MEAN, _MASTERING, _PRIMARIES, _LUMINANCE = 0x55B0, 0x55BC, 0x55BD, 0x55D0, 0x55D1, 0x55D9
 _VOID, _CRC = 0xEC, 0xBF
 _RATIO = 3  # unit of a size that is no number of pixels
 _HEAD = 1 << 20  # bytes in which the tracks begin and end
@@ -41,6 +45,16 @@ def set_pixel_aspect(path: Path, aspect: Fraction) -> bool:
     Returns:
         Whether there was room for it.
     """
+    return _extend_video(path, lambda data, video: _add_size(data, video, aspect))
+
+
+def set_light_levels(path: Path, hdr: HdrMetadata) -> bool:
+    """Say in a file what HDR10 states of its picture; arguments and result as of `set_pixel_aspect`."""
+    return _extend_video(path, lambda data, video: _add_light(data, video, hdr))
+
+
+def _extend_video(path: Path, change: Callable[[bytes, _Element], bytes]) -> bool:
+    """Put more into the description of the picture of a file, where there is room."""
     with path.open("r+b") as file:
         data = file.read(_HEAD)
         try:
@@ -53,7 +67,7 @@ def set_pixel_aspect(path: Path, aspect: Fraction) -> bool:
             places, space, tracks = parts[_PLACES], parts[_VOID], parts[_TRACKS]
             if not places.end == space.begin < tracks.begin or tracks.end > len(data):
                 return False
-            grown = _map(data, tracks, _TRACK, partial(_shape_track, data, aspect))
+            grown = _map(data, tracks, _TRACK, partial(_change_track, data, change))
             growth = len(grown) - (tracks.end - tracks.begin)
             moved = (space.end - segment.content, tracks.begin - segment.content)
             head = _map(data, places, _PLACE, lambda place: _move(data, place, moved, growth))
@@ -67,9 +81,9 @@ def set_pixel_aspect(path: Path, aspect: Fraction) -> bool:
     return True
 
 
-def _shape_track(data: bytes, aspect: Fraction, track: _Element) -> bytes:
-    """A track, with the size at which its picture is shown where it has one."""
-    return _map(data, track, _VIDEO, lambda video: _add_size(data, video, aspect))
+def _change_track(data: bytes, change: Callable[[bytes, _Element], bytes], track: _Element) -> bytes:
+    """A track, with its description of a picture changed where it has one."""
+    return _map(data, track, _VIDEO, partial(change, data))
 
 
 def _elements(data: bytes, begin: int, end: int) -> Iterator[_Element]:
@@ -124,6 +138,22 @@ def _add_size(data: bytes, video: _Element, aspect: Fraction) -> bytes:
     shown = [(_SHOWN_WIDTH, int(width)), (_SHOWN_HEIGHT, height), *([(_SHOWN_UNIT, unit)] if unit else [])]
     added = b"".join(_pack(name, value.to_bytes((value.bit_length() + 7) // 8, "big")) for name, value in shown)
     return _pack(_VIDEO, b"".join(data[each.begin : each.end] for each in parts) + added)
+
+
+def _add_light(data: bytes, video: _Element, hdr: HdrMetadata) -> bytes:
+    """The description of a picture with its light levels, among what it says of colors."""
+    added = b""
+    if hdr.light_level is not None:
+        levels = zip((_BRIGHTEST, _MEAN), hdr.light_level, strict=True)
+        added += b"".join(_pack(name, level.to_bytes((level.bit_length() + 7) // 8, "big")) for name, level in levels)
+    if hdr.primaries and hdr.luminance is not None:
+        points = [value for point in hdr.primaries for value in point]
+        numbers = [*enumerate(points, _PRIMARIES), *enumerate(reversed(hdr.luminance), _LUMINANCE)]
+        added += _pack(_MASTERING, b"".join(_pack(name, struct.pack(">f", value)) for name, value in numbers))
+    parts = [*_elements(data, video.content, video.end)]
+    colors = [data[each.content : each.end] for each in parts if each.id == _COLOR]
+    others = [data[each.begin : each.end] for each in parts if each.id != _COLOR]
+    return _pack(_VIDEO, b"".join(others) + _pack(_COLOR, b"".join(colors) + added))
 
 
 _SHOWN = {_SHOWN_WIDTH, _SHOWN_HEIGHT, _SHOWN_UNIT}

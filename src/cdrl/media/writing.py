@@ -48,7 +48,7 @@ from cdrl.media.layout import (
     with_full_chroma,
 )
 from cdrl.media.limits import Limits
-from cdrl.media.matroska import set_pixel_aspect
+from cdrl.media.matroska import set_light_levels, set_pixel_aspect
 from cdrl.media.mp4_index import LABELS, PICTURE, cover_box, extend_index, light_boxes
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.outputs import check_output, report_write_errors
@@ -59,6 +59,7 @@ from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_forma
 
 FILMS = ("mp4", "mov")
 LIGHT_NOTE = "the HDR mastering display and light levels are left out: cdrl writes none into {}"
+NO_LIGHT_ROOM = "the HDR mastering display and light levels are left out: {} has no room for them"
 CHANNELS_NOTE = "channels of the EXR are left out: {}"
 CAPTIONS_NOTE = "CEA-608/708 captions are left out: cdrl writes none into {}"
 INTERLACED_NOTE = "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
@@ -216,12 +217,10 @@ class Writer:
                 self._tracks.finish()
             finally:
                 self._output.close()
-            self._extend_index()
-            aspect = self.info.sample_aspect
-            if aspect != 1 and self._format.muxer in MATROSKA and not set_pixel_aspect(self._temporary, aspect):
-                self.notes.append(
-                    f"the shape of the pixels ({aspect}) is left out: {self._format.name} has no room for it"
-                )
+            if self._format.muxer in MATROSKA:
+                self._extend_tracks()
+            else:
+                self._extend_index()
             self._check_picture()
             content = None if self.finalizer is None else self.finalizer.finalize(self._temporary)
             sync(self._temporary)
@@ -292,11 +291,19 @@ class Writer:
             self._is_made_opaque = True
             self.notes.append("its transparency is left out: the picture is written opaque")
 
+    def _extend_tracks(self) -> None:
+        """Put into the closed MKV or WebM what the muxer does not: the shape of pixels, and light levels."""
+        aspect, hdr = self.info.sample_aspect, self.info.hdr
+        if aspect != 1 and not set_pixel_aspect(self._temporary, aspect):
+            self.notes.append(f"the shape of the pixels ({aspect}) is left out: {self._format.name} has no room for it")
+        if hdr is not None and self._codec not in LIGHT_CODECS and not set_light_levels(self._temporary, hdr):
+            self.notes.append(NO_LIGHT_ROOM.format(self._format.name))
+
     def _extend_index(self) -> None:
         """Put into the closed film what the muxer does not: covers beside labels of any name, and light levels."""
         if self._tracks.covers and not self._add_boxes(LABELS, cover_box(self._tracks.covers)):
             self.notes.append(f"the cover is left out: {self._format.name} cannot hold it beside these labels")
-        if self.info.hdr is not None and self._format.muxer in FILMS:
+        if self.info.hdr is not None:
             held = self._add_boxes(PICTURE, light_boxes(self.info.hdr)) or self._codec in LIGHT_CODECS
             if not held:
                 self.notes.append(LIGHT_NOTE.format(self._codec))
@@ -363,8 +370,6 @@ class Writer:
             self.notes.append(note)
         if info.channels and not self._layer:
             self.notes.append(CHANNELS_NOTE.format(", ".join(info.channels)))
-        if info.hdr is not None and self._codec not in LIGHT_CODECS and self._format.muxer not in FILMS:
-            self.notes.append(LIGHT_NOTE.format(self._codec))
         labels = {key: text for key, text in self._source.metadata.items() if not is_file_label(key)} | self.metadata
         options = self._muxer_options(labels)
         self._output = av.open(f"file:{self._temporary}", "w", format=self._format.muxer, container_options=options)
