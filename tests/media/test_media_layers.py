@@ -93,6 +93,23 @@ def test_a_layer_is_one_piece_and_as_transparent_as_its_source():
     assert not layer[40:].any()
 
 
+@pytest.mark.parametrize(("opacity", "place"), [(128, "edited"), (128, "elsewhere"), (0, "edited")])
+@pytest.mark.parametrize("profile", ["sequence", "prores"])
+def test_a_half_transparent_source_is_named_where_it_is_edited(tmp_path, profile, opacity, place):
+    (tmp_path / "in").mkdir()
+    pixels = np.full((*SIZE[::-1], 4), 100, np.uint8)
+    pixels[..., 3] = 255
+    pixels[PLACE if place == "edited" else np.s_[56:, :8]][..., 3] = opacity
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), pixels)
+    with read(find_sequence(tmp_path / "in", None, Limits()), keep_rgb=True) as frames:
+        kind, path = (Writer, "layer.mov") if profile == "prores" else (SequenceWriter, "layer")
+        with kind(tmp_path / path, frames.info, EncoderOptions(profile, threads=1), layer=True) as writer:
+            for frame in frames:
+                writer.write(edit(frame), frame)
+    assert sum("half transparent" in note for note in writer.notes) == (opacity == 128 and place == "edited")
+
+
 @pytest.mark.parametrize("height", [64, 1080, 1440])
 def test_a_layer_holds_every_pixel_that_was_changed(height):
     dice = np.random.default_rng(1)

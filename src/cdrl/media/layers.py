@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cdrl.media.frames import PixelFormat, Plane
 from cdrl.media.layout import view
 
+HALF_NOTE = "the source is half transparent where it was edited: there the layer over it is more opaque than the edit"
 _GAPS = (9, 60)  # pixels, and share of the height: gaps up to this size are closed
 
 
@@ -39,6 +40,11 @@ def layer_picture(edited: av.VideoFrame, source: av.VideoFrame, form: PixelForma
     for plane, ground in zip(above, (form.black, form.chroma_zero, form.chroma_zero, 0), strict=True):
         plane[~opaque] = ground
     return edited
+
+
+def is_half_transparent(alpha: NDArray[Any], full: float) -> bool:
+    """Whether transparency, 0 to `full`, is something between: no layer over such a place gives back its alpha."""
+    return bool(((alpha > 0) & (alpha < full)).any())
 
 
 def _opaque_place(changed: NDArray[np.bool_]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from cdrl.errors import OutputError
 from cdrl.files import file_sha256, sync
 from cdrl.media.exr import edit_exr, edited_light, read_attributes, write_exr
 from cdrl.media.frames import Frame, Plane
-from cdrl.media.layers import layer_pixels
+from cdrl.media.layers import is_half_transparent, layer_pixels
 from cdrl.media.layout import fill_picture, with_full_chroma, yuv_to_rgb_picture
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import EXR
@@ -35,9 +35,9 @@ from cdrl.media.scene_light import PRIMARIES, REC709, display_to_light, signal_t
 from cdrl.media.sequences import read_picture_texts
 
 
-@dataclass(frozen=True)
+@dataclass
 class PictureEncoder:
-    """Writes the frames of a clip as pictures of one kind."""
+    """Writes the frames of a clip as pictures of one kind; several threads may write at the same time."""
 
     info: VideoInfo
     """The clip."""
@@ -46,6 +46,8 @@ class PictureEncoder:
     layer: bool = False
     """Whether only what differs from the source's picture is written."""
     limits: Limits = Limits()  # noqa: RUF009 - frozen
+    is_half_transparent: bool = False
+    """Whether a layer was written where its source is half transparent."""
 
     @property
     def is_exr(self) -> bool:
@@ -102,10 +104,17 @@ class PictureEncoder:
         below = frame if source is None else source
         return pixels, compose_picture(below, below, interlaced=interlaced) if self.layer else None
 
+    def _layer(self, pixels: Plane, below: Plane) -> Plane:
+        """RGBA of a layer; see `layer_pixels`."""
+        layer = layer_pixels(pixels, below)
+        if below.shape[2] == 4 and is_half_transparent(layer[..., 3], np.iinfo(layer.dtype).max):
+            self.is_half_transparent = True
+        return layer
+
     def _write_png(self, path: Path, number: int, frame: Frame, source: Frame | None, texts: Mapping[str, str]) -> None:
         pixels, below = self._compose(frame, source)
         if below is not None:
-            pixels = layer_pixels(pixels, below)
+            pixels = self._layer(pixels, below)
         order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
         written, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, order))
         if not written:
@@ -141,14 +150,14 @@ class PictureEncoder:
         pixels, below = self._compose(frame, source)
         own = None if source is None else source.pixels
         if origin is None or own is None:
-            pixels = pixels if below is None else layer_pixels(pixels, below)
+            pixels = pixels if below is None else self._layer(pixels, below)
             light, alpha = self._light_of(pixels)
             write_exr(path, light, alpha, {**self._attributes(), **texts})
         elif below is None:
             edit_exr(origin, path, own, pixels, texts, self.limits)
         else:
             light, alpha = edited_light(origin, own, pixels, self.limits)
-            opaque = (layer_pixels(pixels, below)[..., 3] > 0).astype(np.float32)
+            opaque = (self._layer(pixels, below)[..., 3] > 0).astype(np.float32)
             alpha = opaque if alpha is None else alpha * opaque
             write_exr(path, light * opaque[..., None], alpha, {**read_attributes(origin), **texts})
 

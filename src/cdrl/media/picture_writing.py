@@ -20,6 +20,7 @@ from cdrl.media.decoding import error_text, pluralize
 from cdrl.media.encoding import CONTAINERS, PICTURE_ENDINGS, EncoderOptions
 from cdrl.media.exr import require_exr
 from cdrl.media.frames import Frame
+from cdrl.media.layers import HALF_NOTE
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import EXR, ImageSequence, NumberPattern
 from cdrl.media.opening import check_path, open_container
@@ -266,6 +267,8 @@ class SequenceWriter:
             self.notes.append(f"the shape of the pixels ({info.sample_aspect}) is left out: they are written as square")
         if info.hdr is not None and self._encoder.is_exr:
             self.notes.append(LIGHT_NOTE.format(kind))
+        if self._encoder.is_half_transparent:
+            self.notes.append(HALF_NOTE)
         if info.icc_profile and self._encoder.is_exr:
             self.notes.append("the color profile is left out: the light is taken as that of sRGB")
         elif info.icc_profile[16:20] == b"GRAY":

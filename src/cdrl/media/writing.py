@@ -36,7 +36,7 @@ from cdrl.media.encoding import (
 )
 from cdrl.media.fields import FIELD_ORDER, FieldMarker, convert_fields
 from cdrl.media.frames import Frame, PixelFormat
-from cdrl.media.layers import layer_picture
+from cdrl.media.layers import HALF_NOTE, is_half_transparent, layer_picture
 from cdrl.media.layout import (
     Orientation,
     add_alpha,
@@ -45,6 +45,7 @@ from cdrl.media.layout import (
     extract_planes,
     fill_picture,
     layout_name,
+    view,
     with_full_chroma,
 )
 from cdrl.media.limits import Limits
@@ -512,7 +513,11 @@ class Writer:
         below = above
         if source is not None and source is not frame:
             below = self._convert(with_full_chroma(source, depth, interlaced=interlaced), alpha=False)
-        return layer_picture(add_alpha(above, frame, self._alpha_layout, self._target), below, self._target)
+        layer = layer_picture(add_alpha(above, frame, self._alpha_layout, self._target), below, self._target)
+        if frame.alpha is not None and HALF_NOTE not in self.notes:
+            alpha = view(layer.planes[3], self._target)
+            self.notes += [HALF_NOTE] * is_half_transparent(alpha, self._target.maximum)
+        return layer
 
 
 def is_file_label(key: str) -> bool:
