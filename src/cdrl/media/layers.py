@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from cdrl.media.frames import PixelFormat, Plane
 from cdrl.media.layout import view
 
-HALF_NOTE = "the source is half transparent where it was edited: there the layer over it is more opaque than the edit"
 _GAPS = (9, 60)  # pixels, and share of the height: gaps up to this size are closed
 
 

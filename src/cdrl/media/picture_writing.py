@@ -16,11 +16,11 @@ import av
 
 from cdrl.errors import OutputError, OutputExistsError, UsageError
 from cdrl.files import EXISTS, file_sha256, sidecar_path, sync, take_name, temporary_path
+from cdrl.media import losses
 from cdrl.media.decoding import error_text, pluralize
 from cdrl.media.encoding import CONTAINERS, PICTURE_ENDINGS, EncoderOptions
 from cdrl.media.exr import require_exr
 from cdrl.media.frames import Frame
-from cdrl.media.layers import HALF_NOTE
 from cdrl.media.limits import Limits
 from cdrl.media.numbering import EXR, ImageSequence, NumberPattern
 from cdrl.media.opening import check_path, open_container
@@ -31,7 +31,6 @@ from cdrl.media.probing import VideoInfo
 from cdrl.media.reading import mean_duration
 from cdrl.media.sound import write_wav
 from cdrl.media.threads import available_cores
-from cdrl.media.writing import CAPTIONS_NOTE, CHANNELS_NOTE, INTERLACED_NOTE, LIGHT_NOTE
 
 FIRST, DIGITS = 1, 4
 """Number of the first picture, and least digits, where the source is a film."""
@@ -259,16 +258,16 @@ class SequenceWriter:
         """Say what of the picture numbered pictures cannot say."""
         info, kind = self.info, self.path.suffix[1:].upper()
         if info.first_field:
-            self.notes.append(INTERLACED_NOTE)
+            self.notes.append(losses.INTERLACED)
         if info.channels and not self._layer and (not self._encoder.is_exr or self._is_repainted):
-            self.notes.append(CHANNELS_NOTE.format(", ".join(info.channels)))
+            self.notes.append(losses.CHANNELS.format(", ".join(info.channels)))
         # Chunks of the source's own PNG keep it.
         if info.sample_aspect != 1 and not self._encoder.is_exr and (info.sequence is None or info.sequence.is_exr):
             self.notes.append(f"the shape of the pixels ({info.sample_aspect}) is left out: they are written as square")
         if info.hdr is not None and self._encoder.is_exr:
-            self.notes.append(LIGHT_NOTE.format(kind))
+            self.notes.append(losses.LIGHT.format(kind))
         if self._encoder.is_half_transparent:
-            self.notes.append(HALF_NOTE)
+            self.notes.append(losses.HALF_TRANSPARENT)
         if info.icc_profile and self._encoder.is_exr:
             self.notes.append("the color profile is left out: the light is taken as that of sRGB")
         elif info.icc_profile[16:20] == b"GRAY":
@@ -277,7 +276,7 @@ class SequenceWriter:
     def _note_what_lies_beside(self) -> None:
         """Say what beside picture and sound is left out; a timecode lies in the sidecar."""
         if self._has_captions:
-            self.notes.append(CAPTIONS_NOTE.format(self.path.suffix[1:].upper()))
+            self.notes.append(losses.CAPTIONS.format(self.path.suffix[1:].upper()))
         with open_container(check_path(self.info.first_file, self._limits), self._limits) as source:
             chapters = source.chapters()
             timed = {stream.index for stream in source.streams if stream.metadata.get("timecode")}

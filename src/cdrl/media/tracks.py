@@ -13,28 +13,18 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
 from cdrl.media.clocks import ContinuousClock, discard_others
 from cdrl.media.decoding import DecodeErrors, demux_packets, pluralize
 from cdrl.media.encoding import Container
+from cdrl.media.labels import carry_labels
 from cdrl.media.limits import Limits
 from cdrl.media.opening import open_container
 from cdrl.media.probing import Track, VideoInfo
 
 TEXT_SUBTITLES = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text"}
-# Labels that describe the source's file rather than what is in it.
-FORMAT_LABELS = {
-    "encoder",
-    "vendor_id",
-    "rotate",
-    "duration",
-    "number_of_frames",
-    "number_of_bytes",
-    "bps",
-    "alpha_mode",
-}
 AUDIO_BITS = 96_000  # per second and channel, where audio must be encoded again
 EMPTY_TEXT = b"\0\0"  # MP4 text of length 0
 # By number of channels, where the file tells no more.
@@ -318,17 +308,3 @@ class TrackCopier:
 
     def _left_out(self, track: Track, why: str = "") -> None:
         self.notes.append(f"{track} is left out: {why or f'{self.format.name} cannot hold it'}")
-
-
-def is_format_label(key: str) -> bool:
-    """Whether a label of a stream describes how it lies in the source's file."""
-    return key.lower() in FORMAT_LABELS or key.lower().startswith("_statistics_")
-
-
-def carry_labels(source: Stream, target: Stream) -> None:
-    """Language, title and disposition (default, forced, cover, ...) as in the source."""
-    labels = {key: text for key, text in source.metadata.items() if not is_format_label(key)}
-    if title := labels.pop("name", ""):  # what MP4 calls a track's title
-        labels.setdefault("title", title)
-    target.metadata.update(labels)
-    target.disposition = Disposition(source.disposition)

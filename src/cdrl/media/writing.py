@@ -19,11 +19,12 @@ from av.video.stream import VideoStream
 
 from cdrl.errors import InputError, OutputError, UsageError
 from cdrl.files import atomic_path, sync, take_name, temporary_path
+from cdrl.media import losses
 from cdrl.media.captions import CODECS as CAPTIONED_CODECS
 from cdrl.media.captions import add_captions
+from cdrl.media.conversion import FrameConverter
 from cdrl.media.encoding import (
     INTERMEDIATE_SETTINGS,
-    LIGHT_CODECS,
     SMALLEST_DNXHR,
     EncoderOptions,
     check_encoder,
@@ -34,47 +35,21 @@ from cdrl.media.encoding import (
     holds_alpha,
     target_format,
 )
-from cdrl.media.fields import FIELD_ORDER, FieldMarker, convert_fields
+from cdrl.media.fields import FIELD_ORDER, FieldMarker
+from cdrl.media.finishing import complete_film
 from cdrl.media.frames import Frame, PixelFormat
-from cdrl.media.layers import HALF_NOTE, is_half_transparent, layer_picture
+from cdrl.media.labels import FILMS, carry_labels, is_file_label, muxer_options
 from cdrl.media.layout import (
     Orientation,
-    add_alpha,
     alpha_name,
-    convert_format,
-    extract_planes,
-    fill_picture,
-    layout_name,
-    view,
-    with_full_chroma,
 )
 from cdrl.media.limits import Limits
-from cdrl.media.matroska import set_light_levels, set_pixel_aspect
-from cdrl.media.mp4_index import LABELS, PICTURE, cover_box, extend_index, light_boxes
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.outputs import check_output, report_write_errors
 from cdrl.media.parts import ClipPart
 from cdrl.media.probing import VideoInfo, main_video
 from cdrl.media.reading import mean_duration
-from cdrl.media.tracks import FORMAT_LABELS, TrackCopier, carry_labels, is_format_label
-
-FILMS = ("mp4", "mov")
-LIGHT_NOTE = "the HDR mastering display and light levels are left out: cdrl writes none into {}"
-NO_LIGHT_ROOM = "the HDR mastering display and light levels are left out: {} has no room for them"
-CHANNELS_NOTE = "channels of the EXR are left out: {}"
-CAPTIONS_NOTE = "CEA-608/708 captions are left out: cdrl writes none into {}"
-INTERLACED_NOTE = "the clip is interlaced and written as whole frames, fields woven: deinterlace it first if edges comb"
-MATROSKA = ("matroska", "webm")
-FINEST_SOUND = 48_000  # Hz
-# Labels that every player knows; others need the newer way of labeling, which some players do not read.
-_OLD_LABELS = {"title", "artist", "album", "genre", "date", "comment", "copyright", "location", "creation_time"}
-COMMON_LABELS = {
-    "mp4": _OLD_LABELS
-    | {"album_artist", "composer", "description", "grouping", "lyrics", "synopsis", "show", "episode_id", "network"}
-    | {"keywords", "track", "disc", "compilation", "media_type", "hd_video"},
-    "mov": _OLD_LABELS | {"make", "model"},
-}
-FILE_LABELS = FORMAT_LABELS | {"major_brand", "minor_version", "compatible_brands", "xmp", "timecode"}
+from cdrl.media.tracks import TrackCopier
 
 
 class OutputFinalizer(Protocol):
@@ -206,6 +181,8 @@ class Writer:
                     self._output.close()
 
     def _finish(self) -> None:
+        if self._output is not None and self._converter.is_half_transparent:
+            self.notes.append(losses.HALF_TRANSPARENT)
         if self._format.milliseconds and self._rounded:
             self.notes.append(f"times are rounded to milliseconds, as {self._format.name} stores them")
         if self._output is None or self._pending is None:
@@ -218,10 +195,8 @@ class Writer:
                 self._tracks.finish()
             finally:
                 self._output.close()
-            if self._format.muxer in MATROSKA:
-                self._extend_tracks()
-            else:
-                self._extend_index()
+            covers = self._tracks.covers
+            self.notes += complete_film(self._temporary, self.info, self._format, self._codec, covers)
             self._check_picture()
             content = None if self.finalizer is None else self.finalizer.finalize(self._temporary)
             sync(self._temporary)
@@ -282,7 +257,7 @@ class Writer:
             self._captions[pts] = captions
         elif captions and not self._n_captions_lost:
             self._n_captions_lost += 1
-            self.notes.append(CAPTIONS_NOTE.format(self._codec))
+            self.notes.append(losses.CAPTIONS.format(self._codec))
 
     def _check_alpha(self, frame: Frame) -> None:
         """Say once that transparency is left out, where there is some."""
@@ -290,34 +265,7 @@ class Writer:
             return
         if (frame.alpha != frame.format.maximum).any():
             self._is_made_opaque = True
-            self.notes.append("its transparency is left out: the picture is written opaque")
-
-    def _extend_tracks(self) -> None:
-        """Put into the closed MKV or WebM what the muxer does not: the shape of pixels, and light levels."""
-        aspect, hdr = self.info.sample_aspect, self.info.hdr
-        if aspect != 1 and not set_pixel_aspect(self._temporary, aspect):
-            self.notes.append(f"the shape of the pixels ({aspect}) is left out: {self._format.name} has no room for it")
-        if hdr is not None and self._codec not in LIGHT_CODECS and not set_light_levels(self._temporary, hdr):
-            self.notes.append(NO_LIGHT_ROOM.format(self._format.name))
-
-    def _extend_index(self) -> None:
-        """Put into the closed film what the muxer does not: covers beside labels of any name, and light levels."""
-        if self._tracks.covers and not self._add_boxes(LABELS, cover_box(self._tracks.covers)):
-            self.notes.append(f"the cover is left out: {self._format.name} cannot hold it beside these labels")
-        if self.info.hdr is not None:
-            held = self._add_boxes(PICTURE, light_boxes(self.info.hdr)) or self._codec in LIGHT_CODECS
-            if not held:
-                self.notes.append(LIGHT_NOTE.format(self._codec))
-
-    def _add_boxes(self, place: tuple[bytes, ...], boxes: bytes) -> bool:
-        copy = temporary_path(self._final)
-        try:
-            is_written = extend_index(self._temporary, copy, place, boxes)
-            if is_written:
-                copy.replace(self._temporary)
-            return is_written
-        finally:
-            copy.unlink(missing_ok=True)
+            self.notes.append(losses.TRANSPARENCY)
 
     def _check_picture(self) -> None:
         """Raises OutputError where the muxer has left the picture out without a word: damaged times may not fit."""
@@ -361,6 +309,9 @@ class Writer:
         self._alpha_layout = layout if keeps_alpha and layout in encoder_layouts(self._encoder) else ""
         self._padded = self._even_size()
         self._fields = self._choose_fields()
+        self._converter = FrameConverter(
+            self.size, self._padded, self._target, self._alpha_layout, self._fields, bool(info.first_field)
+        )
         least = SMALLEST_DNXHR
         if self._codec == "dnxhr" and (self.size[0] < least[0] or self.size[1] < least[1]):
             sizes = " but ".join("x".join(map(str, size)) for size in (least, self.size))
@@ -370,9 +321,9 @@ class Writer:
         if note:
             self.notes.append(note)
         if info.channels and not self._layer:
-            self.notes.append(CHANNELS_NOTE.format(", ".join(info.channels)))
+            self.notes.append(losses.CHANNELS.format(", ".join(info.channels)))
         labels = {key: text for key, text in self._source.metadata.items() if not is_file_label(key)} | self.metadata
-        options = self._muxer_options(labels)
+        options = muxer_options(self._format.muxer, labels, info.time_base)
         self._output = av.open(f"file:{self._temporary}", "w", format=self._format.muxer, container_options=options)
         self._output.metadata.update(labels)
         self._stream = self._video_stream(self._output)
@@ -439,7 +390,7 @@ class Writer:
         if stays and info.first_field and self.size == (info.width, info.height) and not info.rotation:
             return FieldMarker(self._padded, self._alpha_layout or self._target.name, info.first_field)
         if info.first_field:
-            self.notes.append(INTERLACED_NOTE)
+            self.notes.append(losses.INTERLACED)
         return None
 
     def _carry_timecode(self, stream: VideoStream) -> None:
@@ -468,58 +419,12 @@ class Writer:
             )
         return padded
 
-    def _muxer_options(self, labels: Mapping[str, str]) -> dict[str, str]:
-        if self._format.muxer not in FILMS:
-            return {"avoid_negative_ts": "disabled"}  # else MKV delays the clip by the run-up of its audio
-        # faststart: the index goes to the front, so that playback starts before the file has loaded.
-        known = COMMON_LABELS[self._format.muxer]
-        is_common = all(label in known or label.startswith("location-") for label in labels)
-        flags = "+faststart" if is_common else "+faststart+use_metadata_tags"
-        # The start of each track is kept in ticks of the film, a multiple of the picture's, fine enough for sound.
-        ticks = self.info.time_base.denominator
-        ticks *= -(-FINEST_SOUND // ticks)
-        return {"movflags": flags, "movie_timescale": str(min(ticks, 2**31 - 1))}
-
     def _picture(self, frame: Frame, source: Frame | None, pts: int) -> av.VideoFrame:
         """`frame` as the encoder takes it."""
-        picture = self._convert_layer(frame, source) if self._layer else self._convert(frame)
+        converter = self._converter
+        picture = converter.convert_layer(frame, source) if self._layer else converter.convert(frame)
         picture.pts, picture.time_base = pts, self.info.time_base
         if self._fields is not None:
             picture = self._fields.mark(picture)
         self._tag_colors(picture)
         return picture
-
-    def _convert(self, frame: Frame, *, alpha: bool = True) -> av.VideoFrame:
-        """`frame` in the encoder's layout, with its transparency where `alpha` and the layout holds it."""
-        form, target = frame.format, self._target
-        if target.depth > form.depth and form.sx == 4:  # FFmpeg has no such layout of more bits
-            finer = replace(form, name=layout_name((2, 1), form.depth), sx=2, sy=1)
-            planes = extract_planes(convert_format(fill_picture(frame, self.size, form), finer), finer, Orientation())
-            frame, form = replace(frame, planes=planes, format=finer), finer
-        depth = max(form.depth, target.depth)
-        sx, sy = (2, 2) if form.gray else (form.sx, form.sy)
-        layout = replace(form, name=layout_name((sx, sy), depth), depth=depth, sx=sx, sy=sy)
-        picture = fill_picture(frame, self._padded, layout)
-        if self._fields is not None and layout.sy != target.sy and picture.height % 4 == 0:
-            picture = convert_fields(picture, target, layout)
-        elif layout != target:
-            picture = convert_format(picture, target, source=layout)
-        return add_alpha(picture, frame, self._alpha_layout, target) if alpha and self._alpha_layout else picture
-
-    def _convert_layer(self, frame: Frame, source: Frame | None) -> av.VideoFrame:
-        """What of `frame` differs from `source`, the frame before the edit, in the encoder's layout."""
-        depth, interlaced = self._target.depth, bool(self.info.first_field)
-        above = self._convert(with_full_chroma(frame, depth, interlaced=interlaced), alpha=False)
-        below = above
-        if source is not None and source is not frame:
-            below = self._convert(with_full_chroma(source, depth, interlaced=interlaced), alpha=False)
-        layer = layer_picture(add_alpha(above, frame, self._alpha_layout, self._target), below, self._target)
-        if frame.alpha is not None and HALF_NOTE not in self.notes:
-            alpha = view(layer.planes[3], self._target)
-            self.notes += [HALF_NOTE] * is_half_transparent(alpha, self._target.maximum)
-        return layer
-
-
-def is_file_label(key: str) -> bool:
-    """Whether a label describes the source's file: the result has its own."""
-    return is_format_label(key) or key.lower() in FILE_LABELS
