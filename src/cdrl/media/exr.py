@@ -95,11 +95,12 @@ def decode_exr(path: Path, limits: Limits) -> av.VideoFrame:
         light /= np.where(alpha > 0, alpha, np.float32(1))[..., None]
     if form.matrix is not None:
         light = light @ form.matrix.T
-    signal = light_to_signal(light)
+    signal = np.zeros((*form.size[::-1], len(form.color)), np.uint16)
+    signal[form.seen][..., :3] = light_to_signal(light)
     if alpha is None:
         return av.VideoFrame.from_ndarray(signal, "rgb48le")
-    opaque = np.rint(np.clip(alpha, 0, 1) * 65535).astype(np.uint16)
-    return av.VideoFrame.from_ndarray(np.dstack([signal, opaque]), "rgba64le")
+    signal[form.seen][..., 3] = np.rint(np.clip(alpha, 0, 1) * 65535)
+    return av.VideoFrame.from_ndarray(signal, "rgba64le")
 
 
 def read_exr_texts(path: Path) -> Mapping[str, str]:
@@ -167,9 +168,14 @@ def edited_light(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """The light [H,W,3] of a picture after an edit, and its transparency [H,W]; arguments as of `edit_exr`."""
     form = _read_form(source, limits)
-    light, alpha = _read_light(source, form)
+    held, opacity = _read_light(source, form)
     change = _light_change(form, before, after)
-    light[form.seen] += change if alpha is None else change * alpha[form.seen][..., None]
+    light = np.zeros((*form.size[::-1], 3), np.float32)
+    light[form.seen] = held + (change if opacity is None else change * opacity[..., None])
+    if opacity is None:
+        return light, None
+    alpha = np.zeros(form.size[::-1], np.float32)
+    alpha[form.seen] = opacity
     return light, alpha
 
 
@@ -257,6 +263,8 @@ def _describe_form(path: Path, headers: list[Mapping[str, Any]], limits: Limits)
     for part in headers:
         height, width = _shape(part)
         check_pixels(width, height, path, limits)
+        if (tile := part.get("tiles")) is not None:
+            check_pixels(tile.xSize, tile.ySize, path, limits)
         n_bytes += 4 * width * height * len(part["channels"])
     if n_bytes > _MOST_BYTES:
         raise LimitError(f"{path} holds {n_bytes:,} bytes of channels, the limit is {_MOST_BYTES:,}: leave some out")
@@ -293,7 +301,7 @@ def _overlap(begin: int, length: int, seen: int) -> tuple[slice, slice]:
 
 
 def _read_light(path: Path, form: _Form) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """RGB [H,W,3] as the file has it, and its transparency [H,W]; black and transparent where it holds nothing."""
+    """RGB [h,w,3] of what is seen that the file holds, as it has it, and its transparency [h,w]."""
     import OpenEXR  # noqa: PLC0415 - of an extra
 
     try:
@@ -307,15 +315,13 @@ def _read_light(path: Path, form: _Form) -> tuple[NDArray[np.float32], NDArray[n
         raise
     except _FAULTS as error:
         raise _undecodable(path, error) from None
-    planes = []
-    for data, kind in zip(stored, types, strict=True):
-        if kind is None:
-            raise InputError(f"{path}: its colors are whole numbers, not light: write them as half floats")
-        plane = np.zeros(form.size[::-1], np.float32)
-        plane[form.seen] = np.frombuffer(data, kind).reshape(form.shape)[form.held]
-        planes.append(plane)
-    alpha = planes[3] if len(planes) > 3 else None
-    return np.dstack(planes[:3]), alpha
+    if None in types:
+        raise InputError(f"{path}: its colors are whole numbers, not light: write them as half floats")
+    planes = [
+        np.frombuffer(data, kind).reshape(form.shape)[form.held] for data, kind in zip(stored, types, strict=True)
+    ]
+    alpha = np.asarray(planes[3], np.float32) if len(planes) > 3 else None
+    return np.stack(planes[:3], axis=2, dtype=np.float32), alpha
 
 
 def _read_parts(path: Path) -> list[Any]:
