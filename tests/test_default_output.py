@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from cdrl.cli.main import main
@@ -39,6 +41,15 @@ def test_a_folder_that_is_taken_keeps_its_whole_name(desk, capsys):
     (desk / "talk.v2_happy").mkdir()
     assert main(["edit", "talk.v2.flv", "-e", "happy", "--profile", "sequence", "--dry-run"]) == 0
     assert "talk.v2_happy_2/talk.v2_happy_2_%04d.png" in capsys.readouterr().out
+
+
+def test_the_result_of_the_current_folders_pictures_lies_beside_it(desk, monkeypatch, capsys):
+    (desk / "shots").mkdir()
+    for number in (1, 2):
+        cv2.imwrite(str(desk / "shots" / f"a_{number}.png"), np.zeros((32, 32, 3), np.uint8))
+    monkeypatch.chdir(desk / "shots")
+    assert main(["edit", ".", "-e", "happy", "--dry-run"]) == 0
+    assert f"{desk.resolve() / 'a_happy.mp4'}: MP4" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

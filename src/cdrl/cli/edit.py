@@ -166,7 +166,8 @@ def _free_output(request: EditRequest, found: Path | ImageSequence, options: Opt
     ending = suffix if suffix.lower() in endings else (options.encoder.settings.suffixes or (".mp4",))[0]
     ending = "" if options.encoder.is_sequence else ending
     layer = "_layer" if options.layer else ""
-    wanted = source.with_name(f"{name}_{request.label}{layer}{ending}")
+    place = source if source.name not in ("", "..") else source.resolve()  # the current folder, or the one above
+    wanted = place.with_name(f"{name}_{request.label}{layer}{ending}")
     if not os.access(wanted.absolute().parent, os.W_OK):
         raise OutputError(f"{wanted}: its folder cannot be written to; say with -o where the result goes")
     if options.overwrite or not _is_taken(wanted):
