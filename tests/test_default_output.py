@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -34,6 +35,21 @@ def test_the_result_lies_beside_the_source_and_never_takes_anothers_name(desk):
     assert "cdrl: note: talk_happy.mp4 exists already, so the result is talk_happy_3.mp4\n" in done.stderr
     assert (desk / "talk_happy.mp4").read_bytes() == (desk / "talk_happy_2.mp4.provenance.json").read_bytes() == b"mine"
     assert (desk / "talk_happy_3.mp4.provenance.json").exists()
+
+
+def test_mov_of_10_bits_becomes_mp4_which_browsers_play(desk, capsys):
+    with av.open("deep.mov", "w") as output:
+        stream = output.add_stream("prores_ks", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv422p10le"
+        output.mux([*stream.encode(av.VideoFrame(64, 48, "yuv422p10le")), *stream.encode(None)])
+    for words, result in (
+        ("", "deep_happy.mp4: MP4, av1"),
+        ("--profile archive", "deep_happy.mov: MOV, hevc"),
+        ("--profile prores", "deep_happy.mov: MOV, prores"),
+        ("-o deep.2.mov", "deep.2.mov: MOV, hevc"),
+    ):
+        assert main(["edit", "deep.mov", "-e", "happy", "--dry-run", *words.split()]) == 0
+        assert result in capsys.readouterr().out
 
 
 def test_a_folder_that_is_taken_keeps_its_whole_name(desk, capsys):

@@ -33,7 +33,7 @@ def describe_edit(request: EditRequest, output: Path, options: Options) -> list[
         check_output(output, output.resolve(), request.source, options.overwrite)
     info = probe(request.find_source(options.limits), options.limits)
     plan, part = request.fit_plan(info), request.fit_part(info)
-    codec = codec_of(options.encoder, container, output, deep=info.format.depth > 8 or info.color.hdr)
+    codec = codec_of(options.encoder, container, output, deep=info.is_deep)
     for path in (request.reference, *request.enroll.values()):
         if path is not None:
             probe(path, options.limits)

@@ -150,7 +150,7 @@ def run(options: Options) -> int:
 
 
 def _free_output(request: EditRequest, found: Path | ImageSequence, options: Options) -> Path:
-    """A name beside the source for a result that was given none, in its container where that can be written.
+    """A name beside the source for a result that was given none; `_choose_ending` says in which container.
 
     talk.mp4 → talk_happy.mp4, talk_happy-sad.mp4, talk_like_NAME.mp4 (a reference), talk_edited.mp4 (segments). One
     that is taken is left alone, which is said: then it is the first free one of talk_happy_2.mp4, talk_happy_3.mp4, ...
@@ -161,10 +161,8 @@ def _free_output(request: EditRequest, found: Path | ImageSequence, options: Opt
     source = request.source
     if isinstance(found, Path):
         check_path(source, options.limits)
-    name, suffix = (source.stem, source.suffix) if isinstance(found, Path) else (found.pattern.name, "")
-    endings = options.encoder.settings.suffixes or tuple(CONTAINERS)
-    ending = suffix if suffix.lower() in endings else (options.encoder.settings.suffixes or (".mp4",))[0]
-    ending = "" if options.encoder.is_sequence else ending
+    name = source.stem if isinstance(found, Path) else found.pattern.name
+    ending = "" if options.encoder.is_sequence else _choose_ending(found, options)
     layer = "_layer" if options.layer else ""
     place = source if source.name not in ("", "..") else source.resolve()  # the current folder, or the one above
     wanted = place.with_name(f"{name}_{request.label}{layer}{ending}")
@@ -176,6 +174,24 @@ def _free_output(request: EditRequest, found: Path | ImageSequence, options: Opt
     output = next(other for other in others if not _is_taken(other))
     print("cdrl: note:", one_line(f"{wanted} exists already, so the result is {output}"), file=sys.stderr)
     return output
+
+
+def _choose_ending(source: Path | ImageSequence, options: Options) -> str:
+    """The ending of a source where a result can be written so, else that of the profile.
+
+    MOV of 10 bits becomes MP4 in profiles for playing: as MOV it would be HEVC, which not every browser plays.
+    """
+    encoder, settings = options.encoder, options.encoder.settings
+    ending = source.suffix if isinstance(source, Path) else ""
+    other = (settings.suffixes or (".mp4",))[0]
+    if ending.lower() not in (settings.suffixes or CONTAINERS):
+        return other
+    is_for_playing = settings.codec is None and encoder.codec == "auto" and settings.pixel_format == "auto"
+    if ending.lower() == ".mov" and is_for_playing:
+        from cdrl.media import probe
+
+        return other if probe(source, options.limits).is_deep else ending
+    return ending
 
 
 def _pictures_output(output: Path, source: Path | ImageSequence, options: Options) -> Path:

@@ -137,6 +137,11 @@ class VideoInfo:
         return self.path if self.sequence is None else self.sequence.file(0)
 
     @property
+    def is_deep(self) -> bool:
+        """Whether 8 bits are too few for it: it has more, or is HDR."""
+        return self.format.depth > 8 or self.color.hdr
+
+    @property
     def audio(self) -> tuple[Track, ...]:
         """The audio tracks."""
         return tuple(track for track in self.tracks if track.kind == "audio")

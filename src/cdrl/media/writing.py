@@ -103,7 +103,7 @@ class Writer:
         self.notes: list[str] = []
         self._limits = limits
         self._format = container_of(self.path)
-        self._codec = codec_of(options, self._format, self.path, deep=info.format.depth > 8 or info.color.hdr)
+        self._codec = codec_of(options, self._format, self.path, deep=info.is_deep)
         self._encoder = check_encoder(self._codec)
         self._shift = round(info.start / info.time_base) if info.rebased else 0  # in ticks of the picture
         self._pending: av.VideoFrame | Packet[Any] | None = None
