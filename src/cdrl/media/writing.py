@@ -39,10 +39,7 @@ from cdrl.media.fields import FIELD_ORDER, FieldMarker
 from cdrl.media.finishing import complete_film
 from cdrl.media.frames import Frame, PixelFormat
 from cdrl.media.labels import FILMS, carry_labels, is_file_label, muxer_options
-from cdrl.media.layout import (
-    Orientation,
-    alpha_name,
-)
+from cdrl.media.layout import Orientation, alpha_name
 from cdrl.media.limits import Limits
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.outputs import check_output, report_write_errors
