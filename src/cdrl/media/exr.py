@@ -30,6 +30,7 @@ COLOR, ALPHA = ("R", "G", "B"), "A"
 _BT709, _SRGB = 1, 13  # ITU-T H.273: matrix and primaries, transfer characteristics of the signal
 _TYPES = {"HALF": np.float16, "FLOAT": np.float32}
 _LOSSLESS = ("NO", "RLE", "ZIPS", "ZIP", "PIZ", "HTJ2K32", "HTJ2K256")  # compressions that give back every bit
+_BRIGHTEST = 1e6  # light that stands for an infinite one, of white: more than any signal tells
 _MOST_BYTES = 2 << 30
 """Of all channels of a picture."""
 _TEXTS = {"comments": "comment"}
@@ -94,7 +95,7 @@ def decode_exr(path: Path, limits: Limits) -> av.VideoFrame:
     if alpha is not None:
         light /= np.where(alpha > 0, alpha, np.float32(1))[..., None]
     if form.matrix is not None:
-        light = light @ form.matrix.T
+        light = np.nan_to_num(light, posinf=_BRIGHTEST, neginf=-_BRIGHTEST) @ form.matrix.T
     signal = np.zeros((*form.size[::-1], len(form.color)), np.uint16)
     signal[form.seen][..., :3] = light_to_signal(light)
     if alpha is None:

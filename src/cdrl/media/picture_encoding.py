@@ -157,9 +157,10 @@ class PictureEncoder:
             edit_exr(origin, path, own, pixels, texts, self.limits)
         else:
             light, alpha = edited_light(origin, own, pixels, self.limits)
-            opaque = (self._layer(pixels, below)[..., 3] > 0).astype(np.float32)
-            alpha = opaque if alpha is None else alpha * opaque
-            write_exr(path, light * opaque[..., None], alpha, {**read_attributes(origin), **texts})
+            opaque = self._layer(pixels, below)[..., 3] > 0
+            alpha = np.where(opaque, np.float32(1) if alpha is None else alpha, np.float32(0))
+            light = np.where(opaque[..., None], light, np.float32(0))  # also where the source is no number
+            write_exr(path, light, alpha, {**read_attributes(origin), **texts})
 
     def _light_of(self, pixels: Plane) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """The light of RGB or RGBA, multiplied by its transparency, and that."""
