@@ -45,7 +45,7 @@ from experiments.ned_networks import (  # noqa: E402
 )
 from experiments.train_ned import PROGRAM, NedTask, Options, run  # noqa: E402
 
-STEPS = 6
+STEPS = 4
 torch.set_num_threads(1)
 
 
@@ -60,27 +60,35 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def options(folders, output, **changes) -> Options:
-    loop = LoopOptions(output, STEPS, 1e-3, 1, 0.0, 0.5, 3, device="cpu", precision="float32")
+    loop = LoopOptions(output, STEPS, 1e-3, 1, 0.0, 0.5, STEPS // 2, device="cpu", precision="float32")
     scene = SupervisionOptions(**{"clips": 2, "length": WINDOW, "references": 2, **changes})
     place = {"split": "shipped", "check_people": False, "cache": folders[0].parent / "cache"}
     return Options(tuple(folders), loop=loop, supervision=scene, batch=4, hidden=8, **place)
 
 
-def test_it_learns_and_goes_on_where_it_was_stopped(folders, tmp_path, monkeypatch):
-    assert run(options(folders, tmp_path / "whole")) == 0
-    whole = losses(tmp_path / "whole")
+@pytest.fixture(scope="session")
+def finished(folders, tmp_path_factory) -> Path:
+    """The folder of a run that nobody stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        replace_slow_models(patch)
+        assert run(options(folders, folder)) == 0
+    return folder
+
+
+def test_it_learns_and_goes_on_where_it_was_stopped(folders, finished, tmp_path, monkeypatch):
+    whole = losses(finished)
     assert whole.keys() == set(range(1, STEPS + 1))
-    assert load_ned(tmp_path / "whole" / "best.safetensors").config.hidden == 8
-    with stopped_at(4, NedTask, monkeypatch):
+    assert load_ned(finished / "best.safetensors").config.hidden == 8
+    with stopped_at(STEPS // 2 + 1, NedTask, monkeypatch):
         run(options(folders, tmp_path / "stopped"))
     run(options(folders, tmp_path / "stopped"))
     assert losses(tmp_path / "stopped") == whole
 
 
-def test_two_processes_compute_what_one_does(folders, tmp_path):
-    run(options(folders, tmp_path / "one"))
+def test_two_processes_compute_what_one_does(folders, finished, tmp_path):
     two_processes(__file__, *folders, tmp_path / "two")
-    assert same(tmp_path / "one", tmp_path / "two")
+    assert same(finished, tmp_path / "two")
 
 
 def test_without_supervision_no_representation_is_loaded(folders, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from made_prepared import make_prepared  # noqa: E402
-from recipes import ALONE, RECIPES  # noqa: E402
+from recipes import ALONE, CONTENT_PEOPLE, RECIPES  # noqa: E402
 from rich.console import Console  # noqa: E402
 from runs import losses, started_together  # noqa: E402
 
@@ -64,7 +64,7 @@ def test_a_second_run_into_the_same_folder_is_refused_and_changes_nothing(prepar
 
 def test_pairs_are_the_same_moments_in_two_emotions(prepared):
     pairs = find_pairs(PreparedDataset.open([prepared / "synthetic"]).clips, 4, QUIET)
-    assert len(pairs) == 8 * 2
+    assert len(pairs) == len(CONTENT_PEOPLE) * 2
     for pair in pairs:
         assert pair.first.metadata.emotion != pair.second.metadata.emotion
         frames = draw_moments(pair, 4, np.random.default_rng(0))

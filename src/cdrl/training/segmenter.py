@@ -43,7 +43,7 @@ _FRAMES = 24  # of a clip
 _LIGHT = Augmentation(gray=0.1, low_resolution=0.3, min_side=64, contrast=(0.6, 1.6))
 _TURN, _ZOOM, _SHIFT = 10.0, (0.85, 1.15), 0.06  # degrees, factors, share of the side: how the face is framed
 _EYES_RADIUS = 0.2  # of the side: within it of an eye, glasses that somebody wears are not labeled
-_VALIDATION_PICTURES = 300
+VALIDATION_PICTURES = 300
 _SEEN = 0.5  # probability from which a pixel counts as marked
 
 
@@ -132,7 +132,7 @@ class SegmenterTask:
             raise UsageError("real people to train on and to validate on are needed: prepare more clips")
         self._train, validation = (self._read_faces(of) for of in clips.values())
         self._validation = [
-            self._make_picture(validation, np.random.default_rng(number)) for number in range(_VALIDATION_PICTURES)
+            self._make_picture(validation, np.random.default_rng(number)) for number in range(VALIDATION_PICTURES)
         ]
         self.data_summary = f"{len(clips['train'])} clips, {len(self._train.by_person)} people"
 
