@@ -94,12 +94,21 @@ def estimate_emotion_mean(values: pd.DataFrame) -> Row:
     """
     cells, emotions = values.to_numpy(), values.mean()
 
-    def average(drawn: NDArray[np.intp]) -> float:
-        return float(pd.DataFrame(cells[drawn]).mean().mean())
+    def average(drawn: NDArray[np.intp], axis: int) -> NDArray[np.floating]:
+        """Average draws of people, [..., people] → [...]; who takes an axis, the last one, gets all draws at once."""
+        return _mean_of_known(_mean_of_known(cells[drawn], -2), -1)
 
     interval = _bootstrap(np.arange(len(values)), average)
     people = values.mean(axis=1).to_dict()
     return {"mean": float(emotions.mean()), **interval, "people": people, "emotions": emotions.dropna().to_dict()}
+
+
+def _mean_of_known(values: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
+    """The mean along an axis of the values that are no NaN; NaN where there is none."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.floating] = np.where(known, values, 0).sum(axis) / known.sum(axis)
+    return mean
 
 
 def average_real(real: pd.DataFrame, emotion: str) -> pd.Series:
