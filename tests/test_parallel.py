@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 from functools import partial
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from worker_functions import behave, die_or_name, hold, square
 
 from cdrl import parallel
 from cdrl.errors import UsageError
@@ -23,14 +23,6 @@ from cdrl.executors import make_executor
 from cdrl.parallel import ProcessExecutor, SerialExecutor
 
 HISTORIES = int(os.environ.get("CDRL_HISTORIES", "15"))
-
-
-def square(number: int) -> int:
-    if number == 2:
-        raise ValueError("two\nis not liked")
-    if number == 3 and os.environ.get("OMP_NUM_THREADS") == "1" and os.getppid() != 1:
-        os._exit(9)
-    return number * number
 
 
 def test_outcomes(monkeypatch):
@@ -51,14 +43,6 @@ def test_at_least_one_worker():
         make_executor(0)
 
 
-def die_or_name(item: tuple[str, str]) -> str:
-    name, folder = item
-    (Path(folder) / name).write_text("")
-    if name == "dies":
-        os._exit(9)
-    return name
-
-
 class HandedOutLate(list):
     """Items of which the second is handed out only when the process of the first has died."""
 
@@ -76,15 +60,6 @@ def test_a_process_that_dies_while_the_next_item_is_handed_out_loses_none(tmp_pa
     outcomes = sorted(ProcessExecutor(1).run(die_or_name, items), key=lambda outcome: outcome.index)
     assert [outcome.index for outcome in outcomes] == list(range(8))
     assert [outcome.result for outcome in outcomes] == [None, *"bcdefgh"]
-
-
-def hold(path: str) -> None:
-    if path:
-        try:
-            Path(path).write_text("half")
-            time.sleep(60)
-        finally:
-            Path(path).unlink(missing_ok=True)
 
 
 def test_who_stops_listening_ends_what_is_at_work(tmp_path):
@@ -122,25 +97,6 @@ def test_who_stops_listening_is_not_kept_by_processes_that_died_or_hang(monkeypa
     outcomes.close()
     assert time.monotonic() - begin < 15
     assert processes_of_this_one() == []
-
-
-def behave(behavior: str) -> str | object:
-    match behavior:
-        case "raises":
-            raise ValueError("not liked")
-        case "exits":
-            raise SystemExit(3)
-        case "dies":
-            os._exit(9)
-        case "is killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "hangs":
-            time.sleep(600)
-        case "is large":
-            return "x" * 300_000
-        case "cannot be sent":
-            return threading.Lock()
-    return behavior
 
 
 ENDS_WELL = ("works", "is large")
