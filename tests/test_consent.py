@@ -1,5 +1,6 @@
 """The first edit on a machine states what it is for and asks once; scripts say it by a flag or a variable."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -19,6 +20,13 @@ NOT_REFUSED = {"edit": NO_SUCH_FILE, "export": NO_SUCH_FILE, "live": NO_SUCH_FIL
 """Exit codes for files that are none, once there is consent."""
 
 
+def read_until_closed(terminal):
+    """What was written to a terminal: it comes in parts, and ends in an error on Linux."""
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 1 << 16):
+            yield part
+
+
 @pytest.fixture
 def cdrl(tmp_path):
     """`cdrl(words, answer=)`: exit code and what was said, at a terminal where there is an answer."""
@@ -34,10 +42,10 @@ def cdrl(tmp_path):
         ours, theirs = os.openpty()
         os.write(ours, f"{answer}\n".encode())
         done = subprocess.run(command, stdin=theirs, stdout=theirs, stderr=theirs, check=False, **how)
-        said = os.read(ours, 1 << 16).decode()
-        os.close(ours)
         os.close(theirs)
-        return done.returncode, said
+        said = b"".join(read_until_closed(ours))
+        os.close(ours)
+        return done.returncode, said.decode()
 
     return run
 

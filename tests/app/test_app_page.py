@@ -11,6 +11,7 @@ import pytest
 from cdrl.project import read_project
 
 PATIENCE = 30_000  # milliseconds
+SEEN = "seconds => document.querySelector('#camera video')?.currentTime > seconds"  # by the camera
 
 
 @pytest.fixture
@@ -201,8 +202,9 @@ def test_a_recording_reaches_the_studio(visit):
     page = visit(permissions=["camera", "microphone"])
     page.get_by_role("tab", name="Record").click()
     page.click("#camera button")  # asks for the camera
+    page.wait_for_function(SEEN, arg=0)
     page.locator("#camera button", has_text="Record").first.click()
-    page.wait_for_timeout(1000)
+    page.wait_for_function(SEEN, arg=1 + page.evaluate("document.querySelector('#camera video').currentTime"))
     page.locator("#camera button", has_text="Stop").first.click()
     assert "no face is seen" in page.inner_text("#notice [role=alert]")  # the browser's own test picture
 
