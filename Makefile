@@ -26,8 +26,10 @@ lint: .venv/.cdrl-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
+# A file's tests stay in one process, with what they share. Each process loads torch: four are enough. The order stays:
+# files with most tests first would leave the longest, which have few, for the end.
 test: lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test-fast: .venv/.cdrl-test
 	@$(BIN)/pytest -m fast

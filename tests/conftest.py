@@ -14,6 +14,9 @@ settings.load_profile("cdrl")
 # A shell starts what runs in the background deaf to Ctrl-C, and so are all processes that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Small matrices: threads that wait for one another, spinning, take twice the time of one. NumPy reads it as it loads.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # The people in the test clips agreed to be recorded for research; what asks a user is tested by itself.
 os.environ["CDRL_I_HAVE_CONSENT"] = "1"
 
