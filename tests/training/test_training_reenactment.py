@@ -13,7 +13,7 @@ from cdrl.errors import UsageError  # noqa: E402
 from cdrl.manipulation.prior import EmotionPrior  # noqa: E402
 from cdrl.rendering.neural import CHANNELS, SIDE  # noqa: E402
 from cdrl.training.reenactment import RenderingSource  # noqa: E402
-from cdrl.training.renderer import RendererConfig, RendererNetwork  # noqa: E402
+from cdrl.training.renderer_networks import RendererConfig, RendererNetwork  # noqa: E402
 from cdrl.training.training_clips import find_frontal_clips  # noqa: E402
 
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The neural renderer and its training: by re-enactment within people, and by edits that are to look real.
+"""Trains the neural renderer: by re-enactment within people, and by edits that are to look real.
 
 The paper's backbone ends in a renderer that is trained with the content loss; here both representations supervise it,
 beside the differences from real frames (pixels, maps of frozen networks), a discriminator of patches, and steadiness.
@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,30 +25,31 @@ from cdrl.datasets.prepared import PreparedDataset
 from cdrl.errors import UsageError
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.rendering.neural import CHANNELS, SIDE
-from cdrl.representations.checkpoints import load_into, load_model, load_network
-from cdrl.representations.encoders import LandmarkEncoder
-from cdrl.representations.vision import EfficientNet, load_imagenet_weights
+from cdrl.representations.checkpoints import load_into, load_model
 from cdrl.training.distributed import World
 from cdrl.training.loop import choose_precision
-from cdrl.training.onnx_export import export_network
 from cdrl.training.options import RendererOptions
 from cdrl.training.people import list_trained, open_data, record_people
 from cdrl.training.recipe import recipe_settings, train_recipe
 from cdrl.training.reenactment import RenderingExample, RenderingSource
 from cdrl.training.release import check_target
+from cdrl.training.renderer_networks import (
+    ARCHITECTURE,
+    PatchDiscriminator,
+    PerceptualDistance,
+    RendererConfig,
+    RendererNetwork,
+    export_onnx,
+    load_renderer,
+)
 from cdrl.training.supervised_data import ClipBatch, SupervisedDataset, TrainingMoment
-from cdrl.training.unet import UNet
-from cdrl.training.vlm import TOWER
 
-ARCHITECTURE = "renderer"
-_BLOCKS = (0, 2, 4)  # of EfficientNet-lite0, at 1/2, 1/4 and 1/8 of the side
 _EXPOSURE, _LIGHT = 0.25, 0.08  # deviations of the logs of random factors on all colors, and on each
 _FEATURES = 1.0  # how much pixels around mouth, lids and brows count beside all others, twice
 _WIDE = 15  # pixels around contours that count as theirs
 VALIDATION_PAIRS = 40
 _VALIDATION_MOMENTS = 6  # each with another emotion
 _EPSILON = 1e-6
-_FINE = 8.0  # factor on what is fine in a picture, for the discriminator
 _FAINT = 0.005  # of 1: detail below that is noise
 
 
@@ -67,82 +67,6 @@ def train_renderer(options: RendererOptions) -> None:
         lambda world: RendererTask(options, data, world),
         lambda best: export_onnx(load_renderer(best)),
     )
-
-
-@dataclass(frozen=True)
-class RendererConfig:
-    """What the network is made of."""
-
-    widths: tuple[int, ...] = (24, 40, 64, 96)
-    """Channels at 1/2, 1/4, 1/8 and 1/16 of the picture's side."""
-    blocks: int = 2
-    """Convolutions on the way up at each of them."""
-
-
-class RendererNetwork(nn.Module):
-    """Predicts the residual of a warped face."""
-
-    def __init__(self, config: RendererConfig | None = None) -> None:
-        super().__init__()
-        self.config = config or RendererConfig()
-        self.unet = UNet(3 + CHANNELS, 3, self.config.widths, self.config.blocks)
-        self.unet.start_silent()
-
-    def forward(self, images: Tensor, maps: Tensor) -> Tensor:
-        """Predict residuals.
-
-        Args:
-            images: Warped faces, RGB in [0, 1], [B, 3, SIDE, SIDE].
-            maps: [B, CHANNELS, SIDE, SIDE], see `cdrl.rendering.neural.Conditions`.
-
-        Returns:
-            Differences in RGB, [B, 3, SIDE, SIDE].
-        """
-        residual: Tensor = 0.1 * self.unet(torch.cat([2 * images - 1, maps], 1))
-        # A smooth residual cannot take the face's own detail away.
-        smooth = functional.avg_pool2d(residual, 3, 1, 1, count_include_pad=False)
-        return functional.avg_pool2d(smooth, 3, 1, 1, count_include_pad=False)
-
-
-class PatchDiscriminator(nn.Module):
-    """Tells patches of rendered faces from real ones, by what is fine in them above all."""
-
-    def __init__(self, widths: Sequence[int] = (32, 64, 128)) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        before = 6
-        for width in widths:
-            layers += [nn.Conv2d(before, width, 4, 2, 1), nn.GroupNorm(width // 8, width), nn.LeakyReLU(0.2)]
-            before = width
-        self.layers = nn.Sequential(*layers, nn.Conv2d(before, 1, 3, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Score patches of images [B, 3, SIDE, SIDE]: [B, 1, SIDE / 8, SIDE / 8], 1 for real ones, -1 for others."""
-        fine = images - functional.avg_pool2d(images, 5, 1, 2, count_include_pad=False)
-        scores: Tensor = self.layers(torch.cat([2 * images - 1, _FINE * fine], 1))
-        return scores
-
-
-class PerceptualDistance(nn.Module):
-    """Distance of two pictures in maps of frozen networks that know pictures, and faces."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tower = EfficientNet()
-        load_imagenet_weights(self.tower, TOWER)
-        self.landmarks = LandmarkEncoder()
-        self.eval().requires_grad_(False)
-
-    def forward(self, images: Tensor, real: Tensor) -> Tensor:
-        """Compute the distance of RGB in [0, 1], [B, 3, SIDE, SIDE]: [B]; 1 is that of unlike maps, roughly."""
-        seen, wanted = self.encode(images), self.encode(real)
-        return torch.stack(
-            [(a - b).abs().mean((1, 2, 3)) / b.abs().mean((1, 2, 3)) for a, b in zip(seen, wanted, strict=True)]
-        ).mean(0)
-
-    def encode(self, images: Tensor) -> list[Tensor]:
-        """Compute the maps of both networks."""
-        return [*self.tower.early_maps(2 * images - 1, _BLOCKS), self.landmarks(images)]
 
 
 @dataclass(frozen=True)
@@ -413,30 +337,3 @@ def _measure_texture(images: Tensor) -> Tensor:
 def _measure_sharpness(images: Tensor, weight: Tensor) -> float:
     """The variance of the Laplacian of luma where `weight` is."""
     return float((_find_edges(images).square() * weight).sum() / weight.sum().clamp(min=_EPSILON))
-
-
-def load_renderer(path: Path) -> RendererNetwork:
-    """Load a trained renderer, frozen.
-
-    Raises:
-        InputError: The file is another checkpoint, or none.
-    """
-    return load_network(path, ARCHITECTURE, RendererConfig, RendererNetwork)
-
-
-class _ByteInput(nn.Module):
-    """The network with a picture [1, SIDE, SIDE, 3] of bytes, as a frame has it."""
-
-    def __init__(self, model: RendererNetwork) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, picture: Tensor, maps: Tensor) -> Tensor:
-        result: Tensor = self.model(picture.permute(0, 3, 1, 2).float() / 255, maps)
-        return result
-
-
-def export_onnx(model: RendererNetwork) -> bytes:
-    """Return the network as ONNX for `cdrl.rendering.neural.NeuralRenderer`."""
-    inputs = torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8), torch.zeros(1, CHANNELS, SIDE, SIDE)
-    return export_network(_ByteInput(model).eval(), inputs, (["picture", "maps"], ["residual"]), {})
