@@ -172,7 +172,7 @@ def track(prior, value=0.0, shot=0, yaw=0.0):
 
 @pytest.fixture
 def somebody(prior):
-    return SimpleNamespace(mean_shape=prior.mean)
+    return SimpleNamespace(mean_shape=prior.mean, closed_opening=0.3)
 
 
 @pytest.fixture

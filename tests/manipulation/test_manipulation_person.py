@@ -12,6 +12,7 @@ from cdrl.manipulation.expression_change import mouth_freedom
 from cdrl.manipulation.person import (
     MAX_CLOSED_OPENING,
     MIN_CLOSED_OPENING,
+    PauseTracker,
     estimate_person,
     interpolate,
     is_speaking,
@@ -58,7 +59,7 @@ def test_who_somebody_is_and_what_they_show_add_up(frames, prior):
 
 def test_how_far_the_lips_part_is_measured_over_the_talk(prior):
     """The mouth's freedom is the mean over openings, not that of the mean opening."""
-    openings = [0.1, 0.1, 0.2, 0.8, 1.4]
+    openings = [0.8, 0.1, 0.1, 0.2, 1.4]
     person = estimate_person(talk(prior, openings), np.zeros(52, np.float32), prior, 0.2)
     assert person.mean_opening == pytest.approx(np.mean(openings), abs=0.01)
     assert person.closed_opening == MIN_CLOSED_OPENING
@@ -72,6 +73,38 @@ def test_what_is_read_is_what_lies_between_the_mean_and_the_neutral_shape(prior)
     person = estimate_person(shapes, blendshapes, prior, 0.2)
     assert person.mean_shape - person.neutral_shape == pytest.approx(shown, abs=1e-5)
     assert person.emotions == pytest.approx({n: a for n, a in zip(EXPRESSIVE, amounts, strict=True) if a > 0})
+
+
+def test_pauses_leave_the_mouth_free_and_closures_within_talk_do_not(prior):
+    openings = [0.8, 0.1, 0.8, 0.8, *[0.1] * 12]
+    talking, pausing = (
+        estimate_person(talk(prior, openings), np.zeros(52, np.float32), prior, 0.2, interval=interval)
+        for interval in (None, 0.125)
+    )
+    free = mouth_freedom(0.8, MIN_CLOSED_OPENING)
+    assert talking.mouth_freedom == pytest.approx(3 * free / 16, abs=0.01)
+    assert pausing.mouth_freedom == pytest.approx((3 * free + 12 - 3.5) / 16, abs=0.04)
+
+
+@pytest.mark.parametrize("seconds", [0.08, 0.2, 0.28])
+def test_a_bilabial_is_no_pause(seconds):
+    tracker = PauseTracker()
+    shares = [tracker.update(0.0 if 1 <= n / 50 < 1 + seconds else 1.0, 0.3, n / 50) for n in range(100)]
+    assert max(shares) == 0
+
+
+def test_a_pause_comes_and_goes_smoothly():
+    tracker = PauseTracker()
+    shares = np.array([tracker.update(0.0 if 50 <= n < 150 else 1.0, 0.3, n / 50) for n in range(200)])
+    assert shares[:65].max() == 0
+    assert (shares[86:150] == 1).all()
+    assert (shares[158:] == 0).all()
+    assert np.abs(np.diff(shares)).max() < 0.15
+
+
+def test_who_is_silent_from_the_first_frame_on_pauses():
+    assert PauseTracker().update(0.0, 0.3, 5.0) == 1
+    assert PauseTracker().update(1.0, 0.3, 5.0) == 0
 
 
 def test_lips_that_never_close_or_part_are_told(prior):

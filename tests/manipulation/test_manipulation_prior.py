@@ -289,6 +289,15 @@ def test_smiles_return_as_soon_as_lips_part_and_stay_in_wide_mouths():
     assert shown[-1] > 0.95
 
 
+def test_in_a_pause_closed_lips_show_the_whole_expression(prior):
+    change = prior.blend_emotions({"happy": 1.0})
+    talking, pausing = (
+        change.compute_displacement(shapes_with([0.1]), CLOSED, TYPICAL_OPENING, pause=pause)[0] for pause in (0.0, 1.0)
+    )
+    assert pausing[CORNERS, 0] == pytest.approx(change.offset[CORNERS, 0], abs=0.02)
+    assert np.abs(talking[CORNERS, 0]).max() < 0.6 * np.abs(pausing[CORNERS, 0]).max()
+
+
 def test_closed_lips_suppress_smiles_and_bared_teeth_and_not_rounded_lips(prior):
     fraction = dict(zip(EXPRESSIVE, prior.closed_lip_fraction, strict=True))
     assert max(fraction[name] for name in ("happy", "angry", "disgusted")) < 0.6

@@ -65,6 +65,7 @@ class Manipulator:
         shape: Floats,
         recent_shape: Floats | None = None,
         shut_teeth: float = 0.0,
+        pause: float = 0.0,
     ) -> tuple[Floats, Floats]:
         """Compute what happens to one face.
 
@@ -75,13 +76,15 @@ class Manipulator:
             recent_shape: [478, 3] cm, the mean of its last shapes (`RecentShape`): what the face shows by now beyond
                 what the person showed when they were estimated is taken out as well. None to leave that.
             shut_teeth: Share in 0..1 to which the teeth are seen shut.
+            pause: Share in 0..1 to which the talk pauses.
 
         Returns:
             The displacement [478, 3] cm, and the gain [SIZE, SIZE], log of luma.
         """
         change = self.compute_change(weights, person)
         if person is None:
-            return change.compute_displacement(shape, MAX_CLOSED_OPENING, TYPICAL_OPENING, shut_teeth), change.gain
+            displacement = change.compute_displacement(shape, MAX_CLOSED_OPENING, TYPICAL_OPENING, shut_teeth)
+            return displacement, change.gain
         mean_opening = person.mean_opening
         if recent_shape is not None:
             shown = self._prior.read_change(recent_shape - person.mean_shape)
@@ -89,7 +92,7 @@ class Manipulator:
                 wider = float(lips().opening(person.mean_shape + shown) - lips().opening(person.mean_shape))
                 change = self._remove(change, remove_apertures(shown), wider, person, min(sum(weights.values()), 1.0))
                 mean_opening += wider
-        return change.compute_displacement(shape, person.closed_opening, mean_opening, shut_teeth), change.gain
+        return change.compute_displacement(shape, person.closed_opening, mean_opening, shut_teeth, pause), change.gain
 
     def _remove(
         self, change: ExpressionChange, offset: Floats, lip_opening: float, person: Person, amount: float

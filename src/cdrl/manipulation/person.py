@@ -21,6 +21,7 @@ from cdrl.face.tracking import Track
 from cdrl.manipulation.expression_change import mouth_freedom
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
+from cdrl.plan import smoothstep
 from cdrl.rendering.mouth import MouthPatch, extract_mouth_patch
 from cdrl.rendering.texture import log_texture, measure_relief
 
@@ -30,6 +31,10 @@ OBSERVATION_INTERVAL = Fraction(1, 8)
 """Seconds between two frames that are looked at."""
 RECENT_SECONDS = 0.5
 """How long a face is remembered to tell what it shows by now."""
+PAUSE_SECONDS = (0.3, 0.7)
+"""How long lips stay closed, over which they are taken to say nothing: a bilabial closes them for less."""
+PARTING_SECONDS = 0.15
+"""Within which a pause ends when lips part."""
 _RELIEF_INTERVAL = 8  # frames looked at between two measurements of shading
 _TRACE = 0.02  # amount of an emotion below which it is not counted as seen
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
@@ -61,7 +66,7 @@ class Person:
     mean_opening: float
     """cm: mean opening of the inner lips in talk."""
     mouth_freedom: float
-    """Mean of `cdrl.manipulation.expression_change.mouth_freedom` over the talk that was seen."""
+    """Mean of `cdrl.manipulation.expression_change.mouth_freedom`, and of pauses, over what was seen."""
     mouth_patch: MouthPatch | None
     """The clearest mouth, if any shows teeth."""
     relief: float
@@ -102,7 +107,8 @@ class PersonEstimator:
         """Return the person of a shot of which a frame has counted, as far as is known by now."""
         shapes, blendshapes = np.array(self._shapes[shot]), np.mean(self._blendshapes[shot], 0)
         relief = float(np.median(self._reliefs[shot]))
-        return estimate_person(shapes, blendshapes, self._prior, relief, self._mouth_patches.get(shot))
+        patch, interval = self._mouth_patches.get(shot), float(OBSERVATION_INTERVAL)
+        return estimate_person(shapes, blendshapes, self._prior, relief, patch, interval)
 
 
 def _measure_relief(frame: Frame, points: Floats) -> float:
@@ -117,6 +123,7 @@ def estimate_person(
     prior: EmotionPrior,
     relief: float,
     mouth_patch: MouthPatch | None = None,
+    interval: float | None = None,
 ) -> Person:
     """Return the person behind a stretch of talk.
 
@@ -126,13 +133,22 @@ def estimate_person(
         prior: Says how people and emotions differ.
         relief: How much shading the face shows.
         mouth_patch: The clearest mouth, if any shows teeth.
+        interval: Seconds between two shapes, whose pauses then count; None where they are of talk alone.
     """
     mean = shapes.mean(0)
     amounts, shown = prior.read_expression(mean, blendshapes)
     closed = estimate_closed_opening(shapes)
     opening = lips().opening(shapes)
-    freedom = float(mouth_freedom(opening, closed).mean())
+    pauses = np.zeros(len(opening)) if interval is None else _find_pauses(opening, closed, interval)
+    freedom = float(mouth_freedom(opening, closed, pauses).mean())
     return Person(mean, mean - shown, _named(amounts), closed, float(opening.mean()), freedom, mouth_patch, relief)
+
+
+def _find_pauses(opening: Floats, closed_opening: float, interval: float) -> Floats:
+    """Return the share [n] to which talk pauses in shapes with openings [n] cm, `interval` seconds apart."""
+    tracker = PauseTracker()
+    shares = [tracker.update(float(value), closed_opening, number * interval) for number, value in enumerate(opening)]
+    return np.array(shares, np.float32)
 
 
 def with_neutral(person: Person, neutral_shape: Floats) -> Person:
@@ -168,6 +184,35 @@ def interpolate(first: Person, second: Person, share: float) -> Person:
     return replace(second, emotions=blend, **moved)
 
 
+class PauseTracker:
+    """Follows how far talk pauses, in 0..1: lips that stay closed say nothing, and an emotion shows on them in full."""
+
+    def __init__(self) -> None:
+        self._share = 0.0
+        self._closed_since = 0.0
+        self._last: float | None = None
+
+    def update(self, opening: float, closed_opening: float, time: float) -> float:
+        """Take in the lips of the next frame.
+
+        Args:
+            opening: cm, of the inner lips.
+            closed_opening: cm, up to which they count as closed.
+            time: Seconds; where it leaps, closed lips are taken to have been closed before.
+
+        Returns:
+            The share: it rises over `PAUSE_SECONDS` and falls within `PARTING_SECONDS`.
+        """
+        step = np.inf if self._last is None else time - self._last
+        self._last = time
+        if not 0 <= step < 1:
+            self._share, self._closed_since, step = 0.0, -np.inf, 0.0
+        if opening > closed_opening:
+            self._share, self._closed_since = max(self._share - step / PARTING_SECONDS, 0.0), time
+        self._share = max(self._share, smoothstep(time - self._closed_since, *PAUSE_SECONDS))
+        return self._share
+
+
 class RecentShape:
     """Mean of a face's last pose-free shapes: what it shows by now, with most of the speech averaged out.
 
@@ -176,6 +221,9 @@ class RecentShape:
     """
 
     def __init__(self) -> None:
+        self.pause = 0.0
+        """Share in 0..1 to which the talk pauses (`PauseTracker`)."""
+        self._pauses = PauseTracker()
         self._mean: Floats | None = None
         self._shot = -1
         self._last = 0.0
@@ -192,8 +240,12 @@ class RecentShape:
         step = now - self._last
         if self._mean is None or track.shot != self._shot or not 0 <= step <= RECENT_SECONDS:
             self._mean, step = person.mean_shape if person else None, 0.0
+            self._pauses = PauseTracker()
         self._shot, self._last = track.shot, now
         pose = estimate_pose(track.points)
         if self._mean is not None and abs(pose.yaw) <= _FRONTAL:
-            self._mean = self._mean + step / (step + RECENT_SECONDS) * (pose.normalize(track.points) - self._mean)
+            shape = pose.normalize(track.points)
+            self._mean = self._mean + step / (step + RECENT_SECONDS) * (shape - self._mean)
+            closed = person.closed_opening if person else MAX_CLOSED_OPENING
+            self.pause = self._pauses.update(float(lips().opening(shape)), closed, now)
         return self._mean

@@ -52,6 +52,8 @@ class TrackedFrame:
     """Occluders and background; None where the frame was not segmented."""
     shut_teeth: float = 0.0
     """Share in 0..1 to which the teeth are seen shut."""
+    pause: float = 0.0
+    """Share in 0..1 to which the talk pauses; 0 where only this frame is known."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class FrameEditor:
             return None
         shape = pose.normalize(track.points)
         displacement, gain = self.manipulator.edit_shape(
-            tracked.weights, person, shape, tracked.recent_shape, tracked.shut_teeth
+            tracked.weights, person, shape, tracked.recent_shape, tracked.shut_teeth, tracked.pause
         )
         edit = FaceEdit(pose.to_image(displacement) * share, gain * share)
         return edit if tracked.segmentation is None else fade_occluded_regions(edit, tracked.segmentation, track.points)
@@ -160,7 +162,7 @@ class EditStages(FrameEditor):
         if track is None or not weights:
             return TrackedFrame(frame, track, weights, person, recent)
         segmentation, shut_teeth = self._segmenter.update(frame, track), self._teeth.update(frame, track.points[:, :2])
-        return TrackedFrame(frame, track, weights, person, recent, segmentation, shut_teeth)
+        return TrackedFrame(frame, track, weights, person, recent, segmentation, shut_teeth, self._recent.pause)
 
 
 def fade_occluded_regions(edit: FaceEdit, segmentation: Segmentation, points: Floats) -> FaceEdit:
