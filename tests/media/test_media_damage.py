@@ -1,8 +1,12 @@
 """Damaged files give frames or a CdrlError: never another exception, never a hang, never a half-written file."""
 
 import faulthandler
+import subprocess
+import sys
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -172,3 +176,40 @@ def test_holes_in_the_picture_are_counted(tmp_path):
     reader = read(path)
     assert len(list(reader)) > 10
     assert any("damaged" in note for note in reader.notes), reader.notes
+
+
+CLOSES_EARLY = """
+import sys
+import av.logging
+from cdrl.media import read, reading
+
+reading.available_cores = lambda: 2  # with one thread nobody waits
+av.logging.set_level(av.logging.INFO)  # which `read` does for a moment, too
+for _ in range(50):
+    read(sys.argv[1]).close()
+"""
+
+
+def test_closing_while_a_thread_says_what_is_damaged_does_not_hang(tmp_path):
+    """It takes Python's lock for that, which whoever frees the decoder holds while waiting for the thread.
+
+    In a process of its own: what hangs holds the lock, and no test beside it would go on.
+    """
+    path, noise = tmp_path / "damaged.mkv", np.random.default_rng(0)
+    options = {"g": "1", "qp": "4", "preset": "ultrafast"}
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        packets = []
+        for _ in range(4):
+            pixels = noise.integers(0, 256, (480, 640, 3), dtype=np.uint8)
+            packets += stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24"))
+        for number, packet in enumerate([*packets, *stream.encode()]):
+            begin = packet.size if number == 0 else 2 * packet.size // 3  # so late that the thread is at it meanwhile
+            damaged = av.Packet(bytes(packet)[:begin] + noise.bytes(packet.size - begin))
+            damaged.pts, damaged.dts, damaged.time_base = packet.pts, packet.dts, packet.time_base
+            damaged.is_keyframe, damaged.stream = packet.is_keyframe, stream
+            output.mux(damaged)
+    words = [sys.executable, "-c", CLOSES_EARLY, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr[-1000:]

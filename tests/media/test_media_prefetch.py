@@ -62,6 +62,41 @@ def test_an_exception_comes_where_its_item_would_have():
         next(items)
 
 
+class Unwilling:
+    """An iterable that fails when it is begun, or at its end when it is closed."""
+
+    def __init__(self, *, begins: bool) -> None:
+        self.begins = begins
+
+    def __iter__(self):
+        if not self.begins:
+            raise RuntimeError("no beginning")
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def close(self):
+        raise RuntimeError("no end")
+
+
+@pytest.mark.parametrize(("begins", "said"), [(False, "no beginning"), (True, "no end")])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_producer_that_cannot_be_begun_or_closed_leaves_nobody_waiting(begins, said):
+    caught = []
+
+    def consume():
+        try:
+            list(prefetch(Unwilling(begins=begins), 1))
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=consume, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert caught == [said]
+
+
 def test_closing_stops_the_thread_and_the_producer():
     source, before = Source(count=10**9), threading.active_count()
     items = prefetch(source(), 2)

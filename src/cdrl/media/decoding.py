@@ -70,6 +70,24 @@ def decode_pictures(
         where those in the file are damaged.
     """
     discard_others(container, stream)
+    try:
+        yield from _decode_packets(container, stream, decoder, damage, limits, jumps, captions)
+    finally:
+        # PyAV frees a decoder with Python's lock in its hand and waits for the decoder's threads. One of them that
+        # wants the lock, to drop a packet's `opaque` or to log an error, would wait for it for ever. Flushing waits
+        # for the threads, too, but without the lock.
+        decoder.flush_buffers()
+
+
+def _decode_packets(
+    container: InputContainer,
+    stream: VideoStream,
+    decoder: VideoCodecContext,
+    damage: DecodeErrors,
+    limits: Limits,
+    jumps: Sequence[ClockJump],
+    captions: CaptionWatch | None,
+) -> Iterator[av.VideoFrame]:
     clock, times = ContinuousClock(jumps), DisplayTimes(container.format.name in DECODING_TIMES_ONLY)
     group = _Group(decoder, limits)
     stands_alone = decoder.codec.canonical_name in INTRA_CODECS

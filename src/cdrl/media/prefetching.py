@@ -87,18 +87,19 @@ def _produce(
         if stopping.is_set():
             return
         error: BaseException | None = None
-        iterator = iter(iterable)
         try:
-            for item in iterator:
-                if not _put(item if stage is None else stage(item), ready, stopping):
-                    break
+            iterator = iter(iterable)
+            try:
+                for item in iterator:
+                    if not _put(item if stage is None else stage(item), ready, stopping):
+                        break
+            finally:
+                close = getattr(iterator, "close", None)
+                if close is not None:
+                    close()
         except BaseException as caught:  # noqa: BLE001 - whatever it is, it is raised again in the consumer
             error = caught
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
-            _put(_Sentinel(error), ready, stopping)
+        _put(_Sentinel(error), ready, stopping)  # in any case: the consumer waits for it
 
 
 def _put(item: Any, ready: queue.Queue[Any], stopping: threading.Event) -> bool:
