@@ -14,6 +14,7 @@ EXTRAS = {
     "pygame": "live",
     "gradio": "app",
     "OpenEXR": "exr",
+    "PIL": "webp",
 }
 """Module → the extra of cdrl that brings it."""
 

@@ -325,10 +325,3 @@ def test_a_source_that_disappears(clip, tmp_path):
     with pytest.raises(CdrlError), Writer(tmp_path / "out.mp4", info):
         pass
     assert left_in(tmp_path) == set()
-
-
-def test_an_animated_webp_is_named(tmp_path):
-    path = tmp_path / "wave.webp"
-    path.write_bytes(b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\x3f\0\0\x2f\0\0" + bytes(64))
-    with pytest.raises(InputError, match="animated WebP"):
-        probe(path)

@@ -30,6 +30,7 @@ OPTIONAL = {
     "gradio": "the editor in a browser (pip install 'cdrl[app]')",
     "pygame-ce": "the window of cdrl live (pip install 'cdrl[live]')",
     "OpenEXR": "sequences of EXR pictures (pip install 'cdrl[exr]')",
+    "pillow": "animated WebP (pip install 'cdrl[webp]')",
     "torch": "training (pip install 'cdrl[train]')",
     "transformers": "training with the paper's encoders (pip install 'cdrl[train]')",
     "cdrl-synthetic": "making synthetic heads (pip install ./packages/cdrl-synthetic, in cdrl's source tree)",

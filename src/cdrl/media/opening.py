@@ -40,7 +40,6 @@ PLAYLIST = re.compile(
 )
 LARGEST_BLOCK = 384 << 20
 """Bytes that FFmpeg may take in one piece: a frame of 8K in 16-bit RGB, or an index of sixteen million samples."""
-_ANIMATED = 2  # bit of what a WebP holds
 _PIXEL_BYTES = 9  # of a packed pixel, with what is put around a picture
 ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -100,10 +99,6 @@ def open_container(path: Path, limits: Limits) -> Iterator[InputContainer]:
         raise InputError(f"{path}: cannot be read ({error_text(error)}); check its permissions") from None
     if PLAYLIST.match(head):
         raise InputError(f"{path} is a playlist, not a video: name the video file it points to")
-    if head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & _ANIMATED:
-        raise InputError(
-            f"{path} is an animated WebP, which FFmpeg does not decode: convert it to MP4, GIF or APNG first"
-        )
     check_sample_tables(path)
     streams = limits.max_streams
     if is_photo_file(head):  # of which each tile is a stream

@@ -31,6 +31,7 @@ from cdrl.media.numbering import ImageSequence
 from cdrl.media.opening import check_path, open_container
 from cdrl.media.side_data import DYNAMIC, HLG, PQ, HdrMetadata, describe_container, read_hdr_metadata, side_data
 from cdrl.media.tiles import ANIMATIONS, BRANDS, TileGrid, decode_tiles, find_orientation, find_tiles, first_tile
+from cdrl.media.webp import TICK, Animation, decode_animation, read_animation
 
 Kind = Literal["video", "audio", "subtitle", "data", "attachment", "cover"]
 CLOCK = Fraction(1, 1_000_000)  # FFmpeg's container times are in microseconds
@@ -192,6 +193,9 @@ def describe(
     """
     if container.format.name == "exr_pipe":
         raise InputError(f"{path} is one EXR picture, which holds scene-linear light: edit a numbered sequence of them")
+    animation = read_animation(path, limits)
+    if animation is not None:
+        return _describe_animation(path, container, animation, limits, damage)
     grid = find_tiles(path)
     if grid is not None and (tile := first_tile(container, grid)) is not None:
         return _describe_tiles(path, container, tile, grid, limits)
@@ -210,10 +214,7 @@ def describe(
         length = end - info.start
         count = round(length * info.rate) if info.rate else None
         info = replace(info, jumps=jumps, duration=length, frame_count=count, notes=notes)
-    if info.duration is not None and info.duration > limits.max_seconds:
-        raise LimitError(
-            f"{path} lasts {float(info.duration):.0f} s, the limit is {limits.max_seconds} s: raise max_seconds"
-        )
+    check_length(info, limits)
     return info, chain([first], pictures)
 
 
@@ -234,6 +235,27 @@ def _describe_tiles(
         tracks=(), tiles=grid,
     )  # fmt: skip
     return info, iter([first])
+
+
+def _describe_animation(
+    path: Path, container: InputContainer, animation: Animation, limits: Limits, damage: DecodeErrors
+) -> tuple[VideoInfo, Iterator[av.VideoFrame]]:
+    """The same as `describe`, of an animated WebP, which FFmpeg opens as a photo."""
+    check_pixels(*animation.size, path, limits)
+    pictures = decode_animation(path, animation, damage)
+    first = next(pictures, None)
+    if first is None:
+        why = f" ({damage.broken})" if damage.broken else ""
+        raise InputError(f"{path}: no frame can be decoded{why}; check that it plays")
+    info = _describe(path, container, main_video(container, path), first, limits)
+    count, ticks = len(animation.durations), sum(animation.durations)
+    info = replace(
+        info, rate=count / (ticks * TICK) if ticks else None, time_base=TICK, start=Fraction(0), lead=Fraction(0),
+        duration=ticks * TICK or None, frame_count=count, photo=False, alpha=may_be_transparent(first, info.codec),
+        icc_profile=animation.icc_profile,
+    )  # fmt: skip
+    check_length(info, limits)
+    return info, chain([first], pictures)
 
 
 def read_clock_jumps(
@@ -269,6 +291,14 @@ def check_pixels(width: int, height: int, path: Path, limits: Limits) -> None:
     if width * height > limits.max_pixels:
         bound = f"the limit is {limits.max_pixels:,} pixels: scale it down or raise max_pixels"
         raise LimitError(f"{path} is {width}x{height}, {bound}")
+
+
+def check_length(info: VideoInfo, limits: Limits) -> None:
+    """Raises LimitError for a clip that is longer than the limit."""
+    if info.duration is not None and info.duration > limits.max_seconds:
+        raise LimitError(
+            f"{info.path} lasts {float(info.duration):.0f} s, the limit is {limits.max_seconds} s: raise max_seconds"
+        )
 
 
 def color_tags(context: VideoCodecContext) -> ColorTags:

@@ -27,6 +27,7 @@ from cdrl.media.sequences import decode_sequence, describe_sequence
 from cdrl.media.side_data import read_captions
 from cdrl.media.threads import available_cores
 from cdrl.media.tiles import decode_tiles
+from cdrl.media.webp import decode_animation, read_animation
 
 _SEEKABLE = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv"))
 """Containers that hold the time of each picture, so that it doesn't depend on what was read before."""
@@ -137,6 +138,9 @@ class FrameReader(Iterator[Frame]):
             begin = max(0, floor((start or 0) * self.info.sequence.rate))
             return decode_sequence(self.info.sequence, self._limits, begin)
         path = check_path(self.info.path, self._limits)
+        animation = read_animation(path, self._limits)
+        if animation is not None:
+            return decode_animation(path, animation, self._damage)
         container = self._stack.enter_context(open_container(path, self._limits))
         if self.info.tiles is not None:
             return decode_tiles(container, self.info.tiles)
