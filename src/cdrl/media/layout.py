@@ -75,6 +75,10 @@ def may_be_transparent(picture: av.VideoFrame, codec: str) -> bool:
 
 def extract_alpha(picture: av.VideoFrame, form: PixelFormat, size: tuple[int, int], turn: Orientation) -> Plane:
     """A copy of a decoded picture's transparency, upright, at the depth of `form`; `size` (w, h) before turning."""
+    if is_rgb(picture.format.name) and form.depth in (8, 16) and (picture.width, picture.height) == size:
+        # FFmpeg's scaler, on the way to YUV, would make the upper half of all numbers larger by one.
+        opaque: Plane = decoded_rgb(picture, turn)[..., 3].copy()
+        return opaque
     name = alpha_name(replace(form, name=layout_name((1, 1), form.depth)))
     if not picture.format.name.startswith("yuva") or not picture.format.name.endswith(name.removeprefix("yuva444p")):
         picture = picture.reformat(format=name)
