@@ -12,7 +12,7 @@ from cdrl.batch.work import RenderSettings
 from cdrl.cli.main import main
 from cdrl.errors import CdrlError, InputError, UsageError
 from cdrl.files import file_sha256
-from cdrl.media import Limits
+from cdrl.media import EncoderOptions, Limits
 from cdrl.project import write_project
 from cdrl.request import EditRequest
 
@@ -58,6 +58,26 @@ def test_a_profile_of_a_row_gives_its_result_an_ending_that_holds_it(tmp_path):
     assert [job.request.profile for job in made] == ["prores", "web", None, "ffv1"]
     with pytest.raises(UsageError, match="profile is 'tape'"):
         jobs(tmp_path, "source,profile\na.mp4,tape\n", tmp_path / "out", emotion="happy")
+
+
+def test_layers_are_checked_before_any_work_and_have_names_of_their_own(tmp_path):
+    def listed(text, profile="auto"):
+        (tmp_path / "jobs.csv").write_text(text)
+        asked = {"emotion": "happy"}
+        defaults = BatchDefaults(asked, None, tmp_path, ".mov", EncoderOptions(profile), layer=True)
+        return jobs_from_csv(tmp_path / "jobs.csv", defaults)
+
+    text = "source,profile,output\na.mp4,prores,\nb.mp4,,B.mkv\n"
+    made = listed(text, "prores")
+    assert [job.output.name for job in made] == ["a_layer.mov", "B.mkv"]
+    with pytest.raises(UsageError, match=r"line 3: a layer is .* profile web cannot hold: add --profile prores$"):
+        listed(text)
+    with pytest.raises(
+        UsageError, match=r"line 2: .*: \.mp4 cannot hold the profile prores; end it in \.mov or \.mkv$"
+    ):
+        listed("source,output\na.mp4,x.mp4\n", "prores")
+    keys = {job_key(made[0], RenderSettings(layer=layer), lambda path: "") for layer in (False, True)}
+    assert len(keys) == 2
 
 
 def test_numbered_pictures_and_parts_are_jobs_like_others(tmp_path):

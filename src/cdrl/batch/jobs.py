@@ -6,14 +6,23 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cdrl.emotions import parse_amount
 from cdrl.errors import CdrlError, InputError, LimitError, UsageError
 from cdrl.files import small_text
-from cdrl.media.encoding import CONTAINERS, FILM_PROFILES, PICTURES, PROFILES, container_of
+from cdrl.media.encoding import (
+    CONTAINERS,
+    FILM_PROFILES,
+    LAYER_PROFILES,
+    PICTURES,
+    EncoderOptions,
+    check_layer,
+    codec_of,
+    container_of,
+)
 from cdrl.media.numbering import NumberPattern
 from cdrl.project import local_path, read_project
 from cdrl.request import REQUEST_FIELDS, TARGET_FIELDS, EditRequest, names_file, parse_enrollment
@@ -53,6 +62,10 @@ class BatchDefaults:
     """Where relative outputs go, and none leads out of; without it they are relative to the list's folder."""
     ending: str
     """Ending of outputs that have no name of their own, as in `.mp4`."""
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    """How results are written."""
+    layer: bool = False
+    """Whether results are layers over their sources."""
 
 
 def jobs_from_csv(path: Path, defaults: BatchDefaults) -> list[BatchJob]:
@@ -135,14 +148,18 @@ def _job(row: Mapping[str, str], folder: Path, defaults: BatchDefaults) -> Batch
     output = texts.pop("output", None)
     if output is None and defaults.output_folder is None:
         raise UsageError("no output is named: fill that column, or give --output-folder")
-    endings = PROFILES[request.profile].suffixes if request.profile is not None else ()
+    encoder = defaults.encoder.with_profile(request.profile)
+    endings = encoder.settings.suffixes
     ending = endings[0] if endings and defaults.ending not in endings else defaults.ending
     pattern = NumberPattern.parse(request.source)
-    stem = request.source.stem if pattern is None else pattern.name
+    stem = (request.source.stem if pattern is None else pattern.name) + "_layer" * defaults.layer
     begin, name = defaults.output_folder or folder, output or f"./{stem}{ending}"
     path = local_path(name, begin, defaults.output_folder).resolve()
     if container_of(path) is PICTURES:
         raise UsageError(f"{path}: a batch writes no pictures; end the name in {', '.join(CONTAINERS)}")
+    if defaults.layer:
+        check_layer(encoder, profiles=[profile for profile in LAYER_PROFILES if profile in FILM_PROFILES])
+    codec_of(encoder, container_of(path), path)
     return BatchJob(texts.get("source", str(request.source)).removeprefix("./"), request, path)
 
 

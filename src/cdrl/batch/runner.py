@@ -229,5 +229,6 @@ def job_key(job: BatchJob, settings: RenderSettings, sha256: Callable[[Path], st
         "provenance": settings.provenance,
         "c2pa": settings.c2pa and sha256(settings.c2pa.certificate),
         "output": str(job.output),
+        **({"layer": True} if settings.layer else {}),  # else keys are those of journals before there were layers
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8", "replace")).hexdigest()

@@ -42,6 +42,8 @@ class RenderSettings:
     """Whether a result says, inside and beside it, that it was edited."""
     c2pa: Credentials | None = None
     """Who signs it."""
+    layer: bool = False
+    """Whether it is only what the edit changes, on transparent ground."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def run_job(task: Task, settings: RenderSettings) -> Result:
             encoder=settings.encoder,
             provenance=settings.provenance,
             c2pa=settings.c2pa,
+            layer=settings.layer,
             progress=lambda done, total: report_progress(),
         )
         result = Result(

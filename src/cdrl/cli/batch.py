@@ -60,6 +60,8 @@ class Options:
     """Also write what became of each job; replaced where it exists."""
     overwrite: FlagCreatePairsOff[bool] = False
     """Replace results that exist and that no run with this journal has written."""
+    layer: FlagCreatePairsOff[bool] = False
+    """Show only what the edits change, on transparent ground, to be put over the sources: with --profile prores."""
     i_have_consent: ConsentGiven = False
     shown: TimedEmotionOptions = field(default_factory=TimedEmotionOptions)
     provenance: Provenance = field(default_factory=Provenance)
@@ -87,7 +89,7 @@ def run(options: Options) -> int:
     threads = options.encoder.threads or max(1, available_cores() // workers)
     marked = not options.provenance.no_provenance
     encoder = replace(options.encoder, threads=threads)
-    settings = RenderSettings(encoder, options.limits, marked, options.provenance.make_credentials())
+    settings = RenderSettings(encoder, options.limits, marked, options.provenance.make_credentials(), options.layer)
     batch = Batch(jobs, journal, settings)
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
@@ -116,7 +118,9 @@ def _read_jobs(options: Options) -> list[BatchJob]:
     targets = [name for name in TARGET_FIELDS if name in given] + ["project"] * (options.project is not None)
     if len(targets) > 1 and targets != ["reference", "segments"]:
         raise UsageError(f"--{targets[0]} and --{targets[1]} are both given: choose one")
-    defaults = BatchDefaults(given, options.project, options.output_folder, options.ending)
+    defaults = BatchDefaults(
+        given, options.project, options.output_folder, options.ending, options.encoder, options.layer
+    )
     if not options.jobs_from.is_dir():
         return jobs_from_csv(options.jobs_from, defaults)
     if not targets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -222,10 +223,12 @@ def container_of(path: Path) -> Container:
     return container
 
 
-def check_layer(options: EncoderOptions, *, side_by_side: bool = False) -> None:
-    """Raises UsageError where a layer cannot be written so."""
-    if options.profile_name not in LAYER_PROFILES:
-        choices = " or ".join(f"--profile {name}" for name in LAYER_PROFILES)
+def check_layer(
+    options: EncoderOptions, *, side_by_side: bool = False, profiles: Sequence[str] = LAYER_PROFILES
+) -> None:
+    """Raises UsageError where a layer cannot be written so; `profiles` are those of `LAYER_PROFILES` to choose from."""
+    if options.profile_name not in profiles:
+        choices = " or ".join(f"--profile {name}" for name in profiles)
         raise UsageError(f"a layer is transparent, which the profile {options.profile_name} cannot hold: add {choices}")
     if side_by_side:
         raise UsageError("a layer shows the edit alone: drop --layer or --side-by-side")
