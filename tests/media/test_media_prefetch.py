@@ -1,5 +1,6 @@
 """The producer runs ahead, but never further than it may, and ends when its consumer does."""
 
+import gc
 import os
 import signal
 import threading
@@ -112,6 +113,31 @@ def test_dropping_it_is_closing_it():
     next(items)
     del items
     assert wait_until(lambda: source.closed)
+
+
+def test_stages_that_one_of_their_threads_collects_as_garbage_end():
+    dropped, ended = threading.Event(), threading.Event()
+
+    def source():
+        try:
+            yield from range(4)
+            dropped.wait()
+            gc.collect()
+            yield from range(10**9)
+        finally:
+            ended.set()
+
+    before, row = threading.active_count(), [run_stages(source(), str, depth=1)]
+    row.append(row)  # a circle, which only the collector finds
+    next(row[0])
+    gc.disable()
+    try:
+        del row
+        dropped.set()
+        assert ended.wait(5)
+        assert wait_until(lambda: threading.active_count() == before)
+    finally:
+        gc.enable()
 
 
 def test_an_interruption_while_the_thread_starts_leaves_none_behind(monkeypatch):

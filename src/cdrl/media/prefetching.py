@@ -18,11 +18,16 @@ class _Sentinel:
         self.error = error
 
 
+class _Producer(threading.Thread):
+    """The thread of a stage."""
+
+
 def prefetch(iterable: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """The items of `iterable` in order, made up to `depth` ahead in a thread that starts at the first `next`.
 
     An exception of the producer comes out where its item would have been. Closing (or dropping) this generator stops
-    the thread after at most the item it is at, and closes the producer there before it returns.
+    the thread after at most the item it is at, and closes the producer there before it returns. Only where the thread
+    of a stage collects it as garbage nobody waits for that.
     """
     if depth < 1:
         raise ValueError(f"prefetch depth is {depth}: it must be at least 1")
@@ -51,12 +56,14 @@ def _prefetched(iterable: Iterable[Any], depth: int, stage: Callable[[Any], Any]
     ready: queue.Queue[Any] = queue.Queue(depth)
     stopping, lock = threading.Event(), threading.RLock()
     arguments = (iterable, stage, ready, stopping, lock)
-    thread = threading.Thread(target=_produce, args=arguments, name="prefetch", daemon=True)
+    thread = _Producer(target=_produce, args=arguments, name="prefetch", daemon=True)
+    consumer = threading.current_thread()
     interruption: KeyboardInterrupt | None = None
     try:
         thread.start()  # a signal may come in here, too, when the thread runs already
         while not isinstance(item := ready.get(), _Sentinel):
             yield item
+            consumer = threading.current_thread()
         if item.error is not None:
             raise item.error
     finally:
@@ -65,6 +72,9 @@ def _prefetched(iterable: Iterable[Any], depth: int, stage: Callable[[Any], Any]
         while True:
             try:
                 stopping.set()
+                here = threading.current_thread()
+                if here is not consumer and isinstance(here, _Producer):
+                    break  # collected as garbage by the thread of a stage, for which the one to wait for may wait
                 with lock:  # the producer has ended, or will not begin any more
                     pass
                 if thread.is_alive():
