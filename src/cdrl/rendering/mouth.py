@@ -213,7 +213,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeet
         rows,
         np.maximum(drop, 1.0),
         lips=(top, bottom),
-        slide=(np.minimum(upper_slide, 0.0), lower_slide),
+        slide=(np.minimum(upper_slide, reveal), lower_slide),
         dark_below=closed,
     )
 
@@ -339,7 +339,7 @@ def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tupl
     )
     depth = (y - gap) / height
     moved = y - lift - np.clip(depth, 0, 1) * drop
-    # What the lips uncover was never seen: the half of the teeth that is next to a lip stands for it.
+    # What a lip uncovers was never seen: the half of the teeth that is next to it stands for it, with the lip's shadow.
     moved -= rise * np.clip((top + gap - 2 * y) / np.maximum(gap - top, 1.0), 0, 1)
     moved -= fall * np.clip((2 * y - gap - height - bottom) / np.maximum(bottom - gap - height, 1.0), 0, 1)
     positions: Floats = np.empty((len(y), len(x), 2), np.float32)
