@@ -31,7 +31,8 @@ def test_a_segment_between_two_frames_is_an_error_and_not_an_edit(sample, tmp_pa
 def test_only_what_was_changed_is_recorded(sample, tmp_path, capsys):
     output, report = tmp_path / "out.mp4", tmp_path / "report.json"
     asked = "0.5-1:angry, 1.2-1.5:neutral"  # the second is what the clip shows already
-    assert main(["edit", str(sample), "--segments", asked, "-o", str(output), "--report", str(report)]) == 0
+    given = ["--segments", asked, "--intensity", "0.6", "--report", str(report)]
+    assert main(["edit", str(sample), *given, "-o", str(output)]) == 0
     assert "nothing was changed in the segment '1.2-1.5:neutral'" in capsys.readouterr().err
     sidecar = json.loads(sidecar_path(output).read_text())
     (segment,) = sidecar["edit"]["segments"]

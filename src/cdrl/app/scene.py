@@ -19,7 +19,7 @@ from cdrl.face.segmentation import Segmenter
 from cdrl.face.selection import FACE_CHOICES
 from cdrl.face.tracking import FaceTracker, Track
 from cdrl.manipulation.manipulator import Manipulator
-from cdrl.manipulation.person import Person
+from cdrl.manipulation.person import Person, RecentShape
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import ColorTags, EncoderOptions, Frame, Limits, VideoInfo, Writer, read
 from cdrl.media.tone import map_tones, show_frame, to_standard
@@ -118,8 +118,11 @@ class Scene:
             return EditedFrame(frame, frame, track, INACTIVE)
         segmentation = self._segmenter(frame, track.points)
         shut_teeth = measure_shut_teeth(frame, track.points[:, :2])
-        person = self._find_person(moment)
-        tracked = TrackedFrame(frame, track, weights, person, segmentation=segmentation, shut_teeth=shut_teeth)
+        person, recent = self._find_person(moment), RecentShape()
+        recent.update(track, frame.time, person)  # of one frame: closed lips are taken to be in a pause
+        tracked = TrackedFrame(
+            frame, track, weights, person, segmentation=segmentation, shut_teeth=shut_teeth, pause=recent.pause
+        )
         return FrameEditor(manipulator, neural=neural).edit(tracked)
 
     def _find_person(self, moment: Moment) -> Person | None:

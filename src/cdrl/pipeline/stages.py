@@ -53,7 +53,7 @@ class TrackedFrame:
     shut_teeth: float = 0.0
     """Share in 0..1 to which the teeth are seen shut."""
     pause: float = 0.0
-    """Share in 0..1 to which the talk pauses; 0 where only this frame is known."""
+    """Share in 0..1 to which the talk pauses."""
 
 
 @dataclass(frozen=True)
