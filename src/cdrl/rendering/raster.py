@@ -12,7 +12,8 @@ from cdrl.arrays import Array, array_namespace, match_array
 from cdrl.face.bundle import Floats
 
 _FIXED_POINT = 4  # fractional bits of contours given to OpenCV
-_SUBPIXELS = 4  # a side of each pixel, to measure depths
+_SUBPIXELS = (4, 2)  # a side of each pixel, to measure depths in small areas and in larger ones
+_SMALL_AREA = 1500  # pixels
 _INSIDE = -1e-4  # barycentric slack, so that nodes on an edge shared by two triangles are covered
 
 
@@ -71,10 +72,10 @@ def measure_depth(corners: Floats, shape: tuple[int, int]) -> Floats:
         corners: [m, 2] in pixels.
         shape: (h, w).
     """
-    height, width = (_SUBPIXELS * side for side in shape)
-    fine = fill_contour(corners * _SUBPIXELS + (_SUBPIXELS - 1) / 2, (height, width))
+    parts = _SUBPIXELS[int(shape[0] * shape[1] > _SMALL_AREA)]
+    fine = fill_contour(corners * parts + (parts - 1) / 2, (parts * shape[0], parts * shape[1]))
     depth = cv2.distanceTransform(fine, cv2.DIST_L2, 3)
-    coarse: Floats = cv2.resize(depth, shape[::-1], interpolation=cv2.INTER_AREA) / _SUBPIXELS
+    coarse: Floats = cv2.resize(depth, shape[::-1], interpolation=cv2.INTER_AREA) / parts
     return coarse
 
 
