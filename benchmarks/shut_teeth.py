@@ -23,7 +23,7 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read
-from cdrl.rendering.mouth import measure_shut_teeth
+from cdrl.rendering.mouth_patch import measure_shut_teeth
 
 SHUT = 0.7  # share of shut teeth from which on a frame counts
 

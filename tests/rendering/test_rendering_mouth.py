@@ -12,7 +12,8 @@ from face_factory import FLAT, HEIGHT, LAYOUTS, WIDTH, face_at, noise, unchanged
 from cdrl.face.apertures import lips
 from cdrl.face.mesh import INNER_LIPS
 from cdrl.rendering.flow import compute_backward_flow
-from cdrl.rendering.mouth import ShutTeethTracker, extract_mouth_patch, fill_mouth, measure_shut_teeth, skin_luma
+from cdrl.rendering.mouth import fill_mouth
+from cdrl.rendering.mouth_patch import ShutTeethTracker, extract_mouth_patch, measure_shut_teeth, skin_luma
 from cdrl.rendering.render import render, split_planes
 
 SKIN, TEETH, DARK = 120, 180, 40  # luma

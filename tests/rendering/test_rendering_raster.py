@@ -1,10 +1,11 @@
 """The rasteriser, beside the obvious way to do the same."""
 
+import cv2
 import numpy as np
 import pytest
 
 from cdrl.face.mesh import triangles
-from cdrl.rendering.raster import rasterize
+from cdrl.rendering.raster import measure_depth, rasterize
 from cdrl.rendering.texture import texture_points
 
 SQUARE = np.array([[0, 0], [4, 0], [0, 4], [4, 4]], np.float32)
@@ -67,3 +68,15 @@ def test_a_mesh_outside_the_grid_covers_nothing():
     covered = rasterize(SQUARE + 100, HALVES, 5, 5)
     assert covered.nodes.size == 0
     assert covered.interpolate(np.ones((4, 2), np.float32)).shape == (0, 2)
+
+
+def test_depth_in_a_small_contour_is_its_distance_below_pixels():
+    """Along a slanted edge depths of whole pixels come and go in steps of .95."""
+    size = 36
+    corners = np.float32([[2, 2], [size - 3, 5.3], [size - 6.3, size - 2], [4, size - 5.3]])
+    depth = measure_depth(corners, (size, size))
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    places = np.dstack([x, y]).reshape(-1, 2).astype(float)
+    exact = np.array([cv2.pointPolygonTest(corners, tuple(place), True) for place in places]).reshape(size, size)
+    assert np.abs(depth - np.maximum(exact, 0))[exact < 1.5].max() < 0.4
+    assert not depth[exact < -1].any()

@@ -7,7 +7,7 @@ import pytest
 from cdrl.rendering.texture import SIZE, texture_points
 from cdrl.training.shading import fit_shading, fold_areas
 
-FOLD, CHEEK, EYE = 206, 187, 230  # landmarks on the fold beside the nose, on the cheek, and under the eye
+FOLD, CHEEK, EYE, CHIN = 206, 187, 230, 200  # landmarks: the fold beside the nose, the cheek, under the eye, the chin
 DEPTH = 0.3
 
 
@@ -39,6 +39,15 @@ def test_what_one_person_shows_alone_is_left_out():
     fitted = fit_shading(people)
     assert at(fitted, FOLD) < -0.7 * DEPTH
     assert at(fitted, EYE) > -0.1 * DEPTH
+
+
+def test_an_area_whose_folds_do_not_tell_those_of_others_is_left_as_it_is():
+    """Half of the people fold the chin and the others smooth it: the median is a fold, and a guess at nobody's."""
+    rng = np.random.default_rng(0)
+    chins = (-0.3, -0.1, -0.1, -0.1, 0.3, 0.3)
+    fitted = fit_shading([person(rng, (FOLD, -DEPTH), (CHIN, depth)) for depth in chins])
+    assert at(fitted, FOLD) < -0.7 * DEPTH
+    assert at(fitted, CHIN) > -0.02
 
 
 def test_cheeks_between_the_folds_are_not_painted():

@@ -28,7 +28,7 @@ from cdrl.pipeline.report import INACTIVE, NO_FACE
 from cdrl.pipeline.stages import EditedFrame, FrameEditor, TrackedFrame
 from cdrl.pipeline.survey import Survey, survey_face, survey_until
 from cdrl.plan import EditPlan
-from cdrl.rendering.mouth import measure_shut_teeth
+from cdrl.rendering.mouth_patch import measure_shut_teeth
 from cdrl.rendering.neural import NeuralRenderer
 from cdrl.speech.audio import SAMPLE_RATE, read_samples
 

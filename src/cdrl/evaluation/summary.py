@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -95,20 +96,15 @@ def estimate_emotion_mean(values: pd.DataFrame) -> Row:
     cells, emotions = values.to_numpy(), values.mean()
 
     def average(drawn: NDArray[np.intp], axis: int) -> NDArray[np.floating]:
-        """Average draws of people, [..., people] → [...]; who takes an axis, the last one, gets all draws at once."""
-        return _mean_of_known(_mean_of_known(cells[drawn], -2), -1)
+        """Average all draws [draws, people] at once, for SciPy names the axis of the people: the last one."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # an emotion that nobody in a draw has is left out of it
+            means: NDArray[np.floating] = np.nanmean(np.nanmean(cells[drawn], axis=-2), axis=-1)
+        return means
 
     interval = _bootstrap(np.arange(len(values)), average)
     people = values.mean(axis=1).to_dict()
     return {"mean": float(emotions.mean()), **interval, "people": people, "emotions": emotions.dropna().to_dict()}
-
-
-def _mean_of_known(values: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
-    """The mean along an axis of the values that are no NaN; NaN where there is none."""
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        mean: NDArray[np.floating] = np.where(known, values, 0).sum(axis) / known.sum(axis)
-    return mean
 
 
 def average_real(real: pd.DataFrame, emotion: str) -> pd.Series:

@@ -22,7 +22,7 @@ from cdrl.manipulation.expression_change import mouth_freedom
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
 from cdrl.plan import smoothstep
-from cdrl.rendering.mouth import MouthPatch, extract_mouth_patch
+from cdrl.rendering.mouth_patch import MouthPatch, extract_mouth_patch
 from cdrl.rendering.texture import log_texture, measure_relief
 
 OBSERVED_SECONDS = Fraction(4)

@@ -18,7 +18,7 @@ from cdrl.manipulation.person import Person, RecentShape
 from cdrl.media import Frame
 from cdrl.pipeline.report import INACTIVE, NO_FACE, OUTSIDE, PROFILE, UNCHANGED
 from cdrl.plan import smoothstep
-from cdrl.rendering.mouth import ShutTeethTracker
+from cdrl.rendering.mouth_patch import ShutTeethTracker
 from cdrl.rendering.neural import NeuralRenderer
 from cdrl.rendering.render import render
 from cdrl.rendering.texture import texture_coverage

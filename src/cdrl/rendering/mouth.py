@@ -19,111 +19,19 @@ from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, MOUTH_CONTOUR
 from cdrl.media import Frame
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.flow import ALIGN, Flow, Window
+from cdrl.rendering.mouth_patch import TEETH_RANGE, MouthPatch, extract_mouth_patch, find_gap, ramp, skin_luma
 from cdrl.rendering.raster import fill_contour, measure_depth
 from cdrl.rendering.warp import Pixels, Plane, resample_to_plane
 
-SHUT_SECONDS = 0.04
-"""A frame or so: grain must not move the jaw, and speech opens it within two."""
 _CONTOUR = list(MOUTH_CONTOUR)
 _UPPER, _LOWER = list(INNER_LIPS[0]), list(INNER_LIPS[1])
 _RIGID_POINTS = (2, 98, 327, 168, 6, 133, 362, 33, 263)  # nose base and eye corners: upper teeth move with them
-_TEETH_LUMA = 0.62  # of the skin's luma: teeth are brighter than this, the dark of a mouth is not
-_MARGIN = 12  # pixels around the mouth in a patch
 _GROWTH_RANGE = (0.15, 0.6)  # growth of the opening, of the source's own, over which the patch comes in
 _SLIT_RANGE = (0.07, 0.13)  # source opening over the mouth's width, over which its own interior takes over again
 _OWN_GROWTH_RANGE = (0.03, 0.15)  # growth of the opening over which its own teeth are kept from stretching
-_OWN_SHARE_RANGE = (0.15, 0.3)  # share of teeth in its own interior over which they are
-_GAP_RANGE = (0.3, 0.85)  # of the opening, from the upper lip: between these lies the gap between the teeth
-_CLOSED_RANGE = (0.6, 0.9)  # luma, over the skin's, of the darkest rows between which a gap shows itself no more
 _LIP_SHARE = 0.85  # of the opening, from the upper lip, to which teeth that show no gap reach
 _MAX_REVEAL = 0.25  # of the opening, by which lips that slide show more of the teeth at most
 _GAP_LUMA, _GAP_CHROMA = 0.15, 0.5  # of the skin's luma, and of the chroma there, that a gap shows at most: it is dark
-
-
-@dataclass(frozen=True)
-class MouthPatch:
-    """A mouth with clear teeth, cut from a frame."""
-
-    planes: tuple[Pixels, ...]
-    """Luma, and chroma in two channels, of the window around it."""
-    x: int
-    """Left edge of the window in picture pixels, on a whole chroma sample."""
-    y: int
-    """Upper edge of the window in picture pixels, on a whole chroma sample."""
-    points: Floats
-    """[478, 2] landmarks of its frame."""
-    skin: float
-    """Luma of its frame's cheeks above black."""
-    share: float
-    """Share of the interior that is teeth."""
-    score: float
-    """That share times its opening; in 0..1."""
-
-
-def skin_luma(frame: Frame, points: Floats) -> float:
-    """Return the median luma of both cheeks above black; `points` [478, 2] in pixels."""
-    values = []
-    for index in (50, 280, 205, 425):
-        x, y = (round(float(v)) for v in points[index])
-        if 2 <= x < frame.width - 2 and 2 <= y < frame.height - 2:
-            values.append(float(frame.planes[0][y - 2 : y + 3, x - 2 : x + 3].mean()))
-    return max(float(np.median(values)) - frame.format.black, 1.0) if values else 1.0
-
-
-def extract_mouth_patch(frame: Frame, points: Floats, min_share: float = 0.25) -> MouthPatch | None:
-    """Return a frame's mouth, by its landmarks `points` [478, 2] in pixels; None where it shows no teeth.
-
-    Teeth are seen where at least `min_share` of the interior is as bright as teeth.
-    """
-    contour = points[_CONTOUR]
-    low = np.floor(contour.min(0)).astype(int) - _MARGIN
-    high = np.ceil(contour.max(0)).astype(int) + _MARGIN
-    sx, sy = frame.format.sx, frame.format.sy
-    x0, y0 = (max(int(v), 0) // step * step for v, step in zip(low, (sx, sy), strict=True))
-    x1, y1 = min(int(high[0]), frame.width), min(int(high[1]), frame.height)
-    width = float(np.linalg.norm(points[INNER_CORNERS[1]] - points[INNER_CORNERS[0]]))
-    opening = float(lips().opening(points))
-    if x1 - x0 < 8 or y1 - y0 < 8 or opening < 0.06 * width:
-        return None
-    luma = frame.planes[0][y0:y1, x0:x1]
-    skin = skin_luma(frame, points)
-    inside = fill_contour(points[_CONTOUR] - (x0, y0), luma.shape) > 0
-    bright = (luma.astype(np.float32) - frame.format.black) > _TEETH_LUMA * skin
-    share = float(bright[inside].mean()) if inside.any() else 0.0
-    if share < min_share:
-        return None
-    cut = slice(y0 // sy, -(-y1 // sy)), slice(x0 // sx, -(-x1 // sx))
-    chroma = () if frame.format.gray else (cv2.merge([plane[cut] for plane in frame.planes[1:]]),)
-    planes = (luma.copy(), *chroma)
-    score = share * min(opening / (0.25 * width), 1.0)
-    return MouthPatch(planes, x0, y0, points.astype(np.float32).copy(), skin, share, score)
-
-
-def measure_shut_teeth(frame: Frame, points: Floats) -> float:
-    """Return the share in 0..1 to which teeth fill a mouth without a gap, as in an s; 0 where none are seen.
-
-    Args:
-        frame: The frame.
-        points: [478, 2] landmarks, pixels.
-    """
-    mouth = extract_mouth_patch(frame, points, _OWN_SHARE_RANGE[0])
-    return 0.0 if mouth is None else _ramp(mouth.share, _OWN_SHARE_RANGE) * _find_gap(mouth, frame.format.black)[1]
-
-
-class ShutTeethTracker:
-    """Follows how far teeth are shut: `measure_shut_teeth`, steadied over `SHUT_SECONDS`."""
-
-    def __init__(self) -> None:
-        self._share = 0.0
-        self._last: float | None = None
-
-    def update(self, frame: Frame, points: Floats) -> float:
-        """Take in the next frame and its landmarks [478, 2]; return the share in 0..1."""
-        now, share = float(frame.time), measure_shut_teeth(frame, points)
-        step = np.inf if self._last is None else now - self._last
-        self._share = share if not 0 <= step < 1 else self._share + step / (step + SHUT_SECONDS) * (share - self._share)
-        self._last = now
-        return self._share
 
 
 @dataclass(frozen=True)
@@ -143,7 +51,7 @@ class _PlacedTeeth:
     """[k] picture rows at which the gap between the teeth begins."""
     gap_height: Floats
     """[k] pixels over which the drop comes in."""
-    lips: tuple[Floats, Floats]
+    lip_rows: tuple[Floats, Floats]
     """[k] picture rows of the upper and of the lower lip."""
     slide: tuple[Floats, Floats]
     """[k] pixels, down, by which the upper and the lower lip slide over their teeth."""
@@ -176,7 +84,7 @@ def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> _PlacedTe
         drop,
         gap,
         half,
-        lips=(top, bottom),
+        lip_rows=(top, bottom),
         slide=(nothing, nothing),
         dark_below=None,
     )
@@ -188,7 +96,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeet
     Where no gap is seen between them the jaw is shut, or the upper teeth hide the lower ones: lips slide over them as
     far as teeth are known to reach, and beyond the dark opens below.
     """
-    gap, closed = _find_gap(own, black)
+    gap, closed = find_gap(own, black)
     columns = np.sort(target[_UPPER, 0])
     (own_top, top), (own_bottom, bottom) = (
         [_lip_rows(points, lip, columns) for points in (own.points, target)] for lip in (_UPPER, _LOWER)
@@ -212,7 +120,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeet
         drop,
         rows,
         np.maximum(drop, 1.0),
-        lips=(top, bottom),
+        lip_rows=(top, bottom),
         slide=(np.minimum(upper_slide, reveal), lower_slide),
         dark_below=closed,
     )
@@ -243,43 +151,16 @@ def fill_mouth(
         return
     growth = (after - before) / max(before, 0.02 * float(np.ptp(target[:, 0])))
     slit = before / max(float(np.linalg.norm(source[INNER_CORNERS[1]] - source[INNER_CORNERS[0]])), 1.0)
-    amount = (1 - _ramp(slit, _SLIT_RANGE)) * _ramp(growth, _GROWTH_RANGE)
+    amount = (1 - ramp(slit, _SLIT_RANGE)) * ramp(growth, _GROWTH_RANGE)
     if patch is not None and amount:
         _blend_teeth(
             planes, pixels, flow, _place_teeth(patch, source, target), target, amount, skin_luma(frame, source)
         )
-    amount = _ramp(slit, _SLIT_RANGE) * _ramp(growth, _OWN_GROWTH_RANGE)
-    own = extract_mouth_patch(frame, source, _OWN_SHARE_RANGE[0]) if amount else None
+    amount = ramp(slit, _SLIT_RANGE) * ramp(growth, _OWN_GROWTH_RANGE)
+    own = extract_mouth_patch(frame, source, TEETH_RANGE[0]) if amount else None
     if own is not None:
         teeth = _place_own_teeth(own, target, frame.format.black)
-        _blend_teeth(planes, pixels, flow, teeth, target, amount * _ramp(own.share, _OWN_SHARE_RANGE), own.skin)
-
-
-def _ramp(value: float, limits: tuple[float, float]) -> float:
-    return float(np.clip((value - limits[0]) / (limits[1] - limits[0]), 0, 1))
-
-
-def _find_gap(patch: MouthPatch, black: int) -> tuple[float, float]:
-    """Find the gap between the teeth of a patch.
-
-    Returns:
-        The mean picture row, at the middle of the mouth, of what is darkest between the teeth; and the share in 0..1 to
-        which that is as bright as teeth.
-    """
-    points = patch.points
-    top, bottom = (float(points[index, 1].mean()) for index in (_UPPER, _LOWER))
-    left, right = sorted((float(points[INNER_CORNERS[0], 0]), float(points[INNER_CORNERS[1], 0])))
-    rows = np.arange(*(round(top + share * (bottom - top) - patch.y) for share in _GAP_RANGE))
-    rows = rows[(rows >= 0) & (rows < len(patch.planes[0]))]
-    third = (right - left) / 3
-    columns = slice(max(round(left + third - patch.x), 0), max(round(right - third - patch.x), 1))
-    seen = patch.planes[0][rows, columns]
-    if not seen.size:  # the picture ends before the middle of the mouth
-        return (top + bottom) / 2, 0.0
-    luma = seen.astype(np.float32).mean(1) - black
-    weights = np.exp(-(luma - luma.min()) / max(0.15 * float(np.ptp(luma)), 1.0))
-    dark = float((weights * rows).sum() / weights.sum()) + patch.y + 0.5
-    return dark, _ramp(float(luma.min()) / patch.skin, _CLOSED_RANGE)
+        _blend_teeth(planes, pixels, flow, teeth, target, amount * ramp(own.share, TEETH_RANGE), own.skin)
 
 
 def _lip_rows(points: Floats, lip: list[int], columns: Floats) -> Floats:
@@ -335,7 +216,7 @@ def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tupl
     y = np.arange(area.y0, area.y1, step[1], dtype=np.float32)[:, None] + np.float32(first_y)
     lift, drop, gap, height, top, bottom, rise, fall = (
         np.interp(x, teeth.columns, values).astype(np.float32)
-        for values in (teeth.lift, teeth.drop, teeth.gap, teeth.gap_height, *teeth.lips, *teeth.slide)
+        for values in (teeth.lift, teeth.drop, teeth.gap, teeth.gap_height, *teeth.lip_rows, *teeth.slide)
     )
     depth = (y - gap) / height
     moved = y - lift - np.clip(depth, 0, 1) * drop

@@ -66,7 +66,7 @@ def fill_contour(corners: Floats, shape: tuple[int, int]) -> NDArray[np.uint8]:
 def measure_depth(corners: Floats, shape: tuple[int, int]) -> Floats:
     """Return how deep each pixel lies within a closed contour, [h, w] in pixels; 0 outside.
 
-    It is smooth along the contour: that of whole pixels would come and go in steps.
+    It is that of parts of pixels: along a slanted contour that of whole ones would come and go in steps.
 
     Args:
         corners: [m, 2] in pixels.

@@ -8,7 +8,8 @@ from cdrl.face.segmentation import Segmentation
 from cdrl.media import Frame
 from cdrl.rendering.flow import compute_backward_flow
 from cdrl.rendering.layers import find_layers
-from cdrl.rendering.mouth import MouthPatch, fill_mouth
+from cdrl.rendering.mouth import fill_mouth
+from cdrl.rendering.mouth_patch import MouthPatch
 from cdrl.rendering.neural import RenderedFace
 from cdrl.rendering.texture import project_texture
 from cdrl.rendering.warp import Plane, apply_gain, split_gain, warp_plane

@@ -26,7 +26,7 @@ from cdrl.manipulation.personalization import OnnxTranslator, PersonalPrior
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
 from cdrl.plan import EditPlan
-from cdrl.rendering.mouth import MouthPatch, extract_mouth_patch
+from cdrl.rendering.mouth_patch import MouthPatch, extract_mouth_patch
 from cdrl.rendering.neural import SIDE, describe_rendering
 from cdrl.rendering.render import render
 from cdrl.training.progress import track

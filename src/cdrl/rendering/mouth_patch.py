@@ -1,0 +1,139 @@
+"""What a frame shows of its mouth: teeth, the gap between them, and whether they are shut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cdrl.face.apertures import lips
+from cdrl.face.bundle import Floats
+from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, MOUTH_CONTOUR
+from cdrl.media import Frame
+from cdrl.rendering.raster import fill_contour
+from cdrl.rendering.warp import Pixels
+
+SHUT_SECONDS = 0.04
+"""A frame or so: grain must not move the jaw, and speech opens it within two."""
+TEETH_RANGE = (0.15, 0.3)
+"""Share of teeth in a mouth's interior over which they come to count as seen."""
+_CONTOUR, _UPPER, _LOWER = list(MOUTH_CONTOUR), list(INNER_LIPS[0]), list(INNER_LIPS[1])
+_TEETH_LUMA = 0.62  # of the skin's luma: teeth are brighter than this, the dark of a mouth is not
+_MARGIN = 12  # pixels around the mouth in a patch
+_GAP_RANGE = (0.3, 0.85)  # of the opening, from the upper lip: between these lies the gap between the teeth
+_CLOSED_RANGE = (0.6, 0.9)  # luma, over the skin's, of the darkest rows between which a gap shows itself no more
+
+
+@dataclass(frozen=True)
+class MouthPatch:
+    """A mouth with clear teeth, cut from a frame."""
+
+    planes: tuple[Pixels, ...]
+    """Luma, and chroma in two channels, of the window around it."""
+    x: int
+    """Left edge of the window in picture pixels, on a whole chroma sample."""
+    y: int
+    """Upper edge of the window in picture pixels, on a whole chroma sample."""
+    points: Floats
+    """[478, 2] landmarks of its frame."""
+    skin: float
+    """Luma of its frame's cheeks above black."""
+    share: float
+    """Share of the interior that is teeth."""
+    score: float
+    """That share times its opening; in 0..1."""
+
+
+def skin_luma(frame: Frame, points: Floats) -> float:
+    """Return the median luma of both cheeks above black; `points` [478, 2] in pixels."""
+    values = []
+    for index in (50, 280, 205, 425):
+        x, y = (round(float(v)) for v in points[index])
+        if 2 <= x < frame.width - 2 and 2 <= y < frame.height - 2:
+            values.append(float(frame.planes[0][y - 2 : y + 3, x - 2 : x + 3].mean()))
+    return max(float(np.median(values)) - frame.format.black, 1.0) if values else 1.0
+
+
+def extract_mouth_patch(frame: Frame, points: Floats, min_share: float = 0.25) -> MouthPatch | None:
+    """Return a frame's mouth, by its landmarks `points` [478, 2] in pixels; None where it shows no teeth.
+
+    Teeth are seen where at least `min_share` of the interior is as bright as teeth.
+    """
+    contour = points[_CONTOUR]
+    low = np.floor(contour.min(0)).astype(int) - _MARGIN
+    high = np.ceil(contour.max(0)).astype(int) + _MARGIN
+    sx, sy = frame.format.sx, frame.format.sy
+    x0, y0 = (max(int(v), 0) // step * step for v, step in zip(low, (sx, sy), strict=True))
+    x1, y1 = min(int(high[0]), frame.width), min(int(high[1]), frame.height)
+    width = float(np.linalg.norm(points[INNER_CORNERS[1]] - points[INNER_CORNERS[0]]))
+    opening = float(lips().opening(points))
+    if x1 - x0 < 8 or y1 - y0 < 8 or opening < 0.06 * width:
+        return None
+    luma = frame.planes[0][y0:y1, x0:x1]
+    skin = skin_luma(frame, points)
+    inside = fill_contour(points[_CONTOUR] - (x0, y0), luma.shape) > 0
+    bright = (luma.astype(np.float32) - frame.format.black) > _TEETH_LUMA * skin
+    share = float(bright[inside].mean()) if inside.any() else 0.0
+    if share < min_share:
+        return None
+    cut = slice(y0 // sy, -(-y1 // sy)), slice(x0 // sx, -(-x1 // sx))
+    chroma = () if frame.format.gray else (cv2.merge([plane[cut] for plane in frame.planes[1:]]),)
+    planes = (luma.copy(), *chroma)
+    score = share * min(opening / (0.25 * width), 1.0)
+    return MouthPatch(planes, x0, y0, points.astype(np.float32).copy(), skin, share, score)
+
+
+def measure_shut_teeth(frame: Frame, points: Floats) -> float:
+    """Return the share in 0..1 to which teeth fill a mouth without a gap, as in an s; 0 where none are seen.
+
+    Args:
+        frame: The frame.
+        points: [478, 2] landmarks, pixels.
+    """
+    mouth = extract_mouth_patch(frame, points, TEETH_RANGE[0])
+    return 0.0 if mouth is None else ramp(mouth.share, TEETH_RANGE) * find_gap(mouth, frame.format.black)[1]
+
+
+class ShutTeethTracker:
+    """Follows how far teeth are shut: `measure_shut_teeth`, steadied over `SHUT_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._share = 0.0
+        self._last: float | None = None
+
+    def update(self, frame: Frame, points: Floats) -> float:
+        """Take in the next frame and its landmarks [478, 2]; return the share in 0..1."""
+        now, share = float(frame.time), measure_shut_teeth(frame, points)
+        step = np.inf if self._last is None else now - self._last
+        self._share = share if not 0 <= step < 1 else self._share + step / (step + SHUT_SECONDS) * (share - self._share)
+        self._last = now
+        return self._share
+
+
+def find_gap(patch: MouthPatch, black: int) -> tuple[float, float]:
+    """Find the gap between the teeth of a patch.
+
+    Returns:
+        The mean picture row, at the middle of the mouth, of what is darkest between the teeth; and the share in 0..1 to
+        which that is as bright as teeth.
+    """
+    points = patch.points
+    top, bottom = (float(points[index, 1].mean()) for index in (_UPPER, _LOWER))
+    left, right = sorted((float(points[INNER_CORNERS[0], 0]), float(points[INNER_CORNERS[1], 0])))
+    rows = np.arange(*(round(top + share * (bottom - top) - patch.y) for share in _GAP_RANGE))
+    rows = rows[(rows >= 0) & (rows < len(patch.planes[0]))]
+    third = (right - left) / 3
+    columns = slice(max(round(left + third - patch.x), 0), max(round(right - third - patch.x), 1))
+    seen = patch.planes[0][rows, columns]
+    if not seen.size:  # the picture ends before the middle of the mouth
+        return (top + bottom) / 2, 0.0
+    luma = seen.astype(np.float32).mean(1) - black
+    weights = np.exp(-(luma - luma.min()) / max(0.15 * float(np.ptp(luma)), 1.0))
+    dark = float((weights * rows).sum() / weights.sum()) + patch.y + 0.5
+    return dark, ramp(float(luma.min()) / patch.skin, _CLOSED_RANGE)
+
+
+def ramp(value: float, limits: tuple[float, float]) -> float:
+    """Return how far a value lies from the first of two limits to the second, in 0..1."""
+    return float(np.interp(value, limits, (0.0, 1.0)))
