@@ -8,7 +8,7 @@ import pytest
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import UsageError
 from cdrl.face.landmarks import BLENDSHAPES
-from cdrl.face.mesh import canonical_points, mirror_shape
+from cdrl.face.mesh import canonical_points, mirror_shape, region_weights
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.training.expression_reading import fit_expression_reading, tabulate_neutral
 from cdrl.training.observations import RATE, ClipObservation
@@ -80,6 +80,14 @@ def read(reading, item):
     return reading.read(shape - MEAN, blendshapes)
 
 
+def read_faintly(reading, item):
+    """The same without what counts as noise taken off."""
+    shape, blendshapes = means(item)
+    code = np.tensordot(reading.shape_modes, shape - MEAN, axes=([1, 2], [0, 1]))
+    values = np.concatenate([code, blendshapes, [1]]) @ reading.reading
+    return np.tensordot(values[: len(reading.shown_modes)], reading.shown_modes, axes=1)
+
+
 def rms(offset):
     """Root mean square length, mm."""
     return 10 * float(np.sqrt(np.square(offset).sum(1).mean()))
@@ -105,6 +113,21 @@ def test_a_face_that_looks_so_by_nature_is_told_by_its_blendshapes(seen, reading
     happy = clip_of(seen, NEW, "happy")
     still = replace(happy, blendshapes=clip_of(seen, NEW, "neutral").blendshapes)
     assert rms(read(reading, still)) < 0.6 * rms(read(reading, happy))
+
+
+def test_who_was_never_seen_neutral_tells_how_people_differ(seen, reading):
+    """Brows that lie high by nature in some are no surprise in a new person."""
+    upper = (region_weights()["brows"] + region_weights()["eyes"])[:, None]
+    way = upper * OFFSETS["surprised"]
+    strangers = []
+    for number in range(12):
+        face = MEAN + RANDOM.normal(0, 1) * way
+        item = make_clip(PEOPLE[0], "neutral", face)
+        strangers.append(replace(item, clip=f"stranger {number}", person=f"stranger {number}", emotion=""))
+    known = fit_expression_reading([*seen, *strangers], MEAN, {NEW})
+    own = make_clip(NEW, "neutral", means(clip_of(seen, NEW, "neutral"))[0] + way)
+    before, after = (rms(upper * read_faintly(one, own)) for one in (reading, known))
+    assert after < 0.7 * before
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)

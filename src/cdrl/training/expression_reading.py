@@ -1,8 +1,10 @@
 """Fits how an expression is told from who shows it: the linear map behind `EmotionPrior.read_expression`.
 
-It learns from people whose neutral face is known: stretches of their talk in every emotion, each with the displacement
-from their neutral shape. Faces are mirrored, too, so that left and right are read alike. Ridge regression keeps it to
-what several people show; what nobody showed is left to the person.
+A stretch of talk is taken for who somebody is plus what they show, both normally distributed. What is shown is learned
+from people whose neutral face was seen, by stretches of their talk in every emotion. How people differ is learned from
+all of them, but of mouths from those alone who were seen neutral: in others the words of a short clip, and smiles,
+would count as theirs. That, and how much is left unexplained, was chosen on W009 and W011. Faces are mirrored, too, so
+that left and right are read alike.
 """
 
 from __future__ import annotations
@@ -20,14 +22,15 @@ from cdrl.errors import UsageError
 from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
-from cdrl.face.mesh import MOUTH_CORNERS, POINTS, mirror_shape
+from cdrl.face.mesh import MOUTH_CORNERS, POINTS, mirror_shape, region_weights
 from cdrl.manipulation.prior import EXPRESSIVE, apply_reading
 from cdrl.training.emotion_offsets import make_table, people_with_emotions, rms_millimeters
 from cdrl.training.observations import RATE, ClipObservation
 
 Errors = tuple[float, float, float, float, float]
 
-_RIDGE = 0.3  # of the mean square of the standardized inputs; chosen on W009 and W011
+_RIDGE, _MOUTH_RIDGE = 0.1, 0.3  # variance of standardized inputs that neither people nor expressions explain
+_ROUNDS = 12  # of telling what people show from who they are, after which little changes
 _DEVIATION_FLOOR = 0.02  # added to a blendshape's deviation: those that hardly vary say little
 _SHAPE_MODES, _SHOWN_MODES = 25, 20
 _WINDOWS = (1, 2, 4)  # seconds of talk that are read: what an edit has seen of a person
@@ -67,15 +70,12 @@ class ExpressionReading:
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A stretch of talk of a person whose neutral shape is known."""
+    """A stretch of talk of a person whose neutral shape is known, and its mirror image."""
 
-    shape: Floats
-    """[478, 3] cm, its mean."""
-    blendshapes: Floats
-    """[52], their mean."""
+    inputs: NDArray[np.float64]
+    """[2, n], see `_encode`."""
     shown: Floats
-    """[478, 3] cm from the neutral shape."""
-    emotion: str
+    """[2, 478, 3] cm from the neutral shape."""
     weight: float
 
 
@@ -102,26 +102,30 @@ def fit_expression_reading(
     neutral = mean_neutral_shapes(known)
     labeled = [item for item in known if item.person in neutral and item.emotion in EMOTIONS]
     counts = Counter((item.person, item.emotion) for item in labeled)
-    stretches = [
-        stretch
-        for item in labeled
-        for stretch in _cut_stretches(item, neutral[item.person], 1 / counts[item.person, item.emotion])
-    ]
     modes, deviation = _fit_shape_modes(known, mean)
-    codes = np.array([((item.shape - mean).ravel() @ modes.T) for item in stretches])
-    blendshapes = np.array([item.blendshapes for item in stretches], np.float64)
-    scale = np.concatenate([deviation, blendshapes.std(0) + _DEVIATION_FLOOR])
-    inputs = np.hstack([codes, blendshapes])
-    weight = np.array([item.weight for item in stretches])
-    center = np.average(inputs, axis=0, weights=weight)
-    shown = np.array([item.shown.ravel() for item in stretches])
-    labels = np.array([[item.emotion == name for name in EXPRESSIVE] for item in stretches], np.float64)
-    slopes, bias = _solve_ridge((inputs - center) / scale, np.hstack([shown, labels]), weight)
-    slopes = slopes / scale[:, None]
-    linear = np.vstack([slopes, bias - center @ slopes])
-    _, _, basis = np.linalg.svd(linear[:, : shown.shape[1]], full_matrices=False)
+    people = _encode_people(known, mean, modes)
+    changes, shown, labels, weights = [], [], [], []
+    for item in labeled:
+        for stretch in _cut_stretches(item, neutral[item.person], mean, modes):
+            changes.append(stretch.inputs - people[item.person])
+            shown.append(stretch.shown.reshape(2, -1))
+            labels.append(np.tile([float(item.emotion == name) for name in EXPRESSIVE], (2, 1)))
+            weights.append(np.full(2, stretch.weight / counts[item.person, item.emotion]))
+    wanted, weight = np.hstack([np.concatenate(shown), np.concatenate(labels)]), np.concatenate(weights)
+    blendshapes = np.array([item.blendshapes.mean(0) for item in known], np.float64)
+    both_sides = np.concatenate([blendshapes, blendshapes[:, _MIRRORED_BLENDSHAPES]])
+    scale = np.concatenate([deviation, both_sides.std(0) + _DEVIATION_FLOOR])
+    everybody = np.concatenate(list(people.values())) / scale
+    is_known = np.repeat([person in neutral for person in people], 2)
+    data = np.concatenate(changes) / scale, wanted, weight
+    of_all = _fit_reading(*data, everybody, is_known, _RIDGE)
+    of_mouths = _fit_reading(*data, everybody[is_known], is_known[is_known], _MOUTH_RIDGE)
+    share = np.concatenate([np.repeat(region_weights()["mouth"], 3), np.zeros(len(EXPRESSIVE))])
+    linear = of_all + share * (of_mouths - of_all)
+    linear[:-1] /= scale[:, None]
+    _, _, basis = np.linalg.svd(linear[:, : POINTS * 3], full_matrices=False)
     basis = basis[:_SHOWN_MODES]
-    reading = np.hstack([linear[:, : shown.shape[1]] @ basis.T, linear[:, shown.shape[1] :]])
+    reading = np.hstack([linear[:, : POINTS * 3] @ basis.T, linear[:, POINTS * 3 :]])
     return ExpressionReading(
         modes.reshape(-1, POINTS, 3).astype(np.float32),
         basis.reshape(-1, POINTS, 3).astype(np.float32),
@@ -211,21 +215,78 @@ def _measure_neutral_error(item: ClipObservation, neutral: Floats, mean: Floats,
     return distances[0], distances[1], 10 * abs(widths[0] - widths[2]), 10 * abs(widths[1] - widths[2]), cosine
 
 
-def _cut_stretches(item: ClipObservation, neutral: Floats, weight: float) -> Iterator[_Stretch]:
-    """Stretches of a clip, half overlapping, and their mirror images; their weights add up to `weight`."""
+def _cut_stretches(
+    item: ClipObservation, neutral: Floats, mean: Floats, modes: NDArray[np.float64]
+) -> Iterator[_Stretch]:
+    """Stretches of a clip, half overlapping; their weights and those of the mirror images add up to 1."""
     shapes = item.shapes.astype(np.float32)
     spans = [
         slice(start, start + length)
         for length in (min(int(seconds * RATE), len(shapes)) for seconds in _WINDOWS)
         for start in range(0, len(shapes) - length + 1, max(length // 2, 1))
     ]
-    share = weight / (2 * len(spans))
     for span in spans:
-        shape, blendshapes = shapes[span].mean(0), item.blendshapes[span].mean(0)
+        shape = shapes[span].mean(0)
         shown = shape - neutral
-        yield _Stretch(shape, blendshapes, shown, item.emotion, share)
-        mirrored = blendshapes[_MIRRORED_BLENDSHAPES]
-        yield _Stretch(mirror_shape(shape), mirrored, mirror_shape(shown), item.emotion, share)
+        inputs = _encode(shape, item.blendshapes[span].mean(0), mean, modes)
+        yield _Stretch(inputs, np.stack([shown, mirror_shape(shown)]), 1 / (2 * len(spans)))
+
+
+def _encode(shape: Floats, blendshapes: Floats, mean: Floats, modes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inputs [2, k + 52] of a mean shape [478, 3] cm with mean blendshapes [52], and of its mirror image."""
+    sides = np.stack([shape, mirror_shape(shape)]) - mean
+    codes: NDArray[np.float64] = sides.reshape(2, -1) @ modes.T
+    return np.hstack([codes, np.stack([blendshapes, blendshapes[_MIRRORED_BLENDSHAPES]])])
+
+
+def _encode_people(
+    seen: Sequence[ClipObservation], mean: Floats, modes: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the inputs [2, n] of each person: those of their neutral clips, or of all where none is neutral."""
+    neutral = {item.person for item in seen if item.emotion == "neutral"}
+    inputs: dict[str, list[NDArray[np.float64]]] = {}
+    for item in seen:
+        if item.emotion == "neutral" or item.person not in neutral:
+            clip = _encode(item.shapes.astype(np.float32).mean(0), item.blendshapes.mean(0), mean, modes)
+            inputs.setdefault(item.person, []).append(clip)
+    return {person: np.mean(clips, 0) for person, clips in inputs.items()}
+
+
+def _fit_reading(
+    changes: NDArray[np.float64],
+    wanted: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    people: NDArray[np.float64],
+    is_neutral: NDArray[np.bool_],
+    ridge: float,
+) -> NDArray[np.float64]:
+    """Fit what is shown to inputs that people and what they show add up to, by expectation maximization.
+
+    What people show who were never seen neutral is estimated, and taken out of them before how people differ is
+    measured again.
+
+    Args:
+        changes: [stretches, n] standardized inputs from the person's neutral ones.
+        wanted: [stretches, m] what they show.
+        weight: [stretches].
+        people: [people, n] standardized inputs.
+        is_neutral: [people] whether these are of a neutral face.
+        ridge: Variance of inputs that neither people nor what they show explain.
+
+    Returns:
+        [n + 1, m] linear map of standardized inputs and a one.
+    """
+    spread = changes.T * weight @ changes / weight.sum()
+    told = changes.T * weight @ wanted / weight.sum()
+    noise, neutral = ridge * np.eye(len(spread)), people
+    for _ in range(_ROUNDS):
+        center = neutral.mean(0)
+        differences = neutral - center
+        total = spread + differences.T @ differences / len(neutral) + noise
+        shown = (people - center) @ np.linalg.solve(total, spread)
+        neutral = np.where(is_neutral[:, None], people, people - shown)
+    slopes: NDArray[np.float64] = np.linalg.solve(total, told)
+    return np.vstack([slopes, -center @ slopes])
 
 
 def _fit_shape_modes(seen: Sequence[ClipObservation], mean: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -237,13 +298,3 @@ def _fit_shape_modes(seen: Sequence[ClipObservation], mean: Floats) -> tuple[NDA
     deviation = size[:_SHAPE_MODES].astype(np.float64) / np.sqrt(len(some))
     kept = deviation > _MIN_DEVIATION
     return modes[:_SHAPE_MODES][kept].astype(np.float64), deviation[kept]
-
-
-def _solve_ridge(
-    inputs: NDArray[np.float64], wanted: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Slopes [n, m] and the value [m] at the inputs' mean of a weighted ridge regression of inputs of mean zero."""
-    penalty = _RIDGE * weight.sum() * np.eye(inputs.shape[1])
-    bias = np.average(wanted, axis=0, weights=weight)
-    slopes = np.linalg.solve(inputs.T * weight @ inputs + penalty, inputs.T * weight @ (wanted - bias))
-    return slopes, bias
