@@ -10,7 +10,7 @@ from cdrl.manipulation.manipulator import Manipulator, reference_expression
 from cdrl.manipulation.person import MAX_CLOSED_OPENING, TYPICAL_OPENING, Person, with_neutral
 from cdrl.manipulation.prior import EXPRESSIVE
 from cdrl.plan import REFERENCE, REGIONS, EditPlan
-from cdrl.rendering.texture import SIZE, texture_coverage
+from cdrl.rendering.texture import SIZE, texture_coverage, texture_points
 
 RELIEF = 0.2  # a face lit so that folds show
 
@@ -129,6 +129,19 @@ def test_all_that_differs_from_a_given_neutral_is_taken_out_whatever_it_is_read_
     person = with_neutral(person_of(prior), prior.mean - show(prior, "happy"))
     taken = manipulator(prior).compute_change({"neutral": 1.0}, person).offset
     assert taken == pytest.approx(-prior.offset[EXPRESSIVE.index("happy")], abs=0.02)
+
+
+def test_folds_go_with_the_emotion_that_draws_them(prior):
+    """An angry face loses what lies between its brows, as far as anger is taken out of it."""
+    angry, edit = showing(prior, "angry"), manipulator(prior)
+    whole, half = (edit.find_removed_folds({"neutral": amount}, angry) for amount in (1.0, 0.5))
+    x, y = np.round(texture_points()[9]).astype(int)  # between the brows
+    assert whole[y, x] > 0.9
+    assert 0 <= whole.min() <= whole.max() <= 1
+    assert half == pytest.approx(0.5 * whole, abs=1e-6)
+    for weights, person in ({"neutral": 1.0}, person_of(prior)), ({}, angry), ({"angry": 1.0}, angry), ({}, None):
+        assert edit.find_removed_folds(weights, person) is None
+    assert manipulator(prior, ["mouth"]).find_removed_folds({"neutral": 1.0}, angry)[y, x] < 0.05
 
 
 def test_the_more_alike_the_less_a_face_is_changed(prior):

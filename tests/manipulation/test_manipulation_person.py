@@ -13,6 +13,7 @@ from cdrl.manipulation.person import (
     MAX_CLOSED_OPENING,
     MIN_CLOSED_OPENING,
     PauseTracker,
+    discount_expression,
     estimate_person,
     interpolate,
     is_speaking,
@@ -122,6 +123,16 @@ def test_a_neutral_that_was_seen_replaces_the_estimate_alone(happy, prior):
     assert given.neutral_is_given
     assert given.neutral_shape is prior.mean
     assert replace(given, neutral_shape=happy.neutral_shape, neutral_is_given=False).__dict__ == happy.__dict__
+
+
+def test_what_is_hardly_any_emotion_is_left_to_the_neutral_face(happy):
+    sure, faint, none = (
+        discount_expression(replace(happy, emotions=emotions)) for emotions in ({"happy": 0.5}, {"happy": 0.1}, {})
+    )
+    shown, kept, nothing = (np.linalg.norm(person.mean_shape - person.neutral_shape) for person in (sure, faint, none))
+    assert np.array_equal(sure.neutral_shape, happy.neutral_shape)
+    assert nothing == 0 < kept < 0.5 * shown
+    assert 0 < faint.emotions["happy"] < 0.05
 
 
 def test_a_photo_is_a_person_too(frames, prior):

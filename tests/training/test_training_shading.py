@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from cdrl.rendering.folds import fold_areas
 from cdrl.rendering.texture import SIZE, texture_points
-from cdrl.training.shading import fit_shading, fold_areas
+from cdrl.training.shading import fit_shading
 
 FOLD, CHEEK, EYE, CHIN = 206, 187, 230, 200  # landmarks: the fold beside the nose, the cheek, under the eye, the chin
 DEPTH = 0.3

@@ -17,14 +17,17 @@ from cdrl.manipulation.expression_change import (
     apply_shading,
     mouth_component,
 )
-from cdrl.manipulation.person import MAX_CLOSED_OPENING, TYPICAL_OPENING, Person, with_neutral
+from cdrl.manipulation.person import MAX_CLOSED_OPENING, TYPICAL_OPENING, Person, discount_expression, with_neutral
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.plan import REFERENCE, REGIONS, EditPlan, smoothstep
+from cdrl.rendering.folds import widen_folds
 from cdrl.rendering.texture import texture_coverage
 
 SHADING_REMOVED = 0.7
 """Share of the shading of an emotion that is taken out with it."""
 _SAME_EMOTION = (0.5, 0.9)  # cosines of offsets of different emotions, and of the same one in two people
+_FOLDING = (0.0, 0.4)  # amount of an emotion from which, and up to which, its folds are there
+_FOLD_DEPTH = 0.03  # log of luma by which the mean person's skin darkens where it folds
 _MIN_LID_OPENING, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink
 
 
@@ -113,11 +116,24 @@ class Manipulator:
             weights: Amount of each emotion (or of `REFERENCE`) that the plan asks for.
             person: Whose face it is; None where nothing is known of them.
         """
-        return self._cached(tuple(sorted(weights.items())), person)
+        return self._cached(tuple(sorted(weights.items())), person)[0]
 
-    def _compute_change(self, weights: tuple[tuple[str, float], ...], person: Person | None) -> ExpressionChange:
+    def find_removed_folds(self, weights: Mapping[str, float], person: Person | None) -> Floats | None:
+        """Return the share [SIZE, SIZE] in 0..1 of the folds in a frame that go with what is taken out; None for none.
+
+        Args:
+            weights: Amount of each emotion (or of `REFERENCE`) that the plan asks for.
+            person: Whose face it is; None where nothing is known of them.
+        """
+        return self._cached(tuple(sorted(weights.items())), person)[1]
+
+    def _compute_change(
+        self, weights: tuple[tuple[str, float], ...], person: Person | None
+    ) -> tuple[ExpressionChange, Floats | None]:
         if person is not None and self._neutral_shape is not None:
             person = with_neutral(person, self._neutral_shape)
+        if person is not None and not person.neutral_is_given:
+            person = discount_expression(person)
         amounts = dict(weights)
         removed = min(sum(amounts.values()), 1.0)
         reference_amount = amounts.pop(REFERENCE, 0.0)
@@ -125,26 +141,34 @@ class Manipulator:
         change = own.blend_emotions(amounts)
         if reference_amount and self._reference is not None:
             change = change.add(self._reference, reference_amount)
+        folds = None
         if person is not None:
             shown = shown_expression(person, self._prior)
             kept = removed * _overlap(dict(weights), person.emotions) * _agreement(change, shown)
             change = change.add(change, -kept).add(shown, -removed * (1 - kept))
             change = change.compensate(person.mouth_freedom)
+            folds = removed * (1 - kept) * find_shown_folds(person, self._prior)
         relief = REFERENCE_RELIEF if person is None else person.relief
-        return self._restrict_to_regions(replace(change, gain=apply_shading(change.gain, relief)))
+        change = replace(change, gain=apply_shading(change.gain, relief))
+        return self._restrict_to_regions(change, folds)
 
-    def _restrict_to_regions(self, change: ExpressionChange) -> ExpressionChange:
+    def _restrict_to_regions(
+        self, change: ExpressionChange, folds: Floats | None
+    ) -> tuple[ExpressionChange, Floats | None]:
+        if folds is not None and not folds.any():
+            folds = None
         if self._regions == frozenset(REGIONS):
-            return change
+            return change, folds
         points = self._points
         texels = texture_coverage().scatter(texture_coverage().interpolate(points[:, None]))[..., 0]
-        return ExpressionChange(
+        restricted = ExpressionChange(
             change.offset * points[:, None],
             change.closed_lip_reduction * points[:, None],
             change.lip_opening if "mouth" in self._regions else 0.0,
             change.lid_ratio if "eyes" in self._regions else 1.0,
             change.gain * texels,
         )
+        return restricted, None if folds is None else folds * texels
 
 
 def shown_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:
@@ -165,6 +189,19 @@ def shown_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:
         float(np.clip(lid_opening[0] / max(lid_opening[1], _MIN_LID_OPENING), *_LID_RATIOS)),
         SHADING_REMOVED * prior.blend_emotions(person.emotions).gain,
     )
+
+
+def find_shown_folds(person: Person, prior: EmotionPrior) -> Floats:
+    """Return the share [SIZE, SIZE] in 0..1 of a face's folds that come of the emotions which a person shows.
+
+    They lie where these emotions fold the mean person's skin; elsewhere folds are the person's own at rest.
+    """
+    share = np.zeros_like(prior.gain[0])
+    for name, amount in person.emotions.items():
+        depth = widen_folds(prior.blend_emotions({name: 1.0}).gain)
+        share += smoothstep(amount, *_FOLDING) * np.clip(depth / _FOLD_DEPTH, 0, 1)
+    bounded: Floats = np.minimum(share, 1)
+    return bounded
 
 
 def closed_lip_reduction(offset: Floats, person: Person, prior: EmotionPrior) -> Floats:

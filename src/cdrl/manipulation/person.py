@@ -23,7 +23,7 @@ from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
 from cdrl.plan import smoothstep
 from cdrl.rendering.mouth_patch import MouthPatch, extract_mouth_patch
-from cdrl.rendering.texture import log_texture, measure_relief
+from cdrl.rendering.texture import measure_relief, measure_texture
 
 OBSERVED_SECONDS = Fraction(4)
 """How much of a clip is looked at to estimate who is in it."""
@@ -37,6 +37,7 @@ PARTING_SECONDS = 0.15
 """Within which a pause ends when lips part."""
 _RELIEF_INTERVAL = 8  # frames looked at between two measurements of shading
 _TRACE = 0.02  # amount of an emotion below which it is not counted as seen
+_RECOGNIZED = (0.0, 0.25)  # largest amount of an emotion from which, and up to which, an expression is one
 _FRONTAL = 35.0  # degrees of yaw within which a shape is trusted
 _CLOSED_PERCENTILE = 10  # of lip opening: stands for closed lips
 _CLOSED_SLACK = 0.15  # cm above it that lips still count as closed: pressed, pursed or badly seen ones measure as much
@@ -94,7 +95,7 @@ class PersonEstimator:
         shapes.append(pose.normalize(track.points))
         self._blendshapes.setdefault(track.shot, []).append(estimate_blendshapes(track.points))
         if len(shapes) % _RELIEF_INTERVAL == 1:
-            self._reliefs.setdefault(track.shot, []).append(_measure_relief(frame, track.points))
+            self._reliefs.setdefault(track.shot, []).append(measure_relief(measure_texture(frame, track.points)))
         patch, best = extract_mouth_patch(frame, track.points[:, :2]), self._mouth_patches.get(track.shot)
         if patch is not None and (best is None or patch.score > best.score):
             self._mouth_patches[track.shot] = patch
@@ -109,12 +110,6 @@ class PersonEstimator:
         relief = float(np.median(self._reliefs[shot]))
         patch, interval = self._mouth_patches.get(shot), float(OBSERVATION_INTERVAL)
         return estimate_person(shapes, blendshapes, self._prior, relief, patch, interval)
-
-
-def _measure_relief(frame: Frame, points: Floats) -> float:
-    black, white = frame.format.black, frame.format.white
-    luma = (frame.planes[0].astype(np.float32) - black) * (255 / (white - black))
-    return measure_relief(log_texture(luma, points))
 
 
 def estimate_person(
@@ -154,6 +149,16 @@ def _find_pauses(opening: Floats, closed_opening: float, interval: float) -> Flo
 def with_neutral(person: Person, neutral_shape: Floats) -> Person:
     """Return the person with a neutral shape [478, 3] that was seen; what they show is their difference to it."""
     return replace(person, neutral_shape=neutral_shape, neutral_is_given=True)
+
+
+def discount_expression(person: Person) -> Person:
+    """Return the person with an expression that is hardly any emotion left to the neutral face.
+
+    Of a face that is unlike those of the fit much is read as shown, but no emotion: high brows are no surprise.
+    """
+    share = smoothstep(max(person.emotions.values(), default=0.0), *_RECOGNIZED)
+    neutral = person.mean_shape + share * (person.neutral_shape - person.mean_shape)
+    return replace(person, neutral_shape=neutral, emotions={k: share * v for k, v in person.emotions.items()})
 
 
 def _named(amounts: Floats) -> dict[str, float]:

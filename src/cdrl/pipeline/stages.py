@@ -18,10 +18,11 @@ from cdrl.manipulation.person import Person, RecentShape
 from cdrl.media import Frame
 from cdrl.pipeline.report import INACTIVE, NO_FACE, OUTSIDE, PROFILE, UNCHANGED
 from cdrl.plan import smoothstep
+from cdrl.rendering.folds import measure_folds
 from cdrl.rendering.mouth_patch import ShutTeethTracker
 from cdrl.rendering.neural import NeuralRenderer
 from cdrl.rendering.render import render
-from cdrl.rendering.texture import texture_coverage
+from cdrl.rendering.texture import measure_texture, texture_coverage
 
 _NEGLIGIBLE = (0.5, 0.02)  # pixels, and log of luma, up to which an edit may come to nothing once it is rounded
 _PROFILE = (35.0, 50.0)  # degrees of yaw over which the edit fades out
@@ -108,6 +109,9 @@ class FrameEditor:
         displacement, gain = self.manipulator.edit_shape(
             tracked.weights, person, shape, tracked.recent_shape, tracked.shut_teeth, tracked.pause
         )
+        folds = self.manipulator.find_removed_folds(tracked.weights, person)
+        if folds is not None:
+            gain = gain - folds * measure_folds(measure_texture(tracked.frame, track.points))
         edit = FaceEdit(pose.to_image(displacement) * share, gain * share)
         return edit if tracked.segmentation is None else fade_occluded_regions(edit, tracked.segmentation, track.points)
 

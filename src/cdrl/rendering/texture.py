@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import EYE_CONTOURS, MESH_POINTS, MOUTH_CONTOUR, canonical_points, triangles
+from cdrl.media import Frame
 from cdrl.rendering.flow import Flow
 from cdrl.rendering.raster import Coverage, rasterize
 
@@ -18,6 +19,7 @@ _BLUR = 14.0  # texels: shading wider than this is light, not expression
 _FINE = 2.0  # texels: shading narrower than this is skin, not expression
 _CHEEKS, _CHEEK_RADIUS = (205, 425, 50, 280, 203, 423, 216, 436, 36, 266, 117, 346), 6  # points, texels around them
 _BRIGHT, _WHITE = 175.0, 235.0  # luma (of 255) of skin from which on, and up to which, it shows less of a fold
+_AROUND = 32  # pixels around a face that are looked at with it
 _FLOOR = 8.0  # luma (of 255) added before a logarithm, so that black noise does not count
 
 
@@ -100,6 +102,15 @@ def log_texture(luma: Floats, points: Floats) -> Floats:
         luma, points = cv2.GaussianBlur(luma[y0:y1, x0:x1], (0, 0), 0.5 * scale), points[:, :2] - (x0, y0)
     logarithm: Floats = np.log(np.maximum(unwrap_luma(luma, points[:, :2]), 0) + _FLOOR)
     return logarithm
+
+
+def measure_texture(frame: Frame, points: Floats) -> Floats:
+    """Return `log_texture` [SIZE, SIZE] of a frame's face with landmarks `points` [478, 2 or 3], pixels."""
+    x0, y0 = (max(int(value) - _AROUND, 0) for value in points[:, :2].min(0))
+    x1, y1 = (max(int(value) + _AROUND, 0) for value in points[:, :2].max(0))
+    black, white = frame.format.black, frame.format.white
+    luma = (frame.planes[0][y0:y1, x0:x1].astype(np.float32) - black) * (255 / (white - black))
+    return log_texture(luma, points[:, :2] - (x0, y0))
 
 
 @cache

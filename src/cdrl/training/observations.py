@@ -18,7 +18,7 @@ from cdrl.face.landmarks import BundleDetector
 from cdrl.face.pose import estimate_pose
 from cdrl.face.tracking import FaceTracker
 from cdrl.media import read
-from cdrl.rendering.texture import log_texture
+from cdrl.rendering.texture import measure_texture
 from cdrl.training.array_cache import read_npz, write_npz
 from cdrl.training.tables import read_table
 
@@ -135,9 +135,7 @@ def _observe(path: Path, detector: BundleDetector) -> list[Floats]:
         shapes.append(pose.normalize(track.points))
         blendshapes.append(detector.estimate_blendshapes(track.points))
         if len(shapes) % _TEXTURE_INTERVAL:
-            black, white = frame.format.black, frame.format.white
-            luma = (frame.planes[0].astype(np.float32) - black) * (255 / (white - black))
-            textures.append(log_texture(luma, track.points))
+            textures.append(measure_texture(frame, track.points))
     if len(shapes) < 3:
         raise InputNotFoundError(f"a face seen from the front in {len(shapes)} frames only")
     measured = shapes, np.median(textures, 0), blendshapes

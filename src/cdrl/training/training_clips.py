@@ -15,7 +15,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.pose import estimate_pose
 from cdrl.manipulation.expression_change import ExpressionChange
 from cdrl.manipulation.manipulator import shown_expression
-from cdrl.manipulation.person import Person, estimate_person
+from cdrl.manipulation.person import Person, discount_expression, estimate_person
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.rendering.texture import log_texture, measure_relief
 from cdrl.training.progress import track
@@ -70,7 +70,7 @@ def find_frontal_clips(
         some = np.flatnonzero(frontal)[:_MAX_PERSON_FRAMES]
         few = some[:: len(some) // _RELIEF_FRAMES + 1]
         relief = float(np.median([_measure_relief(clip.image(int(i)), points[i]) for i in few]))
-        person = estimate_person(shapes[some], clip.blendshapes[some].mean(0), prior, relief)
+        person = discount_expression(estimate_person(shapes[some], clip.blendshapes[some].mean(0), prior, relief))
         frontal_clips.append(FrontalClip(clip, person, shown_expression(person, prior), frames, shapes, axes))
     return frontal_clips
 
