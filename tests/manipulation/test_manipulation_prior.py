@@ -10,7 +10,7 @@ from cdrl.assets import register_asset
 from cdrl.emotions import EMOTIONS
 from cdrl.errors import ModelFileError
 from cdrl.face.apertures import brows, lids, lips
-from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, canonical_points, region_weights
+from cdrl.face.mesh import INNER_LIPS, LEFT_CORNERS, RIGHT_CORNERS, canonical_points, region_weights
 from cdrl.manipulation.expression_change import (
     BROW_RAISE_EXCESS,
     BROW_RAISE_LIMIT,
@@ -19,6 +19,9 @@ from cdrl.manipulation.expression_change import (
     LIP_RATIOS,
     LIP_SCALING_HALF_POINT,
     LOWER_BROWS,
+    LOWERING_HOLD,
+    NARROW_EXCESS,
+    NARROW_LIMIT,
     SHUT_TEETH_HOLD,
     UPPER_LIDS,
     WIDEST_OPENING,
@@ -273,6 +276,16 @@ def test_lips_before_shut_teeth_part_little_farther_and_close_as_ever(prior, far
     assert held == pytest.approx((1 - SHUT_TEETH_HOLD if farther > 0 else 1) * free, rel=0.02)
 
 
+def test_lips_come_down_less_before_shut_teeth(prior):
+    change, shape = replace(prior.blend_emotions({"surprised": 1.0}), lip_opening=0.0), shapes_with([0.9])
+    free, held = (
+        change.compute_displacement(shape, CLOSED, TYPICAL_OPENING, shut)[0][list(sum(INNER_LIPS, ())), 1].mean()
+        for shut in (0.0, 1.0)
+    )
+    assert held == pytest.approx((1 - LOWERING_HOLD) * free, rel=0.05)
+    assert free > 0.05
+
+
 @pytest.mark.parametrize("name", EXPRESSIVE)
 def test_brows_move_and_keep_their_thickness(prior, name):
     shape = canonical_points()
@@ -320,7 +333,8 @@ def parted_lids(shares):
 
 @pytest.mark.parametrize("name", EXPRESSIVE)
 def test_lids_open_by_the_ratio(prior, name):
-    change, (shapes, _) = prior.blend_emotions({name: 1.0}), parted_lids([0.15])
+    change = prior.blend_emotions({name: 1.0})
+    shapes, _ = parted_lids([0.15 if change.lid_ratio > 1 else 0.28])  # far from how wide and how narrow eyes get
     ratio = lids().opening(edit(change, shapes)) / lids().opening(shapes)
     assert ratio == pytest.approx(change.lid_ratio, abs=0.04)
 
@@ -331,6 +345,15 @@ def test_no_eye_opens_wider_than_eyes_do_and_none_gets_narrower_for_it(prior):
     after = lids().opening(edit(prior.blend_emotions({"surprised": 1.5}), shapes)) / width
     assert (after >= shares - 0.01).all()
     assert (after <= np.maximum(shares, EYE_LIMIT + EYE_EXCESS) + 0.01).all()
+    assert (np.diff(after) > 0).all()  # openings keep their order
+
+
+def test_no_open_eye_gets_narrower_than_eyes_do_and_narrow_ones_stay_as_they_are(prior):
+    shares = np.array([0.02, 0.1, 0.15, 0.2, 0.25, 0.3])
+    shapes, width = parted_lids(shares)
+    after = lids().opening(edit(replace(prior.blend_emotions({}), lid_ratio=0.5), shapes)) / width
+    assert (after <= shares + 0.01).all()
+    assert (after >= np.minimum(shares, NARROW_LIMIT - NARROW_EXCESS) - 0.01).all()
     assert (np.diff(after) > 0).all()  # openings keep their order
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
+
 from cdrl.arrays import Array, array_namespace, at_least, at_most, match_array, scale, to_double
 from cdrl.face.apertures import brows, lids, lips
-from cdrl.face.mesh import LEFT_CORNERS, RIGHT_CORNERS, region_weights
+from cdrl.face.mesh import INNER_LIPS, LEFT_CORNERS, RIGHT_CORNERS, region_weights
 
 WIDEST_OPENING = 5.0
 """cm above closed of a mouth that opens no farther in any emotion: a yawn."""
@@ -26,6 +28,8 @@ SHUT_TEETH_HOLD = 0.75
 """Share of a farther opening that lips before shut teeth leave out. In W009's takes of the same words the mean opening
 grows from .09 to .14 in happy, angry and fear, and before shut teeth from .11 to .12 or .13, in distances of the eyes'
 outer corners (`benchmarks/shut_teeth.py`)."""
+LOWERING_HOLD = 0.3
+"""The same share of how far both lips come down: upper teeth stay, and below them would be a dark gap."""
 LOWER_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]
 """Points on the lower edges of the brows, and on the upper lids below them."""
 BROW_LIMIT, BROW_EXCESS = 0.45, 0.4
@@ -36,6 +40,8 @@ BROW_RAISE_LIMIT, BROW_RAISE_EXCESS = 0.6, 0.3
 # more than .36: wider is a doll's eye, and draws the iris out.
 EYE_LIMIT, EYE_EXCESS = 0.3, 0.06
 """Shares of an eye's width that lids part: in full, and at most beyond."""
+NARROW_LIMIT, NARROW_EXCESS = 0.19, 0.04
+"""The same that lids of open eyes close to, and below it at most: angry and sad takes show .16 to .21 (medians)."""
 MIN_OPENING = 0.05
 """cm: lengths are not divided by less."""
 MAX_LIGHT = 0.16
@@ -96,7 +102,8 @@ class ExpressionChange:
             shape: [..., 478, 3] cm, pose-free shapes.
             closed_opening: [...] cm, opening that the inner lips of each person show when closed.
             mean_opening: [...] cm, mean opening in the person's talk.
-            shut_teeth: Share in 0..1 to which the teeth are seen shut: the jaw stays, and lips part little farther.
+            shut_teeth: Share in 0..1 to which the teeth are seen shut: the jaw stays, lips part little farther and do
+                not come down with it.
             pause: Share in 0..1 to which the talk pauses: closed lips that say nothing suppress nothing.
 
         Returns:
@@ -111,12 +118,20 @@ class ExpressionChange:
         lidded = lids().opening_displacement(scale(lids().vectors(shape), lid_change))
         freedom = mouth_freedom(opening, closed_opening, pause)
         offset = self.offset - scale(self.closed_lip_reduction, 1 - freedom)
+        offset = offset - LOWERING_HOLD * shut_teeth * mouth_component(_lowering(offset))
         return brows().remove(offset * brow_limit(shape, self.offset)[..., None]) + opened + lidded
 
 
 def mouth_component(offset: Array) -> Array:
     """Return the mouth's part of an offset [..., 478, 3]."""
     return offset * match_array(region_weights()["mouth"], offset)[:, None]
+
+
+def _lowering(offset: Array) -> Array:
+    """Return how far an offset [..., 478, 3] lowers both lips, which it does with the jaw, as a shift of all points."""
+    inner = list(INNER_LIPS[0] + INNER_LIPS[1])
+    down = at_least(offset[..., inner, 1].mean(-1), 0.0)
+    return down[..., None, None] * match_array(np.array([[0.0, 1.0, 0.0]], np.float32), offset)
 
 
 def apply_shading(gain: Array, relief: Array) -> Array:
@@ -149,15 +164,18 @@ def brow_limit(shape: Array, offset: Array) -> Array:
 def limited_lid_ratio(shape: Array, ratio: Array) -> Array:
     """Return the lid ratio [...] that the eyes of a shape [..., 478, 3] admit.
 
-    Eyes open no wider than eyes do, and never less than the source's own where a ratio above 1 is asked for.
+    Eyes open no wider than eyes do, and narrow no farther; what is beyond in the source stays as it is.
     """
     xp = array_namespace(shape)
     outer, inner = (list(corners) for corners in zip(RIGHT_CORNERS, LEFT_CORNERS, strict=True))
     across = shape[..., outer, :] - shape[..., inner, :]
     width = to_double(xp.sqrt(xp.vecdot(across, across)).mean(-1))
     share = to_double(lids().opening(shape)) / at_least(width, MIN_OPENING)
-    limited = _saturate(ratio * share, EYE_LIMIT, EYE_EXCESS) / at_least(share, 1e-6)
-    return xp.where((ratio > 1) & (ratio * share > EYE_LIMIT), at_least(limited, 1.0), ratio)
+    asked, present = ratio * share, at_least(share, 1e-6)
+    wide = at_least(_saturate(asked, EYE_LIMIT, EYE_EXCESS) / present, 1.0)
+    narrow = at_most(-_saturate(-asked, -NARROW_LIMIT, NARROW_EXCESS) / present, 1.0)
+    limited = xp.where((ratio > 1) & (asked > EYE_LIMIT), wide, ratio)
+    return xp.where((ratio < 1) & (asked < NARROW_LIMIT), narrow, limited)
 
 
 def scale_lip_opening(opening: Array, closed_opening: Array, ratio: Array) -> Array:
