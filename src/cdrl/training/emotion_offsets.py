@@ -37,6 +37,8 @@ class Strength:
 
     brows: float = 1.0
     """Factor on the offset of the brows."""
+    brow_lift: float = 0.0
+    """cm by which the brows as a whole go up beside that."""
     eyes: float = 1.0
     """Factor on the offset of the eyes' surroundings."""
     cheeks: float = 1.0
@@ -55,11 +57,11 @@ class Strength:
 
 
 STRENGTH = {
-    "angry": Strength(brows=1.8, eyes=1.5, opening=1.5, lids=1.4),
-    "disgusted": Strength(brows=1.2, eyes=1.2, cheeks=1.4, mouth=1.2, opening=1.1),
-    "fear": Strength(brows=1.4, eyes=1.2, mouth=1.2, opening=1.5, lids=1.6),
-    "happy": Strength(brows=0.5, eyes=1.4, cheeks=1.3, opening=1.25, lids=1.1),
-    "sad": Strength(brows=1.5, eyes=1.4, mouth=1.3, opening=0.6, lids=0.8),
+    "angry": Strength(brows=2.0, eyes=1.9, opening=1.5, lids=1.5),
+    "disgusted": Strength(eyes=2.0, cheeks=1.4, mouth=1.2, opening=1.1),
+    "fear": Strength(brows=1.6, eyes=2.0, mouth=1.2, opening=1.5, lids=1.8),
+    "happy": Strength(brows=0.5, eyes=2.0, cheeks=1.3, opening=1.25, lids=1.1),
+    "sad": Strength(brows=1.5, brow_lift=0.2, eyes=1.4, mouth=1.3, opening=0.6, lids=0.8),
     "surprised": Strength(opening=1.6, lids=1.35),
 }
 """Set on the tuning people, never on those reported on."""
@@ -123,9 +125,11 @@ def _measure_offset(before: list[ClipObservation], after: list[ClipObservation])
 
 def combine_offsets(offsets: Sequence[Floats], emotion: str) -> Floats:
     """Return the offset [478, 3] that a prior over people with these offsets applies."""
-    factors = np.array(STRENGTH[emotion].regions, np.float32) @ region_matrix()
-    combined: Floats = remove_apertures(average_offsets(offsets) * factors[:, None])
-    return combined
+    strength = STRENGTH[emotion]
+    combined = average_offsets(offsets) * (np.array(strength.regions, np.float32) @ region_matrix())[:, None]
+    combined[:, 1] -= strength.brow_lift * region_weights()["brows"]
+    separate: Floats = remove_apertures(combined)
+    return separate
 
 
 def average_offsets(offsets: Sequence[Floats]) -> Floats:
