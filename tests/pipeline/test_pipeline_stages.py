@@ -1,5 +1,6 @@
 """What hides a part of a face: that part is not edited, its pixels stay, and a user is told."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -9,9 +10,14 @@ import pytest
 import cdrl
 from cdrl.face.mesh import canonical_points, region_weights
 from cdrl.face.segmentation import SIDE, Segmentation, find_region
-from cdrl.media import EncoderOptions, Writer, probe, read
-from cdrl.pipeline.stages import FaceEdit, fade_occluded_regions
-from cdrl.rendering.texture import SIZE
+from cdrl.face.tracking import Track
+from cdrl.manipulation.manipulator import Manipulator
+from cdrl.manipulation.person import Person
+from cdrl.manipulation.prior import EmotionPrior
+from cdrl.media import EncoderOptions, Frame, Writer, probe, read
+from cdrl.pipeline.stages import FaceEdit, FrameEditor, TrackedFrame, fade_occluded_regions
+from cdrl.plan import EditPlan
+from cdrl.rendering.texture import SIZE, texture_points
 
 POINTS = np.pad((canonical_points()[:, :2] * 10 + 200).astype(np.float32), ((0, 0), (0, 1)))
 WHOLE = FaceEdit(np.ones((478, 3), np.float32), np.ones((SIZE, SIZE), np.float32))
@@ -37,6 +43,24 @@ def test_a_covered_mouth_is_not_edited_and_open_brows_are():
 
 def test_a_clear_face_is_edited_as_it_is():
     assert fade_occluded_regions(WHOLE, cover_below(9999), POINTS) is WHOLE
+
+
+def test_a_frown_is_taken_out_as_it_is_in_the_frame_and_of_neutral_faces_nothing_is():
+    """As deep as it is there: where the frame shows none, none is lit."""
+    prior = EmotionPrior.load()
+    manipulator = Manipulator(prior, EditPlan.parse("neutral"))
+    angry = Person(prior.mean, prior.mean, {"angry": 1.0}, 0.3, 0.6, 1.0, None, 0.1)
+    x, y = (int(value) for value in POINTS[9, :2])  # between the brows
+    gains = {}
+    for person in (angry, replace(angry, emotions={})):
+        for depth in (0, 40):
+            picture = np.full((400, 400, 3), 150, np.uint8)
+            picture[y - 8 : y + 9, x - 1 : x + 2] -= np.uint8(depth)
+            tracked = TrackedFrame(Frame.from_rgb(picture), Track(POINTS, 1.0, 0, True), {"neutral": 1.0}, person)
+            gains[bool(person.emotions), depth] = FrameEditor(manipulator).manipulate(tracked).gain
+    row, column = np.round(texture_points()[9]).astype(int)[::-1]
+    assert (gains[True, 40] - gains[True, 0])[row, column] > 0.1
+    assert np.array_equal(gains[False, 40], gains[False, 0])
 
 
 def test_a_user_is_told_of_a_covered_mouth_and_not_of_rims_over_the_brows():
