@@ -227,3 +227,23 @@ def test_a_mouth_that_the_picture_cuts_opens_without_a_word(right):
 def test_skin_is_the_cheeks_light_above_black():
     assert skin_luma(painted(mouth(0.1), DARK), mouth(0.1)) == SKIN - 16
     assert skin_luma(painted(mouth(0.1), DARK), mouth(0.1) + 5000) == 1
+
+
+def test_lower_teeth_seen_alone_go_down_whole_though_their_edge_is_a_bow():
+    """Those at the sides reach higher than the middle ones; none is left behind under the upper lip."""
+    points = mouth(1.6)
+    frame = painted(points, DARK)
+    left, right, top, bottom = points[78, 0], points[308, 0], points[UPPER, 1].max(), points[LOWER, 1].min()
+    inside = painted(points, TEETH).planes[0] == TEETH
+    y, x = np.mgrid[: frame.height, : frame.width]
+    across = (x - (left + right) / 2) / (right - left)
+    edge = top + (0.65 - 2.6 * np.square(across)) * (bottom - top)
+    frame.planes[0][inside & (y > edge)] = TEETH
+    columns = slice(round(left + 0.2 * (right - left)), round(right - 0.2 * (right - left)))
+
+    def find_top():
+        return min(np.flatnonzero(column > SKIN + 20).min() for column in frame.planes[0][:, columns].T)
+
+    before = find_top()
+    render(frame, points, opened(points, 0.5), FLAT)
+    assert find_top() == pytest.approx(before + 0.4 * SCALE, abs=1.5)  # the lower lip's way

@@ -96,7 +96,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeet
     Where no gap is seen between them the jaw is shut, or the upper teeth hide the lower ones: lips slide over them as
     far as teeth are known to reach, and beyond the dark opens below.
     """
-    gap, closed = find_gap(own, black)
+    gap_columns, gap_rows, closed = find_gap(own, black)
     columns = np.sort(target[_UPPER, 0])
     (own_top, top), (own_bottom, bottom) = (
         [_lip_rows(points, lip, columns) for points in (own.points, target)] for lip in (_UPPER, _LOWER)
@@ -106,9 +106,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeet
     lift = top - own_top - upper_slide
     fall = bottom - own_bottom - lift
     lower_slide = closed * np.clip(fall, 0.0, reveal)
-    (x0, y0), (x1, y1) = (own.points[index] for index in INNER_CORNERS)
-    slope = float((y1 - y0) / (x1 - x0)) if abs(x1 - x0) > 1 else 0.0
-    dark = gap + slope * (columns - target[list(INNER_CORNERS), 0].mean())
+    dark = np.interp(columns, gap_columns, gap_rows)
     rows = (1 - closed) * dark + closed * (own_top + _LIP_SHARE * (own_bottom - own_top)) + lift
     drop = np.maximum(fall - lower_slide, 0.0)
     inverse = np.array([[1, 0, -own.x], [0, 1, -own.y]], np.float32)

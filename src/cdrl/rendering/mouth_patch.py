@@ -22,6 +22,8 @@ _CONTOUR, _UPPER, _LOWER = list(MOUTH_CONTOUR), list(INNER_LIPS[0]), list(INNER_
 _TEETH_LUMA = 0.62  # of the skin's luma: teeth are brighter than this, the dark of a mouth is not
 _MARGIN = 12  # pixels around the mouth in a patch
 _GAP_RANGE = (0.3, 0.85)  # of the opening, from the upper lip: between these lies the gap between the teeth
+_GAP_COLUMNS, _GAP_SLOPE = 5, 0.25  # places across the mouth, and share of the opening by which the gap rises or falls
+_DARK_RANGE = (0.1, 0.4)  # of the range of luma between the lips, over which the uppermost row stops being dark
 _CLOSED_RANGE = (0.6, 0.9)  # luma, over the skin's, of the darkest rows between which a gap shows itself no more
 
 
@@ -92,7 +94,7 @@ def measure_shut_teeth(frame: Frame, points: Floats) -> float:
         points: [478, 2] landmarks, pixels.
     """
     mouth = extract_mouth_patch(frame, points, TEETH_RANGE[0])
-    return 0.0 if mouth is None else ramp(mouth.share, TEETH_RANGE) * find_gap(mouth, frame.format.black)[1]
+    return 0.0 if mouth is None else ramp(mouth.share, TEETH_RANGE) * find_gap(mouth, frame.format.black)[2]
 
 
 class ShutTeethTracker:
@@ -111,27 +113,56 @@ class ShutTeethTracker:
         return self._share
 
 
-def find_gap(patch: MouthPatch, black: int) -> tuple[float, float]:
+def find_gap(patch: MouthPatch, black: int) -> tuple[Floats, Floats, float]:
     """Find the gap between the teeth of a patch.
 
     Returns:
-        The mean picture row, at the middle of the mouth, of what is darkest between the teeth; and the share in 0..1 to
-        which that is as bright as teeth.
+        Picture columns [k] across the mouth, ascending; the picture row [k] of what is darkest there between the teeth,
+        which is a bow where lower teeth are seen alone; and the share in 0..1 to which it is as bright as teeth in the
+        middle.
     """
     points = patch.points
+    (x0, y0), (x1, y1) = sorted(points[list(INNER_CORNERS)].tolist())
+    width, slope = x1 - x0, (y1 - y0) / max(x1 - x0, 1.0)
     top, bottom = (float(points[index, 1].mean()) for index in (_UPPER, _LOWER))
-    left, right = sorted((float(points[INNER_CORNERS[0], 0]), float(points[INNER_CORNERS[1], 0])))
+    middle, dark = _find_dark_row(patch, black, (x0 + width / 3, x1 - width / 3), (top, bottom))
+    columns = np.linspace(x0, x1, _GAP_COLUMNS + 2)[1:-1]
+    straight = middle + slope * (columns - (x0 + x1) / 2)
+    rows = []
+    for column, row in zip(columns, straight, strict=True):
+        lips_there = [float(np.interp(column, *_across(points, lip))) for lip in (_UPPER, _LOWER)]
+        span = (column - width / 12, column + width / 12)
+        found, darkness = _find_dark_row(patch, black, span, (lips_there[0], lips_there[1]))
+        limits = row + _GAP_SLOPE * (bottom - top) * np.array([-1, 1])
+        bright = ramp(darkness / patch.skin, _CLOSED_RANGE)
+        rows.append(bright * row + (1 - bright) * float(np.clip(found, *limits)))
+    return columns.astype(np.float32), np.array(rows, np.float32), ramp(dark / patch.skin, _CLOSED_RANGE)
+
+
+def _across(points: Floats, lip: list[int]) -> tuple[Floats, Floats]:
+    """Columns and rows of a lip of landmarks [478, 2], from left to right."""
+    x, y = points[sorted(lip, key=lambda index: float(points[index, 0]))].T
+    return x, y
+
+
+def _find_dark_row(
+    patch: MouthPatch, black: int, columns: tuple[float, float], lip_rows: tuple[float, float]
+) -> tuple[float, float]:
+    """The picture row of what is darkest between two lips, in the mean over a span of columns, and its luma."""
+    top, bottom = lip_rows
     rows = np.arange(*(round(top + share * (bottom - top) - patch.y) for share in _GAP_RANGE))
     rows = rows[(rows >= 0) & (rows < len(patch.planes[0]))]
-    third = (right - left) / 3
-    columns = slice(max(round(left + third - patch.x), 0), max(round(right - third - patch.x), 1))
-    seen = patch.planes[0][rows, columns]
-    if not seen.size:  # the picture ends before the middle of the mouth
+    first, last = (max(round(column - patch.x), least) for column, least in zip(columns, (0, 1), strict=True))
+    seen = patch.planes[0][rows, first : max(last, first + 1)]
+    if not seen.size:  # the picture ends before, or the lips touch
         return (top + bottom) / 2, 0.0
     luma = seen.astype(np.float32).mean(1) - black
-    weights = np.exp(-(luma - luma.min()) / max(0.15 * float(np.ptp(luma)), 1.0))
-    dark = float((weights * rows).sum() / weights.sum()) + patch.y + 0.5
-    return dark, ramp(float(luma.min()) / patch.skin, _CLOSED_RANGE)
+    over = (luma - luma.min()) / max(float(np.ptp(luma)), 1.0)
+    weights = np.exp(-over / 0.15)
+    # Where it is dark up to the lip the upper teeth are not seen, and all that is below belongs to the lower ones.
+    begins = 1 - ramp(float(over[0]), _DARK_RANGE)
+    row = begins * float(rows[0]) + (1 - begins) * float((weights * rows).sum() / weights.sum())
+    return row + patch.y + 0.5, float(luma.min())
 
 
 def ramp(value: float, limits: tuple[float, float]) -> float:
