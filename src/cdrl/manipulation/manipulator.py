@@ -27,6 +27,7 @@ SHADING_REMOVED = 0.7
 """Share of the shading of an emotion that is taken out with it."""
 _SAME_EMOTION = (0.5, 0.9)  # cosines of offsets of different emotions, and of the same one in two people
 _FOLDING = (0.0, 0.4)  # amount of an emotion from which, and up to which, its folds are there
+_LEAST_SHARE = 1e-3  # of folds, from which on they are looked for
 _FOLD_DEPTH = 0.03  # log of luma by which the mean person's skin darkens where it folds
 _MIN_LID_OPENING, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink
 
@@ -155,7 +156,7 @@ class Manipulator:
     def _restrict_to_regions(
         self, change: ExpressionChange, folds: Floats | None
     ) -> tuple[ExpressionChange, Floats | None]:
-        if folds is not None and not folds.any():
+        if folds is not None and folds.max() < _LEAST_SHARE:
             folds = None
         if self._regions == frozenset(REGIONS):
             return change, folds
