@@ -32,8 +32,8 @@ class Strength:
     They are how far the tuning people go, each beside the mean of the others, in takes of full emotion, brows as
     landmarks on the written edit show it; for cheeks of happy and the nose of disgusted a little more. Eyes asked to
     move farther do not show it. Of six people four raise the brows when they are happy, as the tuning people do, and
-    two narrow the eyes: happy has half of the mean rise, so that it is seen as a smile and not as surprise. Sad brows are
-    lifted: both tuning people raise their inner ends by 2.8 mm, others frown, and the mean was a frown.
+    two narrow the eyes: happy has half of the mean rise, so that it is seen as a smile and not as surprise. Sad brows
+    are lifted: both tuning people raise their inner ends by 2.8 mm, others frown, and the mean was a frown.
     """
 
     brows: float = 1.0
