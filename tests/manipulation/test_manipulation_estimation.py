@@ -134,22 +134,19 @@ def test_a_neutral_take_is_read_as_nothing(takes):
 
 
 def test_clear_takes_are_read_as_what_they_are(takes):
-    for code, emotion, least in (("HAP", "happy", 0.5), ("DIS", "disgusted", 0.2)):
+    for code, emotion, least in (("HAP", "happy", 0.5), ("DIS", "disgusted", 0.3)):
         emotions = takes[code].emotions
         assert max(emotions, key=emotions.get) == emotion
         assert emotions[emotion] > least
         assert sum(emotions.values()) - emotions[emotion] < 0.2
 
 
-@pytest.mark.parametrize(
-    ("code", "share", "most"),
-    [("HAP", 0.4, 1), ("DIS", 0.4, 1), ("FEA", 0.8, 1.2), ("ANG", 1.02, 1), ("SAD", 1.02, 1)],
-)
-def test_behind_every_take_is_the_same_neutral_face(takes, code, share, most):
-    """This actor hardly shows anger and sadness: their takes, near the neutral one, stay as they are, fear's mostly."""
+@pytest.mark.parametrize(("code", "share"), [("HAP", 0.4), ("DIS", 0.4), ("FEA", 0.6), ("ANG", 1.02), ("SAD", 1.02)])
+def test_behind_every_take_is_the_same_neutral_face(takes, code, share):
+    """This actor hardly shows anger and sadness: their takes, near the neutral one, stay as they are."""
     neutral, take = takes["NEU"].mean_shape, takes[code]
     differs = rms(remove_apertures(take.neutral_shape - neutral))
-    assert differs < min(most, share * rms(remove_apertures(take.mean_shape - neutral)))
+    assert differs < min(1, share * rms(remove_apertures(take.mean_shape - neutral)))
 
 
 def test_mirrored_faces_are_read_mirrored(takes, prior):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -30,6 +30,15 @@ _FOLDING = (0.0, 0.4)  # amount of an emotion from which, and up to which, its f
 _LEAST_SHARE = 1e-3  # of folds, from which on they are looked for
 _FOLD_DEPTH = 0.03  # log of luma by which the mean person's skin darkens where it folds
 _MIN_LID_OPENING, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink
+
+
+@dataclass(frozen=True)
+class _PersonalChange:
+    """What an edit does to a person's face that shows what they were estimated to show."""
+
+    change: ExpressionChange
+    removed_folds: Floats | None
+    """[SIZE, SIZE] in 0..1: share of the frame's own folds that is taken out; None for none."""
 
 
 class Manipulator:
@@ -117,7 +126,7 @@ class Manipulator:
             weights: Amount of each emotion (or of `REFERENCE`) that the plan asks for.
             person: Whose face it is; None where nothing is known of them.
         """
-        return self._cached(tuple(sorted(weights.items())), person)[0]
+        return self._cached(tuple(sorted(weights.items())), person).change
 
     def find_removed_folds(self, weights: Mapping[str, float], person: Person | None) -> Floats | None:
         """Return the share [SIZE, SIZE] in 0..1 of the folds in a frame that go with what is taken out; None for none.
@@ -126,11 +135,9 @@ class Manipulator:
             weights: Amount of each emotion (or of `REFERENCE`) that the plan asks for.
             person: Whose face it is; None where nothing is known of them.
         """
-        return self._cached(tuple(sorted(weights.items())), person)[1]
+        return self._cached(tuple(sorted(weights.items())), person).removed_folds
 
-    def _compute_change(
-        self, weights: tuple[tuple[str, float], ...], person: Person | None
-    ) -> tuple[ExpressionChange, Floats | None]:
+    def _compute_change(self, weights: tuple[tuple[str, float], ...], person: Person | None) -> _PersonalChange:
         if person is not None and self._neutral_shape is not None:
             person = with_neutral(person, self._neutral_shape)
         if person is not None and not person.neutral_is_given:
@@ -148,28 +155,30 @@ class Manipulator:
             kept = removed * _overlap(dict(weights), person.emotions) * _agreement(change, shown)
             change = change.add(change, -kept).add(shown, -removed * (1 - kept))
             change = change.compensate(person.mouth_freedom)
-            folds = removed * (1 - kept) * find_shown_folds(person, self._prior)
+            folds = removed * (1 - kept) * find_shown_folds(person, self._prior) * self._texels
+            folds = folds if folds.max() >= _LEAST_SHARE else None
         relief = REFERENCE_RELIEF if person is None else person.relief
-        change = replace(change, gain=apply_shading(change.gain, relief))
-        return self._restrict_to_regions(change, folds)
+        change = self._restrict_to_regions(replace(change, gain=apply_shading(change.gain, relief)))
+        return _PersonalChange(change, folds)
 
-    def _restrict_to_regions(
-        self, change: ExpressionChange, folds: Floats | None
-    ) -> tuple[ExpressionChange, Floats | None]:
-        if folds is not None and folds.max() < _LEAST_SHARE:
-            folds = None
+    @cached_property
+    def _texels(self) -> Floats:
+        """The edited regions' share of each texel, [SIZE, SIZE]."""
+        texels = texture_coverage().scatter(texture_coverage().interpolate(self._points[:, None]))[..., 0]
+        bounded: Floats = np.minimum(texels, 1)  # but for rounding it is
+        return bounded
+
+    def _restrict_to_regions(self, change: ExpressionChange) -> ExpressionChange:
         if self._regions == frozenset(REGIONS):
-            return change, folds
+            return change
         points = self._points
-        texels = texture_coverage().scatter(texture_coverage().interpolate(points[:, None]))[..., 0]
-        restricted = ExpressionChange(
+        return ExpressionChange(
             change.offset * points[:, None],
             change.closed_lip_reduction * points[:, None],
             change.lip_opening if "mouth" in self._regions else 0.0,
             change.lid_ratio if "eyes" in self._regions else 1.0,
-            change.gain * texels,
+            change.gain * self._texels,
         )
-        return restricted, None if folds is None else folds * texels
 
 
 def shown_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:

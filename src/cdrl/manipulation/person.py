@@ -7,7 +7,7 @@ and from its mean blendshapes, by a linear map that was learned on people whose 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -151,14 +151,21 @@ def with_neutral(person: Person, neutral_shape: Floats) -> Person:
     return replace(person, neutral_shape=neutral_shape, neutral_is_given=True)
 
 
-def discount_expression(person: Person) -> Person:
-    """Return the person with an expression that is hardly any emotion left to the neutral face.
+def recognized_share(amounts: Iterable[float]) -> float:
+    """Return the share in 0..1 of an expression with these amounts of emotion that counts as one in a source."""
+    return smoothstep(max(amounts, default=0.0), *_RECOGNIZED)
 
-    Of a face that is unlike those of the fit much is read as shown, but no emotion: high brows are no surprise.
+
+def discount_expression(person: Person) -> Person:
+    """Return the person of a source, of whose expression counts what is recognized as an emotion.
+
+    Of a face that is unlike those of the fit much is read as expression, but as no emotion: high brows are no surprise.
+    A reference, which is given for what it shows, is not discounted.
     """
-    share = smoothstep(max(person.emotions.values(), default=0.0), *_RECOGNIZED)
+    share = recognized_share(person.emotions.values())
     neutral = person.mean_shape + share * (person.neutral_shape - person.mean_shape)
-    return replace(person, neutral_shape=neutral, emotions={k: share * v for k, v in person.emotions.items()})
+    emotions = {name: share * amount for name, amount in person.emotions.items() if share * amount > _TRACE}
+    return replace(person, neutral_shape=neutral, emotions=emotions)
 
 
 def _named(amounts: Floats) -> dict[str, float]:

@@ -42,10 +42,10 @@ _FLOAT32_ARRAYS = {
 # What zip files raise where they are damaged, encrypted, or packed in a way that is not known.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError)
 
-_NEUTRAL_AMOUNT = 0.2  # amount of an emotion that neutral talk is read as; amounts are counted from here
-# People left out of the fit are read as showing 0.9 to 1.9 mm in neutral clips, and 1.5 to 4 mm in emotional ones; half
-# seconds of one clip differ by up to 1 mm, and from another emotion by 2 to 3 mm.
-_NOISE = (0.8, 1.8)  # mm, root mean squares of what neutral faces and words are read as, and of expressions
+_NEUTRAL_AMOUNT, _WHOLE_AMOUNT = 0.2, 0.8  # what neutral talk and a whole emotion are read as: the estimate shrinks
+_NOISE = (0.6, 1.4)  # mm, root mean squares of what neutral faces are read as, and of expressions
+# Half seconds of one clip differ by up to 1 mm, and from another emotion by 2 to 3 mm.
+_WORDS = (0.8, 1.8)  # mm, the same of what words add within a clip, and of expressions
 
 EXPRESSIVE = tuple(name for name in EMOTIONS if name != "neutral")
 """The emotions that have an offset: all but neutral."""
@@ -248,7 +248,7 @@ class EmotionPrior:
         """
         code = self.shape_modes.reshape(len(self.shape_modes), -1) @ difference.ravel() @ self.reading_changes
         shown: Floats = np.tensordot(code, self.shown_modes, axes=1).astype(np.float32)
-        return shown * _share_of_expression(shown)
+        return shown * _share_of_expression(shown, _WORDS)
 
     def closed_lip_suppression(self, amounts: Mapping[str, float]) -> float:
         """Return the share, in 0..1, of the mouth's offset that closed lips do not show in a blend of emotions."""
@@ -289,15 +289,15 @@ def apply_reading(
     code = shape_modes.reshape(len(shape_modes), -1) @ shape.ravel()
     read = np.concatenate([code, blendshapes, [1.0]]) @ reading
     displacement = np.tensordot(read[: len(shown_modes)], shown_modes, axes=1)
-    amounts = np.clip((read[len(shown_modes) :] - _NEUTRAL_AMOUNT) / (1 - _NEUTRAL_AMOUNT), 0, 1)
-    share = _share_of_expression(displacement)
+    amounts = np.clip((read[len(shown_modes) :] - _NEUTRAL_AMOUNT) / (_WHOLE_AMOUNT - _NEUTRAL_AMOUNT), 0, 1)
+    share = _share_of_expression(displacement, _NOISE)
     return (share * amounts).astype(np.float32), (share * displacement).astype(np.float32)
 
 
-def _share_of_expression(displacement: Floats) -> float:
+def _share_of_expression(displacement: Floats, noise: tuple[float, float]) -> float:
     """Return the share, in 0..1, of a displacement [478, 3] cm that is no noise of reading it, by its size."""
     rms = 10 * float(np.sqrt(np.square(remove_apertures(displacement)).sum(1).mean()))
-    return smoothstep(rms, *_NOISE)
+    return smoothstep(rms, *noise)
 
 
 def _weighted_sum(weights: Array, stack: Array) -> Array:

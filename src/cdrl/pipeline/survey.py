@@ -8,7 +8,13 @@ from fractions import Fraction
 
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker, Track
-from cdrl.manipulation.person import OBSERVATION_INTERVAL, OBSERVED_SECONDS, Person, PersonEstimator
+from cdrl.manipulation.person import (
+    OBSERVATION_INTERVAL,
+    OBSERVED_SECONDS,
+    Person,
+    PersonEstimator,
+    discount_expression,
+)
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import Frame, FrameReader, Limits, VideoInfo, read
 from cdrl.media.reading import can_seek
@@ -176,7 +182,7 @@ class Surveyor:
         self._survey = survey_until(time, self._start, known, self._survey_from)
         if before is None and self._survey.person is not None:
             self.n_surveys += 1
-            self.shown = self.shown or self._survey.person.emotions
+            self.shown = self.shown or discount_expression(self._survey.person).emotions
 
     def _survey_from(self, start: Fraction) -> Survey:
         with self._clock.measure("survey", within="track"):

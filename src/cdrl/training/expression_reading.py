@@ -23,6 +23,7 @@ from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import MOUTH_CORNERS, POINTS, mirror_shape, region_weights
+from cdrl.manipulation.person import recognized_share
 from cdrl.manipulation.prior import EXPRESSIVE, apply_reading
 from cdrl.training.emotion_offsets import make_table, people_with_emotions, rms_millimeters
 from cdrl.training.observations import RATE, ClipObservation
@@ -58,7 +59,11 @@ class ExpressionReading:
 
     def read(self, shape: Floats, blendshapes: Floats) -> Floats:
         """Return the displacement [478, 3] that a shape [478, 3], relative to the mean, shows with blendshapes [52]."""
-        return apply_reading(self.reading, self.shape_modes, self.shown_modes, shape, blendshapes)[1]
+        return self.read_with_amounts(shape, blendshapes)[1]
+
+    def read_with_amounts(self, shape: Floats, blendshapes: Floats) -> tuple[Floats, Floats]:
+        """Return the amount [e] of each emotion, and the displacement [478, 3], as `read` does."""
+        return apply_reading(self.reading, self.shape_modes, self.shown_modes, shape, blendshapes)
 
     def move_mean(self, shift: Floats) -> ExpressionReading:
         """Return the same map for shapes relative to the mean plus `shift` [478, 3] cm."""
@@ -198,13 +203,14 @@ def tabulate_neutral(seen: Sequence[ClipObservation]) -> Table:
 
 
 def _measure_neutral_error(item: ClipObservation, neutral: Floats, mean: Floats, reading: ExpressionReading) -> Errors:
-    """Distances of a clip's mean shape and of the neutral one read from it: rms of both, mouth width of both, in mm.
+    """Distances of a clip's mean shape and of the neutral one behind it: rms of both, mouth width of both, in mm.
 
-    The last number is the cosine of what is read to what is shown; NaN of a neutral clip.
+    It is what an edit of the clip takes for neutral. The last number is the cosine of what is read to what is shown; NaN
+    of a neutral clip.
     """
     shape = item.shapes.astype(np.float32).mean(0)
-    read = reading.read(shape - mean, item.blendshapes.mean(0))
-    guesses = shape, shape - read
+    amounts, read = reading.read_with_amounts(shape - mean, item.blendshapes.mean(0))
+    guesses = shape, shape - recognized_share(amounts.tolist()) * read
     left, right = MOUTH_CORNERS
     widths = [float(np.linalg.norm(guess[left] - guess[right])) for guess in (*guesses, neutral)]
     distances = [rms_millimeters(remove_apertures(guess - neutral)) for guess in guesses]
