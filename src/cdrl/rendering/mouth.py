@@ -19,7 +19,7 @@ from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, MOUTH_CONTOUR
 from cdrl.media import Frame
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.flow import ALIGN, Flow, Window
-from cdrl.rendering.mouth_patch import TEETH_RANGE, MouthPatch, extract_mouth_patch, find_gap, ramp, skin_luma
+from cdrl.rendering.mouth_patch import TEETH_RANGE, MouthPatch, extract_mouth_patch, find_gap, lip_rows, ramp, skin_luma
 from cdrl.rendering.raster import fill_contour, measure_depth
 from cdrl.rendering.warp import Pixels, Plane, resample_to_plane
 
@@ -99,7 +99,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeet
     gap_columns, gap_rows, closed = find_gap(own, black)
     columns = np.sort(target[_UPPER, 0])
     (own_top, top), (own_bottom, bottom) = (
-        [_lip_rows(points, lip, columns) for points in (own.points, target)] for lip in (_UPPER, _LOWER)
+        [lip_rows(points, lip, columns) for points in (own.points, target)] for lip in (_UPPER, _LOWER)
     )
     reveal = _MAX_REVEAL * float(lips().opening(own.points))
     upper_slide = np.maximum(top - own_top, -reveal)
@@ -159,13 +159,6 @@ def fill_mouth(
     if own is not None:
         teeth = _place_own_teeth(own, target, frame.format.black)
         _blend_teeth(planes, pixels, flow, teeth, target, amount * ramp(own.share, TEETH_RANGE), own.skin)
-
-
-def _lip_rows(points: Floats, lip: list[int], columns: Floats) -> Floats:
-    """Return the picture rows [k] at which a lip of landmarks [478, 2] crosses picture columns [k]."""
-    ordered = np.array(lip)[np.argsort(points[lip, 0])]
-    rows: Floats = np.interp(columns, points[ordered, 0], points[ordered, 1])
-    return rows
 
 
 def _blend_teeth(

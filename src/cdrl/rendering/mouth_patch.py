@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -126,23 +127,24 @@ def find_gap(patch: MouthPatch, black: int) -> tuple[Floats, Floats, float]:
     width, slope = x1 - x0, (y1 - y0) / max(x1 - x0, 1.0)
     top, bottom = (float(points[index, 1].mean()) for index in (_UPPER, _LOWER))
     middle, dark = _find_dark_row(patch, black, (x0 + width / 3, x1 - width / 3), (top, bottom))
-    columns = np.linspace(x0, x1, _GAP_COLUMNS + 2)[1:-1]
+    columns = np.linspace(x0, x1, _GAP_COLUMNS + 2, dtype=np.float32)[1:-1]
     straight = middle + slope * (columns - (x0 + x1) / 2)
+    reach = _GAP_SLOPE * (bottom - top)
+    tops, bottoms = (lip_rows(points, lip, columns) for lip in (_UPPER, _LOWER))
     rows = []
-    for column, row in zip(columns, straight, strict=True):
-        lips_there = [float(np.interp(column, *_across(points, lip))) for lip in (_UPPER, _LOWER)]
+    for column, row, upper, lower in zip(columns, straight, tops, bottoms, strict=True):
         span = (column - width / 12, column + width / 12)
-        found, darkness = _find_dark_row(patch, black, span, (lips_there[0], lips_there[1]))
-        limits = row + _GAP_SLOPE * (bottom - top) * np.array([-1, 1])
+        found, darkness = _find_dark_row(patch, black, span, (upper, lower))
         bright = ramp(darkness / patch.skin, _CLOSED_RANGE)
-        rows.append(bright * row + (1 - bright) * float(np.clip(found, *limits)))
-    return columns.astype(np.float32), np.array(rows, np.float32), ramp(dark / patch.skin, _CLOSED_RANGE)
+        rows.append(bright * row + (1 - bright) * float(np.clip(found, row - reach, row + reach)))
+    return columns, np.array(rows, np.float32), ramp(dark / patch.skin, _CLOSED_RANGE)
 
 
-def _across(points: Floats, lip: list[int]) -> tuple[Floats, Floats]:
-    """Columns and rows of a lip of landmarks [478, 2], from left to right."""
-    x, y = points[sorted(lip, key=lambda index: float(points[index, 0]))].T
-    return x, y
+def lip_rows(points: Floats, lip: Sequence[int], columns: Floats) -> Floats:
+    """Return the picture rows [k] at which a lip of landmarks [478, 2] crosses picture columns [k]."""
+    ordered = np.array(lip)[np.argsort(points[list(lip), 0])]
+    rows: Floats = np.interp(columns, points[ordered, 0], points[ordered, 1])
+    return rows
 
 
 def _find_dark_row(
