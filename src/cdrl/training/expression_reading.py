@@ -205,8 +205,8 @@ def tabulate_neutral(seen: Sequence[ClipObservation]) -> Table:
 def _measure_neutral_error(item: ClipObservation, neutral: Floats, mean: Floats, reading: ExpressionReading) -> Errors:
     """Distances of a clip's mean shape and of the neutral one behind it: rms of both, mouth width of both, in mm.
 
-    It is what an edit of the clip takes for neutral. The last number is the cosine of what is read to what is shown; NaN
-    of a neutral clip.
+    That is what an edit of the clip takes for neutral. The last number is the cosine of what is read to what is shown;
+    NaN of a neutral clip.
     """
     shape = item.shapes.astype(np.float32).mean(0)
     amounts, read = reading.read_with_amounts(shape - mean, item.blendshapes.mean(0))
