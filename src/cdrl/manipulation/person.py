@@ -7,7 +7,7 @@ and from its mean blendshapes, by a linear map that was learned on people whose 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -164,8 +164,13 @@ def discount_expression(person: Person) -> Person:
     """
     share = recognized_share(person.emotions.values())
     neutral = person.mean_shape + share * (person.neutral_shape - person.mean_shape)
-    emotions = {name: share * amount for name, amount in person.emotions.items() if share * amount > _TRACE}
-    return replace(person, neutral_shape=neutral, emotions=emotions)
+    return replace(person, neutral_shape=neutral, emotions=discount_emotions(person.emotions))
+
+
+def discount_emotions(emotions: Mapping[str, float]) -> dict[str, float]:
+    """Return the amounts of the emotions in a source that count, of those read in it; see `discount_expression`."""
+    share = recognized_share(emotions.values())
+    return {name: share * amount for name, amount in emotions.items() if share * amount > _TRACE}
 
 
 def _named(amounts: Floats) -> dict[str, float]:

@@ -13,7 +13,7 @@ from cdrl.manipulation.person import (
     OBSERVED_SECONDS,
     Person,
     PersonEstimator,
-    discount_expression,
+    discount_emotions,
 )
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import Frame, FrameReader, Limits, VideoInfo, read
@@ -182,7 +182,7 @@ class Surveyor:
         self._survey = survey_until(time, self._start, known, self._survey_from)
         if before is None and self._survey.person is not None:
             self.n_surveys += 1
-            self.shown = self.shown or discount_expression(self._survey.person).emotions
+            self.shown = self.shown or discount_emotions(self._survey.person.emotions)
 
     def _survey_from(self, start: Fraction) -> Survey:
         with self._clock.measure("survey", within="track"):
