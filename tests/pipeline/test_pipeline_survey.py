@@ -154,6 +154,7 @@ def estimator(monkeypatch):
             return SimpleNamespace(times=self.times, emotions={})
 
     monkeypatch.setattr(survey, "PersonEstimator", Estimator)
+    monkeypatch.setattr(survey, "PeopleSeen", lambda: SimpleNamespace(recognize=lambda person: person))
 
 
 def clip(seconds, face=lambda time: True, cuts=(), begin=0):

@@ -12,6 +12,7 @@ import numpy as np
 
 from cdrl.arrays import Array, array_namespace, at_least, at_most, match_array, scale, to_double
 from cdrl.face.apertures import brows, lids, lips
+from cdrl.face.bundle import Floats
 from cdrl.face.mesh import INNER_LIPS, LEFT_CORNERS, RIGHT_CORNERS, region_weights
 
 WIDEST_OPENING = 5.0
@@ -120,6 +121,11 @@ class ExpressionChange:
         offset = self.offset - scale(self.closed_lip_reduction, 1 - freedom)
         offset = offset - LOWERING_HOLD * shut_teeth * mouth_component(_lowering(offset))
         return brows().remove(offset * brow_limit(shape, self.offset)[..., None]) + opened + lidded
+
+
+def rms_millimeters(offset: Floats) -> float:
+    """Return the root mean square length of an offset [478, 3] cm, in mm."""
+    return 10 * float(np.sqrt(np.square(offset).sum(1).mean()))
 
 
 def mouth_component(offset: Array) -> Array:

@@ -24,7 +24,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import POINTS, region_weights
 from cdrl.files import atomic_write
-from cdrl.manipulation.expression_change import ExpressionChange, mouth_component, mouth_limit
+from cdrl.manipulation.expression_change import ExpressionChange, mouth_component, mouth_limit, rms_millimeters
 from cdrl.plan import smoothstep
 from cdrl.rendering.texture import SIZE
 
@@ -296,8 +296,7 @@ def apply_reading(
 
 def _share_of_expression(displacement: Floats, noise: tuple[float, float]) -> float:
     """Return the share, in 0..1, of a displacement [478, 3] cm that is no noise of reading it, by its size."""
-    rms = 10 * float(np.sqrt(np.square(remove_apertures(displacement)).sum(1).mean()))
-    return smoothstep(rms, *noise)
+    return smoothstep(rms_millimeters(remove_apertures(displacement)), *noise)
 
 
 def _weighted_sum(weights: Array, stack: Array) -> Array:

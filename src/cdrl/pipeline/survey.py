@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from cdrl.face.landmarks import BundleDetector
 from cdrl.face.tracking import FaceTracker, Track
+from cdrl.manipulation.people_seen import PeopleSeen
 from cdrl.manipulation.person import (
     OBSERVATION_INTERVAL,
     OBSERVED_SECONDS,
@@ -125,7 +126,8 @@ def survey_until(time: Fraction, start: Fraction, known: Survey | None, survey_f
 class Surveyor:
     """Says whose face is seen in a clip's frames; it reads ahead when a face appears that an edit is asked for.
 
-    A face appears with a shot, and when it comes after `RESET_AFTER` without one. Memory does not depend on the clip.
+    A face appears with a shot, and when it comes after `RESET_AFTER` without one. Who was seen before keeps what is
+    known of them. Memory does not depend on the clip.
     """
 
     def __init__(
@@ -156,6 +158,9 @@ class Surveyor:
         self._shot = -1
         self._start = self._seen = Fraction(0)
         self._survey: Survey | None = None
+        self._people = PeopleSeen()
+        if first is not None and first.person is not None:
+            self._people.recognize(first.person)
         self.n_surveys = 0
         """How many faces were surveyed for the edit."""
         self.shown: dict[str, float] = {}
@@ -180,9 +185,12 @@ class Surveyor:
         if known is None and self._first is not None and self._first.start == self._start:
             known = self._first
         self._survey = survey_until(time, self._start, known, self._survey_from)
-        if before is None and self._survey.person is not None:
+        person = self._survey.person
+        if before is None and person is not None:
             self.n_surveys += 1
-            self.shown = self.shown or discount_emotions(self._survey.person.emotions)
+            self.shown = self.shown or discount_emotions(person.emotions)
+            if self._survey is not self._first:
+                self._survey = replace(self._survey, person=self._people.recognize(person))
 
     def _survey_from(self, start: Fraction) -> Survey:
         with self._clock.measure("survey", within="track"):

@@ -194,11 +194,6 @@ def make_table(title: str, *columns: str) -> Table:
     return Table(*(Column(name, justify="right") for name in columns), title=title)
 
 
-def rms_millimeters(offset: Floats) -> float:
-    """Return the root mean square length of an offset [478, 3] cm, in mm."""
-    return 10 * float(np.sqrt(np.square(offset).sum(1).mean()))
-
-
 def _format_range(values: NDArray[np.float64]) -> str:
     if len(values) < _MIN_PEOPLE:
         return "–"

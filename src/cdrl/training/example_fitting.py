@@ -13,9 +13,10 @@ from rich.table import Table
 from cdrl.evaluation.measures import frechet_distance
 from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
+from cdrl.manipulation.expression_change import rms_millimeters
 from cdrl.manipulation.personalization import encode_offset
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, region_matrix
-from cdrl.training.emotion_offsets import average_offsets, make_table, measure_offsets, rms_millimeters
+from cdrl.training.emotion_offsets import average_offsets, make_table, measure_offsets
 from cdrl.training.observations import ClipObservation, stack_shapes
 
 _MAX_EXAMPLES = 6  # frames of a clip that are taken for photos

@@ -23,9 +23,10 @@ from cdrl.face.apertures import remove_apertures
 from cdrl.face.bundle import Floats
 from cdrl.face.landmarks import BLENDSHAPES
 from cdrl.face.mesh import MOUTH_CORNERS, POINTS, mirror_shape, region_weights
+from cdrl.manipulation.expression_change import rms_millimeters
 from cdrl.manipulation.person import recognized_share
 from cdrl.manipulation.prior import EXPRESSIVE, apply_reading
-from cdrl.training.emotion_offsets import make_table, people_with_emotions, rms_millimeters
+from cdrl.training.emotion_offsets import make_table, people_with_emotions
 from cdrl.training.observations import RATE, ClipObservation
 
 Errors = tuple[float, float, float, float, float]

@@ -17,6 +17,7 @@ from cdrl.datasets.splits import check_people
 from cdrl.errors import UsageError
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import POINTS
+from cdrl.manipulation.expression_change import rms_millimeters
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.training.emotion_offsets import (
     STRENGTH,
@@ -25,7 +26,6 @@ from cdrl.training.emotion_offsets import (
     make_table,
     measure_offsets,
     people_with_emotions,
-    rms_millimeters,
     tabulate_mouths,
 )
 from cdrl.training.example_fitting import fit_enrollment_gain, tabulate_enrollment
