@@ -114,6 +114,23 @@ def test_who_is_judged_tuned_on_or_unknown_is_left_out(monkeypatch: pytest.Monke
     )
 
 
+def test_likeness_is_of_the_mean_expression_however_strong_and_whichever_way_the_head_is_turned() -> None:
+    known = know(dict(zip("abcdefgh", range(40, 48), strict=True)) | {"W009": 0})
+    smile, frown, turned = MODES[0], MODES[1], np.zeros((468, 2))
+    turned[:, 0] = 0.01 * DEPTH
+    still = film(np.zeros((9, 468, 2)))  # of whom no clip is known, the source is the neutral face
+
+    def like(shown: np.ndarray, *real: np.ndarray) -> float | None:
+        clips = [film(np.repeat(each[None], 9, 0)) for each in (shown, *real)]
+        return known.measure_likeness("stranger", still, clips[0], clips[1:])
+
+    assert like(0.5 * smile + turned, smile) == pytest.approx(1, abs=0.02)
+    assert like(-smile, smile) == pytest.approx(-1, abs=0.02)
+    assert like(smile, smile, frown) == pytest.approx(0.5, abs=0.1)
+    assert like(smile) is None
+    assert known.measure_likeness("stranger", still, np.full((9, 468, 2), np.nan), [still]) is None
+
+
 def test_too_few_people_have_no_region() -> None:
     known = know({"a": 11, "b": 12, "c": 13, "d": 14, "e": 0, "W009": 20})
     points = film(express(5))

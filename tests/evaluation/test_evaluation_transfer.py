@@ -134,6 +134,15 @@ def test_takes_of_the_same_words_are_edited_to_each_other() -> None:
         list_tasks(replace(config, emotions=("happy", "disgusted")), CLIPS)
 
 
+def test_the_reference_is_the_real_take_of_the_same_words() -> None:
+    shown = {clip.path: clip for clip in CLIPS}
+    for task in list_tasks(TransferConfig(data=Path("d"), by_reference=True), CLIPS):
+        assert task.reference is not None
+        reference = shown[task.reference]
+        assert (reference.emotion, reference.person) == (task.emotion, task.source.person)
+        assert reference.words == task.source.words
+
+
 def test_the_neutral_take_is_shown_where_it_is_not_the_source() -> None:
     tasks = list_tasks(TransferConfig(data=Path("d"), enroll_neutral=True), CLIPS)
     assert {task.source.emotion: task.neutral for task in tasks} == {
@@ -223,7 +232,7 @@ def test_people_and_pairs_count_once() -> None:
     assert summary["from happy"]["share"] == pytest.approx(0.5)
     assert summary["sad → happy"]["measures"]["p_target"]["mean"] == pytest.approx(0.2)
     facts = {"set": "tune", "method": "cdrl", "intensity": 1.0, "enroll_neutral": False, "renderer": "default"}
-    facts["judges"] = {"emotion": "fer"}
+    facts |= {"judges": {"emotion": "fer"}, "by_reference": True}
     text = render_transfer(
         {
             **facts,

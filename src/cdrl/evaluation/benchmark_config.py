@@ -113,6 +113,8 @@ class TransferConfig(EvaluationConfig):
     """What renders cdrl's edits, as --renderer of cdrl edit."""
     enroll_neutral: bool = False
     """Show cdrl the person's neutral take of the same words, where that is not the source itself."""
+    by_reference: bool = False
+    """Ask by the person's real take as the reference, instead of by the emotion's label."""
     keep: Path | None = None
     """Folder that keeps the edited files, to be looked at."""
 

@@ -82,6 +82,8 @@ class Edit:
     """People that no model holds, so that any will do."""
     enroll: Mapping[str, Path] = field(default_factory=dict)
     """Emotion → a photo or clip of the edited person who shows it."""
+    reference: Path | None = None
+    """A clip that shows what is asked for, instead of the emotion's label."""
     request: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the `EditRequest`."""
 
@@ -97,7 +99,8 @@ class Edit:
     def __call__(self, source: Path, emotion: str, output: Path, person: str) -> None:
         """Edit at full length, with default settings but for the request's."""
         editor = cdrl.load(*self.find_models(person))
-        fields = {"emotion": emotion, "intensity": self.intensity, "enroll": self.enroll, **self.request}
+        asked = {"emotion": emotion} if self.reference is None else {"reference": self.reference}
+        fields = {**asked, "intensity": self.intensity, "enroll": self.enroll, **self.request}
         editor.edit(source, **fields).save(output)
 
 

@@ -20,6 +20,7 @@ from sklearn.mixture import GaussianMixture
 
 from cdrl.datasets.splits import load_split
 from cdrl.errors import FaceError, InputError
+from cdrl.evaluation import measures
 from cdrl.evaluation.clip_features import FeatureCache
 from cdrl.evaluation.clip_tables import ClipRecord
 from cdrl.evaluation.geometry import RIGID, to_face_frame
@@ -110,6 +111,8 @@ class ExpressionModel:
 
     modes: Array
     """[936,30] takes a displacement, flat, to modes of unit variance."""
+    sizes: Array
+    """[30] root mean squares of the modes, in eye distances, before they were brought to unit variance."""
     density: GaussianMixture
     """Of the modes."""
     limit: float
@@ -130,14 +133,14 @@ class ExpressionModel:
         if len(people) < MINIMUM_PEOPLE:
             raise ValueError(f"{len(people)} people, fewer than {MINIMUM_PEOPLE}")
         rows = [displacements.reshape(len(displacements), -1) for displacements in people]
-        modes = _find_modes(np.concatenate(rows))
+        modes, sizes = _find_modes(np.concatenate(rows))
         coordinates = [row @ modes for row in rows]
         folds = [range(first, len(rows), _FOLDS) for first in range(min(_FOLDS, len(rows)))]
         densities = np.concatenate([_judge_fold(coordinates, fold) for fold in folds])
         counts = np.array([len(coordinates[person]) for fold in folds for person in fold])
         weights = np.repeat(1 / counts, counts)  # a person with many frames counts once
         limit = np.quantile(densities, 1 - _REGION, weights=weights, method="inverted_cdf")
-        return cls(modes, _fit_density(np.concatenate(coordinates)), float(limit), len(people))
+        return cls(modes, sizes, _fit_density(np.concatenate(coordinates)), float(limit), len(people))
 
     def contains(self, displacements: Array) -> NDArray[np.bool_]:
         """Say of displacements [N,468,2] which are plausible: [N]."""
@@ -159,12 +162,25 @@ class ExpressionModel:
         inside = self.contains(measure_displacements(points, neutral))
         return float(inside.mean()) if len(inside) else None
 
+    def average(self, points: Array, neutral: NeutralFace) -> Array | None:
+        """Return the mean expression of a clip, arguments as of `measure`.
 
-def _find_modes(rows: Array) -> Array:
-    """The map [936,30] from flat displacements to the strongest modes of expression, of unit variance."""
+        Returns:
+            [30] in eye distances, by the modes, which do not know how the head is turned; None where no frame can be
+            judged.
+        """
+        displacements = measure_displacements(points, neutral)
+        if not len(displacements):
+            return None
+        return np.asarray(displacements.mean(0).ravel() @ self.modes * self.sizes)
+
+
+def _find_modes(rows: Array) -> tuple[Array, Array]:
+    """The map [936,30] from flat displacements to the strongest modes of expression, of unit variance, and sizes."""
     modes = _remove_pose(rows)
     modes = modes @ _find_directions(rows @ modes, _MODES)
-    return np.asarray(modes / np.maximum((rows @ modes).std(0), _JITTER))
+    sizes = np.maximum((rows @ modes).std(0), _JITTER)
+    return np.asarray(modes / sizes), sizes
 
 
 def _remove_pose(rows: Array) -> Array:
@@ -273,6 +289,22 @@ class Plausibility:
         shares = [self.measure(person, points, source) for points in real]
         known = [share for share in shares if share is not None]
         return {**scores, "plausibility_real": float(np.mean(known))} if known else scores
+
+    def measure_likeness(self, person: str, source: Array, output: Array, real: Sequence[Array]) -> float | None:
+        """Measure how like each other the mean expressions of an edit and of real clips are; arguments as of `compare`.
+
+        Returns:
+            The mean of their cosines, in [-1, 1]; None where the data are too few or no frame can be judged.
+        """
+        model, neutral = self._find_model(person), self.find_neutral(person, source)
+        if model is None or neutral is None:
+            return None
+        shown, *wanted = (model.average(points, neutral) for points in (output, *real))
+        if shown is None:
+            return None
+        cosines = [measures.identity_cosine(shown[None], each[None]) for each in wanted if each is not None]
+        known = [cosine for cosine in cosines if cosine is not None]
+        return float(np.mean(known)) if known else None
 
     def find_neutral(self, person: str, source: Array) -> NeutralFace | None:
         """Return what a person's expressions are measured from; arguments as of `measure`."""

@@ -55,6 +55,8 @@ class TransferTask:
     """What is asked for: the person's takes of the same words show it."""
     neutral: Path | None = None
     """The person's neutral take that the edit is shown; None where it goes without."""
+    reference: Path | None = None
+    """The person's take that the edit is to be like; None where it is asked for by the emotion's label."""
 
 
 def evaluate_transfer(config: TransferConfig) -> Row:
@@ -64,8 +66,8 @@ def evaluate_transfer(config: TransferConfig) -> Row:
         config: What to edit and where to write.
 
     Returns:
-        `set`, `method`, `intensity`, `enroll_neutral`, `judges`, `unread` and `repeated` clips, the `summary` of
-        `summarize_transfer`, and the `rows`.
+        `set`, `method`, `intensity`, `enroll_neutral`, `by_reference`, `judges`, `unread` and `repeated` clips, the
+        `summary` of `summarize_transfer`, and the `rows`.
 
     Raises:
         ModelFileError: A model is missing.
@@ -89,6 +91,7 @@ def evaluate_transfer(config: TransferConfig) -> Row:
         "intensity": config.intensity,
         "renderer": config.renderer or "default",
         "enroll_neutral": config.enroll_neutral,
+        "by_reference": config.by_reference,
         "judges": {**name_evaluators(networks), "plausibility": plausibility.name},
         "unread": dict(references.unread),
         "repeated": dict(references.repeated),
@@ -139,10 +142,11 @@ def list_tasks(config: TransferConfig, clips: Sequence[ClipRecord]) -> list[Tran
     for same in takes.values():
         neutral = [*select_neutral_clips(same, same[0].person), *select_neutral_clips(clips, same[0].person)]
         shown = neutral[0].path if config.enroll_neutral and neutral else None
-        emotions = {clip.emotion for clip in same}
+        shows = {clip.emotion: clip.path for clip in reversed(same)}  # of several takes the first
         for source, (origin, target) in ((clip, pair) for pair in pairs for clip in same):
-            if source.emotion == origin and target in emotions:
-                tasks.append(TransferTask(source, target, None if origin == "neutral" else shown))
+            if source.emotion == origin and target in shows:
+                reference = shows[target] if config.by_reference else None
+                tasks.append(TransferTask(source, target, None if origin == "neutral" else shown, reference))
     if not tasks:
         raise InputError(
             f"{config.data}: none of the people of --set {config.set} says the same words in two of the emotions asked "
@@ -159,15 +163,19 @@ def _evaluate_task(
     sys.stderr.write(f"{source.person}: {source.emotion} → {emotion}, {source.path.name}\n")
     row: Row = {"method": method.name, "person": source.person, "source_emotion": source.emotion, "emotion": emotion}
     row |= {"source": source.path.name, "enrolled": task.neutral.name if task.neutral else None, "failed": None}
+    row["reference"] = task.reference.name if task.reference else None
     output = folder / name_output(source.path.stem, emotion, method.name)
     remove_video(output)
     try:
         before = references.cache.extract(source.path)
         enroll = {"neutral": task.neutral} if task.neutral else {}
-        replace(method, enroll=enroll)(source.path, emotion, output, source.person)
+        replace(method, enroll=enroll, reference=task.reference)(source.path, emotion, output, source.person)
         after = references.cache.extract(output, before.layout)
         takes = [take.points for _, take in references.find_takes(source, emotion)]
         seen = plausibility.compare(source.person, before.points, after.points, takes)
+        if emotion != "neutral":  # of which the mean expression is no direction
+            for name, points in (("", after.points), ("_source", before.points)):
+                seen[f"likeness{name}"] = plausibility.measure_likeness(source.person, before.points, points, takes)
         neutral = plausibility.find_neutral(source.person, before.points)
         row["plausibility_reference"] = neutral.origin if neutral is not None else None
         return {**row, "measures": {**score_transfer(task, before, after, references), **seen}}

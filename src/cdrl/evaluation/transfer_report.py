@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 _TEXT = """# From any emotion to any other, on the {set} people
 
-{method}, {renderer} renderer, intensity {intensity:g}{enrolled}. Files as written, decoded again; none of the
+{method}, {renderer} renderer, intensity {intensity:g}{enrolled}{asked}. Files as written, decoded again; none of the
 evaluators drives an edit: {judges}.
 
 Means over people (of pairs of emotions, of clips), [95 % intervals by bootstrap over people] ([–] for one person).
@@ -20,14 +20,14 @@ Means over people (of pairs of emotions, of clips), [95 % intervals by bootstrap
 time. Widths and openings in eye distances; *error*: of the mean, *by frame*: mean difference of the frames; in brackets
 that of the source itself. *nearer*: share of the edits whose source is .05 or more off, in width or opening, that came
 nearer. *p left*: of the source's emotion. *plausible*: share of frames inside the 99 % region of real expressions, by
-the landmarks of other people. *identity*: cosine to the person's neutral takes. A failed edit scores 0 in
-p(target), lip flow, order and closures.
+the landmarks of other people. *likeness*: cosine of the mean expression to the real take's. *identity*: cosine to the
+person's neutral takes. A failed edit scores 0 in p(target), lip flow, order and closures.
 
 """
 _HEADINGS = (
     *("", "people", "edits", "failed", "mouth width", "width error", "by frame", "lip opening", "opening error"),
     *("by frame", "nearer", "p(target)", "of real", "p left", "p(neutral)", "lip flow r", "opening order"),
-    *("closures kept", "plausible (real)", "identity (real)"),
+    *("closures kept", "plausible (real)", "likeness", "identity (real)"),
 )
 
 
@@ -35,12 +35,18 @@ def render_transfer(result: Row) -> str:
     """Return the report of `transfer.evaluate_transfer` as Markdown."""
     judges = ", ".join(f"{what} by {name}" for what, name in result["judges"].items())
     enrolled = ", shown the person's neutral take where that is not the source" if result["enroll_neutral"] else ""
+    asked = ", asked for by the person's real take as the reference" if result["by_reference"] else ""
     lines = [_HEADINGS, ["---"] * len(_HEADINGS), *(_make_line(*group) for group in result["summary"].items())]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     failed = [f"- {row['source']}, {row['emotion']}: {row['failed']}\n" for row in result["rows"] if row["failed"]]
     clips = {name: f"left out: {reason}" for name, reason in result["unread"].items()} | result["repeated"]
     notes = [f"- real clip {Path(name).name}, {note}\n" for name, note in clips.items()]
-    return _TEXT.format(**result | {"judges": judges, "enrolled": enrolled}) + table + "\n" + "".join(failed + notes)
+    return (
+        _TEXT.format(**result | {"judges": judges, "enrolled": enrolled, "asked": asked})
+        + table
+        + "\n"
+        + "".join(failed + notes)
+    )
 
 
 def _make_line(name: str, group: Row) -> list[str]:
@@ -68,5 +74,6 @@ def _make_line(name: str, group: Row) -> list[str]:
         *(change(measure) for measure in ("p_left", "p_neutral")),
         *(mean(measure) for measure in ("lip_flow_r", "opening_order", "closures_kept")),
         f"{mean('plausibility')} ({mean('plausibility_real')})",
+        f"{mean('likeness_source')} → {mean('likeness')}",
         f"{mean('identity', 3)} ({mean('identity_real', 3)})",
     ]
