@@ -310,6 +310,15 @@ def test_somebody_who_shows_one_emotion_refers_to_it(prior, emotion):
     assert found.gain == pytest.approx(wanted.gain)
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_the_folds_of_a_reference_are_as_strong_as_its_expression(prior, share):
+    shown = share * prior.offset[EXPRESSIVE.index("disgusted")]
+    found = reference_expression(person_of(prior, shown, {"disgusted": 0.3}), prior)  # hardly recognized, plainly there
+    assert found.gain == pytest.approx(share * prior.blend_emotions({"disgusted": 1.0}).gain, abs=0.01)
+    doubtful = reference_expression(person_of(prior, shown, {"disgusted": 0.03}), prior)
+    assert np.abs(doubtful.gain).max() < 0.1 * np.abs(prior.gain).max()
+
+
 def test_a_neutral_reference_is_no_expression(prior):
     assert nothing(reference_expression(person_of(prior), prior))
 

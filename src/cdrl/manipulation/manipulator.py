@@ -17,7 +17,14 @@ from cdrl.manipulation.expression_change import (
     apply_shading,
     mouth_component,
 )
-from cdrl.manipulation.person import MAX_CLOSED_OPENING, TYPICAL_OPENING, Person, discount_expression, with_neutral
+from cdrl.manipulation.person import (
+    MAX_CLOSED_OPENING,
+    TYPICAL_OPENING,
+    Person,
+    discount_expression,
+    recognized_share,
+    with_neutral,
+)
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.plan import REFERENCE, REGIONS, EditPlan, smoothstep
 from cdrl.rendering.folds import widen_folds
@@ -29,6 +36,7 @@ _SAME_EMOTION = (0.5, 0.9)  # cosines of offsets of different emotions, and of t
 _FOLDING = (0.0, 0.4)  # amount of an emotion from which, and up to which, its folds are there
 _LEAST_SHARE = 1e-3  # of folds, from which on they are looked for
 _FOLD_DEPTH = 0.03  # log of luma by which the mean person's skin darkens where it folds
+_LEAST_OFFSET = 1e-6  # cm: of a face that is read as no emotion
 _MIN_LID_OPENING, _LID_RATIOS = 0.1, (0.6, 1.7)  # cm, and bounds on a ratio: a photo may have caught a blink
 
 
@@ -242,7 +250,13 @@ def reference_expression(person: Person, prior: EmotionPrior) -> ExpressionChang
     """Return the expression of a reference: its difference from its own neutral shape.
 
     The opening of the lips and the shading, which a photo or other words can't give, are those of the emotions it is
-    read as.
+    read as, as strong as the expression is beside theirs.
     """
-    shown, blend = shown_expression(person, prior), prior.blend_emotions(person.emotions)
+    shown = shown_expression(person, prior)
+    total = sum(person.emotions.values())
+    amounts = {name: amount / total for name, amount in person.emotions.items()}
+    strongest = float(np.linalg.norm(prior.blend_emotions(amounts).offset))
+    strength = min(float(np.linalg.norm(shown.offset)) / max(strongest, _LEAST_OFFSET), 1.0)
+    strength *= recognized_share(person.emotions.values())
+    blend = prior.blend_emotions({name: strength * amount for name, amount in amounts.items()})
     return replace(shown, lip_opening=blend.lip_opening, gain=blend.gain)
