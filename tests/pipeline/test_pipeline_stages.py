@@ -49,10 +49,11 @@ def test_a_frown_is_taken_out_as_it_is_in_the_frame_and_of_neutral_faces_nothing
     """As deep as it is there: where the frame shows none, none is lit."""
     prior = EmotionPrior.load()
     manipulator = Manipulator(prior, EditPlan.parse("neutral"))
-    angry = Person(prior.mean, prior.mean, {"angry": 1.0}, 0.3, 0.6, 1.0, None, 0.1)
+    shown = prior.blend_emotions({"angry": 1.0}).offset
+    angry = Person(prior.mean + shown, prior.mean, {"angry": 1.0}, 0.3, 0.6, 1.0, None, 0.1)
     x, y = (int(value) for value in POINTS[9, :2])  # between the brows
     gains = {}
-    for person in (angry, replace(angry, emotions={})):
+    for person in (angry, replace(angry, mean_shape=prior.mean, emotions={})):
         for depth in (0, 40):
             picture = np.full((400, 400, 3), 150, np.uint8)
             picture[y - 8 : y + 9, x - 1 : x + 2] -= np.uint8(depth)

@@ -205,8 +205,22 @@ def shown_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:
         closed_lip_reduction(own, person, prior),
         lip_opening[0] - lip_opening[1],
         float(np.clip(lid_opening[0] / max(lid_opening[1], _MIN_LID_OPENING), *_LID_RATIOS)),
-        SHADING_REMOVED * prior.blend_emotions(person.emotions).gain,
+        SHADING_REMOVED * prior.blend_emotions(shown_amounts(person, prior)).gain,
     )
+
+
+def shown_amounts(person: Person, prior: EmotionPrior) -> dict[str, float]:
+    """Return the amount, in 0..1, of each emotion in a face by how strong its expression is beside those of the prior.
+
+    What a face is read as says which emotions it shows; how much of them is shrunk in faces unlike those of the fit.
+    """
+    total = sum(person.emotions.values())
+    amounts = {name: amount / total for name, amount in person.emotions.items()}
+    shown = remove_apertures(person.mean_shape - person.neutral_shape)
+    whole = float(np.linalg.norm(prior.blend_emotions(amounts).offset))
+    strength = min(float(np.linalg.norm(shown)) / max(whole, _LEAST_OFFSET), 1.0)
+    strength *= recognized_share(person.emotions.values())
+    return {name: strength * amount for name, amount in amounts.items()}
 
 
 def find_shown_folds(person: Person, prior: EmotionPrior) -> Floats:
@@ -215,7 +229,7 @@ def find_shown_folds(person: Person, prior: EmotionPrior) -> Floats:
     They lie where these emotions fold the mean person's skin; elsewhere folds are the person's own at rest.
     """
     share = np.zeros_like(prior.gain[0])
-    for name, amount in person.emotions.items():
+    for name, amount in shown_amounts(person, prior).items():
         depth = widen_folds(prior.blend_emotions({name: 1.0}).gain)
         share += smoothstep(amount, *_FOLDING) * np.clip(depth / _FOLD_DEPTH, 0, 1)
     bounded: Floats = np.minimum(share, 1)
@@ -252,11 +266,5 @@ def reference_expression(person: Person, prior: EmotionPrior) -> ExpressionChang
     The opening of the lips and the shading, which a photo or other words can't give, are those of the emotions it is
     read as, as strong as the expression is beside theirs.
     """
-    shown = shown_expression(person, prior)
-    total = sum(person.emotions.values())
-    amounts = {name: amount / total for name, amount in person.emotions.items()}
-    strongest = float(np.linalg.norm(prior.blend_emotions(amounts).offset))
-    strength = min(float(np.linalg.norm(shown.offset)) / max(strongest, _LEAST_OFFSET), 1.0)
-    strength *= recognized_share(person.emotions.values())
-    blend = prior.blend_emotions({name: strength * amount for name, amount in amounts.items()})
+    shown, blend = shown_expression(person, prior), prior.blend_emotions(shown_amounts(person, prior))
     return replace(shown, lip_opening=blend.lip_opening, gain=blend.gain)
