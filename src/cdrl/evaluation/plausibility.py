@@ -112,7 +112,7 @@ class ExpressionModel:
     modes: Array
     """[936,30] takes a displacement, flat, to modes of unit variance."""
     sizes: Array
-    """[30] root mean squares of the modes, in eye distances, before they were brought to unit variance."""
+    """[30] standard deviations of the modes, in eye distances, by which they were divided."""
     density: GaussianMixture
     """Of the modes."""
     limit: float
@@ -176,7 +176,7 @@ class ExpressionModel:
 
 
 def _find_modes(rows: Array) -> tuple[Array, Array]:
-    """The map [936,30] from flat displacements to the strongest modes of expression, of unit variance, and sizes."""
+    """`ExpressionModel.modes` and `sizes` of flat displacements [N,936]: the strongest modes of expression."""
     modes = _remove_pose(rows)
     modes = modes @ _find_directions(rows @ modes, _MODES)
     sizes = np.maximum((rows @ modes).std(0), _JITTER)
@@ -300,11 +300,10 @@ class Plausibility:
         if model is None or neutral is None:
             return None
         shown, *wanted = (model.average(points, neutral) for points in (output, *real))
-        if shown is None:
+        known = [each for each in wanted if each is not None]
+        if shown is None or not known:
             return None
-        cosines = [measures.identity_cosine(shown[None], each[None]) for each in wanted if each is not None]
-        known = [cosine for cosine in cosines if cosine is not None]
-        return float(np.mean(known)) if known else None
+        return measures.pairwise_cosine(shown[None], np.stack(known))
 
     def find_neutral(self, person: str, source: Array) -> NeutralFace | None:
         """Return what a person's expressions are measured from; arguments as of `measure`."""
