@@ -131,6 +131,14 @@ def test_a_damaged_rate_costs_no_frame(whole, tmp_path):
     assert outcome(path) == KINDS["ts"].frames
 
 
+def test_a_file_that_breaks_off_while_its_clock_is_read_gives_what_lies_before(whole, tmp_path):
+    path = tmp_path / "clip.flv"
+    path.write_bytes(whole["flv"][:549] + bytes(8) + whole["flv"][557:])  # no tag follows; found by clearing stretches
+    with pytest.raises(av.FFmpegError), av.open(str(path)) as container:
+        list(container.demux(container.streams.video[0]))
+    assert 0 < outcome(path) <= KINDS["flv"].frames
+
+
 def test_a_first_frame_without_a_time_begins_the_clip(whole, tmp_path):
     damaged = bytearray(whole["mpg"])
     damaged[36] ^= 1 << 7  # takes the first picture's time away; found by flipping bits

@@ -5,11 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.format import Flags
 from av.packet import Packet
 from av.stream import Discard
@@ -125,8 +127,9 @@ def find_clock_jumps(container: InputContainer, picture: int) -> tuple[tuple[Clo
     discontinuous = bool(container.format.flags & cast(int, Flags.ts_discont.value))
     streams = [stream for stream in container.streams if stream.type in ("video", "audio")]
     clocks = {stream.index: _StreamClock(Fraction(FORWARD) if discontinuous else None) for stream in streams}
-    for packet in container.demux(*streams):
-        clocks[packet.stream.index].follow(packet)
+    with suppress(FFmpegError):  # whoever reads the file tells where it breaks off
+        for packet in container.demux(*streams):
+            clocks[packet.stream.index].follow(packet)
     main, others = clocks[picture], [clock for index, clock in clocks.items() if index != picture]
     jumps: list[ClockJump] = []
     shift = Fraction(0)
