@@ -16,6 +16,7 @@ from cdrl.face.mesh import region_weights
 from cdrl.manipulation.expression_change import rms_millimeters
 from cdrl.manipulation.person import Person
 from cdrl.rendering.mouth_patch import MouthPatch
+from cdrl.rendering.teeth import Teeth
 
 _SAME_PERSON = 1.1
 """mm between two neutral shapes up to which they are one person's: three of 10,000 pairs of different people, and 73 %
@@ -36,6 +37,7 @@ class _Known:
     neutral_shape: Floats
     weight: float
     mouth_patch: MouthPatch | None
+    teeth: Teeth | None
 
 
 class PeopleSeen:
@@ -56,16 +58,17 @@ class PeopleSeen:
         distances = [_distance(known.neutral_shape, person.neutral_shape) for known in self._known]
         if not distances or min(distances) > _SAME_PERSON:
             latest = self._known[-_MOST_PEOPLE + 1 :]
-            self._known = [*latest, _Known(person.neutral_shape, weight, person.mouth_patch)]
+            self._known = [*latest, _Known(person.neutral_shape, weight, person.mouth_patch, person.teeth)]
             return person
         known = self._known[int(np.argmin(distances))]
         known.weight += weight
         share = weight / known.weight
         known.neutral_shape = known.neutral_shape + share * (person.neutral_shape - known.neutral_shape)
-        known.mouth_patch = person.mouth_patch or known.mouth_patch
+        known.mouth_patch, known.teeth = person.mouth_patch or known.mouth_patch, person.teeth or known.teeth
         shift = known.neutral_shape - person.neutral_shape
         shift *= _MAX_SHIFT / max(float(np.linalg.norm(shift, axis=1).max()), _MAX_SHIFT)
-        return replace(person, neutral_shape=person.neutral_shape + shift, mouth_patch=known.mouth_patch)
+        moved = person.neutral_shape + shift
+        return replace(person, neutral_shape=moved, mouth_patch=known.mouth_patch, teeth=known.teeth)
 
 
 def _distance(first: Floats, second: Floats) -> float:

@@ -23,6 +23,7 @@ from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior
 from cdrl.media import Frame
 from cdrl.plan import smoothstep
 from cdrl.rendering.mouth_patch import MouthPatch, extract_mouth_patch
+from cdrl.rendering.teeth import Teeth, combine_teeth, measure_teeth
 from cdrl.rendering.texture import measure_relief, measure_texture
 
 OBSERVED_SECONDS = Fraction(4)
@@ -74,6 +75,8 @@ class Person:
     """How much shading the face shows by itself; see `measure_relief`."""
     neutral_is_given: bool = False
     """Whether the neutral shape was seen in a photo or clip of the person's neutral face, not estimated."""
+    teeth: Teeth | None = None
+    """The upper teeth, if enough frames show their edges."""
 
 
 class PersonEstimator:
@@ -85,6 +88,7 @@ class PersonEstimator:
         self._blendshapes: dict[int, list[Floats]] = {}
         self._mouth_patches: dict[int, MouthPatch] = {}
         self._reliefs: dict[int, list[float]] = {}
+        self._teeth: dict[int, list[Teeth]] = {}
 
     def add_frame(self, frame: Frame, track: Track, estimate_blendshapes: Callable[[Floats], Floats]) -> None:
         """Take in a frame and the face in it; a face that is turned too far is passed over."""
@@ -96,6 +100,9 @@ class PersonEstimator:
         self._blendshapes.setdefault(track.shot, []).append(estimate_blendshapes(track.points))
         if len(shapes) % _RELIEF_INTERVAL == 1:
             self._reliefs.setdefault(track.shot, []).append(measure_relief(measure_texture(frame, track.points)))
+        teeth = measure_teeth(frame, track.points, pose)
+        if teeth is not None:
+            self._teeth.setdefault(track.shot, []).append(teeth)
         patch, best = extract_mouth_patch(frame, track.points[:, :2]), self._mouth_patches.get(track.shot)
         if patch is not None and (best is None or patch.score > best.score):
             self._mouth_patches[track.shot] = patch
@@ -109,7 +116,8 @@ class PersonEstimator:
         shapes, blendshapes = np.array(self._shapes[shot]), np.mean(self._blendshapes[shot], 0)
         relief = float(np.median(self._reliefs[shot]))
         patch, interval = self._mouth_patches.get(shot), float(OBSERVATION_INTERVAL)
-        return estimate_person(shapes, blendshapes, self._prior, relief, patch, interval)
+        person = estimate_person(shapes, blendshapes, self._prior, relief, patch, interval)
+        return replace(person, teeth=combine_teeth(self._teeth.get(shot, ())))
 
 
 def estimate_person(

@@ -22,6 +22,7 @@ from cdrl.rendering.folds import measure_folds
 from cdrl.rendering.mouth_patch import ShutTeethTracker
 from cdrl.rendering.neural import NeuralRenderer
 from cdrl.rendering.render import render
+from cdrl.rendering.teeth import place_teeth
 from cdrl.rendering.texture import measure_texture, texture_coverage
 
 _NEGLIGIBLE = (0.5, 0.02)  # pixels, and log of luma, up to which an edit may come to nothing once it is rounded
@@ -126,9 +127,10 @@ class FrameEditor:
         if edit is None:
             return EditedFrame(frame, frame, track, PROFILE)
         result = frame.copy()
-        patch = tracked.person.mouth_patch if tracked.person else None
+        patch, teeth = (None, None) if tracked.person is None else (tracked.person.mouth_patch, tracked.person.teeth)
+        row = None if teeth is None else place_teeth(teeth, frame, track.points, estimate_pose(track.points))
         displacement = edit.displacement[:, :2].astype(np.float32)
-        face = render(result, track.points[:, :2], displacement, edit.gain, patch, tracked.segmentation)
+        face = render(result, track.points[:, :2], displacement, edit.gain, patch, tracked.segmentation, row)
         if face is None:
             return EditedFrame(frame, frame, track, OUTSIDE)
         if self.neural is not None:

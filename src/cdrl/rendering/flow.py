@@ -44,6 +44,10 @@ class Window:
         """Height in pixels."""
         return self.y1 - self.y0
 
+    def within(self, other: Window) -> Window:
+        """Return this window in the pixels of another one."""
+        return Window(self.x0 - other.x0, self.y0 - other.y0, self.x1 - other.x0, self.y1 - other.y0)
+
     def to_grid(self, pixels: Array, width: int, height: int) -> Array:
         """Convert picture positions [..., 2] to units of a grid of `width` x `height` nodes over the window."""
         origin = match_array(np.array([self.x0, self.y0], np.float32), pixels)

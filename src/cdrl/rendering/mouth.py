@@ -3,7 +3,7 @@
 The warp stretches what lies between the lips, which looks right where that is dark. Teeth are rigid: in a mouth that
 shows its own, the upper ones stay with the skull while the upper lip slides over them, the lower ones move with the
 jaw, and the dark between them grows. Lips that barely part show a slit only; there a patch fills in: the mouth of
-another frame of the clip with clear teeth.
+another frame of the clip with clear teeth. Where lips draw back the row of upper teeth is shown (`teeth`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,19 @@ from cdrl.face.bundle import Floats
 from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, MOUTH_CONTOUR
 from cdrl.media import Frame
 from cdrl.media.frames import chroma_site
-from cdrl.rendering.flow import ALIGN, Flow, Window
-from cdrl.rendering.mouth_patch import TEETH_RANGE, MouthPatch, extract_mouth_patch, find_gap, lip_rows, ramp, skin_luma
+from cdrl.rendering.flow import Flow, Window
+from cdrl.rendering.mouth_patch import (
+    TEETH_RANGE,
+    MouthPatch,
+    extract_mouth_patch,
+    find_gap,
+    find_mouth_area,
+    lip_rows,
+    ramp,
+    skin_luma,
+)
 from cdrl.rendering.raster import fill_contour, measure_depth
+from cdrl.rendering.teeth import PlacedTeeth, expose_teeth
 from cdrl.rendering.warp import Pixels, Plane, resample_to_plane
 
 _CONTOUR = list(MOUTH_CONTOUR)
@@ -90,11 +100,12 @@ def _place_teeth(patch: MouthPatch, source: Floats, target: Floats) -> _PlacedTe
     )
 
 
-def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeeth:
+def _place_own_teeth(own: MouthPatch, target: Floats, black: int, row_is_known: bool) -> _PlacedTeeth:
     """Place a frame's own teeth: the upper ones stay with the skull, the lower ones follow the jaw.
 
     Where no gap is seen between them the jaw is shut, or the upper teeth hide the lower ones: lips slide over them as
-    far as teeth are known to reach, and beyond the dark opens below.
+    far as teeth are known to reach, and beyond the dark opens below. Where the row of upper teeth is known, it stays
+    however far the upper lip rises.
     """
     gap_columns, gap_rows, closed = find_gap(own, black)
     columns = np.sort(target[_UPPER, 0])
@@ -102,7 +113,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, black: int) -> _PlacedTeet
         [lip_rows(points, lip, columns) for points in (own.points, target)] for lip in (_UPPER, _LOWER)
     )
     reveal = _MAX_REVEAL * float(lips().opening(own.points))
-    upper_slide = np.maximum(top - own_top, -reveal)
+    upper_slide = np.maximum(top - own_top, -np.inf if row_is_known else -reveal)
     lift = top - own_top - upper_slide
     fall = bottom - own_bottom - lift
     lower_slide = closed * np.clip(fall, 0.0, reveal)
@@ -132,6 +143,7 @@ def fill_mouth(
     patch: MouthPatch | None,
     source: Floats,
     target: Floats,
+    row: PlacedTeeth | None = None,
 ) -> None:
     """Keep the teeth in the opening of a warped mouth from stretching, or fill them in, in place.
 
@@ -143,7 +155,24 @@ def fill_mouth(
         patch: A mouth of the same person with clear teeth, if there is one.
         source: [478, 2] landmarks before, picture pixels.
         target: [478, 2] landmarks after, picture pixels.
+        row: Where the upper teeth lie, if that is known: they are shown as far as lips draw back from them.
     """
+    _keep_teeth(frame, planes, pixels, flow, patch, source, target, row is not None)
+    if row is not None:
+        expose_teeth(frame, planes, pixels, flow.window, row, source, target)
+
+
+def _keep_teeth(
+    frame: Frame,
+    planes: list[Plane],
+    pixels: list[Pixels],
+    flow: Flow,
+    patch: MouthPatch | None,
+    source: Floats,
+    target: Floats,
+    row_is_known: bool,
+) -> None:
+    """Keep the teeth of an opening that grows from stretching, or fill them in, in place."""
     before, after = (float(lips().opening(points)) for points in (source, target))
     if min(before, after) < 1 or after <= before:
         return
@@ -157,7 +186,7 @@ def fill_mouth(
     amount = ramp(slit, _SLIT_RANGE) * ramp(growth, _OWN_GROWTH_RANGE)
     own = extract_mouth_patch(frame, source, TEETH_RANGE[0]) if amount else None
     if own is not None:
-        teeth = _place_own_teeth(own, target, frame.format.black)
+        teeth = _place_own_teeth(own, target, frame.format.black, row_is_known)
         _blend_teeth(planes, pixels, flow, teeth, target, amount * ramp(own.share, TEETH_RANGE), own.skin)
 
 
@@ -172,13 +201,10 @@ def _blend_teeth(
 ) -> None:
     """Blend teeth into the opening between the lips of `target` [478, 2] by an amount in 0..1, in place."""
     window, patch = flow.window, teeth.patch
-    contour = target[_CONTOUR]
-    x0, y0 = (int(v) // ALIGN * ALIGN for v in np.maximum(np.floor(contour.min(0)) - 2, (window.x0, window.y0)))
-    x1, y1 = (int(v) for v in np.minimum(np.ceil(contour.max(0)) + 3, (window.x1, window.y1)))
-    if x1 - x0 < 4 or y1 - y0 < 4:
+    area = find_mouth_area(target, window)
+    if area is None:
         return
-    area = Window(x0, y0, x1, y1)
-    depth = measure_depth(target[_CONTOUR] - (x0, y0), (y1 - y0, x1 - x0))
+    depth = measure_depth(target[_CONTOUR] - (area.x0, area.y0), (area.height, area.width))
     edge = max(0.15 * float(lips().opening(target)), 1.0)
     alpha = amount * np.clip(depth / edge, 0, 1)
     positions, gap = _positions(area, (1, 1), teeth)
@@ -189,7 +215,7 @@ def _blend_teeth(
     for plane, warped, samples in zip(planes, pixels, patch.planes, strict=True):
         if plane.step != (1, 1):
             positions, gap = _positions(area, plane.step, teeth)
-        part = warped[plane.window_slices(Window(x0 - window.x0, y0 - window.y0, x1 - window.x0, y1 - window.y0))]
+        part = warped[plane.window_slices(area.within(window))]
         weights = resample_to_plane(alpha, (area.width, area.height), plane.step)
         moved = _move(plane, samples, positions, light)
         if teeth.dark_below is not None:

@@ -12,6 +12,7 @@ from cdrl.face.apertures import lips
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, MOUTH_CONTOUR
 from cdrl.media import Frame
+from cdrl.rendering.flow import ALIGN, Window
 from cdrl.rendering.raster import fill_contour
 from cdrl.rendering.warp import Pixels
 
@@ -19,6 +20,8 @@ SHUT_SECONDS = 0.04
 """A frame or so: grain must not move the jaw, and speech opens it within two."""
 TEETH_RANGE = (0.15, 0.3)
 """Share of teeth in a mouth's interior over which they come to count as seen."""
+CHEEKS = (50, 280, 205, 425)
+"""Points on both cheeks."""
 _CONTOUR, _UPPER, _LOWER = list(MOUTH_CONTOUR), list(INNER_LIPS[0]), list(INNER_LIPS[1])
 _TEETH_LUMA = 0.62  # of the skin's luma: teeth are brighter than this, the dark of a mouth is not
 _MARGIN = 12  # pixels around the mouth in a patch
@@ -51,11 +54,22 @@ class MouthPatch:
 def skin_luma(frame: Frame, points: Floats) -> float:
     """Return the median luma of both cheeks above black; `points` [478, 2] in pixels."""
     values = []
-    for index in (50, 280, 205, 425):
+    for index in CHEEKS:
         x, y = (round(float(v)) for v in points[index])
         if 2 <= x < frame.width - 2 and 2 <= y < frame.height - 2:
             values.append(float(frame.planes[0][y - 2 : y + 3, x - 2 : x + 3].mean()))
     return max(float(np.median(values)) - frame.format.black, 1.0) if values else 1.0
+
+
+def find_mouth_area(points: Floats, window: Window) -> Window | None:
+    """Return the part of a window around the inner lips of landmarks [478, 2]; None where next to nothing lies in it.
+
+    It begins on a whole chroma sample.
+    """
+    contour = points[_CONTOUR]
+    x0, y0 = (int(v) // ALIGN * ALIGN for v in np.maximum(np.floor(contour.min(0)) - 2, (window.x0, window.y0)))
+    x1, y1 = (int(v) for v in np.minimum(np.ceil(contour.max(0)) + 3, (window.x1, window.y1)))
+    return None if x1 - x0 < 4 or y1 - y0 < 4 else Window(x0, y0, x1, y1)
 
 
 def extract_mouth_patch(frame: Frame, points: Floats, min_share: float = 0.25) -> MouthPatch | None:

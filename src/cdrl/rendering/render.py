@@ -11,6 +11,7 @@ from cdrl.rendering.layers import find_layers
 from cdrl.rendering.mouth import fill_mouth
 from cdrl.rendering.mouth_patch import MouthPatch
 from cdrl.rendering.neural import RenderedFace
+from cdrl.rendering.teeth import PlacedTeeth
 from cdrl.rendering.texture import project_texture
 from cdrl.rendering.warp import Plane, apply_gain, split_gain, warp_plane
 
@@ -32,6 +33,7 @@ def render(
     gain: Floats,
     mouth_patch: MouthPatch | None = None,
     segmentation: Segmentation | None = None,
+    teeth: PlacedTeeth | None = None,
 ) -> RenderedFace | None:
     """Render an expression into a frame's planes, in place; outside the head's margin no sample changes.
 
@@ -44,6 +46,7 @@ def render(
         gain: [SIZE, SIZE] log of luma, in texture space.
         mouth_patch: A mouth of the same person with clear teeth.
         segmentation: Occluders and background, if they are known.
+        teeth: Where the person's upper teeth lie in the frame, if that is known.
 
     Returns:
         How it was rendered; None, and nothing done, where the face lies outside the picture.
@@ -62,7 +65,7 @@ def render(
         apply_gain(plane, warp_plane(plane, flow, points, target), factor, flow.window)
         for plane, factor in zip(planes, gains, strict=False)
     ]
-    fill_mouth(frame, planes, pixels, flow, mouth_patch, points, target)
+    fill_mouth(frame, planes, pixels, flow, mouth_patch, points, target, teeth)
     if layers is not None:
         layers.restore(planes, pixels, flow.window)
     # Beyond the margin the shift is 0 and the gain 1: there the window's samples are the frame's own, bit for bit.
