@@ -8,6 +8,7 @@ import pytest
 from cdrl.face.mesh import canonical_points, region_weights
 from cdrl.manipulation.people_seen import PeopleSeen
 from cdrl.manipulation.person import Person
+from cdrl.rendering.teeth import Teeth
 
 CALM, STRONG = 0.0, 0.3  # cm that somebody shows
 TEETH = object()
@@ -54,8 +55,10 @@ def test_the_order_of_shots_does_not_matter(people):
 
 
 def test_teeth_of_an_earlier_shot_serve_where_a_later_one_shows_none(people):
-    people.recognize(someone(mouth_patch=TEETH))
+    row = Teeth(4.5, 1.2)
+    people.recognize(replace(someone(mouth_patch=TEETH), teeth=row))
     assert people.recognize(someone()).mouth_patch is TEETH
+    assert people.recognize(someone()).teeth is row
     own = object()
     assert people.recognize(someone(mouth_patch=own)).mouth_patch is own
     assert people.recognize(someone(identity=0.3)).mouth_patch is None

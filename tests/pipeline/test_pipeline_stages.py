@@ -15,7 +15,7 @@ from cdrl.manipulation.manipulator import Manipulator
 from cdrl.manipulation.person import Person
 from cdrl.manipulation.prior import EmotionPrior
 from cdrl.media import EncoderOptions, Frame, Writer, probe, read
-from cdrl.pipeline.stages import FaceEdit, FrameEditor, TrackedFrame, fade_occluded_regions
+from cdrl.pipeline.stages import FaceEdit, FrameEditor, TrackedFrame, anticipate_occluders, fade_occluded_regions
 from cdrl.plan import EditPlan
 from cdrl.rendering.texture import SIZE, texture_points
 
@@ -74,6 +74,37 @@ def test_a_user_is_told_of_a_covered_mouth_and_not_of_rims_over_the_brows():
         column, row = np.linalg.inv(matrix[:, :2]) @ ([x, y] - matrix[:, 2])
         occluded[round(row) - 1 : round(row) + 1, round(column) - 1 : round(column) + 1] = 1
     assert not fade_occluded_regions(WHOLE, Segmentation(region, occluded, np.zeros_like(occluded)), POINTS).is_occluded
+
+
+def followed(segmentations, shots=(0, 0, 0)):
+    """Frames of a face with these segmentations, and shots."""
+    picture = Frame.from_rgb(np.full((400, 400, 3), 150, np.uint8))
+    return [
+        TrackedFrame(picture, Track(POINTS, 1.0, shot, False), {"happy": 1.0}, None, segmentation=segmentation)
+        for segmentation, shot in zip(segmentations, shots, strict=False)
+    ]
+
+
+def test_what_comes_in_stays_in_the_frame_before_it_is_recognized_too():
+    clear, covered = cover_below(9999), cover_below(POINTS[2, 1])
+    frames = list(anticipate_occluders(followed([clear, clear, covered])))
+    assert [tracked.segmentation for tracked in frames] == [clear, clear, covered], "who is told of it is told as it is"
+    assert [tracked.later_segmentation is None for tracked in frames] == [True, False, True]
+    np.testing.assert_allclose(frames[1].later_segmentation.occluded, covered.occluded, atol=1e-3)
+    across_a_cut = anticipate_occluders(followed([clear, clear, covered], (0, 0, 1)))
+    assert all(tracked.later_segmentation is None for tracked in across_a_cut)
+
+
+def test_the_frame_before_an_error_is_not_lost():
+    def damaged():
+        yield from followed([cover_below(9999)] * 2)
+        raise ValueError("no more")
+
+    frames = anticipate_occluders(damaged())
+    assert next(frames)
+    assert next(frames)
+    with pytest.raises(ValueError, match="no more"):
+        next(frames)
 
 
 def test_frames_that_no_segment_asks_for_are_copied(sample, tmp_path):

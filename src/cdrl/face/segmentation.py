@@ -71,6 +71,13 @@ class Segmentation:
         )
         return occluded, background
 
+    def with_occluders(self, other: Segmentation) -> Segmentation:
+        """Return this segmentation with the occluders of another one, of the same place in the picture, as well."""
+        if other.is_clear:
+            return self
+        occluded, _ = other.sample(self.region.matrix(SIDE), (SIDE, SIDE))
+        return replace(self, occluded=np.maximum(self.occluded, occluded))
+
     def occluded_shares(self, points: Floats) -> dict[str, float]:
         """Return the share of each region of the face that is occluded, by landmarks [478, 2 or 3], pixels."""
         places = self.region.to_crop(points[:, :2], SIDE)[None]

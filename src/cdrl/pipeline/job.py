@@ -33,7 +33,7 @@ from cdrl.media.parts import ClipPart
 from cdrl.media.picture_writing import output_path
 from cdrl.pipeline.presentation import ContactSheet, check_picture, side_by_side
 from cdrl.pipeline.report import ESTIMATED, Report, StageClock, check_result, lip_opening
-from cdrl.pipeline.stages import EditedFrame, EditStages, TrackedFrame
+from cdrl.pipeline.stages import EditedFrame, EditStages, TrackedFrame, anticipate_occluders
 from cdrl.pipeline.survey import Survey, Surveyor
 from cdrl.plan import EditPlan, EditTally
 from cdrl.provenance import Credentials, ModelFile, PictureProvenance, ProvenanceFinalizer, remove_sidecar
@@ -251,8 +251,9 @@ class EditJob:
                     report.smallest_face = min(report.smallest_face, float(np.ptp(tracked.track.points[:, 0])))
                 return stages.edit(tracked), tracked.weights
 
-        frames = run_stages(clock.timed("decode", reader), track, edit, depth=_QUEUE_SIZE)
-        with closing(surveyor), closing(frames):
+        tracked_frames = run_stages(clock.timed("decode", reader), track, depth=_QUEUE_SIZE)
+        frames = run_stages(anticipate_occluders(tracked_frames), edit, depth=_QUEUE_SIZE)
+        with closing(surveyor), closing(tracked_frames), closing(frames):
             for edited, weights in frames:
                 if self.part is not None and not report.total:
                     report.tally.origin = edited.frame.time

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -56,6 +56,8 @@ class TrackedFrame:
     """Share in 0..1 to which the teeth are seen shut."""
     pause: float = 0.0
     """Share in 0..1 to which the talk pauses."""
+    later_segmentation: Segmentation | None = None
+    """`segmentation` with the occluders of the next frame, too; None where nothing comes in."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ class FrameEditor:
         patch, teeth = (None, None) if tracked.person is None else (tracked.person.mouth_patch, tracked.person.teeth)
         row = None if teeth is None else place_teeth(teeth, frame, track.points, estimate_pose(track.points))
         displacement = edit.displacement[:, :2].astype(np.float32)
-        face = render(result, track.points[:, :2], displacement, edit.gain, patch, tracked.segmentation, row)
+        segmentation = tracked.later_segmentation or tracked.segmentation
+        face = render(result, track.points[:, :2], displacement, edit.gain, patch, segmentation, row)
         if face is None:
             return EditedFrame(frame, frame, track, OUTSIDE)
         if self.neural is not None:
@@ -169,6 +172,30 @@ class EditStages(FrameEditor):
             return TrackedFrame(frame, track, weights, person, recent)
         segmentation, shut_teeth = self._segmenter.update(frame, track), self._teeth.update(frame, track.points[:, :2])
         return TrackedFrame(frame, track, weights, person, recent, segmentation, shut_teeth, self._recent.pause)
+
+
+def anticipate_occluders(frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
+    """Tell each frame the occluders of the next: what comes in is hardly told from a face that it just touches."""
+    held: TrackedFrame | None = None
+    try:
+        for tracked in frames:
+            if held is not None:
+                yield _with_occluders_of(held, tracked)
+            held = tracked
+    except Exception:  # the frames before an error are not lost
+        if held is not None:
+            yield held
+        raise
+    if held is not None:
+        yield held
+
+
+def _with_occluders_of(tracked: TrackedFrame, following: TrackedFrame) -> TrackedFrame:
+    own, later = tracked.segmentation, following.segmentation
+    if own is None or later is None or tracked.track is None or following.track is None:
+        return tracked
+    together = own if tracked.track.shot != following.track.shot else own.with_occluders(later)
+    return tracked if together is own else replace(tracked, later_segmentation=together)
 
 
 def fade_occluded_regions(edit: FaceEdit, segmentation: Segmentation, points: Floats) -> FaceEdit:

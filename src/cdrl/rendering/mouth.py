@@ -15,7 +15,7 @@ import numpy as np
 
 from cdrl.face.apertures import lips
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, MOUTH_CONTOUR
+from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, LEFT_IRIS, MOUTH_CONTOUR, RIGHT_IRIS
 from cdrl.media import Frame
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.flow import Flow, Window
@@ -41,7 +41,7 @@ _SLIT_RANGE = (0.07, 0.13)  # source opening over the mouth's width, over which 
 _OWN_GROWTH_RANGE = (0.03, 0.15)  # growth of the opening over which its own teeth are kept from stretching
 _LIP_SHARE = 0.85  # of the opening, from the upper lip, to which teeth that show no gap reach
 _MAX_REVEAL = 0.25  # of the opening, by which lips that slide show more of the teeth at most
-_GAP_LUMA, _GAP_CHROMA = 0.15, 0.5  # of the skin's luma, and of the chroma there, that a gap shows at most: it is dark
+_GAP_LUMA, _GAP_CHROMA = (0.15, 0.3), 0.5  # of the skin's luma, and of the chroma there, that a gap shows at most
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _blend_teeth(
     inside = fill_contour(patch.points[_CONTOUR] - (patch.x, patch.y), patch.planes[0].shape).astype(np.float32)
     inside = cv2.GaussianBlur(inside, (0, 0), 1.0)
     alpha = alpha * cv2.remap(inside, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    light = float(np.clip(skin / patch.skin, 0.7, 1.4))
+    light, dark = float(np.clip(skin / patch.skin, 0.7, 1.4)), _find_dark(planes[0], patch, skin)
     for plane, warped, samples in zip(planes, pixels, patch.planes, strict=True):
         if plane.step != (1, 1):
             positions, gap = _positions(area, plane.step, teeth)
@@ -219,8 +219,19 @@ def _blend_teeth(
         weights = resample_to_plane(alpha, (area.width, area.height), plane.step)
         moved = _move(plane, samples, positions, light)
         if teeth.dark_below is not None:
-            moved = _darken(plane, moved, gap, _GAP_LUMA * skin)
+            moved = _darken(plane, moved, gap, dark)
         _blend(plane, part, moved, weights)
+
+
+def _find_dark(luma: Plane, patch: MouthPatch, skin: float) -> float:
+    """Return the luma above black of the dark between teeth: that of the pupils, for black is gray in pale pictures."""
+    x, y = np.clip(
+        np.round(patch.points[[RIGHT_IRIS[0], LEFT_IRIS[0]]].T).astype(int),
+        0,
+        np.array(luma.data.shape[1::-1])[:, None] - 1,
+    )
+    least, most = _GAP_LUMA
+    return float(np.clip(luma.data[y, x].min() - luma.zero, least * skin, most * skin))
 
 
 def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tuple[Floats, Floats]:
