@@ -104,14 +104,27 @@ def test_one_frame_says_too_little():
     assert 1.1 <= combine_teeth(seen).luma <= 1.2
 
 
-@pytest.mark.parametrize(("rise", "widening"), [(0.0, 0.0), (-0.3, 0.0), (0.0, -0.3)])
-def test_teeth_are_not_shown_unless_lips_draw_back(rise, widening):
+def test_teeth_stay_as_they_are_where_lips_do():
     points = talking(1.2)
-    frame, displacement = painted(points, 0.3, 1.0), smile(points, rise, widening)
-    assert measure_exposure(points[:, :2], points[:, :2] + displacement, SCALE) <= 0
+    frame, displacement = painted(points, 0.3, 1.0), smile(points, 0.0, 0.0)
     teeth = Teeth(edge_of(points, 0.4), 1.2)
-    # What the lips' own teeth do where their row is known is another matter, and does nothing here.
     assert unchanged(*(rendered(frame, points, displacement, t) for t in (teeth, None)))
+
+
+@pytest.mark.parametrize(("rise", "widening"), [(-0.3, 0.0), (0.0, -0.6)])
+def test_lips_that_come_forward_shade_the_teeth_to_the_sides_most(rise, widening):
+    points = talking(1.2)
+    frame, displacement = painted(points, 0.5, 1.5), smile(points, rise, widening)
+    assert measure_exposure(points[:, :2], points[:, :2] + displacement, SCALE) < -0.25
+    shaded, lit = (
+        rendered(frame, points, displacement, t).planes[0].astype(int) for t in (Teeth(edge_of(points, 0.5), 1.2), None)
+    )
+    assert (shaded <= lit).all()
+    row = round(float(points[13, 1] + 0.4 * SCALE))
+    middle, side = (round(float(points[13, 0] + x * SCALE)) for x in (0.3, 0.9))
+    left = (shaded - 16) / np.maximum(lit - 16, 1)
+    assert 0.75 < left[row, middle] < 0.9
+    assert left[row, side] < left[row, middle]
 
 
 def test_a_smile_shows_the_row_to_both_sides_and_nothing_outside_the_lips():

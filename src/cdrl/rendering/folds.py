@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import cv2
 import numpy as np
 
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import LEFT_BROW, RIGHT_BROW
+from cdrl.face.mesh import LEFT_BROW, MOUTH_CORNERS, OUTER_LIPS, RIGHT_BROW
 from cdrl.rendering.texture import SIZE, low_pass, skin_mask, texture_points
 
 FOLDS = {
@@ -38,11 +39,7 @@ def fold_areas() -> Floats:
     They add up to 1 in folds, and to 0 elsewhere and in the brows, but for their inner ends, on which a frown casts a
     shadow: hair that moves is no shading.
     """
-    masks = np.zeros((len(FOLDS), SIZE, SIZE), np.float32)
-    for mask, points in zip(masks, FOLDS.values(), strict=True):
-        for x, y in texture_points()[list(points)]:
-            cv2.circle(mask, (round(float(x)), round(float(y))), _RADIUS, 1.0, -1)
-        cv2.GaussianBlur(mask, (0, 0), _FADE, dst=mask)
+    masks = np.array([_surround(points, _FADE) for points in FOLDS.values()])
     hair = np.zeros((SIZE, SIZE), np.float32)
     for brow in (RIGHT_BROW, LEFT_BROW):
         outline = texture_points()[[*brow[:_OUTER], *brow[4 + _OUTER : 4 : -1]]]
@@ -80,6 +77,20 @@ def widen_folds(shading: Floats) -> Floats:
 
 @cache
 def _lined_skin() -> Floats:
-    areas = [area for name, area in zip(FOLDS, fold_areas(), strict=True) if name in _LINED]
-    lined: Floats = np.clip(np.sum(areas, 0), 0, 1)
+    """Where dark lines are folds [SIZE, SIZE], in 0..1: from the nose they run close by the corners of a smile."""
+    places = [point for name in _LINED for point in FOLDS[name]]
+    lips = np.zeros((SIZE, SIZE), np.float32)
+    outline = [MOUTH_CORNERS[0], *OUTER_LIPS[0], MOUTH_CORNERS[1], *reversed(OUTER_LIPS[1])]
+    cv2.fillPoly(lips, [np.round(texture_points()[outline]).astype(np.int32)], 1.0)
+    lips = cv2.GaussianBlur(cv2.dilate(lips, np.ones((3, 3), np.uint8)), (0, 0), _BLUR)
+    lined: Floats = _surround(places, _FADE / 2) * (1 - lips) * np.clip(fold_areas().sum(0), 0, 1)
     return lined
+
+
+def _surround(points: Sequence[int], fade: float) -> Floats:
+    """The surroundings of landmarks [SIZE, SIZE], 1 within `_RADIUS` and fading out over `fade` texels."""
+    mask = np.zeros((SIZE, SIZE), np.float32)
+    for x, y in texture_points()[list(points)]:
+        cv2.circle(mask, (round(float(x)), round(float(y))), _RADIUS, 1.0, -1)
+    blurred: Floats = cv2.GaussianBlur(mask, (0, 0), fade)
+    return blurred

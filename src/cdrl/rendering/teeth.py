@@ -39,6 +39,8 @@ _EXPOSURE = (0.04, 0.25)  # cm by which lips draw back, over which the row comes
 _SLIT = (0.1, 0.35)  # cm that lips are open, over which the same: rounded or pressed lips hide the teeth
 _WIDENING = 0.25  # share of a mouth's widening that counts as drawing back
 _EXPOSED_LIGHT, _LIGHT_RANGE = 1.2, (0.85, 1.35)  # of luma, from talk to a smile, and where that ends, of the skin's
+_SHADE = 1 - 1 / _EXPOSED_LIGHT  # of their light, which lips take from teeth as a smile is taken out
+_SHADED_FALLOFF = 1.8  # cm along the row, as `_FALLOFF`, of what then is left
 _MAX_BRIGHTENING = 1.25  # of teeth that are seen
 _TOOTH_LUMA = (0.45, 0.7)  # of the skin's, over which what is seen comes to count as a tooth
 _MAX_ROLL = 40.0  # degrees: rows of teeth are told by the picture's columns
@@ -173,17 +175,24 @@ def expose_teeth(
         source: [478, 2] landmarks before, picture pixels.
         target: [478, 2] landmarks after, picture pixels.
     """
-    exposure = ramp(measure_exposure(source, target, teeth.scale), _EXPOSURE)
-    exposure *= ramp(float(lips().opening(target)) / teeth.scale, _SLIT)
-    area = find_mouth_area(target, window) if exposure else None
+    drawn_back = measure_exposure(source, target, teeth.scale)
+    exposure = ramp(drawn_back, _EXPOSURE) * ramp(float(lips().opening(target)) / teeth.scale, _SLIT)
+    shade = ramp(-drawn_back, _EXPOSURE)
+    area = find_mouth_area(target, window) if exposure or shade else None
     if area is None:
         return
     parts = [part[plane.window_slices(area.within(window))] for plane, part in zip(planes, pixels, strict=True)]
     skin, depth = skin_luma(frame, source), _measure_depth(target, area)
     seen = (parts[0].astype(np.float32) - planes[0].zero) / skin
+    inside, likeness = np.clip(2 * depth, 0, 1), np.interp(seen, _TOOTH_LUMA, (0, 1)).astype(np.float32)
+    if shade:
+        x = np.arange(area.x0, area.x1, dtype=np.float32)
+        along = np.interp(x, teeth.columns, teeth.along, left=np.inf, right=np.inf)
+        left = (1 - _SHADE) * np.exp(-((along / _SHADED_FALLOFF) ** 4))
+        _store(planes[0], parts[0], planes[0].zero + skin * seen * (1 - shade * (1 - left) * inside * likeness))
+        return
     cover, light = _draw_row(teeth, area, depth)
-    cover *= exposure * np.clip(2 * depth, 0, 1)
-    likeness = np.interp(seen, _TOOTH_LUMA, (0, 1)).astype(np.float32)
+    cover *= exposure * inside
     luma = float(np.clip(_EXPOSED_LIGHT * teeth.luma, _LIGHT_RANGE[0], max(teeth.luma, _LIGHT_RANGE[1])))
     own = seen[(likeness > 0.9) & (cover > 0.5 * exposure)]
     if own.size:
