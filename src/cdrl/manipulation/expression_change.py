@@ -28,7 +28,7 @@ LIP_RATIOS = (0.3, 2.2)
 SHUT_TEETH_HOLD = 0.75
 """Share of a farther opening that lips before shut teeth leave out. In W009's takes of the same words the mean opening
 grows from .09 to .14 in happy, angry and fear, and before shut teeth from .11 to .12 or .13, in distances of the eyes'
-outer corners (`benchmarks/shut_teeth.py`)."""
+outer corners (`benchmarks/teeth.py`)."""
 LOWERING_HOLD = 0.3
 """The same share of how far both lips come down: upper teeth stay, and below them would be a dark gap."""
 LOWER_BROWS, UPPER_LIDS = [52, 65, 282, 295], [159, 158, 386, 385]
