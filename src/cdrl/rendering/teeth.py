@@ -166,6 +166,8 @@ def expose_teeth(
 ) -> None:
     """Show the upper teeth in a warped mouth as far as its lips draw back from them, in place.
 
+    As far as lips come forward instead, all teeth that are seen are shaded.
+
     Args:
         frame: The frame as it was.
         planes: Its planes.
@@ -186,18 +188,15 @@ def expose_teeth(
     seen = (parts[0].astype(np.float32) - planes[0].zero) / skin
     inside, likeness = np.clip(2 * depth, 0, 1), np.interp(seen, _TOOTH_LUMA, (0, 1)).astype(np.float32)
     if shade:
-        x = np.arange(area.x0, area.x1, dtype=np.float32)
-        along = np.interp(x, teeth.columns, teeth.along, left=np.inf, right=np.inf)
-        left = (1 - _SHADE) * np.exp(-((along / _SHADED_FALLOFF) ** 4))
+        left = (1 - _SHADE) * np.exp(-((_along_row(teeth, area) / _SHADED_FALLOFF) ** 4))
         _store(planes[0], parts[0], planes[0].zero + skin * seen * (1 - shade * (1 - left) * inside * likeness))
         return
     cover, light = _draw_row(teeth, area, depth)
     cover *= exposure * inside
-    luma = float(np.clip(_EXPOSED_LIGHT * teeth.luma, _LIGHT_RANGE[0], max(teeth.luma, _LIGHT_RANGE[1])))
     own = seen[(likeness > 0.9) & (cover > 0.5 * exposure)]
-    if own.size:
-        shown = float(np.percentile(own, 75))
-        luma = shown * float(np.clip(luma / shown, 1, _MAX_BRIGHTENING))
+    shown = float(np.percentile(own, 75)) if own.size else None
+    luma = _exposed_luma(teeth, shown)
+    if shown is not None:
         seen = seen * (1 + (luma / shown - 1) * cover * likeness)
     alpha = cover * (1 - _find_own_columns(cover, likeness, teeth.scale))
     _store(planes[0], parts[0], planes[0].zero + skin * (seen + alpha * (luma * light - seen)))
@@ -205,6 +204,20 @@ def expose_teeth(
         weights = resample_to_plane(alpha, (area.width, area.height), plane.step)[..., None]
         color = plane.zero + _CHROMA * _skin_chroma(plane, source)
         _store(plane, part, part + weights * (color - part))
+
+
+def _exposed_luma(teeth: PlacedTeeth, shown: float | None) -> float:
+    """The luma of teeth in full light, as a share of the skin's; `shown` is that of those which the frame shows."""
+    least, most = _LIGHT_RANGE
+    luma = float(np.clip(_EXPOSED_LIGHT * teeth.luma, least, max(teeth.luma, most)))
+    return luma if shown is None else shown * float(np.clip(luma / shown, 1, _MAX_BRIGHTENING))
+
+
+def _along_row(teeth: PlacedTeeth, area: Window) -> Floats:
+    """How many cm along the row each column of an area lies [w], to its right or left; infinite beyond its ends."""
+    x = np.arange(area.x0, area.x1, dtype=np.float32)
+    along: Floats = np.abs(np.interp(x, teeth.columns, teeth.along, left=np.inf, right=np.inf))
+    return along
 
 
 def _measure_depth(target: Floats, area: Window) -> Floats:
@@ -216,7 +229,7 @@ def _draw_row(teeth: PlacedTeeth, area: Window, depth: Floats) -> tuple[Floats, 
     """Return where a row of teeth lies in an area [h, w], in 0..1, and how much light it has there, in 0..1."""
     x = np.arange(area.x0, area.x1, dtype=np.float32)
     y = np.arange(area.y0, area.y1, dtype=np.float32)[:, None]
-    along = np.abs(np.interp(x, teeth.columns, teeth.along, left=np.inf, right=np.inf))
+    along = _along_row(teeth, area)
     bounds = np.concatenate([[0], np.cumsum(_WIDTHS)])
     number = np.clip(np.searchsorted(bounds, along, side="right") - 1, 0, len(_WIDTHS) - 1)
     across = np.clip(2 * (along - bounds[number]) / np.array(_WIDTHS)[number] - 1, -1, 1)
