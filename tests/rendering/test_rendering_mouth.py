@@ -215,6 +215,20 @@ def test_lips_slide_over_teeth_without_a_gap_until_the_dark_opens_below_them(cha
     assert np.count_nonzero(np.diff(bright)) == int(dark)
 
 
+def test_a_new_gap_is_as_dark_as_the_pupils_are():
+    """In a pale picture nothing is black, and a black gap would be a hole."""
+    points, found = mouth(0.6), []
+    for pupils in (20, 45):
+        frame = painted(points, TEETH)
+        for x, y in np.round(points[[468, 473]]).astype(int):
+            frame.planes[0][y - 2 : y + 3, x - 2 : x + 3] = pupils
+        render(frame, points, opened(points, 0.6), FLAT)
+        x, y = np.round((points + opened(points, 0.6))[14]).astype(int)
+        found.append(int(frame.planes[0][y - 8 : y, x].min()))
+    assert found == pytest.approx([16 + 0.15 * (SKIN - 16), 45], abs=10)  # the lips' edges are soft
+    assert found[1] >= found[0] + 10
+
+
 @pytest.mark.parametrize("right", range(-200, 201, 10))
 def test_a_mouth_that_the_picture_cuts_opens_without_a_word(right):
     points = mouth(1.0) + np.float32([right, 0])
