@@ -27,8 +27,8 @@ def talking(gap, *, roll=0.0):
     return (SCALE * shape @ turn.T + [WIDTH / 2, HEIGHT / 3, 0]).astype(np.float32)
 
 
-def painted(points, teeth=0.0, half_width=9.0, below=DARK, layout="4:2:0"):
-    """A frame whose mouth is dark, but for `teeth` cm below the upper lip, so far to both sides of the middle."""
+def painted(points, teeth=0.0, half_width=9.0, below=DARK, layout="4:2:0", chroma=3):
+    """A frame whose mouth is dark, but for `teeth` cm below the upper lip, so far to both sides, with that chroma."""
     frame = noise(LAYOUTS[layout])
     luma = np.full(frame.planes[0].shape, SKIN, np.uint8)
     for plane in frame.planes[1:]:
@@ -39,6 +39,11 @@ def painted(points, teeth=0.0, half_width=9.0, below=DARK, layout="4:2:0"):
     upper = points[13]
     row = (rows <= upper[1] + teeth * SCALE) & (np.abs(columns - upper[0]) <= half_width * SCALE)
     luma[inside & row & (teeth > 0)] = BRIGHT
+    for plane in frame.planes[1:]:
+        step = luma.shape[0] // plane.shape[0], luma.shape[1] // plane.shape[1]
+        plane[(inside & row)[:: step[0], :: step[1]][: plane.shape[0], : plane.shape[1]]] = (
+            frame.format.chroma_zero + chroma
+        )
     frame.planes[0][:] = luma.astype(frame.planes[0].dtype) << (frame.format.depth - 8)
     return frame
 
@@ -90,6 +95,13 @@ def test_edges_are_the_same_wherever_the_face_is():
 def test_no_edges_are_measured_where_none_are_seen(gap, teeth, below, roll):
     points = talking(gap, roll=roll)
     assert measure_teeth(painted(points, teeth, below=below), points, estimate_pose(points)) is None
+
+
+@pytest.mark.parametrize(("gap", "bright"), [(1.2, 0.5), (2.6, 1.8)], ids=["as red as the skin", "taller than teeth"])
+def test_a_tongue_is_no_tooth(gap, bright):
+    points = talking(gap)
+    chroma = 3 if bright > 1 else 10
+    assert measure_teeth(painted(points, bright, chroma=chroma), points, estimate_pose(points)) is None
 
 
 def test_a_mouth_beyond_the_picture_is_not_measured():

@@ -7,6 +7,7 @@ own teeth stays, in that light; the rest of the row is drawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -48,6 +49,8 @@ _MIN_OPENING = 0.3  # cm of the lips, for teeth to be measured
 _MIDDLE = 0.7  # cm to both sides of the middle, in which they are
 _MIN_LUMA, _MIN_CONTRAST, _MAX_DARK = 0.55, 0.25, 0.45  # of the skin's: teeth, the dark below, and between the two
 _MAX_ABOVE, _MIN_BELOW = 0.25, 0.1  # cm from the upper lip to the teeth, and of the dark below their edges
+_PALE, _FAINT = 0.9, 4  # of the skin's chroma that teeth have at most; levels of it that say nothing, in 8 bits
+_HEIGHT = 1.15  # cm of a tooth, at most
 _MIN_FRAMES = 2
 _MAX_DEVIATION = 0.15  # cm by which edges in one frame may lie off those of all
 
@@ -104,9 +107,24 @@ def measure_teeth(frame: Frame, points: Floats, pose: Pose) -> Teeth | None:
     end = first + int(ends[0])
     if len(luma) - end < _MIN_BELOW * pose.scale or luma[end:].min() > _MAX_DARK:
         return None
+    if end > _HEIGHT * pose.scale or not _is_pale(frame, points, slice(top + first, top + end), slice(left, right + 1)):
+        return None
     row = top + end - 1 + (luma[end - 1] - middle) / (luma[end - 1] - luma[end])
     edge = pose.normalize(np.array([upper[0], row, upper[2]], np.float32))
     return Teeth(float(edge[1]), brightest)
+
+
+def _is_pale(frame: Frame, points: Floats, rows: slice, columns: slice) -> bool:
+    """Whether a part of a frame is paler than the skin, as teeth are and a tongue is not; gray pictures do not tell."""
+    if frame.format.gray:
+        return True
+    step, size = (frame.format.sx, frame.format.sy), np.array(frame.planes[1].shape[::-1])
+    x, y = np.clip(np.round(points[list(CHEEKS), :2] / step).astype(int), 0, size - 1).T
+    part = tuple(slice(cut.start // s, -(-cut.stop // s)) for cut, s in zip((rows, columns), step[::-1], strict=True))
+    zero, faint = frame.format.chroma_zero, _FAINT << (frame.format.depth - 8)
+    seen = (float(plane[part].mean()) - zero for plane in frame.planes[1:])
+    skin = (float(np.median(plane[y, x])) - zero for plane in frame.planes[1:])
+    return math.hypot(*seen) <= _PALE * max(math.hypot(*skin), faint)
 
 
 def combine_teeth(seen: Sequence[Teeth]) -> Teeth | None:
@@ -234,7 +252,8 @@ def _draw_row(teeth: PlacedTeeth, area: Window, depth: Floats) -> tuple[Floats, 
     number = np.clip(np.searchsorted(bounds, along, side="right") - 1, 0, len(_WIDTHS) - 1)
     across = np.clip(2 * (along - bounds[number]) / np.array(_WIDTHS)[number] - 1, -1, 1)
     edges = np.interp(x, teeth.columns, teeth.edges) - _ROUNDING * teeth.scale * across**6
-    cover = np.clip(edges - y + 0.5, 0, 1) * np.interp(along, _ROW_END[::-1], (1, 0))
+    cover = np.clip(edges - y + 0.5, 0, 1) * np.clip(y - edges + _HEIGHT * teeth.scale + 0.5, 0, 1)
+    cover *= np.interp(along, _ROW_END[::-1], (1, 0))
     width = max(_GROOVE, 0.6 / teeth.scale)  # a groove finer than the pixels is fainter
     groove = np.exp(-np.square(np.abs(along[:, None] - bounds).min(1) / width)) * _GROOVE_DEPTH * _GROOVE / width
     light = np.exp(-((along / _FALLOFF) ** 4)) * (1 - groove)
