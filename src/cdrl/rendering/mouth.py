@@ -105,7 +105,7 @@ def _place_own_teeth(own: MouthPatch, target: Floats, black: int, row_is_known: 
 
     Where no gap is seen between them the jaw is shut, or the upper teeth hide the lower ones: lips slide over them as
     far as teeth are known to reach, and beyond the dark opens below. Where the row of upper teeth is known, it stays
-    however far the upper lip rises.
+    while the upper lip rises by no more than the height that is seen of them.
     """
     gap_columns, gap_rows, closed = find_gap(own, black)
     columns = np.sort(target[_UPPER, 0])
@@ -113,12 +113,13 @@ def _place_own_teeth(own: MouthPatch, target: Floats, black: int, row_is_known: 
         [lip_rows(points, lip, columns) for points in (own.points, target)] for lip in (_UPPER, _LOWER)
     )
     reveal = _MAX_REVEAL * float(lips().opening(own.points))
-    upper_slide = np.maximum(top - own_top, -np.inf if row_is_known else -reveal)
+    dark = np.interp(columns, gap_columns, gap_rows)
+    height = (1 - closed) * (dark - own_top) + closed * _LIP_SHARE * (own_bottom - own_top)
+    upper_slide = np.maximum(top - own_top, -np.maximum(height, reveal) if row_is_known else -reveal)
     lift = top - own_top - upper_slide
     fall = bottom - own_bottom - lift
     lower_slide = closed * np.clip(fall, 0.0, reveal)
-    dark = np.interp(columns, gap_columns, gap_rows)
-    rows = (1 - closed) * dark + closed * (own_top + _LIP_SHARE * (own_bottom - own_top)) + lift
+    rows = own_top + height + lift
     drop = np.maximum(fall - lower_slide, 0.0)
     inverse = np.array([[1, 0, -own.x], [0, 1, -own.y]], np.float32)
     return _PlacedTeeth(

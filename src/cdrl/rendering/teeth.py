@@ -34,6 +34,7 @@ _ROUNDING = 0.06  # cm that a tooth's corners lie above its edge
 _GROOVE, _GROOVE_DEPTH = 0.04, 0.2  # cm, and share of the light that is missing between two teeth
 _FALLOFF = 2.4  # cm along the row by which e times less light reaches it
 _OWN_SHARE, _OWN_MARGIN = (0.15, 0.45), 0.15  # of a column that is teeth, over which it counts as the frame's own; cm
+_BETWEEN = 0.4  # cm to each side of a column within which teeth make it one of theirs
 _SHADOW, _SHADOW_DEPTH = 0.15, 0.3  # cm from the lips, and share of the light that they take
 _CHROMA = 0.35  # of the skin's chroma: teeth are paler, in the same light
 _EXPOSURE = (0.04, 0.25)  # cm by which lips draw back, over which the row comes to be seen
@@ -264,8 +265,10 @@ def _draw_row(teeth: PlacedTeeth, area: Window, depth: Floats) -> tuple[Floats, 
 def _find_own_columns(cover: Floats, likeness: Floats, scale: float) -> Floats:
     """The share [w] in 0..1 to which the frame shows its own teeth in a column, where nothing is drawn over them."""
     share = (cover * likeness).sum(0) / np.maximum(cover.sum(0), 1e-3)
-    own = np.interp(share, _OWN_SHARE, (0, 1)).astype(np.float32)
-    smooth: Floats = cv2.GaussianBlur(own[None], (0, 0), max(_OWN_MARGIN * scale, 0.5))[0]
+    own = np.interp(share, _OWN_SHARE, (0, 1)).astype(np.float32)[None]
+    # Dark columns between two teeth that are seen are grooves.
+    own = cv2.morphologyEx(own, cv2.MORPH_CLOSE, np.ones((1, 2 * round(_BETWEEN * scale) + 1), np.uint8))
+    smooth: Floats = cv2.GaussianBlur(own, (0, 0), max(_OWN_MARGIN * scale, 0.5))[0]
     return smooth
 
 
