@@ -116,17 +116,17 @@ def test_one_frame_says_too_little():
     assert 1.1 <= combine_teeth(seen).luma <= 1.2
 
 
-def test_teeth_stay_as_they_are_where_lips_do():
+@pytest.mark.parametrize("sinking", [0.0, 0.3])
+def test_teeth_stay_as_they_are_where_lips_do_not_draw_back(sinking):
     points = talking(1.2)
-    frame, displacement = painted(points, 0.3, 1.0), smile(points, 0.0, 0.0)
+    frame, displacement = painted(points, 0.3, 1.0), smile(points, -sinking, 0.0)
     teeth = Teeth(edge_of(points, 0.4), 1.2)
     assert unchanged(*(rendered(frame, points, displacement, t) for t in (teeth, None)))
 
 
-@pytest.mark.parametrize(("rise", "widening"), [(-0.3, 0.0), (0.0, -0.6)])
-def test_lips_that_come_forward_shade_the_teeth_to_the_sides_most(rise, widening):
+def test_a_mouth_that_narrows_shades_its_teeth_and_those_to_the_sides_most():
     points = talking(1.2)
-    frame, displacement = painted(points, 0.5, 1.5), smile(points, rise, widening)
+    frame, displacement = painted(points, 0.5, 1.5), smile(points, 0.0, -0.6)
     assert measure_exposure(points[:, :2], points[:, :2] + displacement, SCALE) < -0.25
     shaded, lit = (
         rendered(frame, points, displacement, t).planes[0].astype(int) for t in (Teeth(edge_of(points, 0.5), 1.2), None)

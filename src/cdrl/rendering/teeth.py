@@ -169,9 +169,14 @@ def measure_exposure(source: Floats, target: Floats, scale: float) -> float:
         target: [478, 2] landmarks after, pixels.
         scale: Pixels per centimeter.
     """
-    before, after = (np.linalg.norm(points[INNER_CORNERS[1]] - points[INNER_CORNERS[0]]) for points in (source, target))
     rise = source[_UPPER_LIP, 1] - target[_UPPER_LIP, 1]
-    return float(rise + _WIDENING * (after - before)) / scale
+    return float(rise) / scale + measure_widening(source, target, scale)
+
+
+def measure_widening(source: Floats, target: Floats, scale: float) -> float:
+    """Return by how many cm a mouth that widens draws its lips back; negative where it narrows."""
+    before, after = (np.linalg.norm(points[INNER_CORNERS[1]] - points[INNER_CORNERS[0]]) for points in (source, target))
+    return _WIDENING * float(after - before) / scale
 
 
 def expose_teeth(
@@ -185,7 +190,7 @@ def expose_teeth(
 ) -> None:
     """Show the upper teeth in a warped mouth as far as its lips draw back from them, in place.
 
-    As far as lips come forward instead, all teeth that are seen are shaded.
+    As far as the mouth narrows instead, all teeth that are seen are shaded.
 
     Args:
         frame: The frame as it was.
@@ -196,9 +201,10 @@ def expose_teeth(
         source: [478, 2] landmarks before, picture pixels.
         target: [478, 2] landmarks after, picture pixels.
     """
-    drawn_back = measure_exposure(source, target, teeth.scale)
-    exposure = ramp(drawn_back, _EXPOSURE) * ramp(float(lips().opening(target)) / teeth.scale, _SLIT)
-    shade = ramp(-drawn_back, _EXPOSURE)
+    exposure = ramp(measure_exposure(source, target, teeth.scale), _EXPOSURE)
+    exposure *= ramp(float(lips().opening(target)) / teeth.scale, _SLIT)
+    # A smile that is taken out narrows the mouth; lips that sink with the jaw, as in surprise, shade nothing.
+    shade = 0.0 if exposure else ramp(-measure_widening(source, target, teeth.scale), _EXPOSURE)
     area = find_mouth_area(target, window) if exposure or shade else None
     if area is None:
         return
