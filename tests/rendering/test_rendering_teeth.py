@@ -117,16 +117,18 @@ def test_one_frame_says_too_little():
 
 
 @pytest.mark.parametrize("sinking", [0.0, 0.3])
-def test_teeth_stay_as_they_are_where_lips_do_not_draw_back(sinking):
+def test_teeth_stay_as_they_are_where_lips_stay_or_sink_with_the_jaw(sinking):
     points = talking(1.2)
     frame, displacement = painted(points, 0.3, 1.0), smile(points, -sinking, 0.0)
+    displacement[list(INNER_LIPS[1]), 1] = 2 * sinking * SCALE
     teeth = Teeth(edge_of(points, 0.4), 1.2)
     assert unchanged(*(rendered(frame, points, displacement, t) for t in (teeth, None)))
 
 
-def test_a_mouth_that_narrows_shades_its_teeth_and_those_to_the_sides_most():
+@pytest.mark.parametrize(("rise", "widening"), [(-0.3, 0.0), (-0.15, -0.6)])
+def test_lips_that_come_forward_as_they_close_shade_the_teeth_to_the_sides_most(rise, widening):
     points = talking(1.2)
-    frame, displacement = painted(points, 0.5, 1.5), smile(points, 0.0, -0.6)
+    frame, displacement = painted(points, 0.5, 1.5), smile(points, rise, widening)
     assert measure_exposure(points[:, :2], points[:, :2] + displacement, SCALE) < -0.25
     shaded, lit = (
         rendered(frame, points, displacement, t).planes[0].astype(int) for t in (Teeth(edge_of(points, 0.5), 1.2), None)

@@ -39,6 +39,7 @@ _SHADOW, _SHADOW_DEPTH = 0.15, 0.3  # cm from the lips, and share of the light t
 _CHROMA = 0.35  # of the skin's chroma: teeth are paler, in the same light
 _EXPOSURE = (0.04, 0.25)  # cm by which lips draw back, over which the row comes to be seen
 _SLIT = (0.1, 0.35)  # cm that lips are open, over which the same: rounded or pressed lips hide the teeth
+_CLOSING = (0.0, 0.1)  # cm by which lips close, over which teeth are shaded
 _WIDENING = 0.25  # share of a mouth's widening that counts as drawing back
 _EXPOSED_LIGHT, _LIGHT_RANGE = 1.2, (0.85, 1.35)  # of luma, from talk to a smile, and where that ends, of the skin's
 _SHADE = 1 - 1 / _EXPOSED_LIGHT  # of their light, which lips take from teeth as a smile is taken out
@@ -170,13 +171,8 @@ def measure_exposure(source: Floats, target: Floats, scale: float) -> float:
         scale: Pixels per centimeter.
     """
     rise = source[_UPPER_LIP, 1] - target[_UPPER_LIP, 1]
-    return float(rise) / scale + measure_widening(source, target, scale)
-
-
-def measure_widening(source: Floats, target: Floats, scale: float) -> float:
-    """Return by how many cm a mouth that widens draws its lips back; negative where it narrows."""
     before, after = (np.linalg.norm(points[INNER_CORNERS[1]] - points[INNER_CORNERS[0]]) for points in (source, target))
-    return _WIDENING * float(after - before) / scale
+    return float(rise + _WIDENING * (after - before)) / scale
 
 
 def expose_teeth(
@@ -190,7 +186,7 @@ def expose_teeth(
 ) -> None:
     """Show the upper teeth in a warped mouth as far as its lips draw back from them, in place.
 
-    As far as the mouth narrows instead, all teeth that are seen are shaded.
+    As far as lips come forward while the mouth closes, all teeth that are seen are shaded.
 
     Args:
         frame: The frame as it was.
@@ -201,10 +197,11 @@ def expose_teeth(
         source: [478, 2] landmarks before, picture pixels.
         target: [478, 2] landmarks after, picture pixels.
     """
-    exposure = ramp(measure_exposure(source, target, teeth.scale), _EXPOSURE)
-    exposure *= ramp(float(lips().opening(target)) / teeth.scale, _SLIT)
-    # A smile that is taken out narrows the mouth; lips that sink with the jaw, as in surprise, shade nothing.
-    shade = 0.0 if exposure else ramp(-measure_widening(source, target, teeth.scale), _EXPOSURE)
+    before, after = (float(lips().opening(points)) / teeth.scale for points in (source, target))
+    drawn_back = measure_exposure(source, target, teeth.scale)
+    exposure = ramp(drawn_back, _EXPOSURE) * ramp(after, _SLIT)
+    # Bared teeth or a smile that are taken out close the mouth; lips that sink with the jaw, as in surprise, open it.
+    shade = ramp(-drawn_back, _EXPOSURE) * ramp(before - after, _CLOSING)
     area = find_mouth_area(target, window) if exposure or shade else None
     if area is None:
         return
