@@ -40,11 +40,7 @@ def fold_areas() -> Floats:
     shadow: hair that moves is no shading.
     """
     masks = np.array([_surround(points, _FADE) for points in FOLDS.values()])
-    hair = np.zeros((SIZE, SIZE), np.float32)
-    for brow in (RIGHT_BROW, LEFT_BROW):
-        outline = texture_points()[[*brow[:_OUTER], *brow[4 + _OUTER : 4 : -1]]]
-        cv2.fillPoly(hair, [np.round(outline).astype(np.int32)], 1.0)
-    hair = cv2.GaussianBlur(cv2.dilate(hair, np.ones((3, 3), np.uint8)), (0, 0), _BLUR)
+    hair = _fill([[*brow[:_OUTER], *brow[4 + _OUTER : 4 : -1]] for brow in (RIGHT_BROW, LEFT_BROW)])
     areas: Floats = masks / np.maximum(masks.sum(0), 1.0) * skin_mask() * (1 - hair)
     return areas
 
@@ -79,12 +75,18 @@ def widen_folds(shading: Floats) -> Floats:
 def _lined_skin() -> Floats:
     """Where dark lines are folds [SIZE, SIZE], in 0..1: from the nose they run close by the corners of a smile."""
     places = [point for name in _LINED for point in FOLDS[name]]
-    lips = np.zeros((SIZE, SIZE), np.float32)
-    outline = [MOUTH_CORNERS[0], *OUTER_LIPS[0], MOUTH_CORNERS[1], *reversed(OUTER_LIPS[1])]
-    cv2.fillPoly(lips, [np.round(texture_points()[outline]).astype(np.int32)], 1.0)
-    lips = cv2.GaussianBlur(cv2.dilate(lips, np.ones((3, 3), np.uint8)), (0, 0), _BLUR)
+    lips = _fill([[MOUTH_CORNERS[0], *OUTER_LIPS[0], MOUTH_CORNERS[1], *reversed(OUTER_LIPS[1])]])
     lined: Floats = _surround(places, _FADE / 2) * (1 - lips) * np.clip(fold_areas().sum(0), 0, 1)
     return lined
+
+
+def _fill(outlines: Sequence[Sequence[int]]) -> Floats:
+    """What lies within outlines of landmarks [SIZE, SIZE], and a texel beyond, with soft edges."""
+    mask = np.zeros((SIZE, SIZE), np.float32)
+    for outline in outlines:
+        cv2.fillPoly(mask, [np.round(texture_points()[list(outline)]).astype(np.int32)], 1.0)
+    blurred: Floats = cv2.GaussianBlur(cv2.dilate(mask, np.ones((3, 3), np.uint8)), (0, 0), _BLUR)
+    return blurred
 
 
 def _surround(points: Sequence[int], fade: float) -> Floats:

@@ -26,12 +26,12 @@ from cdrl.rendering.mouth_patch import (
     find_gap,
     find_mouth_area,
     lip_rows,
+    measure_mouth_depth,
     ramp,
     skin_luma,
 )
-from cdrl.rendering.raster import fill_contour, measure_depth
-from cdrl.rendering.teeth import PlacedTeeth, expose_teeth
-from cdrl.rendering.warp import Pixels, Plane, resample_to_plane
+from cdrl.rendering.raster import fill_contour
+from cdrl.rendering.warp import Pixels, Plane, resample_to_plane, sample_nearest
 
 _CONTOUR = list(MOUTH_CONTOUR)
 _UPPER, _LOWER = list(INNER_LIPS[0]), list(INNER_LIPS[1])
@@ -144,7 +144,7 @@ def fill_mouth(
     patch: MouthPatch | None,
     source: Floats,
     target: Floats,
-    row: PlacedTeeth | None = None,
+    row_is_known: bool = False,
 ) -> None:
     """Keep the teeth in the opening of a warped mouth from stretching, or fill them in, in place.
 
@@ -156,24 +156,8 @@ def fill_mouth(
         patch: A mouth of the same person with clear teeth, if there is one.
         source: [478, 2] landmarks before, picture pixels.
         target: [478, 2] landmarks after, picture pixels.
-        row: Where the upper teeth lie, if that is known: they are shown as far as lips draw back from them.
+        row_is_known: Whether it is known where the upper teeth lie, so that more of them can be shown (`expose_teeth`).
     """
-    _keep_teeth(frame, planes, pixels, flow, patch, source, target, row is not None)
-    if row is not None:
-        expose_teeth(frame, planes, pixels, flow.window, row, source, target)
-
-
-def _keep_teeth(
-    frame: Frame,
-    planes: list[Plane],
-    pixels: list[Pixels],
-    flow: Flow,
-    patch: MouthPatch | None,
-    source: Floats,
-    target: Floats,
-    row_is_known: bool,
-) -> None:
-    """Keep the teeth of an opening that grows from stretching, or fill them in, in place."""
     before, after = (float(lips().opening(points)) for points in (source, target))
     if min(before, after) < 1 or after <= before:
         return
@@ -205,7 +189,7 @@ def _blend_teeth(
     area = find_mouth_area(target, window)
     if area is None:
         return
-    depth = measure_depth(target[_CONTOUR] - (area.x0, area.y0), (area.height, area.width))
+    depth = measure_mouth_depth(target, area)
     edge = max(0.15 * float(lips().opening(target)), 1.0)
     alpha = amount * np.clip(depth / edge, 0, 1)
     positions, gap = _positions(area, (1, 1), teeth)
@@ -226,13 +210,9 @@ def _blend_teeth(
 
 def _find_dark(luma: Plane, patch: MouthPatch, skin: float) -> float:
     """Return the luma above black of the dark between teeth: that of the pupils, for black is gray in pale pictures."""
-    x, y = np.clip(
-        np.round(patch.points[[RIGHT_IRIS[0], LEFT_IRIS[0]]].T).astype(int),
-        0,
-        np.array(luma.data.shape[1::-1])[:, None] - 1,
-    )
+    pupils = sample_nearest(luma.data, patch.points[[RIGHT_IRIS[0], LEFT_IRIS[0]]], luma.step)
     least, most = _GAP_LUMA
-    return float(np.clip(luma.data[y, x].min() - luma.zero, least * skin, most * skin))
+    return float(np.clip(pupils.min() - luma.zero, least * skin, most * skin))
 
 
 def _positions(area: Window, step: tuple[int, int], teeth: _PlacedTeeth) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ from cdrl.face.bundle import Floats
 from cdrl.face.mesh import INNER_CORNERS, INNER_LIPS, MOUTH_CONTOUR
 from cdrl.media import Frame
 from cdrl.rendering.flow import ALIGN, Window
-from cdrl.rendering.raster import fill_contour
+from cdrl.rendering.raster import fill_contour, measure_depth
 from cdrl.rendering.warp import Pixels
 
 SHUT_SECONDS = 0.04
@@ -70,6 +70,11 @@ def find_mouth_area(points: Floats, window: Window) -> Window | None:
     x0, y0 = (int(v) // ALIGN * ALIGN for v in np.maximum(np.floor(contour.min(0)) - 2, (window.x0, window.y0)))
     x1, y1 = (int(v) for v in np.minimum(np.ceil(contour.max(0)) + 3, (window.x1, window.y1)))
     return None if x1 - x0 < 4 or y1 - y0 < 4 else Window(x0, y0, x1, y1)
+
+
+def measure_mouth_depth(points: Floats, area: Window) -> Floats:
+    """Return how far inside the inner lips of landmarks [478, 2] each pixel of an area lies, [h, w] pixels."""
+    return measure_depth(points[_CONTOUR] - (area.x0, area.y0), (area.height, area.width))
 
 
 def extract_mouth_patch(frame: Frame, points: Floats, min_share: float = 0.25) -> MouthPatch | None:

@@ -11,7 +11,7 @@ from cdrl.rendering.layers import find_layers
 from cdrl.rendering.mouth import fill_mouth
 from cdrl.rendering.mouth_patch import MouthPatch
 from cdrl.rendering.neural import RenderedFace
-from cdrl.rendering.teeth import PlacedTeeth
+from cdrl.rendering.teeth import PlacedTeeth, expose_teeth
 from cdrl.rendering.texture import project_texture
 from cdrl.rendering.warp import Plane, apply_gain, split_gain, warp_plane
 
@@ -65,7 +65,9 @@ def render(
         apply_gain(plane, warp_plane(plane, flow, points, target), factor, flow.window)
         for plane, factor in zip(planes, gains, strict=False)
     ]
-    fill_mouth(frame, planes, pixels, flow, mouth_patch, points, target, teeth)
+    fill_mouth(frame, planes, pixels, flow, mouth_patch, points, target, teeth is not None)
+    if teeth is not None:
+        expose_teeth(frame, planes, pixels, flow.window, teeth, points, target)
     if layers is not None:
         layers.restore(planes, pixels, flow.window)
     # Beyond the margin the shift is 0 and the gain 1: there the window's samples are the frame's own, bit for bit.

@@ -16,13 +16,12 @@ import numpy as np
 
 from cdrl.face.apertures import lips
 from cdrl.face.bundle import Floats
-from cdrl.face.mesh import INNER_CORNERS, MOUTH_CONTOUR, canonical_points
+from cdrl.face.mesh import INNER_CORNERS, canonical_points
 from cdrl.face.pose import Pose
 from cdrl.media import Frame
 from cdrl.rendering.flow import Window
-from cdrl.rendering.mouth_patch import CHEEKS, find_mouth_area, ramp, skin_luma
-from cdrl.rendering.raster import measure_depth
-from cdrl.rendering.warp import Pixels, Plane, resample_to_plane
+from cdrl.rendering.mouth_patch import CHEEKS, find_mouth_area, measure_mouth_depth, ramp, skin_luma
+from cdrl.rendering.warp import Pixels, Plane, resample_to_plane, sample_nearest
 
 _UPPER_LIP, _LOWER_LIP = 13, 14  # points in the middle of the inner lips
 _WIDTHS = (0.85, 0.65, 0.75, 0.7, 0.7)  # cm, of the incisors, the canine and the premolars of a side
@@ -62,7 +61,7 @@ class Teeth:
     """A person's upper teeth, as measured."""
 
     edge: float
-    """cm, down: where their edges lie in the pose-free shape, in the middle."""
+    """cm, down: where the incisal edges lie in the pose-free shape, in the middle."""
     luma: float
     """Their luma, as a share of the skin's."""
 
@@ -74,9 +73,9 @@ class PlacedTeeth:
     columns: Floats
     """[k] picture columns, ascending."""
     edges: Floats
-    """[k] picture rows of the teeth's edges."""
+    """[k] picture rows of the incisal edges."""
     along: Floats
-    """[k] cm along the row, from its middle."""
+    """[k] cm along the dental arch, from its middle."""
     scale: float
     """Pixels per centimeter."""
     luma: float
@@ -84,7 +83,7 @@ class PlacedTeeth:
 
 
 def measure_teeth(frame: Frame, points: Floats, pose: Pose) -> Teeth | None:
-    """Measure the upper teeth in the middle of a mouth; None where their edges are not seen before the dark.
+    """Measure the upper teeth in the middle of a mouth; None where no incisal edges are seen before the dark.
 
     Args:
         frame: The frame.
@@ -120,12 +119,12 @@ def _is_pale(frame: Frame, points: Floats, rows: slice, columns: slice) -> bool:
     """Whether a part of a frame is paler than the skin, as teeth are and a tongue is not; gray pictures do not tell."""
     if frame.format.gray:
         return True
-    step, size = (frame.format.sx, frame.format.sy), np.array(frame.planes[1].shape[::-1])
-    x, y = np.clip(np.round(points[list(CHEEKS), :2] / step).astype(int), 0, size - 1).T
+    step = frame.format.sx, frame.format.sy
     part = tuple(slice(cut.start // s, -(-cut.stop // s)) for cut, s in zip((rows, columns), step[::-1], strict=True))
     zero, faint = frame.format.chroma_zero, _FAINT << (frame.format.depth - 8)
     seen = (float(plane[part].mean()) - zero for plane in frame.planes[1:])
-    skin = (float(np.median(plane[y, x])) - zero for plane in frame.planes[1:])
+    cheeks = (sample_nearest(plane, points[list(CHEEKS), :2], step) for plane in frame.planes[1:])
+    skin = (float(np.median(samples)) - zero for samples in cheeks)
     return math.hypot(*seen) <= _PALE * max(math.hypot(*skin), faint)
 
 
@@ -206,7 +205,7 @@ def expose_teeth(
     if area is None:
         return
     parts = [part[plane.window_slices(area.within(window))] for plane, part in zip(planes, pixels, strict=True)]
-    skin, depth = skin_luma(frame, source), _measure_depth(target, area)
+    skin, depth = skin_luma(frame, source), measure_mouth_depth(target, area)
     seen = (parts[0].astype(np.float32) - planes[0].zero) / skin
     inside, likeness = np.clip(2 * depth, 0, 1), np.interp(seen, _TOOTH_LUMA, (0, 1)).astype(np.float32)
     if shade:
@@ -224,7 +223,8 @@ def expose_teeth(
     _store(planes[0], parts[0], planes[0].zero + skin * (seen + alpha * (luma * light - seen)))
     for plane, part in zip(planes[1:], parts[1:], strict=True):
         weights = resample_to_plane(alpha, (area.width, area.height), plane.step)[..., None]
-        color = plane.zero + _CHROMA * _skin_chroma(plane, source)
+        skin_color = np.median(sample_nearest(plane.data, source[list(CHEEKS)], plane.step), 0)
+        color = plane.zero + _CHROMA * (skin_color - plane.zero)
         _store(plane, part, part + weights * (color - part))
 
 
@@ -240,11 +240,6 @@ def _along_row(teeth: PlacedTeeth, area: Window) -> Floats:
     x = np.arange(area.x0, area.x1, dtype=np.float32)
     along: Floats = np.abs(np.interp(x, teeth.columns, teeth.along, left=np.inf, right=np.inf))
     return along
-
-
-def _measure_depth(target: Floats, area: Window) -> Floats:
-    """How far inside the inner lips each pixel of an area lies [h, w], in pixels; 0 outside."""
-    return measure_depth(target[list(MOUTH_CONTOUR)] - (area.x0, area.y0), (area.height, area.width))
 
 
 def _draw_row(teeth: PlacedTeeth, area: Window, depth: Floats) -> tuple[Floats, Floats]:
@@ -273,14 +268,6 @@ def _find_own_columns(cover: Floats, likeness: Floats, scale: float) -> Floats:
     own = cv2.morphologyEx(own, cv2.MORPH_CLOSE, np.ones((1, 2 * round(_BETWEEN * scale) + 1), np.uint8))
     smooth: Floats = cv2.GaussianBlur(own, (0, 0), max(_OWN_MARGIN * scale, 0.5))[0]
     return smooth
-
-
-def _skin_chroma(plane: Plane, points: Floats) -> Floats:
-    """The median chroma [2] of both cheeks, from that of gray; `points` [478, 2] in pixels."""
-    size = np.array(plane.data.shape[1::-1])
-    places = np.clip(np.round(points[list(CHEEKS)] / plane.step).astype(int), 0, size - 1)
-    chroma: Floats = np.median(plane.data[places[:, 1], places[:, 0]].astype(np.float32), 0) - plane.zero
-    return chroma
 
 
 def _store(plane: Plane, part: Pixels, values: Floats) -> None:

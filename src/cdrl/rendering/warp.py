@@ -63,6 +63,22 @@ def resample_to_plane(values: Floats, area: tuple[int, int], step: tuple[int, in
     return resampled
 
 
+def sample_nearest(data: Pixels, points: Floats, step: tuple[int, int]) -> Floats:
+    """Return the samples of a plane that are nearest to points; beyond its edge, those at the edge.
+
+    Args:
+        data: [h, w] or [h, w, channels].
+        points: [k, 2] picture pixels.
+        step: (x, y) picture pixels a sample.
+
+    Returns:
+        [k] or [k, channels].
+    """
+    x, y = np.clip(np.round(points / step).astype(int), 0, np.array(data.shape[1::-1]) - 1).T
+    samples: Floats = data[y, x].astype(np.float32)
+    return samples
+
+
 def warp_plane(plane: Plane, flow: Flow, source: Floats, target: Floats) -> Pixels:
     """Return a window's samples of a plane after a flow that is damped in the eyes; the plane is not changed.
 
