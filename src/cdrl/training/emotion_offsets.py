@@ -32,9 +32,9 @@ class Strength:
     They are how far the tuning people go, each beside the mean of the others, in takes of full emotion, brows as
     landmarks on the written edit show it; for cheeks of happy and the nose of disgusted a little more. Eyes asked to
     move farther do not show it. Of six people four raise the brows when they are happy, as the tuning people do, and
-    two narrow the eyes: happy has half of the mean rise, so that it is seen as a smile, not as surprise. Of a smile's
-    width .71 show on the written edit; theirs is .86 of the mean of others. Sad brows are lifted: both of these
-    raise their inner ends by 2.8 mm, others frown, and the mean was a frown.
+    two narrow the eyes: happy has half of the mean rise, so that it is seen as a smile, not as surprise. Edits by a
+    factor of 1 widen the tuning people's mouths by .71 of what their own smiles do, by 1.2 by .90. Sad brows are
+    lifted: both tuning people raise their inner ends by 2.8 mm, others frown, and the mean was a frown.
     """
 
     brows: float = 1.0
