@@ -1,10 +1,12 @@
 """From what a plan asks for, and what a person shows already, to what is laid over their face."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cdrl.face.apertures import lids, lips, remove_apertures
-from cdrl.face.mesh import MOUTH_CORNERS, region_weights
+from cdrl.face.mesh import LEFT_BROW, MOUTH_CORNERS, region_weights
 from cdrl.manipulation.expression_change import mouth_freedom
 from cdrl.manipulation.manipulator import Manipulator, reference_expression
 from cdrl.manipulation.person import MAX_CLOSED_OPENING, TYPICAL_OPENING, Person, with_neutral
@@ -13,6 +15,12 @@ from cdrl.plan import REFERENCE, REGIONS, EditPlan
 from cdrl.rendering.texture import SIZE, texture_coverage, texture_points
 
 RELIEF = 0.2  # a face lit so that folds show
+
+
+@pytest.fixture
+def followed(prior):
+    """The prior of people whose landmarks follow their brows."""
+    return replace(prior, brow_movement=np.zeros_like(prior.brow_movement))
 
 
 def manipulator(prior, regions=(), reference=None):
@@ -30,10 +38,11 @@ def part_lips(prior, opening):
 
 
 def show(prior, emotion):
-    """Displacement [478, 3] of the mean face that shows an emotion in talk, just as the prior has it."""
+    """Displacement [478, 3] of landmarks of the mean face that shows an emotion in talk, just as the prior has it."""
     blend = prior.blend_emotions({emotion: 1.0})
     lidded = lids().opening_displacement((blend.lid_ratio - 1) * lids().vectors(prior.mean))
-    return blend.offset + part_lips(prior, blend.lip_opening) + lidded
+    followed = blend.offset - prior.shown_brow_movement({emotion: 1.0})
+    return followed + part_lips(prior, blend.lip_opening) + lidded
 
 
 def showing(prior, emotion):
@@ -125,10 +134,22 @@ def test_an_expression_is_taken_out_as_the_person_has_it(prior):
     assert cosine(manipulator(prior).compute_change({"neutral": 1.0}, person).offset, -own) > 0.99
 
 
-def test_all_that_differs_from_a_given_neutral_is_taken_out_whatever_it_is_read_as(prior):
-    person = with_neutral(person_of(prior), prior.mean - show(prior, "happy"))
-    taken = manipulator(prior).compute_change({"neutral": 1.0}, person).offset
-    assert taken == pytest.approx(-prior.offset[EXPRESSIVE.index("happy")], abs=0.02)
+def test_all_that_differs_from_a_given_neutral_is_taken_out_whatever_it_is_read_as(followed):
+    person = with_neutral(person_of(followed), followed.mean - show(followed, "happy"))
+    taken = manipulator(followed).compute_change({"neutral": 1.0}, person).offset
+    assert taken == pytest.approx(-followed.offset[EXPRESSIVE.index("happy")], abs=0.02)
+
+
+def test_brows_go_back_farther_than_their_landmarks_have_come(prior, followed):
+    """A frown draws them together, which landmarks do not follow: half a frown, half of that."""
+    for share in (0.5, 1.0):
+        person = person_of(prior, share * show(prior, "angry"), {"angry": 0.9})
+        with_hair, landmarks = (
+            manipulator(one).compute_change({"neutral": 1.0}, person).offset for one in (prior, followed)
+        )
+        wanted = -share * prior.brow_movement[EXPRESSIVE.index("angry")]
+        assert with_hair - landmarks == pytest.approx(wanted, abs=0.06)
+        assert (with_hair - landmarks)[LEFT_BROW[4], 0] > 0.1 * share  # apart again
 
 
 def test_folds_go_with_the_emotion_that_draws_them(prior):
@@ -144,14 +165,14 @@ def test_folds_go_with_the_emotion_that_draws_them(prior):
     assert manipulator(prior, ["mouth"]).find_removed_folds({"neutral": 1.0}, angry)[y, x] < 0.05
 
 
-def test_the_more_alike_the_less_a_face_is_changed(prior):
+def test_the_more_alike_the_less_a_face_is_changed(followed):
     """Who shows what is asked for keeps their own, and other emotions make room: smoothly between."""
-    offsets = {name: prior.offset[EXPRESSIVE.index(name)] for name in ("happy", "sad")}
+    offsets = {name: followed.offset[EXPRESSIVE.index(name)] for name in ("happy", "sad")}
     size = np.linalg.norm(offsets["happy"])
     moved, off = [], []
     for share in np.linspace(0, 1, 21):
         own = share * offsets["happy"] + (1 - share) * offsets["sad"]
-        change = ask_for_happy(prior, own, {"happy": share, "sad": 1 - share})
+        change = ask_for_happy(followed, own, {"happy": share, "sad": 1 - share})
         moved.append(np.linalg.norm(change))
         off.append(np.linalg.norm(own + change - offsets["happy"]))
     assert off[0] == pytest.approx(0, abs=0.1)  # the prior's smile
@@ -172,12 +193,12 @@ def test_a_trace_of_a_smile_is_smiled_on_and_a_broad_one_is_their_own(prior):
         assert least * size <= np.linalg.norm(ask_for_happy(prior, share * happy, {"happy": 0.3})) <= most * size
 
 
-def test_another_emotion_makes_room_however_alike_it_looks(prior):
-    happy = prior.offset[EXPRESSIVE.index("happy")]
-    own = 0.5 * happy + 0.3 * prior.offset[EXPRESSIVE.index("fear")]
+def test_another_emotion_makes_room_however_alike_it_looks(followed):
+    happy = followed.offset[EXPRESSIVE.index("happy")]
+    own = 0.5 * happy + 0.3 * followed.offset[EXPRESSIVE.index("fear")]
     assert cosine(own, happy) > 0.85
-    assert own + ask_for_happy(prior, own, {"fear": 0.5}) == pytest.approx(happy, abs=1e-5)
-    kept, mixed = (ask_for_happy(prior, own, {"happy": 0.5} | others) for others in ({}, {"fear": 0.5}))
+    assert own + ask_for_happy(followed, own, {"fear": 0.5}) == pytest.approx(happy, abs=1e-5)
+    kept, mixed = (ask_for_happy(followed, own, {"happy": 0.5} | others) for others in ({}, {"fear": 0.5}))
     assert mixed == pytest.approx((kept + happy - own) / 2, abs=1e-5)
 
 
@@ -311,12 +332,14 @@ def test_somebody_who_shows_one_emotion_refers_to_it(prior, emotion):
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
-def test_the_folds_of_a_reference_are_as_strong_as_its_expression(prior, share):
-    shown = share * prior.offset[EXPRESSIVE.index("disgusted")]
-    found = reference_expression(person_of(prior, shown, {"disgusted": 0.3}), prior)  # hardly recognized, plainly there
-    assert found.gain == pytest.approx(share * prior.blend_emotions({"disgusted": 1.0}).gain, abs=0.01)
-    doubtful = reference_expression(person_of(prior, shown, {"disgusted": 0.03}), prior)
-    assert np.abs(doubtful.gain).max() < 0.1 * np.abs(prior.gain).max()
+def test_the_folds_of_a_reference_are_as_strong_as_its_expression(followed, share):
+    shown = share * followed.offset[EXPRESSIVE.index("disgusted")]
+    found = reference_expression(
+        person_of(followed, shown, {"disgusted": 0.3}), followed
+    )  # hardly recognized, plainly there
+    assert found.gain == pytest.approx(share * followed.blend_emotions({"disgusted": 1.0}).gain, abs=0.01)
+    doubtful = reference_expression(person_of(followed, shown, {"disgusted": 0.03}), followed)
+    assert np.abs(doubtful.gain).max() < 0.1 * np.abs(followed.gain).max()
 
 
 def test_a_neutral_reference_is_no_expression(prior):

@@ -192,10 +192,12 @@ class Manipulator:
 def shown_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:
     """Return what a person shows: their difference from their neutral shape, and the shading that goes with it.
 
-    Of the shading only a part: what is a fold in one face is a beauty spot in another, and taking out too much of it
-    leaves lights where there were folds.
+    Brows have moved farther than their landmarks tell, as they do in the emotions that are shown. Of the shading only
+    a part: what is a fold in one face is a beauty spot in another, and taking out too much of it leaves lights where
+    there were folds.
     """
-    own = remove_apertures(person.mean_shape - person.neutral_shape)
+    amounts = shown_amounts(person, prior)
+    own = remove_apertures(person.mean_shape - person.neutral_shape) + prior.shown_brow_movement(amounts)
     lip_opening, lid_opening = (
         [float(aperture.opening(shape)) for shape in (person.mean_shape, person.neutral_shape)]
         for aperture in (lips(), lids())
@@ -205,7 +207,7 @@ def shown_expression(person: Person, prior: EmotionPrior) -> ExpressionChange:
         closed_lip_reduction(own, person, prior),
         lip_opening[0] - lip_opening[1],
         float(np.clip(lid_opening[0] / max(lid_opening[1], _MIN_LID_OPENING), *_LID_RATIOS)),
-        SHADING_REMOVED * prior.blend_emotions(shown_amounts(person, prior)).gain,
+        SHADING_REMOVED * prior.blend_emotions(amounts).gain,
     )
 
 
@@ -217,7 +219,7 @@ def shown_amounts(person: Person, prior: EmotionPrior) -> dict[str, float]:
     total = sum(person.emotions.values())
     amounts = {name: amount / total for name, amount in person.emotions.items()}
     shown = remove_apertures(person.mean_shape - person.neutral_shape)
-    whole = float(np.linalg.norm(prior.blend_emotions(amounts).offset))
+    whole = float(np.linalg.norm(prior.blend_emotions(amounts).offset - prior.shown_brow_movement(amounts)))
     strength = min(float(np.linalg.norm(shown)) / max(whole, _LEAST_OFFSET), 1.0)
     strength *= recognized_share(person.emotions.values())
     return {name: strength * amount for name, amount in amounts.items()}

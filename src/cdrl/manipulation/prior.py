@@ -97,6 +97,8 @@ class EmotionPrior:
     """[e]: lid aperture over the neutral one."""
     gain: Floats
     """[e, SIZE, SIZE]: log of luma, emotional over neutral, in texture space."""
+    brow_movement: Floats
+    """[e, 478, 3]: part of the offset that landmarks do not follow where people show it, see `shown_brow_movement`."""
     mean: Floats
     """[478, 3]: mean neutral shape."""
     identity: Floats
@@ -171,6 +173,7 @@ class EmotionPrior:
             "lip_opening": ((emotions,), -20, 20),
             "lid_ratio": ((emotions,), 0.05, 20),
             "gain": ((emotions, SIZE, SIZE), -5, 5),
+            "brow_movement": ((emotions, POINTS, 3), -20, 20),
             "mean": ((POINTS, 3), -100, 100),
             "identity": ((*people, POINTS, 3), -100, 100),
             "expression": ((modes, POINTS, 3), -100, 100),
@@ -249,6 +252,15 @@ class EmotionPrior:
         code = self.shape_modes.reshape(len(self.shape_modes), -1) @ difference.ravel() @ self.reading_changes
         shown: Floats = np.tensordot(code, self.shown_modes, axes=1).astype(np.float32)
         return shown * _share_of_expression(shown, _WORDS)
+
+    def shown_brow_movement(self, amounts: Mapping[str, float]) -> Floats:
+        """Return how far brows move beyond their landmarks, [478, 3] cm, in people who show these amounts of emotion.
+
+        A frown draws brows together and their inner ends down, and the landmark network hardly follows.
+        """
+        weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
+        movement: Floats = np.tensordot(weights, self.brow_movement, axes=1)
+        return movement
 
     def closed_lip_suppression(self, amounts: Mapping[str, float]) -> float:
         """Return the share, in 0..1, of the mouth's offset that closed lips do not show in a blend of emotions."""

@@ -34,6 +34,12 @@ def texture_points() -> Floats:
 
 
 @cache
+def texels_per_cm() -> float:
+    """Return how many texels a centimeter of the canonical face is wide."""
+    return float(np.ptp(texture_points()[:MESH_POINTS, 1]) / np.ptp(canonical_points()[:MESH_POINTS, 1]))
+
+
+@cache
 def texture_coverage() -> Coverage:
     """Return the texels that the face covers."""
     return rasterize(texture_points(), triangles(), SIZE, SIZE)

@@ -26,6 +26,7 @@ from cdrl.training.emotion_offsets import (
     make_table,
     measure_offsets,
     people_with_emotions,
+    strengthen,
     tabulate_mouths,
 )
 from cdrl.training.example_fitting import fit_enrollment_gain, tabulate_enrollment
@@ -110,7 +111,7 @@ def fit_prior(seen: Sequence[ClipObservation], exclude: Collection[str] = ()) ->
         UsageError: Nobody shows one of the emotions and neutral.
     """
     offsets: list[Floats] = []
-    lip, lid, gains = [], [], []
+    lip, lid, movements, gains = [], [], [], []
     for emotion in EXPRESSIVE:
         measured = list(measure_offsets(seen, emotion, exclude).values())
         if not measured:
@@ -121,6 +122,7 @@ def fit_prior(seen: Sequence[ClipObservation], exclude: Collection[str] = ()) ->
         strength = STRENGTH[emotion]
         lip.append(strength.opening * np.mean([change.lip_opening for change in measured]))
         lid.append(np.exp(strength.lids * np.mean([np.log(change.lid_ratio) for change in measured])))
+        movements.append(strengthen(np.mean([change.brow_movement for change in measured], 0), emotion))
         gains.append(fit_shading([change.gain for change in measured]))
     known = [item for item in seen if item.person not in exclude]
     center = np.mean([item.shapes.astype(np.float32).mean(0) for item in known], 0)
@@ -132,6 +134,7 @@ def fit_prior(seen: Sequence[ClipObservation], exclude: Collection[str] = ()) ->
         lip_opening=np.array(lip, np.float32),
         lid_ratio=np.array(lid, np.float32),
         gain=np.array(gains, np.float32),
+        brow_movement=np.array(movements, np.float32),
         mean=mean,
         identity=identity,
         expression=expression,
