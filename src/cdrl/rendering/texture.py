@@ -14,6 +14,8 @@ from cdrl.rendering.raster import Coverage, rasterize
 
 SIZE = 128
 """Texels a side."""
+MIDDLE = (SIZE - 1) / 2
+"""Texel at which the middle of the face lies, in x, and of the texture."""
 _MARGIN = 2.0  # texels
 _BLUR = 14.0  # texels: shading wider than this is light, not expression
 _FINE = 2.0  # texels: shading narrower than this is skin, not expression
@@ -29,7 +31,7 @@ def texture_points() -> Floats:
     flat = canonical_points()[:, :2]
     low, high = flat[:MESH_POINTS].min(0), flat[:MESH_POINTS].max(0)
     scale = (SIZE - 1 - 2 * _MARGIN) / float((high - low).max())
-    points: Floats = ((flat - (low + high) / 2) * scale + (SIZE - 1) / 2).astype(np.float32)
+    points: Floats = ((flat - (low + high) / 2) * scale + MIDDLE).astype(np.float32)
     return points
 
 
@@ -64,14 +66,14 @@ def project_texture(texture: Floats, flow: Flow) -> Floats:
 
 
 @cache
-def _face_mask() -> Floats:
+def face_mask() -> Floats:
     """Return [SIZE, SIZE]: 1 where there is face."""
     return texture_coverage().scatter(np.ones((texture_coverage().nodes.size, 1), np.float32))[..., 0]
 
 
 def low_pass(texture: Floats, blur: float = _BLUR) -> Floats:
     """Blur a texture [SIZE, SIZE] within the face, by a deviation in texels."""
-    mask = _face_mask()
+    mask = face_mask()
     weight = np.maximum(cv2.GaussianBlur(mask, (0, 0), blur), 1e-3)
     blurred: Floats = cv2.GaussianBlur(texture * mask, (0, 0), blur) / weight
     return blurred
@@ -84,9 +86,9 @@ def skin_mask() -> Floats:
     for contour in (*EYE_CONTOURS, MOUTH_CONTOUR):
         cv2.fillPoly(holes, [np.round(texture_points()[list(contour)]).astype(np.int32)], 1)
     holes = cv2.dilate(holes, np.ones((3, 3), np.uint8))
-    skin = _face_mask() * (1 - holes)
+    skin = face_mask() * (1 - holes)
     inside = cv2.distanceTransform(skin.astype(np.uint8), cv2.DIST_L2, 3)
-    edge = cv2.distanceTransform(_face_mask().astype(np.uint8), cv2.DIST_L2, 3)
+    edge = cv2.distanceTransform(face_mask().astype(np.uint8), cv2.DIST_L2, 3)
     fade: Floats = np.clip(inside / 3, 0, 1) * np.clip(edge / 12, 0, 1)
     return fade
 

@@ -17,9 +17,8 @@ from scipy.optimize import least_squares
 
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import EYE_CONTOURS, LEFT_BROW, MESH_POINTS, RIGHT_BROW, canonical_points
-from cdrl.rendering.texture import SIZE, texels_per_cm, texture_coverage, texture_points
+from cdrl.rendering.texture import MIDDLE, SIZE, face_mask, texels_per_cm, texture_coverage, texture_points
 
-_MIDDLE = (SIZE - 1) / 2  # texels: where the face's middle lies
 _DILATION = (5, 7)  # texels in x and y, of the band around a brow that is laid on the other picture
 _FINE = 0.8  # texels: finer detail is noise
 _CONTRAST = (0.6, 1.4)  # bounds on the contrast of a brow beside the same one in the other light
@@ -108,16 +107,16 @@ def move_back(texture: Floats, movement: Floats) -> Floats:
 def _shift(parameters: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How far brows move in x and y, texels, by the texel `x` where they are; inward less and less to the middle."""
     inner, outer = _ends()
-    along = np.clip((np.abs(x - _MIDDLE) - inner) / (outer - inner), *_ALONG)
+    along = np.clip((np.abs(x - MIDDLE) - inner) / (outer - inner), *_ALONG)
     down = parameters[0] + along * (parameters[1] + along * parameters[2])
-    side = np.clip((x - _MIDDLE) / inner, -1, 1)
+    side = np.clip((x - MIDDLE) / inner, -1, 1)
     return side * (parameters[3] + parameters[4] * np.maximum(along, 0)), down
 
 
 @cache
 def _ends() -> tuple[float, float]:
     """How far from the face's middle brows begin and end, in texels."""
-    apart = np.abs(texture_points()[:, 0] - _MIDDLE)
+    apart = np.abs(texture_points()[:, 0] - MIDDLE)
     pairs = [(RIGHT_BROW[a], RIGHT_BROW[b], LEFT_BROW[a], LEFT_BROW[b]) for a, b in ((4, 9), (0, 5))]
     inner, outer = (float(apart[list(points)].mean()) for points in pairs)
     return inner, outer
@@ -125,9 +124,8 @@ def _ends() -> tuple[float, float]:
 
 @cache
 def _edge() -> Floats:
-    """[SIZE, SIZE] in 0..1: nothing is moved in from beyond the face's edge."""
-    face = texture_coverage().scatter(np.ones((texture_coverage().nodes.size, 1), np.float32))[..., 0]
-    edge: Floats = np.clip(cv2.distanceTransform(face.astype(np.uint8), cv2.DIST_L2, 3) / _EDGE - 1, 0, 1)
+    """Return the share [SIZE, SIZE] of movement that is applied: nothing is moved in from beyond the face's edge."""
+    edge: Floats = np.clip(cv2.distanceTransform(face_mask().astype(np.uint8), cv2.DIST_L2, 3) / _EDGE - 1, 0, 1)
     return edge
 
 

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdrl.face.bundle import Floats
-from cdrl.rendering.texture import SIZE, low_pass, texels_per_cm, texture_points
+from cdrl.rendering.texture import MIDDLE, SIZE, low_pass, texels_per_cm, texture_points
 
-_MIDDLE = (SIZE - 1) / 2  # texels: where the face's middle lies
+LINE_WIDTH = 5.0
+"""Texels (a deviation of Gauss's curve): what is wider is shade, not line."""
 _STEP = 0.04  # cm between samples
-LINE_WIDTH, _FINE = 5.0, 0.5  # texels: what is wider is shade, not line; what is finer is noise
+_FINE = 0.5  # texels: what is finer is noise
 _SMOOTH = 4.0  # samples by which paths are smoothed
 _SHIFTED = 0.4  # cm that lines are shifted along to meet those of others
 _FAINT = 0.1  # log of luma: emotions whose lines are fainter have none
@@ -55,7 +56,7 @@ def fit_fold_lines(gains: Sequence[Floats], area: str) -> Floats:
     """Fit the shading of a pair of lines to what changes in some people.
 
     In each of them, on both sides, the darkest path along a guide is followed. What lies on and beside the paths is
-    averaged over people, by its median, and drawn along their median path.
+    averaged over people, as far as most of them show it, and drawn along their median path.
 
     Args:
         gains: [SIZE, SIZE] each, log of luma with an expression less that without, brows where their landmarks are
@@ -92,7 +93,7 @@ def _sample_guide(area: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     points = cv2.GaussianBlur(points, (1, 0), sigmaX=1e-3, sigmaY=3 * _SMOOTH, borderType=cv2.BORDER_REPLICATE)
     tangent = np.gradient(points, axis=0)
     normals = np.stack([tangent[:, 1], -tangent[:, 0]], 1) / np.linalg.norm(tangent, axis=1, keepdims=True)
-    if (normals[:, 0] * (points[:, 0] - _MIDDLE)).sum() < 0:
+    if (normals[:, 0] * (points[:, 0] - MIDDLE)).sum() < 0:
         normals = -normals
     return points, normals * texels_per_cm()
 
