@@ -1,6 +1,6 @@
 """Texture space: the canonical face seen from the front, as a square of `SIZE` texels. Shading maps live in it."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -73,10 +73,15 @@ def face_mask() -> Floats:
 
 def low_pass(texture: Floats, blur: float = _BLUR) -> Floats:
     """Blur a texture [SIZE, SIZE] within the face, by a deviation in texels."""
-    mask = face_mask()
-    weight = np.maximum(cv2.GaussianBlur(mask, (0, 0), blur), 1e-3)
-    blurred: Floats = cv2.GaussianBlur(texture * mask, (0, 0), blur) / weight
+    blurred: Floats = cv2.GaussianBlur(texture * face_mask(), (0, 0), blur) / _mask_weight(blur)
     return blurred
+
+
+@lru_cache(maxsize=16)
+def _mask_weight(blur: float) -> Floats:
+    """What there is of a face around each texel [SIZE, SIZE], by a deviation in texels."""
+    weight: Floats = np.maximum(cv2.GaussianBlur(face_mask(), (0, 0), blur), 1e-3)
+    return weight
 
 
 @cache

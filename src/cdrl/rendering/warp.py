@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cdrl.arrays import Array
+from cdrl.arrays import Array, at_most
 from cdrl.face.bundle import Floats
 from cdrl.media.frames import chroma_site
 from cdrl.rendering.eyes import damp_flow_in_eyes
@@ -16,6 +16,9 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 CHROMA_EXPONENT = 0.75
 """Power of a gain of luma that chroma takes: between takes of W009 and W011 .46 to .81 in folds, .68 to .94 in lights
 (`benchmarks/fold_colors.py`)."""
+
+MAX_CHROMA_GAIN = 1.06
+"""Most that chroma gains where skin is lit: many a fold is as colorful as the skin beside it, and would turn orange."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def split_gain(shading: Array) -> tuple[Array, Array]:
 
     Light would scale both alike. In real folds chroma changes a little less, as their sides light each other.
     """
-    return shading, shading**CHROMA_EXPONENT
+    return shading, at_most(shading**CHROMA_EXPONENT, MAX_CHROMA_GAIN)
 
 
 def apply_gain(plane: Plane, pixels: Pixels, gain: Floats, window: Window) -> Pixels:
