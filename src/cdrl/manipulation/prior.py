@@ -215,7 +215,7 @@ class EmotionPrior:
         """Return the prior of a person who was seen to show emotions.
 
         Region by region the offset goes as far towards an example as `enrollment_gain` says, for one photo says little
-        of a mouth that talks.
+        of a mouth that talks. Where brows go beyond their landmarks is not seen in it, and stays as the prior has it.
 
         Args:
             examples: What was seen; several of one emotion are taken one after the other.
@@ -224,7 +224,7 @@ class EmotionPrior:
         offset = self.offset.copy()
         for example in examples:
             index = EXPRESSIVE.index(example.emotion)
-            own = remove_apertures(example.mean_shape - neutral_shape)
+            own = remove_apertures(example.mean_shape - neutral_shape) + self.brow_movement[index]
             share = self.enrollment_gain[0 if example.photo else 1] @ region_matrix()
             offset[index] = remove_apertures(offset[index] + share[:, None] * (own - offset[index]))
         return replace(self, offset=offset)

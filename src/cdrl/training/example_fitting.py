@@ -48,7 +48,9 @@ def collect_enrollment_samples(
     """
     samples = []
     for emotion in EXPRESSIVE:
-        offsets = {person: change.offset for person, change in measure_offsets(seen, emotion, exclude).items()}
+        measured = measure_offsets(seen, emotion, exclude)
+        # As landmarks follow them, which is all that is known of an example.
+        offsets = {person: change.offset - change.brow_movement for person, change in measured.items()}
         for person in offsets:
             others = [offset for name, offset in offsets.items() if name != person]
             if not others:
