@@ -58,6 +58,7 @@ def test_a_prior_that_is_a_bomb(tmp_path, kind):
         ("lid_ratio", 0),
         ("gain", 1e30),
         ("offset", -1e4),
+        ("brow_movement", 30),
         ("closed_lip_fraction", 2),
         ("mean", np.nan),
         ("identity", None),
