@@ -22,7 +22,7 @@ def line(point, depth, light=LIGHT):
 def test_a_line_between_the_brows_is_a_fold_as_deep_as_it_is():
     texture, place = line(BETWEEN_BROWS, 0.15)
     folds = measure_folds(texture)
-    assert folds.max() < 0.02  # the skin beside it hardly bulges
+    assert folds.max() == 0
     assert folds[place] == pytest.approx(texture[place] - LIGHT, abs=0.06)
     assert np.abs(folds).sum() < 1.5 * np.abs(texture - LIGHT).sum()  # nothing else is one
 
@@ -33,14 +33,3 @@ def test_what_lies_elsewhere_what_is_as_dark_as_hair_and_wide_shadows_are_none()
     assert measure_folds(line(CHEEK, 0.15)[0]).min() > -0.03
     shadow = LIGHT - 0.3 * np.linspace(-1, 1, SIZE, dtype=np.float32)[:, None] * np.ones((1, SIZE), np.float32)
     assert measure_folds(shadow).min() > -0.03
-
-
-def test_skin_that_bulges_between_two_lines_goes_back_with_them():
-    """What is left is no ridge, where before the lines alone were lightened."""
-    lines = [line(BETWEEN_BROWS, 0.2)[0] - LIGHT for _ in range(2)]
-    texture = LIGHT + np.roll(lines[0], -3, 1) + np.roll(lines[1], 3, 1) - line(BETWEEN_BROWS, 0.15)[0] + LIGHT
-    _, (y, x) = line(BETWEEN_BROWS, 0.15)
-    after = (texture - measure_folds(texture))[y, x - 8 : x + 9]
-    before = texture[y, x - 8 : x + 9]
-    assert measure_folds(texture)[y, x] > 0.03
-    assert np.ptp(after) < 0.6 * np.ptp(before)

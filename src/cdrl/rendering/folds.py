@@ -27,8 +27,7 @@ _OUTER = 3  # of the five pairs along a brow, those that a frown leaves in the l
 _RADIUS, _FADE = 6, 3.0  # texels around a landmark, and by which they fade out
 _BLUR = 1.0  # texels by which the edges of hair fade out
 _FINE, _WIDE = 0.7, 4.0  # texels: widths of what is finer than a fold, and of what is light
-_ROUNDS = 8  # in which the skin beside folds is told from them
-_BULGING = 0.7  # share of what is lighter than the skin beside it that is taken for skin that folds bulge out
+_ROUNDS = 3  # in which the skin beside folds is told from them
 _LINED = ("forehead", "glabella", "eyes", "nasolabial")  # areas whose dark lines are folds, not edges of lips and nose
 _HAIR = 0.5  # log of luma by which a line is darker than skin that is no fold, but hair
 
@@ -47,28 +46,21 @@ def fold_areas() -> Floats:
 
 
 def measure_folds(texture: Floats) -> Floats:
-    """Measure the folds of a face, where expressions fold it: dark lines, and skin that bulges between them.
+    """Measure the folds of a face: how much darker than the skin beside them its lines are, where expressions fold it.
 
     Args:
         texture: [SIZE, SIZE] log of luma, as `log_texture` gives it.
 
     Returns:
-        [SIZE, SIZE] log of luma, below 0 in lines and above where skin bulges.
+        [SIZE, SIZE] log of luma, 0 or less.
     """
     fine = low_pass(texture, _FINE)
-    beside = level = _raise(fine, fine)
-    for _ in range(_ROUNDS - 1):
-        beside = _raise(fine, beside)
-    depth, height = np.maximum(beside - fine, 0), np.maximum(fine - np.minimum(level, beside), 0)
-    skin = np.clip((_HAIR - depth) / _HAIR, 0, 1) * _lined_skin()
-    folds: Floats = ((_BULGING * height - depth) * skin).astype(np.float32)
+    beside = fine
+    for _ in range(_ROUNDS):
+        beside = low_pass(np.maximum(fine, low_pass(beside, _WIDE)), _WIDE)
+    depth = np.maximum(beside - fine, 0)
+    folds: Floats = (-depth * np.clip((_HAIR - depth) / _HAIR, 0, 1) * _lined_skin()).astype(np.float32)
     return folds
-
-
-def _raise(fine: Floats, wide: Floats) -> Floats:
-    """Return what is wide in a texture [SIZE, SIZE] above its lines, nearer to it than `wide` is."""
-    raised: Floats = low_pass(np.maximum(fine, low_pass(wide, _WIDE)), _WIDE)
-    return raised
 
 
 def widen_folds(shading: Floats) -> Floats:
