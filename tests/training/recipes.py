@@ -190,7 +190,7 @@ RECIPES = {
                 "supervision": SupervisionOptions(clips=2, length=3, references=2),
                 "widths": (8, 8), "pairs": 2, "edits": 2,
             },
-            rate=3e-4, average=0.5, weight_decay=0.0, suffix=".onnx",
+            rate=3e-4, slow_rate=1e-4, average=0.5, weight_decay=0.0, suffix=".onnx",
         ),
         Recipe("sync", make_sync_data, {"width": 16, "dimensions": 8, "clips": 4, "moments": 24}, steps=12),
     )
