@@ -15,7 +15,8 @@ from cdrl.training.fold_lines import LINE_WIDTH, LINED_AREAS, fit_fold_lines
 _DEVIATION = 1.48  # of a normal distribution, in median absolute deviations
 _DEEP = 5  # percentile of log luma in an area that stands for its folds
 _MAX_DEEPENING = 2.5  # factor: more would be noise
-_BROWS_MEET, _MAX_FROWN_DEEPENING = "glabella", 1.5  # an area whose darkest texels are hair, not only folds: the same
+_BROWS_MEET = "glabella"
+_MAX_FROWN_DEEPENING = 1.5  # the same between the brows, where the darkest texels are hair, not only folds
 _MIN_DEPTH = 0.02  # log of luma: what is fainter is no fold
 _BLUR = 1.0  # texels: finer detail differs from person to person
 _MIN_PEOPLE = 3  # of whom one can be left out
