@@ -237,7 +237,7 @@ def test_people_and_pairs_count_once() -> None:
         {
             **facts,
             "unread": {"x.mp4": "no face"},
-            "repeated": {"d/y.mp4": "counted once"},
+            "repeated": {"y.mp4": "counted once"},
             "rows": rows,
             "summary": summary,
         }

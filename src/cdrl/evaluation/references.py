@@ -60,7 +60,7 @@ class References:
     unread: dict[str, str] = field(default_factory=dict)
     """Name of a real clip that cannot be read or shows no face → why; it is left out."""
     repeated: dict[str, str] = field(default_factory=dict)
-    """Path of a real clip that shows the footage of a source, or of another real clip → what became of it."""
+    """Name of a real clip that shows the footage of a source, or of another real clip → what became of it."""
     _identity: dict[tuple[str, str], Array | None] = field(default_factory=dict)
     _other_identities: dict[Path, Array | None] = field(default_factory=dict)
     _takes: dict[tuple[Path, str], list[Take]] = field(default_factory=dict)
@@ -116,9 +116,9 @@ class References:
             if path in edited or (features := self.extract(clip)) is None:
                 continue
             if (source := self._find_same(path, edited)) is not None:
-                self.repeated[str(clip.path)] = f"no real clip beside what was made of {source.name}: the same footage"
+                self.repeated[clip.path.name] = f"no real clip beside what was made of {source.name}: the same footage"
             elif (other := self._find_same(path, [take.path.resolve() for take, _ in selected])) is not None:
-                self.repeated[str(clip.path)] = f"counted once: the same footage as {other.name}"
+                self.repeated[clip.path.name] = f"counted once: the same footage as {other.name}"
             else:
                 selected.append((clip, features))
         return selected

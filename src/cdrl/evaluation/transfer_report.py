@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from cdrl.evaluation.measure_registry import format_number
@@ -40,7 +39,7 @@ def render_transfer(result: Row) -> str:
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     failed = [f"- {row['source']}, {row['emotion']}: {row['failed']}\n" for row in result["rows"] if row["failed"]]
     clips = {name: f"left out: {reason}" for name, reason in result["unread"].items()} | result["repeated"]
-    notes = [f"- real clip {Path(name).name}, {note}\n" for name, note in clips.items()]
+    notes = [f"- real clip {name}, {note}\n" for name, note in clips.items()]
     return (
         _TEXT.format(**result | {"judges": judges, "enrolled": enrolled, "asked": asked})
         + table

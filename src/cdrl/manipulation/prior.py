@@ -258,8 +258,7 @@ class EmotionPrior:
 
         A frown draws brows together and their inner ends down, and the landmark network hardly follows.
         """
-        weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
-        movement: Floats = np.tensordot(weights, self.brow_movement, axes=1)
+        movement: Floats = np.tensordot(_list_amounts(amounts), self.brow_movement, axes=1)
         return movement
 
     def closed_lip_suppression(self, amounts: Mapping[str, float]) -> float:
@@ -268,7 +267,7 @@ class EmotionPrior:
 
     def blend_emotions(self, amounts: Mapping[str, float]) -> ExpressionChange:
         """Return what a blend of emotions (name → amount, 1 is a whole emotion) does; 'neutral' adds nothing."""
-        return self.blend_weights(np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32))
+        return self.blend_weights(_list_amounts(amounts))
 
     def blend_weights(self, weights: Array) -> ExpressionChange:
         """Return what blends of emotions do.
@@ -317,9 +316,14 @@ def _weighted_sum(weights: Array, stack: Array) -> Array:
     return total.reshape(*total.shape[:-2], *stack.shape[-2:])
 
 
+def _list_amounts(amounts: Mapping[str, float]) -> Floats:
+    """Return the amount [e] of each emotion in a blend, 0 of those that are not named."""
+    return np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
+
+
 def _normalize(amounts: Mapping[str, float]) -> Floats:
     """Return the share [e] of each emotion in a blend; zeros where there are none."""
-    weights = np.array([amounts.get(name, 0.0) for name in EXPRESSIVE], np.float32)
+    weights = _list_amounts(amounts)
     shares: Floats = weights / (float(weights.sum()) or 1.0)
     return shares
 

@@ -1,9 +1,9 @@
 """How brows move beyond what landmarks tell: found by the hair itself, in textures of one person with and without.
 
 The landmark network follows a frown down by half and hardly at all inward: in M030's angry take the inner ends lie
-.6 cm below their landmarks, in W009's and W011's .3 to .4 cm nearer together. So the texture of the emotional takes,
-taken by the landmarks, still shows brows moved beside that of the neutral ones; the shift that lays one on the other is
-what the landmarks left out.
+.6 cm below their landmarks, in W009's and W011's .4 cm nearer to the middle (`benchmarks/brows.py`). So the texture of
+the emotional takes, taken by the landmarks, still shows brows moved beside that of the neutral ones; the shift that
+lays one on the other is what the landmarks left out.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class Strength:
     farther do not show it. Of six people four raise the brows when they are happy, as the tuning people do, and two
     narrow the eyes: happy has half of the mean rise, so that it is seen as a smile, not as surprise. Edits by a factor
     of 1 widen the tuning people's mouths by .71 of what their own smiles do, by 1.2 by .90. Sad brows are lifted: both
-    tuning people raise their inner ends by 3 to 4 mm, others frown, and the mean raises none. Of surprised brows M003
-    raises his twice as far as others.
+    tuning people raise their inner ends by 3 to 5 mm, others frown, and the mean raises none. Of surprised brows M003
+    raises his twice as far as others (`benchmarks/brows.py`).
     """
 
     brows: float = 1.0

@@ -14,6 +14,7 @@ from functools import cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from cdrl.face.bundle import Floats
 from cdrl.rendering.texture import MIDDLE, SIZE, low_pass, texels_per_cm, texture_points
@@ -26,7 +27,7 @@ _SMOOTH = 4.0  # samples by which paths are smoothed
 _SHIFTED = 0.4  # cm that lines are shifted along to meet those of others
 _FAINT = 0.1  # log of luma: emotions whose lines are fainter have none
 _LENGTHENED = 0.2  # cm by which lines are blurred along themselves: they are of different lengths
-_FADE = 0.5  # cm over which the ends and the sides of what is drawn fade out
+_FADE = 0.5  # cm over which the ends of what is drawn fade out
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def fit_fold_lines(gains: Sequence[Floats], area: str) -> Floats:
         followed = [_follow(half, points, normals, guide) for half in (narrow, narrow[:, ::-1])]
         paths += [path for path, _ in followed]
         profiles.append(np.mean([profile for _, profile in followed], 0))
-    profile = cv2.GaussianBlur(_average(_align(profiles)), (0, 0), sigmaX=1e-3, sigmaY=_LENGTHENED / _STEP)
+    profile = gaussian_filter1d(_average(_align(profiles)), _LENGTHENED / _STEP, axis=0, mode="mirror")
     if -profile.min() < _FAINT:
         return np.zeros((SIZE, SIZE), np.float32)
     half = _draw(np.median(paths, 0), profile, points, normals, guide)
@@ -90,7 +91,7 @@ def _sample_guide(area: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
     places = np.arange(0, along[-1], _STEP * texels_per_cm())
     points = np.stack([np.interp(places, along, corners[:, axis]) for axis in (0, 1)], 1)
-    points = cv2.GaussianBlur(points, (1, 0), sigmaX=1e-3, sigmaY=3 * _SMOOTH, borderType=cv2.BORDER_REPLICATE)
+    points = gaussian_filter1d(points, 3 * _SMOOTH, axis=0, mode="nearest")
     tangent = np.gradient(points, axis=0)
     normals = np.stack([tangent[:, 1], -tangent[:, 0]], 1) / np.linalg.norm(tangent, axis=1, keepdims=True)
     if (normals[:, 0] * (points[:, 0] - MIDDLE)).sum() < 0:
@@ -113,9 +114,9 @@ def _follow(
     column = [int(cost[-1].argmin())]
     for row in range(len(cost) - 1, 0, -1):
         column.append(int(best[row, column[-1]]))
-    path = cv2.GaussianBlur(columns[column[::-1]][:, None], (0, 0), _SMOOTH, borderType=cv2.BORDER_REPLICATE)
+    path = gaussian_filter1d(columns[column[::-1]], _SMOOTH, mode="nearest")
     across = np.arange(-guide.beside, guide.beside + _STEP / 2, _STEP)
-    return path[:, 0], _sample(gain, points, normals, path + across[None])
+    return path, _sample(gain, points, normals, path[:, None] + across)
 
 
 def _sample(
