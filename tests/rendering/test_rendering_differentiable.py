@@ -54,8 +54,9 @@ def rendered_by_the_editor(image, points, shift, gain):
 
 
 @pytest.mark.parametrize("emotion", EXPRESSIVE)
-def test_it_renders_what_the_editor_renders_but_for_teeth(faces, emotion, monkeypatch):
+def test_it_renders_what_the_editor_renders_but_for_teeth_and_eyeballs(faces, emotion, monkeypatch):
     monkeypatch.setattr("cdrl.rendering.render.fill_mouth", lambda *_: None)
+    monkeypatch.setattr("cdrl.rendering.render.expose_eyeballs", lambda *_: None)
     for image, points in faces:
         shift, gain = edit(points, emotion)
         made = render_images(batch(image.transpose(2, 0, 1))[0], *batch(points[:, :2], shift, gain))[0].numpy()

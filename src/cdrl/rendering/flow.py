@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cdrl.arrays import Array, match_array
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import MESH_POINTS, triangles
+from cdrl.rendering.hair import HairBand, find_hair_bands
 from cdrl.rendering.raster import Coverage, rasterize
 
 GRID = 160
@@ -112,10 +113,15 @@ class WarpGrid:
     """[h·w]: for every node, the place in `coverage` of the nearest covered one."""
     falloff: Floats
     """[h, w]; see `Flow`."""
+    hair: list[HairBand]
+    """Brows and lashes; where they overlap, the last one counts."""
 
     def flow(self, displacement: Array) -> Flow:
         """Return the flow of landmarks that `displacement` [478, 2] pixels moved to where the grid has them."""
-        shift = self.coverage.interpolate(-displacement)[self.nearest_index]
+        shift = self.coverage.interpolate(-displacement)
+        for band in self.hair:
+            band.hold(shift, displacement)
+        shift = shift[self.nearest_index]
         shift = shift * match_array(self.falloff.reshape(-1, 1), displacement)
         return Flow(self.window, shift.reshape(*self.falloff.shape, 2), self.falloff, self.coverage)
 
@@ -159,7 +165,9 @@ def build_warp_grid(source: Floats, target: Floats, width: int, height: int) -> 
     owner = np.zeros(labels.max() + 1, np.intp)
     owner[labels.ravel()[coverage.nodes]] = np.arange(coverage.nodes.size)
     falloff: Floats = np.square(np.clip(1 - distance / (margin / cell), 0, 1)).astype(np.float32)
-    return WarpGrid(window, coverage, owner[labels.ravel()], falloff)
+    before = window.to_grid(source, grid_w, grid_h).astype(np.float32)
+    places = np.array(np.divmod(coverage.nodes, grid_w)[::-1], np.float32)
+    return WarpGrid(window, coverage, owner[labels.ravel()], falloff, find_hair_bands(places, before, points))
 
 
 def compute_backward_flow(source: Floats, displacement: Floats, width: int, height: int) -> Flow | None:

@@ -6,6 +6,7 @@ import numpy as np
 from cdrl.face.bundle import Floats
 from cdrl.face.segmentation import Segmentation
 from cdrl.media import Frame
+from cdrl.rendering.eyeball import expose_eyeballs
 from cdrl.rendering.flow import compute_backward_flow
 from cdrl.rendering.layers import find_layers
 from cdrl.rendering.mouth import fill_mouth
@@ -65,6 +66,7 @@ def render(
         apply_gain(plane, warp_plane(plane, flow, points, target), factor, flow.window)
         for plane, factor in zip(planes, gains, strict=False)
     ]
+    expose_eyeballs(planes, pixels, flow.window, points, target)
     fill_mouth(frame, planes, pixels, flow, mouth_patch, points, target, teeth is not None)
     if teeth is not None:
         expose_teeth(frame, planes, pixels, flow.window, teeth, points, target)

@@ -1,0 +1,136 @@
+"""The part of an eyeball that a lid covered before it opened farther: never filmed, so it is drawn.
+
+The warp would draw the rim of the eye out: an iris as tall as the opening, where real eyes show a disc and white above
+it. The iris mirrors its lower half; the white is that which the frame shows beside the iris, a little darker below
+the lid.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from cdrl.face.bundle import Floats
+from cdrl.face.mesh import EYE_CONTOURS, LEFT_IRIS, RIGHT_IRIS
+from cdrl.media.frames import chroma_site
+from cdrl.rendering.flow import Window
+from cdrl.rendering.mouth_patch import ramp
+from cdrl.rendering.warp import Pixels, Plane
+
+_EYES = tuple(zip(EYE_CONTOURS, (RIGHT_IRIS, LEFT_IRIS), strict=True))
+_WIDENED = (1.04, 1.12)  # opening after over before, over which the eyeball comes to be drawn
+_SMALLEST = 3.0  # pixels: in an eye that is open by less nothing can be told apart
+_NARROWEST = (0.1, 0.16)  # opening before over the eye's width, over which an eye comes to show its white: no blink
+_RIM = (0.1, 0.25)  # openings below the new lid, over which the eyeball comes in; above are lashes
+_OWN = (0.12, 0.3)  # openings below the old lid, over which the frame's own eyeball is seen
+_UNMOVED = (0.35, 0.6)  # the same, over which the warp is left as it is: it moves nothing there
+_EDGE = (0.9, 1.1)  # of the iris's radius, over which it passes into the white
+_WHITE = 1.2  # radii of the iris from its center, beyond which is white
+_LEAST_WHITE = 4  # samples
+_LEAST = 1e-6  # pixels: what is shorter has no direction
+_SHADE, _SHADE_DEPTH = 0.6, 0.2  # share of luma that a lid takes at its edge, and its reach in openings
+
+
+def expose_eyeballs(planes: list[Plane], pixels: list[Pixels], window: Window, source: Floats, target: Floats) -> None:
+    """Show eyeballs where they are, as far as lids open farther than before, in place.
+
+    Args:
+        planes: The frame's planes as they were.
+        pixels: Their warped samples in a window, one array a plane; these change.
+        window: The window.
+        source: [478, 2] landmarks before, picture pixels.
+        target: [478, 2] landmarks after, picture pixels.
+    """
+    for contour, iris in _EYES:
+        before, after = source[list(contour)], target[list(contour)]
+        own, opening = _measure_opening(before), _measure_opening(after)
+        width = float(np.linalg.norm(before[8] - before[0]))
+        share = ramp(opening / max(own, _LEAST), _WIDENED) * ramp(own / max(width, _LEAST), _NARROWEST)
+        if share == 0 or own < _SMALLEST:
+            continue
+        center = source[iris[0]]
+        radius = float(np.linalg.norm(source[list(iris[1:])] - center, axis=1).mean())
+        for plane, part in zip(planes, pixels, strict=True):
+            _expose(plane, part, window, (before, after), (center, radius), share)
+
+
+def _expose(
+    plane: Plane,
+    part: Pixels,
+    window: Window,
+    contours: tuple[Floats, Floats],
+    iris: tuple[Floats, float],
+    share: float,
+) -> None:
+    """Draw one eyeball in one plane's samples of a window, in place.
+
+    Args:
+        plane: The plane as it was.
+        part: Its warped samples in the window.
+        window: The window.
+        contours: [16, 2] of the eye before and after, picture pixels.
+        iris: Its center [2] and its radius, picture pixels.
+        share: In 0..1, how much of the drawing shows.
+    """
+    step = np.array(plane.step, np.float32)
+    first = np.array([window.x0, window.y0], np.float32) + np.array(chroma_site(plane.step), np.float32)
+    outline = (contours[1] - first) / step
+    x0, y0 = (max(int(v) - 1, 0) for v in np.floor(outline.min(0)))
+    x1, y1 = (min(int(v) + 2, limit) for v, limit in zip(np.ceil(outline.max(0)), part.shape[1::-1], strict=True))
+    if x1 - x0 < 3 or y1 - y0 < 3:
+        return
+    seen = plane.data[plane.window_slices(window)][y0:y1, x0:x1].astype(np.float32)
+    y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
+    places = np.stack([x, y], 2) * step + first
+    (below, above), (below_after, _) = (_measure_depths(contour, places) for contour in contours)
+    own = _ramp(below, _OWN)
+    center, radius = iris
+    distance = np.linalg.norm(places - center, axis=2) / radius
+    is_seen = (below > _OWN[1]) & (above > _OWN[0])
+    is_white = is_seen & (distance > _WHITE)
+    if is_white.sum() < _LEAST_WHITE:
+        return
+    white = np.median(seen[is_white], axis=0)
+    # An iris looks alike above and below; where its mirror image is hidden as well, its mean stands in.
+    mirror = np.float32(2 * (center[1] - first[1]) / step[1] - y0) - y
+    disc, known = (
+        cv2.remap(values, x - x0, mirror, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for values in (seen, own * _ramp(above, (0.0, _OWN[0])))
+    )
+    is_iris = is_seen & (distance < _EDGE[0])
+    mean = seen[is_iris].mean(0) if is_iris.any() else white
+    within, alpha = 1 - _ramp(distance, _EDGE), share * _ramp(below_after, _RIM) * (1 - _ramp(below, _UNMOVED))
+    if seen.ndim == 3:
+        own, known, within, alpha = (each[..., None] for each in (own, known, within, alpha))
+    drawn: Floats = white + within * (mean + known * (disc - mean) - white)
+    if seen.ndim == 2:
+        shade = 1 - _SHADE * np.exp(-np.maximum(below_after, 0) / _SHADE_DEPTH)
+        drawn = plane.zero + (drawn - plane.zero) * shade
+    moved = part[y0:y1, x0:x1]
+    result = moved + alpha * (drawn + own * (seen - drawn) - moved)
+    moved[:] = np.clip(np.round(result), 0, plane.maximum).astype(moved.dtype)
+
+
+def _measure_depths(contour: Floats, places: Floats) -> tuple[Floats, Floats]:
+    """Return how many openings places [h, w, 2] lie below the upper lid of a contour [16, 2], and above the lower."""
+    across = (contour[8] - contour[0]) / max(float(np.linalg.norm(contour[8] - contour[0])), _LEAST)
+    down = np.array([-across[1], across[0]], np.float32)
+    if float((contour[12] - contour[4]) @ down) < 0:  # the left eye's outer corner lies to the right
+        down = -down
+    along, depth = ((places - contour[0]) @ axis for axis in (across, down))
+    upper, lower = contour[:9] - contour[0], np.concatenate([contour[:1], contour[:7:-1]]) - contour[0]
+    rows = [np.interp(along, lid @ across, lid @ down) for lid in (upper, lower)]
+    opening = max(_measure_opening(contour), _LEAST)
+    return ((depth - rows[0]) / opening).astype(np.float32), ((rows[1] - depth) / opening).astype(np.float32)
+
+
+def _measure_opening(contour: Floats) -> float:
+    """Return the mean lid opening, pixels, of a contour [16, 2]: outer corner, upper lid, inner corner, lower lid."""
+    return float(np.linalg.norm(contour[1:8] - contour[15:8:-1], axis=1).mean())
+
+
+def _ramp(values: Floats, limits: tuple[float, float]) -> Floats:
+    """Return how far values lie from the first of two limits to the second, in 0..1."""
+    first, second = limits
+    ramped: Floats = np.clip((values - first) / (second - first), 0, 1)
+    return ramped
