@@ -27,6 +27,8 @@ _UNMOVED = (0.35, 0.6)  # the same, over which the warp is left as it is: it mov
 _EDGE = (0.9, 1.1)  # of the iris's radius, over which it passes into the white
 _WHITE = 1.2  # radii of the iris from its center, beyond which is white
 _LEAST_WHITE = 4  # samples
+_WHITE_PERCENTILE = 35  # of their luma: above it is darker than beside the iris, in the lid's shade
+_CORNER = (0.15, 0.35)  # of the eye's width from its corners, over which the eyeball comes to be drawn
 _LEAST = 1e-6  # pixels: what is shorter has no direction
 _SHADE, _SHADE_DEPTH = 0.6, 0.2  # share of luma that a lid takes at its edge, and its reach in openings
 
@@ -82,15 +84,15 @@ def _expose(
     seen = plane.data[plane.window_slices(window)][y0:y1, x0:x1].astype(np.float32)
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     places = np.stack([x, y], 2) * step + first
-    (below, above), (below_after, _) = (_measure_depths(contour, places) for contour in contours)
-    own = _ramp(below, _OWN)
+    (below, above, _), (below_after, _, middle) = (_measure_depths(contour, places) for contour in contours)
+    own, covered = _ramp(below, _OWN), 1 - _ramp(below, _UNMOVED)
     center, radius = iris
     distance = np.linalg.norm(places - center, axis=2) / radius
     is_seen = (below > _OWN[1]) & (above > _OWN[0])
     is_white = is_seen & (distance > _WHITE)
     if is_white.sum() < _LEAST_WHITE:
         return
-    white = np.median(seen[is_white], axis=0)
+    white = np.percentile(seen[is_white], _WHITE_PERCENTILE if seen.ndim == 2 else 50, axis=0)
     # An iris looks alike above and below; where its mirror image is hidden as well, its mean stands in.
     mirror = np.float32(2 * (center[1] - first[1]) / step[1] - y0) - y
     disc, known = (
@@ -99,9 +101,9 @@ def _expose(
     )
     is_iris = is_seen & (distance < _EDGE[0])
     mean = seen[is_iris].mean(0) if is_iris.any() else white
-    within, alpha = 1 - _ramp(distance, _EDGE), share * _ramp(below_after, _RIM) * (1 - _ramp(below, _UNMOVED))
-    if seen.ndim == 3:
-        own, known, within, alpha = (each[..., None] for each in (own, known, within, alpha))
+    shown = share * covered * _ramp(below_after, _RIM) * _ramp(middle, _CORNER)
+    layers = (1 - _ramp(distance, _EDGE), shown, own, known)
+    within, alpha, own, known = (layer[..., None] if seen.ndim == 3 else layer for layer in layers)
     drawn: Floats = white + within * (mean + known * (disc - mean) - white)
     if seen.ndim == 2:
         shade = 1 - _SHADE * np.exp(-np.maximum(below_after, 0) / _SHADE_DEPTH)
@@ -111,17 +113,22 @@ def _expose(
     moved[:] = np.clip(np.round(result), 0, plane.maximum).astype(moved.dtype)
 
 
-def _measure_depths(contour: Floats, places: Floats) -> tuple[Floats, Floats]:
-    """Return how many openings places [h, w, 2] lie below the upper lid of a contour [16, 2], and above the lower."""
-    across = (contour[8] - contour[0]) / max(float(np.linalg.norm(contour[8] - contour[0])), _LEAST)
+def _measure_depths(contour: Floats, places: Floats) -> tuple[Floats, Floats, Floats]:
+    """Measure how deep places [h, w, 2] lie in the eye of a contour [16, 2].
+
+    Returns:
+        Below the upper lid, and above the lower one, in mean openings; and inside the nearer corner, in widths.
+    """
+    width = max(float(np.linalg.norm(contour[8] - contour[0])), _LEAST)
+    across = (contour[8] - contour[0]) / width
     down = np.array([-across[1], across[0]], np.float32)
     if float((contour[12] - contour[4]) @ down) < 0:  # the left eye's outer corner lies to the right
         down = -down
     along, depth = ((places - contour[0]) @ axis for axis in (across, down))
     upper, lower = contour[:9] - contour[0], np.concatenate([contour[:1], contour[:7:-1]]) - contour[0]
-    rows = [np.interp(along, lid @ across, lid @ down) for lid in (upper, lower)]
+    rows = [np.interp(along, lid @ across, lid @ down).astype(np.float32) for lid in (upper, lower)]
     opening = max(_measure_opening(contour), _LEAST)
-    return ((depth - rows[0]) / opening).astype(np.float32), ((rows[1] - depth) / opening).astype(np.float32)
+    return (depth - rows[0]) / opening, (rows[1] - depth) / opening, np.minimum(along, width - along) / width
 
 
 def _measure_opening(contour: Floats) -> float:
