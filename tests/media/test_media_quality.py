@@ -5,7 +5,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from cdrl.media import EncoderOptions, Writer, probe, read
+from cdrl.media import EncoderOptions, PixelFormat, Writer, probe, read
+from cdrl.media.encoding import encoder_settings
 
 
 def copied(sample, path, count=12, **options):
@@ -44,3 +45,10 @@ def test_the_best_is_best_and_the_smallest_is_smallest(sample, tmp_path, codec):
 def test_av1_at_its_best_can_be_played(sample, tmp_path, quality):
     frames, copies = copied(sample, tmp_path / "out.mkv", 24, codec="av1", quality=quality)
     assert len(copies) == len(frames)
+
+
+def test_hevc_is_encoded_without_the_workers_that_were_seen_to_wait_for_ever():
+    found = encoder_settings("hevc", EncoderOptions(threads=64), PixelFormat("yuv420p", 8, 2, 2))["x265-params"]
+    assert "pools=none" in found
+    assert "no-wpp=1" in found
+    assert "frame-threads=16" in found  # more than x265 takes is refused

@@ -43,6 +43,7 @@ LIGHT_CODECS = frozenset(("h264", "hevc", "av1"))
 # `_AQ_STRENGTH`.
 USUAL_CRF: Scale = ((0, 0), (10, 7.2), (18, 16.3), (26, 23.9), (34, 31.4), (51, 51))
 _AQ_STRENGTH = "0.4"  # x264's 1.0 makes files of the same PSNR a tenth larger; 0 shows blocks in dark, flat areas
+_MOST_FRAME_THREADS = 16  # that x265 takes
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 
@@ -287,7 +288,9 @@ def encoder_settings(
             settings["x264-params"] = (own + levels).strip(":")
         return settings
     if codec == "hevc":
-        own = f"log-level=none:pools={threads}:frame-threads=2{levels}"
+        # Without its pool of workers, which share out the rows of a picture, and in rare cases wait for ever.
+        frames = min(int(threads), _MOST_FRAME_THREADS)
+        own = f"log-level=none:pools=none:no-wpp=1:frame-threads={frames}{levels}"
         return {"preset": preset, "crf": crf, "x265-params": own}
     if codec == "vp9":
         steady = {"b": "0", "deadline": "realtime", "row-mt": "1"}
