@@ -17,6 +17,7 @@ from cdrl.manipulation.personalization import (  # noqa: E402
 )
 from cdrl.manipulation.prior import EXPRESSIVE, EmotionPrior, array_names  # noqa: E402
 from cdrl.plan import EditPlan  # noqa: E402
+from cdrl.rendering.texture import SIZE  # noqa: E402
 from cdrl.training.differentiable_rendering import prior_to_tensors, stack_changes  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -86,7 +87,7 @@ def test_gradients_of_displacements_are_those_of_small_changes(prior, shapes):
 def test_gradients_of_apertures_and_shading_are_those_of_small_changes(prior):
     random = np.random.default_rng(0)
     assert gradcheck(remove_apertures, doubles(random.normal(size=(2, 478, 3))), fast_mode=True)
-    gain, relief = doubles(random.normal(0, 0.2, (2, 8, 8)), [0.05, 0.1])
+    gain, relief = doubles(random.normal(0, 0.2, (2, SIZE, SIZE)), [0.05, 0.1])
     assert gradcheck(apply_shading, (gain, relief), fast_mode=True)
 
 

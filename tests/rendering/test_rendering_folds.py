@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cdrl.rendering.folds import measure_folds
+from cdrl.rendering.folds import measure_folds, shaded_skin
 from cdrl.rendering.texture import SIZE, texture_points
 
 BETWEEN_BROWS, CHEEK = 9, 50
@@ -33,3 +33,12 @@ def test_what_lies_elsewhere_what_is_as_dark_as_hair_and_wide_shadows_are_none()
     assert measure_folds(line(CHEEK, 0.15)[0]).min() > -0.03
     shadow = LIGHT - 0.3 * np.linspace(-1, 1, SIZE, dtype=np.float32)[:, None] * np.ones((1, SIZE), np.float32)
     assert measure_folds(shadow).min() > -0.03
+
+
+def test_nostrils_and_lids_are_not_shaded_and_folds_are():
+    x, y = np.round(texture_points()).astype(int).T
+    shown = shaded_skin()[y, x]
+    nostrils, lids, between_brows, beside_the_nose = [79, 309], [224, 444], [9], [206, 426]
+    assert shown[nostrils].max() < 0.1
+    assert shown[lids].max() < 0.5
+    assert shown[between_brows + beside_the_nose].min() > 0.9

@@ -14,6 +14,7 @@ from cdrl.arrays import Array, array_namespace, at_least, at_most, match_array, 
 from cdrl.face.apertures import brows, lids, lips
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import INNER_LIPS, LEFT_CORNERS, RIGHT_CORNERS, region_weights
+from cdrl.rendering.folds import shaded_skin
 
 WIDEST_OPENING = 5.0
 """cm above closed of a mouth that opens no farther in any emotion: a yawn."""
@@ -39,7 +40,7 @@ BROW_RAISE_LIMIT, BROW_RAISE_EXCESS = 0.6, 0.3
 """The same that a brow goes up: the skin below is stretched, and turns into a gray patch."""
 # In real surprise lids part by .23 to .31 of the eye's width (medians of clips), and in 160 clips hardly a frame by
 # more than .36: wider is a doll's eye, and draws the iris out.
-EYE_LIMIT, EYE_EXCESS = 0.3, 0.06
+EYE_LIMIT, EYE_EXCESS = 0.32, 0.05
 """Shares of an eye's width that lids part: in full, and at most beyond."""
 NARROW_LIMIT, NARROW_EXCESS = 0.19, 0.04
 """The same that lids of open eyes close to, and below it at most: angry and sad takes show .16 to .21 (medians)."""
@@ -144,11 +145,12 @@ def apply_shading(gain: Array, relief: Array) -> Array:
     """Adjust the shading [..., SIZE, SIZE] of an expression to faces of that relief [...].
 
     On smooth or very bright skin, or in flat light, the folds of others look like bruises: the gain shrinks with the
-    face's own relief (`cdrl.rendering.texture.measure_relief`). Lights saturate at `MAX_LIGHT`, folds do not.
+    face's own relief (`cdrl.rendering.texture.measure_relief`). Lights saturate at `MAX_LIGHT`, folds do not. Shaded
+    is `shaded_skin` alone.
     """
     xp = array_namespace(gain)
     share = at_most(relief / REFERENCE_RELIEF, 1.0) ** SHADING_POWER
-    deep = scale(gain, at_least(share, MIN_SHADING))
+    deep = scale(gain * match_array(shaded_skin(), gain), at_least(share, MIN_SHADING))
     return at_most(deep, 0.0) + MAX_LIGHT * xp.tanh(at_least(deep, 0.0) / MAX_LIGHT)
 
 

@@ -166,8 +166,7 @@ def build_warp_grid(source: Floats, target: Floats, width: int, height: int) -> 
     owner[labels.ravel()[coverage.nodes]] = np.arange(coverage.nodes.size)
     falloff: Floats = np.square(np.clip(1 - distance / (margin / cell), 0, 1)).astype(np.float32)
     before = window.to_grid(source, grid_w, grid_h).astype(np.float32)
-    places = np.array(np.divmod(coverage.nodes, grid_w)[::-1], np.float32)
-    return WarpGrid(window, coverage, owner[labels.ravel()], falloff, find_hair_bands(places, before, points))
+    return WarpGrid(window, coverage, owner[labels.ravel()], falloff, find_hair_bands(coverage, before, points))
 
 
 def compute_backward_flow(source: Floats, displacement: Floats, width: int, height: int) -> Flow | None:

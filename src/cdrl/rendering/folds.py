@@ -23,6 +23,10 @@ FOLDS = {
     "chin": (18, 83, 313, 200, 199, 175),
 }
 """Landmarks where expressions fold skin. Elsewhere, as on the cheeks, two takes differ by their light."""
+UNSHADED = ("lids", "eyes", "chin")
+"""Of these, areas that are not shaded: they make an emotion no clearer, and what shows there is dirt."""
+_NOSTRILS = ((98, 97, 99, 240, 75, 60, 20, 238, 79, 166, 59, 235, 64),
+             (327, 326, 328, 460, 305, 290, 250, 458, 309, 392, 289, 455, 294))  # fmt: skip
 _OUTER = 3  # of the five pairs along a brow, those that a frown leaves in the light
 _RADIUS, _FADE = 6, 3.0  # texels around a landmark, and by which they fade out
 _BLUR = 1.0  # texels by which the edges of hair fade out
@@ -43,6 +47,15 @@ def fold_areas() -> Floats:
     hair = _fill([[*brow[:_OUTER], *brow[4 + _OUTER : 4 : -1]] for brow in (RIGHT_BROW, LEFT_BROW)])
     areas: Floats = masks / np.maximum(masks.sum(0), 1.0) * skin_mask() * (1 - hair)
     return areas
+
+
+@cache
+def shaded_skin() -> Floats:
+    """Return the share [SIZE, SIZE] of an emotion's shading that is shown: none in `UNSHADED`, nor in nostrils."""
+    left_out = fold_areas()[[list(FOLDS).index(name) for name in UNSHADED]].sum(0)
+    nostrils = _fill([_find_outline(points) for points in _NOSTRILS])
+    share: Floats = (1 - left_out) * np.clip(1 - nostrils, 0, 1)
+    return share
 
 
 def measure_folds(texture: Floats) -> Floats:
@@ -87,6 +100,12 @@ def _fill(outlines: Sequence[Sequence[int]]) -> Floats:
         cv2.fillPoly(mask, [np.round(texture_points()[list(outline)]).astype(np.int32)], 1.0)
     blurred: Floats = cv2.GaussianBlur(cv2.dilate(mask, np.ones((3, 3), np.uint8)), (0, 0), _BLUR)
     return blurred
+
+
+def _find_outline(points: Sequence[int]) -> list[int]:
+    """The landmarks on the convex hull of some, in order."""
+    hull = cv2.convexHull(texture_points()[list(points)].astype(np.float32), returnPoints=False)
+    return [points[index] for index in hull.ravel()]
 
 
 def _surround(points: Sequence[int], fade: float) -> Floats:

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from cdrl.arrays import Array, match_array
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import LEFT_BROW, LEFT_CORNERS, LEFT_LIDS, RIGHT_BROW, RIGHT_CORNERS, RIGHT_LIDS
+from cdrl.rendering.raster import Coverage
 
 _BROW_REACH = (1.3, 2.4)  # half thicknesses from its middle up to which a brow is held, and from which on it is not
 _LASH_REACH = (0.12, 0.22)  # widths of an eye above its upper lid, the same
 _BROW_ROOM, _LASH_ROOM = 0.2, 0.2  # of the way between both: held at most, for the rest has to stretch, or to fold
 _PAIRS = 5  # of points on the edges of a brow
 _LEAST = 1e-6  # grid units: what is shorter has no direction
-_SIDES = (
-    (RIGHT_BROW[_PAIRS:], RIGHT_BROW[:_PAIRS], (RIGHT_CORNERS[0], *RIGHT_LIDS[0], RIGHT_CORNERS[1])),
-    (LEFT_BROW[_PAIRS:], LEFT_BROW[:_PAIRS], (LEFT_CORNERS[0], *LEFT_LIDS[0], LEFT_CORNERS[1])),
-)  # upper and lower edge of a brow, and the upper lid below
+_LIDS = np.array(
+    [(RIGHT_CORNERS[0], *RIGHT_LIDS[0], RIGHT_CORNERS[1]), (LEFT_CORNERS[0], *LEFT_LIDS[0], LEFT_CORNERS[1])]
+)
+_UPPER, _LOWER = (np.array([RIGHT_BROW[half], LEFT_BROW[half]]) for half in (slice(_PAIRS, None), slice(_PAIRS)))
 
 
 @dataclass(frozen=True)
@@ -52,64 +53,67 @@ class HairBand:
         shift[self.nodes] = own - share * (moved + own)
 
 
-def find_hair_bands(places: Floats, before: Floats, after: Floats) -> list[HairBand]:
+def find_hair_bands(coverage: Coverage, before: Floats, after: Floats) -> list[HairBand]:
     """Find the nodes in and beside the lashes and brows.
 
     Args:
-        places: [2, n] columns and rows of the covered nodes, in grid units.
+        coverage: The nodes that the face covers.
         before: [478, 2] landmarks before, in grid units.
         after: [478, 2] landmarks after, in grid units.
 
     Returns:
         The bands; where they overlap, the last one counts.
     """
-    bands = []
-    for upper, lower, lid in _SIDES:
-        way = _measure_way(after, lid, lower)
-        least = np.minimum(way, _measure_way(before, lid, lower))
-        line, edges = after[list(lid)], (after[list(upper)], after[list(lower)])
-        width, half = np.linalg.norm(line[-1] - line[0]), np.linalg.norm(edges[1] - edges[0], axis=1) / 2
-        held = np.minimum(_LASH_REACH[0] * width, _LASH_ROOM * least.min(1))
-        ends = np.minimum(_LASH_REACH[1] * width, way.min(1) / 2)
-        bands.append(_find_band(places, line, held, ends, np.array(lid)[:, None]))
-        held = np.minimum(_BROW_REACH[0] * half, half + _BROW_ROOM * least.min(0))
-        ends = np.minimum(_BROW_REACH[1] * half, half + way.min(0) / 2)
-        bands.append(_find_band(places, (edges[0] + edges[1]) / 2, held, ends, np.array([upper, lower]).T))
-    return bands
+    way = _measure_way(after)
+    least = np.minimum(way, _measure_way(before))
+    lids, upper, lower = after[_LIDS], after[_UPPER], after[_LOWER]
+    width = np.linalg.norm(lids[:, -1] - lids[:, 0], axis=1)[:, None]
+    half = np.linalg.norm(lower - upper, axis=2) / 2
+    held = np.minimum(_LASH_REACH[0] * width, _LASH_ROOM * least.min(2))
+    ends = np.minimum(_LASH_REACH[1] * width, way.min(2) / 2)
+    lashes = _find_band(coverage, lids, held, ends, _LIDS[..., None])
+    held = np.minimum(_BROW_REACH[0] * half, half + _BROW_ROOM * least.min(1))
+    ends = np.minimum(_BROW_REACH[1] * half, half + way.min(1) / 2)
+    brows = _find_band(coverage, (upper + lower) / 2, held, ends, np.stack([_UPPER, _LOWER], 2))
+    return [lashes, brows]
 
 
-def _measure_way(points: Floats, lid: tuple[int, ...], brow: tuple[int, ...]) -> Floats:
-    """Return the distances [lid, brow] from an upper lid to the lower edge of the brow."""
-    distances: Floats = np.linalg.norm(points[list(lid)][:, None] - points[list(brow)], axis=2)
+def _measure_way(points: Floats) -> Floats:
+    """Return the distances [side, lid, brow] from the upper lids to the lower edges of the brows."""
+    distances: Floats = np.linalg.norm(points[_LIDS][:, :, None] - points[_LOWER][:, None], axis=3)
     return distances
 
 
-def _find_band(places: Floats, line: Floats, held: Floats, ends: Floats, landmarks: NDArray[np.intp]) -> HairBand:
-    """Find the nodes beside a line.
+def _find_band(coverage: Coverage, lines: Floats, held: Floats, ends: Floats, landmarks: NDArray[np.intp]) -> HairBand:
+    """Find the nodes beside the lines of both sides.
 
     Args:
-        places: [2, n], see `find_hair_bands`.
-        line: [p, 2] its corners.
-        held: [p] how far from each corner nodes move with the line.
-        ends: [p] how far from each corner they do not any more; larger.
-        landmarks: [p, k] whose mean each corner is.
+        coverage: The nodes that the face covers.
+        lines: [2, p, 2] their corners.
+        held: [2, p] how far from each corner nodes move with the line.
+        ends: [2, p] how far from each corner they do not any more; larger.
+        landmarks: [2, p, k] whose mean each corner is.
     """
-    (x0, y0), (x1, y1) = line.min(0) - ends.max(), line.max(0) + ends.max()
-    x, y = places
-    nodes = np.flatnonzero((y > y0) & (y < y1) & (x > x0) & (x < x1))
-    steps = np.diff(line, axis=0).T[..., None]  # [2, p - 1, 1]
-    from_start = places[:, nodes][:, None] - line[:-1].T[..., None]  # [2, p - 1, m]
-    along = np.clip((from_start * steps).sum(0) / np.maximum(np.square(steps).sum(0), _LEAST), 0, 1)
-    distances = np.hypot(*(from_start - along * steps))
-    segment, row = distances.argmin(0), np.arange(nodes.size)
-    place = segment + along[segment, row]
-    begin, end = (np.interp(place, np.arange(len(line)), reach) for reach in (held, ends))
-    share = np.clip((end - distances[segment, row]) / np.maximum(end - begin, _LEAST), 0, 1)
+    corners, held, ends = lines.reshape(-1, 2), held.ravel(), ends.ravel()
+    landmarks = landmarks.reshape(len(corners), -1)
+    (x0, y0), (x1, y1) = corners.min(0) - ends.max(), corners.max(0) + ends.max()
+    # Nodes go row by row.
+    first, last = np.searchsorted(coverage.nodes, np.array([np.ceil(y0), np.floor(y1) + 1]) * coverage.width)
+    y, x = np.divmod(coverage.nodes[first:last], coverage.width)
+    nodes = np.flatnonzero((x > x0) & (x < x1))
+    places = np.stack([x[nodes], y[nodes]]).astype(np.float32)
+    begins = np.delete(np.arange(len(corners) - 1), lines.shape[1] - 1)  # corners with which a piece of a line begins
+    steps = (corners[begins + 1] - corners[begins]).T[..., None]  # [2, pieces, 1]
+    offsets = places[:, None] - corners[begins].T[..., None]  # [2, pieces, nodes]
+    along = np.clip((offsets * steps).sum(0) / np.maximum(np.square(steps).sum(0), _LEAST), 0, 1)
+    squares = np.square(offsets - along * steps).sum(0)
+    piece, order = squares.argmin(0), np.arange(nodes.size)
+    part, distance, corner = along[piece, order], np.sqrt(squares[piece, order]), begins[piece]
+    begin, end = (reach[corner] + part * (reach[corner + 1] - reach[corner]) for reach in (held, ends))
+    share = np.clip((end - distance) / np.maximum(end - begin, _LEAST), 0, 1)
     near = np.flatnonzero(share)
-    segment, part = segment[near], (place - segment)[near, None]
-    vertices = np.concatenate([landmarks[segment], landmarks[segment + 1]], 1)
-    weights = np.concatenate([1 - part, part], 1).repeat(landmarks.shape[1], 1) / landmarks.shape[1]
-    share = share[near, None]
-    return HairBand(
-        nodes[near], (share * share * (3 - 2 * share)).astype(np.float32), vertices, weights.astype(np.float32)
-    )
+    share, part, corner = share[near, None], part[near, None], corner[near]
+    vertices = np.concatenate([landmarks[corner], landmarks[corner + 1]], 1)
+    weights = np.repeat(np.concatenate([1 - part, part], 1) / landmarks.shape[1], landmarks.shape[1], 1)
+    smooth = share * share * (3 - 2 * share)
+    return HairBand(nodes[near] + first, smooth.astype(np.float32), vertices, weights.astype(np.float32))

@@ -65,7 +65,7 @@ STRENGTH = {
     "disgusted": Strength(eyes=1.2, cheeks=1.4, mouth=1.2, opening=1.1),
     "fear": Strength(brows=1.4, eyes=1.2, mouth=1.2, opening=1.5, lids=1.8),
     "happy": Strength(brows=0.5, eyes=1.4, cheeks=1.3, mouth=1.2, opening=1.25, lids=1.1),
-    "sad": Strength(brows=1.3, brow_lift=0.2, eyes=1.4, mouth=1.3, opening=0.6, lids=0.8),
+    "sad": Strength(brows=1.3, brow_lift=0.35, eyes=1.4, mouth=1.3, opening=0.6, lids=0.8),
     "surprised": Strength(brows=0.8, opening=1.6, lids=1.35),
 }
 """Set on the tuning people, never on those reported on."""
