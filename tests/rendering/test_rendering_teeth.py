@@ -141,6 +141,24 @@ def test_lips_that_come_forward_as_they_close_shade_the_teeth_to_the_sides_most(
     assert left[row, side] < left[row, middle]
 
 
+@pytest.mark.parametrize(("chroma", "is_tooth"), [(2, True), (10, False)])
+def test_a_tooth_s_edge_beside_the_landmarks_of_the_lips_is_shaded_and_a_lip_is_not(chroma, is_tooth):
+    points = talking(1.2)
+    frame, displacement = painted(points, 0.5, 1.5), smile(points, -0.3, 0.0)
+    inside, raised = (fill_contour(points[CONTOUR, :2] - [0, up], (HEIGHT, WIDTH)) > 0 for up in (0, 4))
+    rim = raised & ~inside
+    frame.planes[0][rim] = BRIGHT
+    for plane in frame.planes[1:]:
+        plane[(rim | inside)[::2, ::2]] = frame.format.chroma_zero + chroma
+    shaded, lit = (
+        rendered(frame, points, displacement, t).planes[0].astype(int) for t in (Teeth(edge_of(points, 0.5), 1.2), None)
+    )
+    opening = fill_contour((points[:, :2] + displacement)[CONTOUR], lit.shape)
+    edge = (cv2.dilate(opening, np.ones((3, 3), np.uint8)) == 0) & (lit > SKIN + 30)
+    assert edge.sum() > 20
+    assert ((lit - shaded)[edge].max() > 5) == is_tooth
+
+
 def test_a_smile_shows_the_row_to_both_sides_and_nothing_outside_the_lips():
     points = talking(1.2)
     frame, displacement = painted(points), smile(points)

@@ -45,6 +45,9 @@ _SHADE = 1 - 1 / _EXPOSED_LIGHT  # of their light, which lips take from teeth as
 _SHADED_FALLOFF = 1.8  # cm along the row, as `_FALLOFF`, of what then is left
 _MAX_BRIGHTENING = 1.25  # of teeth that are seen
 _TOOTH_LUMA = (0.45, 0.7)  # of the skin's, over which what is seen comes to count as a tooth
+_PALE_EDGE = (0.55, 0.8)  # of the skin's chroma, over which what is seen passes from a tooth to a lip
+_EDGE_SHADE = 0.5  # share of the shade that they get: some of it is a lip
+_LIP_EDGE = 0.15  # cm by which landmarks may lie off the lips' edges
 _MAX_ROLL = 40.0  # degrees: rows of teeth are told by the picture's columns
 _MIN_OPENING = 0.3  # cm of the lips, for teeth to be measured
 _MIDDLE = 0.7  # cm to both sides of the middle, in which they are
@@ -210,7 +213,11 @@ def expose_teeth(
     inside, likeness = np.clip(2 * depth, 0, 1), np.interp(seen, _TOOTH_LUMA, (0, 1)).astype(np.float32)
     if shade:
         left = (1 - _SHADE) * np.exp(-((_along_row(teeth, area) / _SHADED_FALLOFF) ** 4))
-        _store(planes[0], parts[0], planes[0].zero + skin * seen * (1 - shade * (1 - left) * inside * likeness))
+        # Landmarks lie a little off the lips: what is too pale for a lip beside the opening is a tooth's edge, too.
+        reach = 2 * max(round(_LIP_EDGE * teeth.scale), 1) + 1
+        beside = cv2.dilate(inside, np.ones((reach, reach), np.uint8)) - inside
+        shaded = inside * likeness + _EDGE_SHADE * beside * likeness * _measure_paleness(planes, parts, source)
+        _store(planes[0], parts[0], planes[0].zero + skin * seen * (1 - shade * (1 - left) * shaded))
         return
     cover, light = _draw_row(teeth, area, depth)
     cover *= exposure * inside
@@ -226,6 +233,18 @@ def expose_teeth(
         skin_color = np.median(sample_nearest(plane.data, source[list(CHEEKS)], plane.step), 0)
         color = plane.zero + _CHROMA * (skin_color - plane.zero)
         _store(plane, part, part + weights * (color - part))
+
+
+def _measure_paleness(planes: list[Plane], parts: list[Pixels], source: Floats) -> Floats:
+    """Measure how far parts of planes are paler than lips, [h, w] of luma's samples in 0..1; 0 of gray pictures."""
+    size = parts[0].shape[1::-1]
+    if len(planes) < 2:
+        return np.zeros(parts[0].shape, np.float32)
+    skin = np.median(sample_nearest(planes[1].data, source[list(CHEEKS)], planes[1].step), 0) - planes[1].zero
+    chroma = np.linalg.norm(parts[1].astype(np.float32) - planes[1].zero, axis=2)
+    ratio = cv2.resize(chroma, size, interpolation=cv2.INTER_LINEAR) / max(float(np.linalg.norm(skin)), 1.0)
+    paleness: Floats = np.interp(ratio, _PALE_EDGE, (1, 0)).astype(np.float32)
+    return paleness
 
 
 def _exposed_luma(teeth: PlacedTeeth, shown: float | None) -> float:
