@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -53,7 +53,7 @@ class RenderingExample:
     activity: Floats
     """[SIDE, SIDE], see `Conditions`."""
     real: NDArray[np.uint8]
-    """RGB [SIDE, SIDE, 3]: how the face really looks, for an edit how the person looks in some frame."""
+    """RGB [SIDE, SIDE, 3]: how the face really looks with that expression; for an edit, how it looked before."""
 
 
 class ClipFaces:
@@ -176,7 +176,7 @@ class RenderingSource:
         return np.asarray(self._prior.blend_weights(amounts).gain, np.float32)
 
     def draw_edits(self, random: np.random.Generator, synthetic_share: float = 0.0) -> list[RenderingExample]:
-        """Draw two consecutive frames that are edited to an emotion; beside both is any frame of the clip.
+        """Draw two consecutive frames that are edited to an emotion.
 
         Raises:
             UsageError: No face was found in its picture.
@@ -186,10 +186,9 @@ class RenderingSource:
             start = int(random.choice(faces.item.frames))
             weights = {EXPRESSIVE[random.integers(len(EXPRESSIVE))]: float(random.uniform(0.6, 1.0))}
             frames = [start, min(start + 1, faces.item.clip.count - 1)]
-            real = faces.item.clip.image(int(random.choice(faces.item.frames)))
             examples = [self.edit(faces.item, frame, weights) for frame in frames]
             if all(examples):
-                return [replace(example, real=real) for example in examples if example is not None]
+                return [example for example in examples if example is not None]
         raise UsageError("hardly any face lies in its picture: prepare the clips anew")
 
     def edit(self, item: FrontalClip, index: int, weights: dict[str, float]) -> RenderingExample | None:

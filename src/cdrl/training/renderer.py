@@ -152,8 +152,7 @@ class RendererTask:
             }
             terms["texture"] = (_measure_texture(own) - _measure_texture(truth)).abs().mean()
         terms["perceptual"] = self.perceptual(own, truth).mean()
-        real = torch.cat([truth, edits.real])
-        terms["discriminator"], terms["adversarial"] = self._compete(images, real, activity)
+        terms["discriminator"], terms["adversarial"] = self._compete(images, truth, activity)
         loss = (
             options.pixel_weight * terms["pixels"]
             + options.perceptual_weight * terms["perceptual"]
@@ -204,17 +203,22 @@ class RendererTask:
         result: Tensor = self.model["renderer"](warped, maps)
         return result
 
-    def _compete(self, images: Tensor, real: Tensor, activity: Tensor) -> tuple[Tensor, Tensor]:
-        """The discriminator's loss, and the renderer's, where faces are edited: least squares (Mao et al., 2017)."""
+    def _compete(self, images: Tensor, truth: Tensor, activity: Tensor) -> tuple[Tensor, Tensor]:
+        """The discriminator's loss, and the renderer's, where faces are edited: least squares (Mao et al., 2017).
+
+        The discriminator learns from re-enactments alone, the first of the images, beside the same face as it really
+        looks: of edits beside calm faces it would learn that an expression is not real.
+        """
         discriminator = self.model["discriminator"]
         weight = functional.avg_pool2d(activity, 8)
         weight = weight / weight.sum((1, 2, 3), keepdim=True).clamp(min=_EPSILON)
-        scores = discriminator(torch.cat([real, images.detach()])).float()
-        misses = (scores[: len(real)] - 1).square() + (scores[len(real) :] + 1).square()
+        count = len(truth)
+        scores = discriminator(torch.cat([truth, images[:count].detach()])).float()
+        misses = (scores[:count] - 1).square() + (scores[count:] + 1).square()
         fixed = {name: value.detach() for name, value in discriminator.named_parameters()}
         judged: Tensor = functional_call(discriminator, fixed, (images,)).float()
-        own, adversarial = ((each * weight).sum((1, 2, 3)).mean() for each in (misses, (judged - 1).square()))
-        return 0.5 * own, adversarial
+        own = (misses * weight[:count]).sum((1, 2, 3)).mean()
+        return 0.5 * own, ((judged - 1).square() * weight).sum((1, 2, 3)).mean()
 
     def _generate(self, moments: Sequence[TrainingMoment], source: RenderingSource, _: ClipBatch) -> Tensor:
         """Edit and render moments of clips of a source, [B, T, 3, SIDE, SIDE]."""
