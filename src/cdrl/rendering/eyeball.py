@@ -13,6 +13,7 @@ import numpy as np
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import EYE_CONTOURS, LEFT_IRIS, RIGHT_IRIS
 from cdrl.media.frames import chroma_site
+from cdrl.rendering.eyes import measure_lid_opening
 from cdrl.rendering.flow import Window
 from cdrl.rendering.mouth_patch import ramp
 from cdrl.rendering.warp import Pixels, Plane
@@ -45,7 +46,7 @@ def expose_eyeballs(planes: list[Plane], pixels: list[Pixels], window: Window, s
     """
     for contour, iris in _EYES:
         before, after = source[list(contour)], target[list(contour)]
-        own, opening = _measure_opening(before), _measure_opening(after)
+        own, opening = measure_lid_opening(before), measure_lid_opening(after)
         width = float(np.linalg.norm(before[8] - before[0]))
         share = ramp(opening / max(own, _LEAST), _WIDENED) * ramp(own / max(width, _LEAST), _NARROWEST)
         if share == 0 or own < _SMALLEST:
@@ -85,7 +86,7 @@ def _expose(
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     places = np.stack([x, y], 2) * step + first
     (below, above, _), (below_after, _, middle) = (_measure_depths(contour, places) for contour in contours)
-    own, covered = _ramp(below, _OWN), 1 - _ramp(below, _UNMOVED)
+    own, covered = _ramp_each(below, _OWN), 1 - _ramp_each(below, _UNMOVED)
     center, radius = iris
     distance = np.linalg.norm(places - center, axis=2) / radius
     is_seen = (below > _OWN[1]) & (above > _OWN[0])
@@ -97,12 +98,12 @@ def _expose(
     mirror = np.float32(2 * (center[1] - first[1]) / step[1] - y0) - y
     disc, known = (
         cv2.remap(values, x - x0, mirror, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for values in (seen, own * _ramp(above, (0.0, _OWN[0])))
+        for values in (seen, own * _ramp_each(above, (0.0, _OWN[0])))
     )
     is_iris = is_seen & (distance < _EDGE[0])
     mean = seen[is_iris].mean(0) if is_iris.any() else white
-    shown = share * covered * _ramp(below_after, _RIM) * _ramp(middle, _CORNER)
-    layers = (1 - _ramp(distance, _EDGE), shown, own, known)
+    shown = share * covered * _ramp_each(below_after, _RIM) * _ramp_each(middle, _CORNER)
+    layers = (1 - _ramp_each(distance, _EDGE), shown, own, known)
     within, alpha, own, known = (layer[..., None] if seen.ndim == 3 else layer for layer in layers)
     drawn: Floats = white + within * (mean + known * (disc - mean) - white)
     if seen.ndim == 2:
@@ -127,16 +128,11 @@ def _measure_depths(contour: Floats, places: Floats) -> tuple[Floats, Floats, Fl
     along, depth = ((places - contour[0]) @ axis for axis in (across, down))
     upper, lower = contour[:9] - contour[0], np.concatenate([contour[:1], contour[:7:-1]]) - contour[0]
     rows = [np.interp(along, lid @ across, lid @ down).astype(np.float32) for lid in (upper, lower)]
-    opening = max(_measure_opening(contour), _LEAST)
+    opening = max(measure_lid_opening(contour), _LEAST)
     return (depth - rows[0]) / opening, (rows[1] - depth) / opening, np.minimum(along, width - along) / width
 
 
-def _measure_opening(contour: Floats) -> float:
-    """Return the mean lid opening, pixels, of a contour [16, 2]: outer corner, upper lid, inner corner, lower lid."""
-    return float(np.linalg.norm(contour[1:8] - contour[15:8:-1], axis=1).mean())
-
-
-def _ramp(values: Floats, limits: tuple[float, float]) -> Floats:
+def _ramp_each(values: Floats, limits: tuple[float, float]) -> Floats:
     """Return how far values lie from the first of two limits to the second, in 0..1."""
     first, second = limits
     ramped: Floats = np.clip((values - first) / (second - first), 0, 1)

@@ -39,7 +39,7 @@ def damp_flow_in_eyes(shift: Floats, window: Window, step: tuple[int, int], sour
         if x1 - x0 < 3 or y1 - y0 < 3:
             continue
         depth = measure_depth(outline - (x0, y0), (y1 - y0, x1 - x0))
-        opening, source_opening = _aperture(after), _aperture(before)
+        opening, source_opening = measure_lid_opening(after), measure_lid_opening(before)
         share = _COVER if opening < source_opening else _STRETCH
         unit = min(opening, source_opening) * float(scale[1])
         # Where a lid moves outwards the flow must not end before what the lid covered has been passed.
@@ -49,6 +49,6 @@ def damp_flow_in_eyes(shift: Floats, window: Window, step: tuple[int, int], sour
         shift[y0:y1, x0:x1] *= left[..., None]
 
 
-def _aperture(contour: Floats) -> float:
+def measure_lid_opening(contour: Floats) -> float:
     """Return the mean lid opening, pixels, of a contour [16, 2]: outer corner, upper lid, inner corner, lower lid."""
     return float(np.linalg.norm(contour[1:8] - contour[15:8:-1], axis=1).mean())
