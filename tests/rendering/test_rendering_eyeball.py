@@ -16,12 +16,18 @@ WHOLE = Window(0, 0, SIDE, SIDE)
 BOTH = [(RIGHT_IRIS, RIGHT_LIDS), (LEFT_IRIS, LEFT_LIDS)]
 
 
-def face_with_lids(opening):
+def turn(roll):
+    """The rotation [2, 2] by so many degrees."""
+    angle = np.radians(roll)
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def face_with_lids(opening, roll=0.0):
     """Landmarks [478, 2] whose upper lids stand so far above the lower ones, 1 in the canonical face."""
-    points = face_at(SIDE / 2, SIDE / 2, SCALE)
+    points = face_at(0, 0, SCALE)
     for upper, lower in (RIGHT_LIDS, LEFT_LIDS):
         points[list(upper)] = points[list(lower)] + opening * (points[list(upper)] - points[list(lower)])
-    return points
+    return (points @ turn(roll).T + SIDE / 2).astype(np.float32)
 
 
 def measure_iris(points, iris):
@@ -41,27 +47,32 @@ def draw_eyes(points):
     return luma
 
 
-def open_lids(before, after):
+def open_lids(before, after, roll=0.0):
     """Landmarks before and after, and luma before and after lids opened from one opening to another."""
-    source, target = face_with_lids(before), face_with_lids(after)
+    source, target = face_with_lids(before, roll), face_with_lids(after, roll)
     luma = draw_eyes(source)
     drawn = luma.copy()
     expose_eyeballs([Plane(luma, (1, 1), 0.0, 255.0)], [drawn], WHOLE, source, target)
     return source, target, luma, drawn
 
 
+@pytest.mark.parametrize("roll", [0.0, 30.0])
 @pytest.mark.parametrize(("iris", "lids"), BOTH)
-def test_an_iris_that_a_lid_covered_becomes_a_disc_with_white_beside_it(iris, lids):
-    source, _, before, drawn = open_lids(1.2, 2.2)
+def test_an_iris_that_a_lid_covered_becomes_a_disc_with_white_beside_it(iris, lids, roll):
+    source, _, before, drawn = open_lids(1.2, 2.2, roll)
     center, radius = measure_iris(source, iris)
-    x, y = round(float(center[0])), round(float(center[1] - 0.9 * radius))
-    assert before[y, x] == SKIN
-    assert drawn[y, x] < SKIN - 50
-    for side in (-1, 1):
-        assert drawn[y, x + side * round(1.1 * radius)] > SKIN + 20
-    assert drawn[round(float(center[1] - 1.2 * radius)), x] > SKIN + 20
-    below = slice(round(float(center[1])), None), slice(x - round(radius), x + round(radius))
-    assert np.array_equal(drawn[below], before[below])
+
+    def look(luma, across, down):
+        """Luma at a place in radii of the iris from its center, along the face's own axes."""
+        x, y = np.round(center + radius * turn(roll) @ [across, down]).astype(int)
+        return int(luma[y, x])
+
+    assert look(before, 0, -0.9) == SKIN
+    assert look(drawn, 0, -0.9) < SKIN - 50
+    for across, down in ((-1.15, -0.7), (1.15, -0.7), (0, -1.25)):
+        assert look(drawn, across, down) > SKIN + 20
+    for across, down in ((0, 0), (0, 0.5), (-0.8, 0.1), (0.8, 0.1)):
+        assert look(drawn, across, down) == look(before, across, down)
 
 
 def test_the_white_is_darker_below_the_lid():

@@ -95,9 +95,11 @@ def _expose(
         return
     white = np.percentile(seen[is_white], _WHITE_PERCENTILE if seen.ndim == 2 else 50, axis=0)
     # An iris looks alike above and below; where its mirror image is hidden as well, its mean stands in.
-    mirror = np.float32(2 * (center[1] - first[1]) / step[1] - y0) - y
+    down = _find_axes(contours[0])[1]
+    mirrored = places - 2 * ((places - center) @ down)[..., None] * down
+    mirror = ((mirrored - first) / step - (x0, y0)).astype(np.float32)
     disc, known = (
-        cv2.remap(values, x - x0, mirror, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(values, mirror, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for values in (seen, own * _ramp_each(above, (0.0, _OWN[0])))
     )
     is_iris = is_seen & (distance < _EDGE[0])
@@ -120,16 +122,21 @@ def _measure_depths(contour: Floats, places: Floats) -> tuple[Floats, Floats, Fl
     Returns:
         Below the upper lid, and above the lower one, in mean openings; and inside the nearer corner, in widths.
     """
-    width = max(float(np.linalg.norm(contour[8] - contour[0])), _LEAST)
-    across = (contour[8] - contour[0]) / width
-    down = np.array([-across[1], across[0]], np.float32)
-    if float((contour[12] - contour[4]) @ down) < 0:  # the left eye's outer corner lies to the right
-        down = -down
+    across, down = _find_axes(contour)
     along, depth = ((places - contour[0]) @ axis for axis in (across, down))
+    width = max(float(np.linalg.norm(contour[8] - contour[0])), _LEAST)
     upper, lower = contour[:9] - contour[0], np.concatenate([contour[:1], contour[:7:-1]]) - contour[0]
     rows = [np.interp(along, lid @ across, lid @ down).astype(np.float32) for lid in (upper, lower)]
     opening = max(measure_lid_opening(contour), _LEAST)
     return (depth - rows[0]) / opening, (rows[1] - depth) / opening, np.minimum(along, width - along) / width
+
+
+def _find_axes(contour: Floats) -> tuple[Floats, Floats]:
+    """Return directions [2] of a contour [16, 2]: from the outer corner to the inner one, and down."""
+    across = (contour[8] - contour[0]) / max(float(np.linalg.norm(contour[8] - contour[0])), _LEAST)
+    down = np.array([-across[1], across[0]], np.float32)
+    is_down = float((contour[12] - contour[4]) @ down) >= 0  # the left eye's outer corner lies to the right
+    return across, down if is_down else -down
 
 
 def _ramp_each(values: Floats, limits: tuple[float, float]) -> Floats:
