@@ -95,3 +95,18 @@ def test_nothing_is_drawn_in_an_eye_that_shows_no_white():
     tiny = [points / 40 for points in (source, target)]
     expose_eyeballs([Plane(luma, (1, 1), 0.0, 255.0)], [drawn], WHOLE, *tiny)
     assert np.array_equal(drawn, luma)
+
+
+def test_the_white_has_the_color_of_the_white():
+    source, target = face_with_lids(1.2), face_with_lids(2.2)
+    luma = draw_eyes(source)
+    color = np.where(luma == SKIN, 150, 128).astype(np.uint8)[::2, ::2]
+    chroma = np.stack([color, color], 2)
+    planes = [Plane(luma, (1, 1), 0.0, 255.0), Plane(chroma, (2, 2), 128.0, 255.0)]
+    drawn = [plane.data.copy() for plane in planes]
+    expose_eyeballs(planes, drawn, WHOLE, source, target)
+    center, radius = measure_iris(source, RIGHT_IRIS)
+    x, y = np.round(center + [1.15 * radius, -0.7 * radius]).astype(int)
+    assert luma[y, x] == SKIN
+    assert drawn[0][y, x] > SKIN + 20
+    assert drawn[1][y // 2, x // 2].max() < (128 + 150) / 2 + 1  # halfway, within the fading rim

@@ -52,9 +52,10 @@ def expose_eyeballs(planes: list[Plane], pixels: list[Pixels], window: Window, s
         if share == 0 or own < _SMALLEST:
             continue
         center = source[iris[0]]
-        radius = float(np.linalg.norm(source[list(iris[1:])] - center, axis=1).mean())
+        radius = max(float(np.linalg.norm(source[list(iris[1:])] - center, axis=1).mean()), _LEAST)
         for plane, part in zip(planes, pixels, strict=True):
-            _expose(plane, part, window, (before, after), (center, radius), share)
+            if not _expose(plane, part, window, (before, after), (center, radius), share):
+                break  # luma, which comes first, shows no white
 
 
 def _expose(
@@ -64,8 +65,8 @@ def _expose(
     contours: tuple[Floats, Floats],
     iris: tuple[Floats, float],
     share: float,
-) -> None:
-    """Draw one eyeball in one plane's samples of a window, in place.
+) -> bool:
+    """Draw one eyeball in one plane's samples of a window, in place, and return whether it could be drawn.
 
     Args:
         plane: The plane as it was.
@@ -81,7 +82,7 @@ def _expose(
     x0, y0 = (max(int(v) - 1, 0) for v in np.floor(outline.min(0)))
     x1, y1 = (min(int(v) + 2, limit) for v, limit in zip(np.ceil(outline.max(0)), part.shape[1::-1], strict=True))
     if x1 - x0 < 3 or y1 - y0 < 3:
-        return
+        return False
     seen = plane.data[plane.window_slices(window)][y0:y1, x0:x1].astype(np.float32)
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     places = np.stack([x, y], 2) * step + first
@@ -91,9 +92,11 @@ def _expose(
     distance = np.linalg.norm(places - center, axis=2) / radius
     is_seen = (below > _OWN[1]) & (above > _OWN[0])
     is_white = is_seen & (distance > _WHITE)
-    if is_white.sum() < _LEAST_WHITE:
-        return
-    white = np.percentile(seen[is_white], _WHITE_PERCENTILE if seen.ndim == 2 else 50, axis=0)
+    is_luma = seen.ndim == 2
+    if is_luma and is_white.sum() < _LEAST_WHITE:
+        return False
+    percentile = _WHITE_PERCENTILE if is_luma else 50
+    white = np.percentile(seen[is_white], percentile, axis=0) if is_white.any() else np.full(2, plane.zero)
     # An iris looks alike above and below; where its mirror image is hidden as well, its mean stands in.
     down = _find_axes(contours[0])[1]
     mirrored = places - 2 * ((places - center) @ down)[..., None] * down
@@ -106,14 +109,15 @@ def _expose(
     mean = seen[is_iris].mean(0) if is_iris.any() else white
     shown = share * covered * _ramp_each(below_after, _RIM) * _ramp_each(middle, _CORNER)
     layers = (1 - _ramp_each(distance, _EDGE), shown, own, known)
-    within, alpha, own, known = (layer[..., None] if seen.ndim == 3 else layer for layer in layers)
+    within, alpha, own, known = (layer if is_luma else layer[..., None] for layer in layers)
     drawn: Floats = white + within * (mean + known * (disc - mean) - white)
-    if seen.ndim == 2:
+    if is_luma:
         shade = 1 - _SHADE * np.exp(-np.maximum(below_after, 0) / _SHADE_DEPTH)
         drawn = plane.zero + (drawn - plane.zero) * shade
     moved = part[y0:y1, x0:x1]
     result = moved + alpha * (drawn + own * (seen - drawn) - moved)
     moved[:] = np.clip(np.round(result), 0, plane.maximum).astype(moved.dtype)
+    return True
 
 
 def _measure_depths(contour: Floats, places: Floats) -> tuple[Floats, Floats, Floats]:
