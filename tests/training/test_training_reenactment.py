@@ -1,5 +1,7 @@
 """What the neural renderer learns from: re-enactments within a person, with the truth beside them, and edits."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,8 @@ from cdrl.errors import UsageError  # noqa: E402
 from cdrl.manipulation.prior import EmotionPrior  # noqa: E402
 from cdrl.rendering.neural import CHANNELS, SIDE  # noqa: E402
 from cdrl.training.reenactment import RenderingSource  # noqa: E402
-from cdrl.training.renderer_networks import RendererConfig, RendererNetwork  # noqa: E402
+from cdrl.training.renderer import RendererTask  # noqa: E402
+from cdrl.training.renderer_networks import PatchDiscriminator, RendererConfig, RendererNetwork  # noqa: E402
 from cdrl.training.training_clips import find_frontal_clips  # noqa: E402
 
 torch.set_num_threads(1)
@@ -45,14 +48,25 @@ def test_a_reenactment_is_two_frames_of_one_person_nearer_to_the_truth_than_befo
     assert np.mean(nearer) < 20  # levels; faces of two people differ by far more
 
 
-def test_an_edit_is_what_the_editor_does_beside_a_real_frame_of_the_person(source):
-    first, second = source.draw_edits(np.random.default_rng(0))
-    assert np.array_equal(first.real, second.real)
-    assert first.activity.any()
+def test_an_edit_is_what_the_editor_does_beside_the_frame_as_it_was(source):
+    for example in source.draw_edits(np.random.default_rng(0)):
+        assert example.activity.any()
+        change = np.abs(example.warped.astype(int) - example.real).max(2)
+        assert change[example.activity > 0.5].max() > 10
+        assert change[:4].max() <= 3  # above the face
     item = next(iter(source.people.values()))[0].item
     unchanged = source.edit(item, 0, {})
     assert not unchanged.activity.any()
     assert np.abs(unchanged.warped.astype(int) - unchanged.real).max() <= 3
+
+
+def test_the_discriminator_learns_from_re_enactments_alone_and_judges_edits_too():
+    task = SimpleNamespace(model={"discriminator": PatchDiscriminator()})
+    own, truth, *edits = torch.rand(4, 2, 3, 32, 32)
+    found = [RendererTask._compete(task, torch.cat([own, edit]), truth, torch.ones(4, 1, 32, 32)) for edit in edits]
+    (learned, judged), (learned_too, judged_too) = found
+    assert learned == learned_too
+    assert judged != judged_too
 
 
 def test_people_who_never_look_alike_are_refused(source, monkeypatch):
