@@ -23,7 +23,7 @@ _WIDENED = (1.04, 1.12)  # opening after over before, over which the eyeball com
 _SMALLEST = 3.0  # pixels: in an eye that is open by less nothing can be told apart
 _NARROWEST = (0.1, 0.16)  # opening before over the eye's width, over which an eye comes to show its white: no blink
 _RIM = (0.1, 0.25)  # openings below the new lid, over which the eyeball comes in; above are lashes
-_OWN = (0.18, 0.36)  # openings below the old lid, over which the frame's own eyeball is seen
+_OWN = (0.18, 0.36)  # openings inside the old lids, over which the frame's own eyeball is seen
 _UNMOVED = (0.35, 0.6)  # the same, over which the warp is left as it is: it moves nothing there
 _EDGE = (0.9, 1.1)  # of the iris's radius, over which it passes into the white
 _WHITE = 1.2  # radii of the iris from its center, beyond which is white
@@ -103,7 +103,7 @@ def _expose(
     mirror = ((mirrored - first) / step - (x0, y0)).astype(np.float32)
     disc, known = (
         cv2.remap(values, mirror, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for values in (seen, own * _ramp_each(above, (0.0, _OWN[0])))
+        for values in (seen, own * _ramp_each(above, _OWN))
     )
     is_iris = is_seen & (distance < _EDGE[0])
     mean = seen[is_iris].mean(0) if is_iris.any() else white
