@@ -39,7 +39,7 @@ BROW_LIMIT, BROW_EXCESS = 0.45, 0.4
 BROW_RAISE_LIMIT, BROW_RAISE_EXCESS = 0.6, 0.3
 """The same that a brow goes up: the skin below is stretched, and turns into a gray patch."""
 # In real surprise lids part by .23 to .31 of the eye's width (medians of clips), and in 160 clips hardly a frame by
-# more than .36: wider is a doll's eye, and draws the iris out.
+# more than .36: wider is a doll's eye. Written edits open less than they are asked to.
 EYE_LIMIT, EYE_EXCESS = 0.32, 0.05
 """Shares of an eye's width that lids part: in full, and at most beyond."""
 NARROW_LIMIT, NARROW_EXCESS = 0.19, 0.04

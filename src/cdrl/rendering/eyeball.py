@@ -12,10 +12,8 @@ import numpy as np
 
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import EYE_CONTOURS, LEFT_IRIS, RIGHT_IRIS
-from cdrl.media.frames import chroma_site
-from cdrl.rendering.eyes import measure_lid_opening
+from cdrl.rendering.eyes import find_eye_area, find_first_sample, measure_lid_opening
 from cdrl.rendering.flow import Window
-from cdrl.rendering.mouth_patch import ramp
 from cdrl.rendering.warp import Pixels, Plane
 
 _EYES = tuple(zip(EYE_CONTOURS, (RIGHT_IRIS, LEFT_IRIS), strict=True))
@@ -48,7 +46,8 @@ def expose_eyeballs(planes: list[Plane], pixels: list[Pixels], window: Window, s
         before, after = source[list(contour)], target[list(contour)]
         own, opening = measure_lid_opening(before), measure_lid_opening(after)
         width = float(np.linalg.norm(before[8] - before[0]))
-        share = ramp(opening / max(own, _LEAST), _WIDENED) * ramp(own / max(width, _LEAST), _NARROWEST)
+        widened = np.interp(opening / max(own, _LEAST), _WIDENED, (0, 1))
+        share = float(widened * np.interp(own / max(width, _LEAST), _NARROWEST, (0, 1)))
         if share == 0 or own < _SMALLEST:
             continue
         center = source[iris[0]]
@@ -76,18 +75,16 @@ def _expose(
         iris: Its center [2] and its radius, picture pixels.
         share: In 0..1, how much of the drawing shows.
     """
-    step = np.array(plane.step, np.float32)
-    first = np.array([window.x0, window.y0], np.float32) + np.array(chroma_site(plane.step), np.float32)
-    outline = (contours[1] - first) / step
-    x0, y0 = (max(int(v) - 1, 0) for v in np.floor(outline.min(0)))
-    x1, y1 = (min(int(v) + 2, limit) for v, limit in zip(np.ceil(outline.max(0)), part.shape[1::-1], strict=True))
-    if x1 - x0 < 3 or y1 - y0 < 3:
+    step, first = np.array(plane.step, np.float32), find_first_sample(window, plane.step)
+    area = find_eye_area((contours[1] - first) / step, part.shape[:2])
+    if area is None:
         return False
-    seen = plane.data[plane.window_slices(window)][y0:y1, x0:x1].astype(np.float32)
-    y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
+    cut = slice(area.y0, area.y1), slice(area.x0, area.x1)
+    seen = plane.data[plane.window_slices(window)][cut].astype(np.float32)
+    y, x = np.mgrid[cut].astype(np.float32)
     places = np.stack([x, y], 2) * step + first
     (below, above, _), (below_after, _, middle) = (_measure_depths(contour, places) for contour in contours)
-    own, covered = _ramp_each(below, _OWN), 1 - _ramp_each(below, _UNMOVED)
+    own, covered = np.interp(below, _OWN, (0, 1)), 1 - np.interp(below, _UNMOVED, (0, 1))
     center, radius = iris
     distance = np.linalg.norm(places - center, axis=2) / radius
     is_seen = (below > _OWN[1]) & (above > _OWN[0])
@@ -98,23 +95,23 @@ def _expose(
     percentile = _WHITE_PERCENTILE if is_luma else 50
     white = np.percentile(seen[is_white], percentile, axis=0) if is_white.any() else np.full(2, plane.zero)
     # An iris looks alike above and below; where its mirror image is hidden as well, its mean stands in.
-    down = _find_axes(contours[0])[1]
+    _, down = _find_axes(contours[0])
     mirrored = places - 2 * ((places - center) @ down)[..., None] * down
-    mirror = ((mirrored - first) / step - (x0, y0)).astype(np.float32)
+    mirror = ((mirrored - first) / step - (area.x0, area.y0)).astype(np.float32)
     disc, known = (
         cv2.remap(values, mirror, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for values in (seen, own * _ramp_each(above, _OWN))
+        for values in (seen, (own * np.interp(above, _OWN, (0, 1))).astype(np.float32))
     )
     is_iris = is_seen & (distance < _EDGE[0])
     mean = seen[is_iris].mean(0) if is_iris.any() else white
-    shown = share * covered * _ramp_each(below_after, _RIM) * _ramp_each(middle, _CORNER)
-    layers = (1 - _ramp_each(distance, _EDGE), shown, own, known)
+    shown = share * covered * np.interp(below_after, _RIM, (0, 1)) * np.interp(middle, _CORNER, (0, 1))
+    layers = (1 - np.interp(distance, _EDGE, (0, 1)), shown, own, known)
     within, alpha, own, known = (layer if is_luma else layer[..., None] for layer in layers)
     drawn: Floats = white + within * (mean + known * (disc - mean) - white)
     if is_luma:
         shade = 1 - _SHADE * np.exp(-np.maximum(below_after, 0) / _SHADE_DEPTH)
         drawn = plane.zero + (drawn - plane.zero) * shade
-    moved = part[y0:y1, x0:x1]
+    moved = part[cut]
     result = moved + alpha * (drawn + own * (seen - drawn) - moved)
     moved[:] = np.clip(np.round(result), 0, plane.maximum).astype(moved.dtype)
     return True
@@ -141,10 +138,3 @@ def _find_axes(contour: Floats) -> tuple[Floats, Floats]:
     down = np.array([-across[1], across[0]], np.float32)
     is_down = float((contour[12] - contour[4]) @ down) >= 0  # the left eye's outer corner lies to the right
     return across, down if is_down else -down
-
-
-def _ramp_each(values: Floats, limits: tuple[float, float]) -> Floats:
-    """Return how far values lie from the first of two limits to the second, in 0..1."""
-    first, second = limits
-    ramped: Floats = np.clip((values - first) / (second - first), 0, 1)
-    return ramped

@@ -29,16 +29,15 @@ def damp_flow_in_eyes(shift: Floats, window: Window, step: tuple[int, int], sour
         source: [478, 2] landmarks before, picture pixels.
         target: [478, 2] landmarks after, picture pixels.
     """
-    scale = np.array([1 / step[0], 1 / step[1]], np.float32)
-    first = np.array([window.x0, window.y0], np.float32) + np.array(chroma_site(step), np.float32)
+    scale = 1 / np.array(step, np.float32)
+    first = find_first_sample(window, step)
     for contour in EYE_CONTOURS:
         before, after = source[list(contour)], target[list(contour)]
         outline = (after - first) * scale
-        x0, y0 = np.maximum(np.floor(outline.min(0)).astype(int) - 1, 0)
-        x1, y1 = np.minimum(np.ceil(outline.max(0)).astype(int) + 2, shift.shape[1::-1])
-        if x1 - x0 < 3 or y1 - y0 < 3:
+        area = find_eye_area(outline, shift.shape[:2])
+        if area is None:
             continue
-        depth = measure_depth(outline - (x0, y0), (y1 - y0, x1 - x0))
+        depth = measure_depth(outline - (area.x0, area.y0), (area.height, area.width))
         opening, source_opening = measure_lid_opening(after), measure_lid_opening(before)
         share = _COVER if opening < source_opening else _STRETCH
         unit = min(opening, source_opening) * float(scale[1])
@@ -46,7 +45,20 @@ def damp_flow_in_eyes(shift: Floats, window: Window, step: tuple[int, int], sour
         outwards = float(np.linalg.norm(before - after, axis=1).max() * scale[1]) if opening >= source_opening else 0.0
         reach = max(share * unit, _UNCOVER * outwards, 0.5)
         left = 1 - np.clip((depth - _RIM * unit) / reach, 0, 1)
-        shift[y0:y1, x0:x1] *= left[..., None]
+        shift[area.y0 : area.y1, area.x0 : area.x1] *= left[..., None]
+
+
+def find_first_sample(window: Window, step: tuple[int, int]) -> Floats:
+    """Return where a plane's first sample in a window lies, [2] picture pixels; `step` is (x, y) pixels a sample."""
+    first: Floats = np.array([window.x0, window.y0], np.float32) + np.array(chroma_site(step), np.float32)
+    return first
+
+
+def find_eye_area(outline: Floats, shape: tuple[int, ...]) -> Window | None:
+    """Return the part of an array of `shape` (h, w) around a contour [16, 2] in its samples; None where it is empty."""
+    x0, y0 = (max(int(value) - 1, 0) for value in np.floor(outline.min(0)))
+    x1, y1 = (min(int(value) + 2, size) for value, size in zip(np.ceil(outline.max(0)), shape[::-1], strict=True))
+    return None if x1 - x0 < 3 or y1 - y0 < 3 else Window(x0, y0, x1, y1)
 
 
 def measure_lid_opening(contour: Floats) -> float:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from cdrl.arrays import Array, match_array
 from cdrl.face.bundle import Floats
 from cdrl.face.mesh import MESH_POINTS, triangles
-from cdrl.rendering.hair import HairBand, find_hair_bands
 from cdrl.rendering.raster import Coverage, rasterize
+from cdrl.rendering.rigid_bands import RigidBand, find_rigid_bands
 
 GRID = 160
 """Nodes along a window's longer side."""
@@ -113,13 +113,13 @@ class WarpGrid:
     """[h·w]: for every node, the place in `coverage` of the nearest covered one."""
     falloff: Floats
     """[h, w]; see `Flow`."""
-    hair: list[HairBand]
+    bands: list[RigidBand]
     """Brows and lashes; where they overlap, the last one counts."""
 
     def flow(self, displacement: Array) -> Flow:
         """Return the flow of landmarks that `displacement` [478, 2] pixels moved to where the grid has them."""
         shift = self.coverage.interpolate(-displacement)
-        for band in self.hair:
+        for band in self.bands:
             band.hold(shift, displacement)
         shift = shift[self.nearest_index]
         shift = shift * match_array(self.falloff.reshape(-1, 1), displacement)
@@ -128,7 +128,7 @@ class WarpGrid:
     def follow_points(self, target: Array) -> WarpGrid:
         """Return the grid with gradients to the moved landmarks `target` [478, 2], pixels, for training.
 
-        Which triangle covers a node, which node is nearest, and the falloff carry none.
+        Which triangle covers a node, which node is nearest, its share of brows and lashes, and the falloff carry none.
         """
         points = self.window.to_grid(target, self.coverage.width, self.coverage.height)
         return replace(self, coverage=self.coverage.follow_points(points))
@@ -166,7 +166,7 @@ def build_warp_grid(source: Floats, target: Floats, width: int, height: int) -> 
     owner[labels.ravel()[coverage.nodes]] = np.arange(coverage.nodes.size)
     falloff: Floats = np.square(np.clip(1 - distance / (margin / cell), 0, 1)).astype(np.float32)
     before = window.to_grid(source, grid_w, grid_h).astype(np.float32)
-    return WarpGrid(window, coverage, owner[labels.ravel()], falloff, find_hair_bands(coverage, before, points))
+    return WarpGrid(window, coverage, owner[labels.ravel()], falloff, find_rigid_bands(coverage, before, points))
 
 
 def compute_backward_flow(source: Floats, displacement: Floats, width: int, height: int) -> Flow | None:

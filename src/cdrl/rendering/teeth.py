@@ -230,19 +230,23 @@ def expose_teeth(
     _store(planes[0], parts[0], planes[0].zero + skin * (seen + alpha * (luma * light - seen)))
     for plane, part in zip(planes[1:], parts[1:], strict=True):
         weights = resample_to_plane(alpha, (area.width, area.height), plane.step)[..., None]
-        skin_color = np.median(sample_nearest(plane.data, source[list(CHEEKS)], plane.step), 0)
-        color = plane.zero + _CHROMA * (skin_color - plane.zero)
+        color = plane.zero + _CHROMA * (_measure_skin_chroma(plane, source) - plane.zero)
         _store(plane, part, part + weights * (color - part))
+
+
+def _measure_skin_chroma(plane: Plane, points: Floats) -> Floats:
+    """Return the median [channels] of a plane of chroma on the cheeks of landmarks [478, 2]."""
+    chroma: Floats = np.median(sample_nearest(plane.data, points[list(CHEEKS)], plane.step), 0)
+    return chroma
 
 
 def _measure_paleness(planes: list[Plane], parts: list[Pixels], source: Floats) -> Floats:
     """Measure how far parts of planes are paler than lips, [h, w] of luma's samples in 0..1; 0 of gray pictures."""
-    size = parts[0].shape[1::-1]
     if len(planes) < 2:
         return np.zeros(parts[0].shape, np.float32)
-    skin = np.median(sample_nearest(planes[1].data, source[list(CHEEKS)], planes[1].step), 0) - planes[1].zero
+    skin = _measure_skin_chroma(planes[1], source) - planes[1].zero
     chroma = np.linalg.norm(parts[1].astype(np.float32) - planes[1].zero, axis=2)
-    ratio = cv2.resize(chroma, size, interpolation=cv2.INTER_LINEAR) / max(float(np.linalg.norm(skin)), 1.0)
+    ratio = cv2.resize(chroma, parts[0].shape[1::-1], interpolation=cv2.INTER_LINEAR) / max(np.linalg.norm(skin), 1.0)
     paleness: Floats = np.interp(ratio, _PALE_EDGE, (1, 0)).astype(np.float32)
     return paleness
 

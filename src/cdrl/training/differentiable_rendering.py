@@ -3,7 +3,7 @@
 Flow and shading are those of `cdrl.rendering`; only the pixel kernels are PyTorch's. Which triangle of the mesh lies
 over a node, what the margin takes from the face, and how far the flow reaches into an eye carry no gradient; where a
 pixel comes from and how it is shaded do. What lies between the lips is warped: teeth are neither exchanged nor kept as
-tall as they are.
+tall as they are. So are eyeballs that lids uncover.
 """
 
 from __future__ import annotations

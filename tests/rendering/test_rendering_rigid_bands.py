@@ -7,8 +7,6 @@ from face_factory import HEIGHT, NONE, WIDTH, face_at
 from cdrl.face.mesh import LEFT_BROW, LEFT_LIDS, RIGHT_BROW, RIGHT_LIDS, region_weights
 from cdrl.rendering.flow import compute_backward_flow
 
-SIDES = [(RIGHT_BROW, RIGHT_LIDS[0]), (LEFT_BROW, LEFT_LIDS[0])]
-
 
 def move_brows(rise):
     """Landmarks of a face, and the flow that moves its brows up by so many pixels."""
@@ -19,17 +17,14 @@ def move_brows(rise):
 
 def rows_moved(flow, places):
     """How many rows up what is seen at places [n, 2] came from."""
-    x, y = (
-        np.round(flow.window.to_grid(places.astype(np.float32), flow.coverage.width, flow.coverage.height))
-        .astype(int)
-        .T
-    )
+    grid = flow.window.to_grid(places.astype(np.float32), flow.coverage.width, flow.coverage.height)
+    x, y = np.round(grid).astype(int).T
     return flow.shift[y, x, 1]
 
 
 @pytest.mark.parametrize("rise", [5.0, -3.0])
-@pytest.mark.parametrize(("brow", "lid"), SIDES)
-def test_hair_beyond_the_landmarks_of_a_brow_moves_with_it(brow, lid, rise):
+@pytest.mark.parametrize("brow", [RIGHT_BROW, LEFT_BROW])
+def test_hair_beyond_the_landmarks_of_a_brow_moves_with_it(brow, rise):
     points, displacement, flow = move_brows(rise)
     upper, lower = (points[list(edge)] + displacement[list(edge)] for edge in (brow[5:], brow[:5]))
     own = -displacement[list(brow[:5]), 1]
@@ -38,7 +33,7 @@ def test_hair_beyond_the_landmarks_of_a_brow_moves_with_it(brow, lid, rise):
 
 
 @pytest.mark.parametrize("rise", [5.0, -3.0])
-@pytest.mark.parametrize(("brow", "lid"), SIDES)
+@pytest.mark.parametrize(("brow", "lid"), [(RIGHT_BROW, RIGHT_LIDS[0]), (LEFT_BROW, LEFT_LIDS[0])])
 def test_lashes_stay_with_their_lid(brow, lid, rise):
     points, displacement, flow = move_brows(rise)
     middle = points[lid[3]] + displacement[lid[3]]

@@ -1,4 +1,4 @@
-"""Hair in a flow: brows and lashes move as bands, as thick and as long after an edit as before; skin between stretches.
+"""Brows and lashes in a flow: they move rigidly, as thick and as long after an edit as before; skin between stretches.
 
 Brows reach beyond their landmarks, and lashes stand above theirs. The mesh would stretch both with the skin.
 """
@@ -27,7 +27,7 @@ _UPPER, _LOWER = (np.array([RIGHT_BROW[half], LEFT_BROW[half]]) for half in (sli
 
 
 @dataclass(frozen=True)
-class HairBand:
+class RigidBand:
     """Which nodes of a grid move along with which landmarks of a brow or a lid."""
 
     nodes: NDArray[np.intp]
@@ -53,7 +53,7 @@ class HairBand:
         shift[self.nodes] = own - share * (moved + own)
 
 
-def find_hair_bands(coverage: Coverage, before: Floats, after: Floats) -> list[HairBand]:
+def find_rigid_bands(coverage: Coverage, before: Floats, after: Floats) -> list[RigidBand]:
     """Find the nodes in and beside the lashes and brows.
 
     Args:
@@ -84,7 +84,7 @@ def _measure_way(points: Floats) -> Floats:
     return distances
 
 
-def _find_band(coverage: Coverage, lines: Floats, held: Floats, ends: Floats, landmarks: NDArray[np.intp]) -> HairBand:
+def _find_band(coverage: Coverage, lines: Floats, held: Floats, ends: Floats, landmarks: NDArray[np.intp]) -> RigidBand:
     """Find the nodes beside the lines of both sides.
 
     Args:
@@ -116,4 +116,4 @@ def _find_band(coverage: Coverage, lines: Floats, held: Floats, ends: Floats, la
     vertices = np.concatenate([landmarks[corner], landmarks[corner + 1]], 1)
     weights = np.repeat(np.concatenate([1 - part, part], 1) / landmarks.shape[1], landmarks.shape[1], 1)
     smooth = share * share * (3 - 2 * share)
-    return HairBand(nodes[near] + first, smooth.astype(np.float32), vertices, weights.astype(np.float32))
+    return RigidBand(nodes[near] + first, smooth.astype(np.float32), vertices, weights.astype(np.float32))
